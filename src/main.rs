@@ -1,1 +1,3 @@
-fn main(){}
+//! The `dpmq` command.
+
+fn main() {}

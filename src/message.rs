@@ -163,7 +163,11 @@ impl FromStr for MessageCode {
         }
         let mut bytes = [0; 20];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            let digit = |c: u8| {
+                char::from(c)
+                    .to_digit(16)
+                    .and_then(|d| u8::try_from(d).ok())
+            };
             match (digit(pair[0]), digit(pair[1])) {
                 (Some(high), Some(low)) => *byte = high << 4 | low,
                 _ => return Err(refuse()),
@@ -347,7 +351,10 @@ mod tests {
         assert_eq!("a|b".parse::<Topic>(), Err(TopicError::Bar));
         let long = "x".repeat(TOPIC_BYTES_MAX + 1);
         assert_eq!(long.parse::<Topic>(), Err(TopicError::TooLong(long.len())));
-        assert_eq!("orders/eu 1".parse::<Topic>().unwrap().as_str(), "orders/eu 1");
+        assert_eq!(
+            "orders/eu 1".parse::<Topic>().unwrap().as_str(),
+            "orders/eu 1"
+        );
     }
 
     #[test]

@@ -107,7 +107,10 @@ mod tests {
         let mut out = vec![];
         write_message(&mut out, &message(Status::Consumed { at }));
         let text = String::from_utf8(out).unwrap();
-        assert!(text.ends_with(r#""ConsumedTime":1639392560,"Status":1}"#), "{text}");
+        assert!(
+            text.ends_with(r#""ConsumedTime":1639392560,"Status":1}"#),
+            "{text}"
+        );
     }
 
     #[test]

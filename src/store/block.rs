@@ -1,0 +1,160 @@
+//! What is known of 1,024 consecutive messages without reading them.
+
+use super::bitmap::{BLOCK_LEN, Bitmap};
+use super::day::Day;
+use super::log::Position;
+use super::topic_set::{TOPIC_SET_BYTES, TopicSet};
+use crate::message::{StatusKind, UnixSeconds};
+
+/// Positions are kept of every 64th message.
+pub(crate) const RUN_LEN: u64 = 64;
+const RUNS: usize = 16;
+/// The bytes of [`Block::to_bytes`].
+const BLOCK_BYTES: usize = 8 + TOPIC_SET_BYTES + RUNS * 8;
+
+/// The messages of one block that were created on one day: which of them are in which status.
+/// A message in no bitmap is gone, or not there yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct DayBits {
+    pub(crate) day: Day,
+    /// By [`StatusKind::index`].
+    pub(crate) bits: [Bitmap; 3],
+}
+
+/// 1,024 consecutive messages.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Block {
+    /// Nearly always one day.
+    pub(crate) days: Vec<DayBits>,
+    pub(crate) created_min: UnixSeconds,
+    pub(crate) created_max: UnixSeconds,
+    /// The topics of all messages that ever were in the block.
+    pub(crate) topics: TopicSet,
+    /// The topics of the messages that are not consumed; may have too many, never too few.
+    pub(crate) waiting: TopicSet,
+    /// How often messages became not consumed; a search that narrows `waiting` compares it.
+    pub(crate) version: u32,
+    /// For each run, the frame that has its first message.
+    pub(crate) runs: [Position; RUNS],
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block {
+            days: vec![],
+            created_min: UnixSeconds::MAX,
+            created_max: UnixSeconds::MIN,
+            topics: TopicSet::default(),
+            waiting: TopicSet::default(),
+            version: 0,
+            runs: [Position::default(); RUNS],
+        }
+    }
+}
+
+impl Block {
+    /// The bitmaps of a day, empty if new.
+    pub(crate) fn day_mut(&mut self, day: Day) -> &mut DayBits {
+        let at = self.days.iter().position(|bits| bits.day == day);
+        let at = at.unwrap_or_else(|| {
+            self.days.push(DayBits {
+                day,
+                ..DayBits::default()
+            });
+            self.days.len() - 1
+        });
+        &mut self.days[at]
+    }
+
+    /// The messages in a status.
+    pub(crate) fn in_status(&self, kind: StatusKind) -> Bitmap {
+        let mut all = Bitmap::default();
+        for day in &self.days {
+            all.insert(&day.bits[kind.index()]);
+        }
+        all
+    }
+
+    /// The messages that are not gone.
+    pub(crate) fn live(&self) -> Bitmap {
+        let mut all = Bitmap::default();
+        for bits in self.days.iter().flat_map(|day| &day.bits) {
+            all.insert(bits);
+        }
+        all
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.days
+            .iter()
+            .flat_map(|day| &day.bits)
+            .all(Bitmap::is_empty)
+    }
+
+    pub(crate) fn has(&self, kind: StatusKind) -> bool {
+        self.days
+            .iter()
+            .any(|day| !day.bits[kind.index()].is_empty())
+    }
+
+    /// Which run a message of the block is in, by its place in the block.
+    pub(crate) fn run_of(bit: u64) -> usize {
+        debug_assert!(bit < BLOCK_LEN);
+        usize::try_from(bit / RUN_LEN).unwrap_or_default() % RUNS
+    }
+
+    /// Everything but the bitmaps.
+    pub(crate) fn to_bytes(&self) -> [u8; BLOCK_BYTES] {
+        let mut bytes = [0; BLOCK_BYTES];
+        let (times, rest) = bytes.split_at_mut(8);
+        times[..4].copy_from_slice(&self.created_min.0.to_be_bytes());
+        times[4..].copy_from_slice(&self.created_max.0.to_be_bytes());
+        let (topics, runs) = rest.split_at_mut(TOPIC_SET_BYTES);
+        topics.copy_from_slice(&self.topics.to_bytes());
+        for (chunk, run) in runs.chunks_exact_mut(8).zip(self.runs) {
+            chunk.copy_from_slice(&run.to_u64().to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The inverse of [`Block::to_bytes`], without any message; `waiting` is all topics.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Block> {
+        let bytes: &[u8; BLOCK_BYTES] = bytes.try_into().ok()?;
+        let (times, rest) = bytes.split_at(8);
+        let (topics, runs) = rest.split_at(TOPIC_SET_BYTES);
+        let topics = TopicSet::from_bytes(topics)?;
+        let mut block = Block {
+            created_min: UnixSeconds(u32::from_be_bytes(times[..4].try_into().ok()?)),
+            created_max: UnixSeconds(u32::from_be_bytes(times[4..].try_into().ok()?)),
+            topics,
+            waiting: topics,
+            ..Block::default()
+        };
+        for (run, chunk) in block.runs.iter_mut().zip(runs.chunks_exact(8)) {
+            *run = Position::from_u64(u64::from_be_bytes(chunk.try_into().ok()?));
+        }
+        Some(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_reads_back_as_written() {
+        let mut block = Block {
+            created_min: UnixSeconds(5),
+            created_max: UnixSeconds(9),
+            ..Block::default()
+        };
+        block.topics.insert(&"t".parse().unwrap());
+        block.waiting = block.topics;
+        block.runs[3] = Position {
+            segment: 2,
+            offset: 77,
+        };
+        assert_eq!(Block::from_bytes(&block.to_bytes()), Some(block));
+        assert_eq!(Block::from_bytes(b"short"), None);
+    }
+}

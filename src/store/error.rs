@@ -1,0 +1,81 @@
+//! What can go wrong with the store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the store could not do what it was asked for.
+///
+/// It is `Clone` because one failed write is the answer to every message of its group.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused. What was being written is not stored; later writes may succeed.
+    #[error("{doing} {}: {error}", path.display())]
+    Io {
+        /// What was being done, as "write to".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: Arc<io::Error>,
+    },
+    /// A sync failed, so nobody knows what is on the disk: nothing more is accepted until a
+    /// restart has read it back.
+    #[error("nothing more is stored since a sync failed: {0}")]
+    Poisoned(Arc<str>),
+    /// Stored bytes are not what was written.
+    #[error("damaged: {} at byte {offset}: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// The store was written by a newer version.
+    #[error("{} has format {found}; this version reads up to {known}", path.display())]
+    FormatTooNew {
+        /// The file that says so.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format that is understood.
+        known: u32,
+    },
+    /// A file is not what its name says.
+    #[error("{}: {what}", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process has the store open.
+    #[error("{} is in use by another process", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// sled refused; the log is not affected.
+    #[error("the mirror failed: {0}")]
+    Mirror(Arc<str>),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Adds to an I/O error what was being done, and where.
+pub(crate) trait IoContext<T> {
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::Io {
+            doing,
+            path: path.to_owned(),
+            error: Arc::new(error),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The threads behind the writer: one keeps the mirror and the space up to date, one the
+//! snapshot. Neither is waited for by anybody who wants an answer.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::error::StoreError;
+use super::log::{Position, Segment, Segments, unlink};
+use super::read::Reader;
+use super::snapshot::Snapshot;
+use super::writer::Poison;
+
+/// The mirror lags the log by about this: groups that come meanwhile are written together.
+const MIRROR_PAUSE: Duration = Duration::from_millis(20);
+/// How often the space of the mirror is looked at.
+const SPACE_CHECK: Duration = Duration::from_secs(60);
+/// After a failure the mirror is tried again in this time.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the writer tells the threads behind it.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The log has something that the mirror has not.
+    behind: bool,
+    /// Everything before this position is synced.
+    synced: Position,
+    dead: Vec<Arc<Segment>>,
+    closing: bool,
+}
+
+impl Keeper {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// The log was written up to `end`, and synced if `synced`.
+    pub(crate) fn notify(&self, synced: bool, end: Position) {
+        let mut state = self.lock();
+        if synced {
+            state.synced = state.synced.max(end);
+        }
+        if !state.behind {
+            state.behind = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// These segments are not read any more.
+    pub(crate) fn unlink(&self, segments: Vec<Arc<Segment>>) {
+        let mut state = self.lock();
+        state.dead.extend(segments);
+        state.behind = true;
+        self.changed.notify_all();
+    }
+
+    /// Both threads do what is left, and end.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is something to mirror; true when closing.
+    fn wait_behind(&self) -> bool {
+        let guard = self.lock();
+        let state = self
+            .changed
+            .wait_while(guard, |state| !state.behind && !state.closing)
+            .expect("no holder of this lock panics");
+        state.closing
+    }
+
+    /// Waits for a time, or until closing: true then.
+    fn pause(&self, time: Duration) -> bool {
+        let guard = self.lock();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(guard, time, |state| !state.closing)
+            .expect("no holder of this lock panics");
+        state.closing
+    }
+}
+
+/// Keeps the mirror: see the module.
+pub(crate) struct MirrorThread {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) reader: Reader,
+    pub(crate) poison: Poison,
+}
+
+impl MirrorThread {
+    /// Runs until [`Keeper::close`]; then the mirror has everything, on disk.
+    pub(crate) fn run(self) -> Result<(), StoreError> {
+        let mut space_checked = Instant::now();
+        loop {
+            let closing = self.keeper.wait_behind() || self.keeper.pause(MIRROR_PAUSE);
+            let result = self.step(&mut space_checked);
+            if closing {
+                return result.and_then(|()| self.reader.mirror.flush());
+            }
+            if let Err(error) = result {
+                tracing::error!(%error, "the mirror is behind; a restart makes it up from the log");
+                self.keeper.lock().behind = true;
+                if self.keeper.pause(RETRY_PAUSE) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
+        let dead = {
+            let mut state = self.keeper.lock();
+            state.behind = false;
+            std::mem::take(&mut state.dead)
+        };
+        if let Err(error) = unlink(&dead) {
+            tracing::error!(%error, "a dead segment of the log is still there");
+        }
+        if self.poison.get().is_some() {
+            // Memory may tell more than the log has: the mirror must not.
+            return Ok(());
+        }
+        let bloated = space_checked.elapsed() > SPACE_CHECK && {
+            *space_checked = Instant::now();
+            self.reader.mirror.is_bloated(&self.reader.lock())
+        };
+        let changes = {
+            let mut index = self.reader.lock();
+            if bloated {
+                index.mark_all_dirty();
+            }
+            if !index.is_dirty() {
+                return Ok(());
+            }
+            index.take_changes()
+        };
+        let written = self.sync_up_to(changes.applied).and_then(|()| {
+            if bloated {
+                self.reader.mirror.rewrite(&changes)?;
+            }
+            self.reader.mirror.apply(&changes)
+        });
+        let failed = written.is_err().then_some(changes);
+        self.reader.lock().mirrored(failed);
+        written
+    }
+
+    /// The mirror must never be ahead of what a power cut leaves of the log.
+    fn sync_up_to(&self, position: Position) -> Result<(), StoreError> {
+        if self.keeper.lock().synced >= position {
+            return Ok(());
+        }
+        let Some(segment) = self.reader.segments.get(position.segment) else {
+            return Ok(());
+        };
+        segment.sync().map_err(|error| {
+            let reason: Arc<str> = error.to_string().into();
+            tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
+            StoreError::Poisoned(self.poison.get_or_init(|| reason).clone())
+        })?;
+        let mut state = self.keeper.lock();
+        state.synced = state.synced.max(position);
+        Ok(())
+    }
+}
+
+/// Keeps the snapshot up to date.
+pub(crate) struct SnapshotThread {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) every: Duration,
+}
+
+impl SnapshotThread {
+    /// Writes a snapshot every so often, until [`Keeper::close`], and one more then.
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            let closing = self.keeper.pause(self.every);
+            let result = self.snapshot.update(&self.segments);
+            if closing {
+                return result;
+            }
+            if let Err(error) = result {
+                tracing::error!(%error, "the snapshot could not be written; the next try is in {:?}", self.every);
+            }
+        }
+    }
+}

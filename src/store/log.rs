@@ -1,0 +1,592 @@
+//! The log: append-only segments of frames. What is in the log happened.
+//!
+//! A segment is a file `log/<number>.seg`: 16 bytes of head (magic, seed of the checksums,
+//! number), then frames ([`super::record`]), the first of which has the [`Base`]. One thread
+//! writes ([`Log`]); any thread reads what is complete ([`Segments`]).
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use super::error::{IoContext, StoreError};
+use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+
+const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
+/// The bytes before the first frame of a segment.
+pub(crate) const SEGMENT_HEAD_BYTES: u64 = 16;
+/// A segment is closed when it has this many bytes.
+pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
+/// One read brings in the head and the meta of nearly every frame.
+const READ_AHEAD: usize = 8 << 10;
+/// Damage is searched for the next good frame in steps of this many bytes.
+const SEARCH_BYTES: usize = 1 << 20;
+
+/// The place of a byte in the log. Positions are in the order in which bytes were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+}
+
+impl Position {
+    fn at(segment: u32, offset: u64) -> Position {
+        Position {
+            segment,
+            offset: u32::try_from(offset).expect("a segment and a message are far below 4 GiB"),
+        }
+    }
+
+    /// This position as one number of the same order.
+    pub(crate) fn to_u64(self) -> u64 {
+        u64::from(self.segment) << 32 | u64::from(self.offset)
+    }
+
+    pub(crate) fn from_u64(number: u64) -> Position {
+        Position {
+            segment: u32::try_from(number >> 32).unwrap_or_default(),
+            offset: u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default(),
+        }
+    }
+}
+
+/// One file of the log.
+pub(crate) struct Segment {
+    pub(crate) number: u32,
+    pub(crate) path: PathBuf,
+    file: File,
+    /// The bytes of head and whole frames; what lies behind is not to be read.
+    end: AtomicU64,
+    /// Every message in this segment and before has at most this sequence.
+    last_sequence: AtomicU64,
+}
+
+impl Segment {
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.last_sequence.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().doing("sync", &self.path)
+    }
+
+    fn corrupt(&self, offset: u64, what: &'static str) -> StoreError {
+        StoreError::Corrupt {
+            path: self.path.clone(),
+            offset,
+            what,
+        }
+    }
+
+    /// Reads up to `len` bytes from `offset` on, fewer only at the segment's end.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let rest = usize::try_from(self.end().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len.min(rest)];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .doing("read", &self.path)?;
+        Ok(bytes)
+    }
+}
+
+/// A frame's meta and where it is.
+pub(crate) struct Located {
+    pub(crate) position: Position,
+    /// Where the frame behind it begins.
+    pub(crate) next: Position,
+    pub(crate) head: Head,
+    pub(crate) meta: Meta,
+}
+
+/// Bytes of the log that are no frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    pub(crate) path: PathBuf,
+    pub(crate) from: u64,
+    /// Where the next good frame begins, or where the segment ends.
+    pub(crate) to: u64,
+    pub(crate) what: FrameError,
+}
+
+/// All segments, for reading.
+pub(crate) struct Segments {
+    dir: PathBuf,
+    pub(crate) seed: u32,
+    map: RwLock<BTreeMap<u32, Arc<Segment>>>,
+}
+
+impl Segments {
+    pub(crate) fn get(&self, number: u32) -> Option<Arc<Segment>> {
+        self.lock_read().get(&number).cloned()
+    }
+
+    /// The segments from `number` on, oldest first.
+    pub(crate) fn from(&self, number: u32) -> Vec<Arc<Segment>> {
+        self.lock_read()
+            .range(number..)
+            .map(|(_, s)| s.clone())
+            .collect()
+    }
+
+    fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
+        let map = self.lock_read();
+        map.range(number..)
+            .next()
+            .map(|(_, segment)| segment.clone())
+    }
+
+    fn lock_read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<Segment>>> {
+        self.map.read().expect("no holder of this lock panics")
+    }
+
+    fn insert(&self, segment: Arc<Segment>) {
+        self.map
+            .write()
+            .expect("no holder of this lock panics")
+            .insert(segment.number, segment);
+    }
+
+    /// Takes away the oldest segments while all their messages are before `first_live`; the
+    /// newest stays. The files are the caller's to unlink.
+    pub(crate) fn take_dead(&self, first_live: u64) -> Vec<Arc<Segment>> {
+        let mut map = self.map.write().expect("no holder of this lock panics");
+        let mut dead = vec![];
+        while map.len() > 1
+            && let Some(first) = map.first_entry()
+            && first.get().last_sequence() < first_live
+        {
+            dead.push(first.remove());
+        }
+        dead
+    }
+
+    /// Reads the frame at `position`, all but its data.
+    pub(crate) fn meta_at(&self, position: Position) -> Result<Located, StoreError> {
+        let segment = self.get(position.segment).ok_or_else(|| {
+            let path = segment_path(&self.dir, position.segment);
+            let error = std::io::ErrorKind::NotFound.into();
+            StoreError::Io {
+                doing: "read",
+                path,
+                error: Arc::new(error),
+            }
+        })?;
+        let offset = u64::from(position.offset);
+        let corrupt = |error| segment.corrupt(offset, describe(error));
+        let mut bytes = segment.read(offset, READ_AHEAD)?;
+        let head = Head::parse(&bytes).map_err(corrupt)?;
+        let need = HEAD_BYTES + head.meta_len;
+        if offset + head.frame_len() as u64 > segment.end() {
+            return Err(corrupt(FrameError::Cut));
+        }
+        if need > bytes.len() {
+            bytes = segment.read(offset, need)?;
+        }
+        let meta = head.meta(self.seed, &bytes).map_err(corrupt)?;
+        let next = Position::at(position.segment, offset + head.frame_len() as u64);
+        Ok(Located {
+            position,
+            next,
+            head,
+            meta,
+        })
+    }
+
+    /// Reads and checks the data of a frame.
+    pub(crate) fn data_of(&self, position: Position, head: &Head) -> Result<Vec<u8>, StoreError> {
+        let segment = self.get(position.segment).ok_or(StoreError::Closed)?;
+        let offset = u64::from(position.offset) + (HEAD_BYTES + head.meta_len) as u64;
+        let data = segment.read(offset, head.data_len)?;
+        head.check_data(self.seed, &data)
+            .map_err(|error| segment.corrupt(offset, describe(error)))?;
+        Ok(data)
+    }
+
+    /// Walks over the frames from `position` on; `check_data` reads their data too.
+    pub(crate) fn walk(&self, position: Position, check_data: bool) -> Walk<'_> {
+        Walk {
+            segments: self,
+            position,
+            check_data,
+        }
+    }
+
+    /// The first place behind `position` in its segment where a good frame begins.
+    fn next_good(&self, position: Position) -> Result<Option<Position>, StoreError> {
+        let Some(segment) = self.get(position.segment) else {
+            return Ok(None);
+        };
+        let mut offset = u64::from(position.offset) + 1;
+        while offset < segment.end() {
+            let bytes = segment.read(offset, SEARCH_BYTES)?;
+            let Some(found) = record::find_magic(&bytes) else {
+                // A magic may lie across the border of two steps.
+                offset += (bytes.len() as u64).saturating_sub(3).max(1);
+                continue;
+            };
+            let candidate = Position::at(position.segment, offset + found as u64);
+            match self.meta_at(candidate) {
+                Ok(_) => return Ok(Some(candidate)),
+                Err(StoreError::Corrupt { .. }) => offset = u64::from(candidate.offset) + 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn describe(error: FrameError) -> &'static str {
+    match error {
+        FrameError::Cut => "the frame is cut off",
+        FrameError::Magic => "no frame begins here",
+        FrameError::Length => "the frame's lengths are impossible",
+        FrameError::Head => "the checksum of the frame's head is wrong",
+        FrameError::Data => "the checksum of the frame's data is wrong",
+        FrameError::Content => "the frame's content cannot be read",
+    }
+}
+
+/// What [`Segments::walk`] meets.
+pub(crate) enum Step {
+    Frame(Located),
+    /// Stepped over.
+    Damage(Damage),
+}
+
+/// An iteration over frames in the order of writing.
+pub(crate) struct Walk<'a> {
+    segments: &'a Segments,
+    position: Position,
+    check_data: bool,
+}
+
+impl Walk<'_> {
+    /// The next frame or damage; `None` at the end of the log.
+    pub(crate) fn next(&mut self) -> Result<Option<Step>, StoreError> {
+        loop {
+            let Some(segment) = self.segments.at_or_behind(self.position.segment) else {
+                return Ok(None);
+            };
+            if segment.number != self.position.segment {
+                self.position = Position::at(segment.number, SEGMENT_HEAD_BYTES);
+            }
+            self.position.offset = self
+                .position
+                .offset
+                .max(Position::at(0, SEGMENT_HEAD_BYTES).offset);
+            if u64::from(self.position.offset) >= segment.end() {
+                let Some(next) = segment.number.checked_add(1) else {
+                    return Ok(None);
+                };
+                if self.segments.at_or_behind(next).is_none() {
+                    return Ok(None);
+                }
+                self.position = Position::at(next, SEGMENT_HEAD_BYTES);
+                continue;
+            }
+            return self.step(&segment).map(Some);
+        }
+    }
+
+    fn step(&mut self, segment: &Segment) -> Result<Step, StoreError> {
+        let read = self.segments.meta_at(self.position).and_then(|located| {
+            if self.check_data {
+                self.segments.data_of(located.position, &located.head)?;
+            }
+            Ok(located)
+        });
+        match read {
+            Ok(located) => {
+                self.position = located.next;
+                Ok(Step::Frame(located))
+            }
+            Err(StoreError::Corrupt { .. }) => {
+                let from = self.position;
+                // A frame whose data alone is damaged still tells where it ends.
+                let (next, what) = match self.segments.meta_at(from) {
+                    Ok(located) => (Some(located.next), FrameError::Data),
+                    Err(_) => (self.segments.next_good(from)?, FrameError::Head),
+                };
+                let to = next.map_or(segment.end(), |next| u64::from(next.offset));
+                self.position = Position::at(segment.number, to);
+                Ok(Step::Damage(Damage {
+                    path: segment.path.clone(),
+                    from: u64::from(from.offset),
+                    to,
+                    what,
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The writing end of the log.
+pub(crate) struct Log {
+    segments: Arc<Segments>,
+    current: Arc<Segment>,
+    written: u64,
+}
+
+impl Log {
+    /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
+    /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
+    pub(crate) fn open(dir: &Path, base: &Base) -> Result<Log, StoreError> {
+        fs::create_dir_all(dir).doing("create", dir)?;
+        let mut numbers = segment_numbers(dir)?;
+        // A crash while a segment was begun leaves one without a whole head.
+        if let Some(&last) = numbers.last() {
+            let path = segment_path(dir, last);
+            if fs::metadata(&path).doing("look at", &path)?.len() <= SEGMENT_HEAD_BYTES {
+                fs::remove_file(&path).doing("remove", &path)?;
+                numbers.pop();
+            }
+        }
+        let mut map = BTreeMap::new();
+        let mut seed = None;
+        for number in numbers {
+            let (segment, its_seed) = open_segment(dir, number)?;
+            if *seed.get_or_insert(its_seed) != its_seed {
+                let what = "its checksums are of another store".into();
+                return Err(StoreError::NotOurs {
+                    path: segment.path,
+                    what,
+                });
+            }
+            map.insert(number, Arc::new(segment));
+        }
+        let seed = seed.unwrap_or_else(new_seed);
+        let last = map.last_key_value().map(|(_, segment)| segment.clone());
+        let segments = Arc::new(Segments {
+            dir: dir.to_owned(),
+            seed,
+            map: RwLock::new(map),
+        });
+        let current = match last {
+            Some(segment) => segment,
+            None => create_segment(&segments, 1, base)?,
+        };
+        let written = current.end();
+        Ok(Log {
+            segments,
+            current,
+            written,
+        })
+    }
+
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    pub(crate) fn seed(&self) -> u32 {
+        self.segments.seed
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn end(&self) -> Position {
+        Position::at(self.current.number, self.written)
+    }
+
+    /// Cuts off everything behind `end`, which is in the newest segment.
+    pub(crate) fn cut(&mut self, end: Position) -> Result<(), StoreError> {
+        debug_assert_eq!(end.segment, self.current.number);
+        let path = &self.current.path;
+        self.current
+            .file
+            .set_len(u64::from(end.offset))
+            .doing("cut", path)?;
+        self.current.file.sync_data().doing("sync", path)?;
+        self.current
+            .end
+            .store(u64::from(end.offset), Ordering::Release);
+        self.written = u64::from(end.offset);
+        Ok(())
+    }
+
+    /// Writes whole frames; they are not synced and not to be read until [`Log::publish`].
+    /// After an error nothing of them is in the log.
+    pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
+        let current = &self.current;
+        match current.file.write_all_at(frames, self.written) {
+            Ok(()) => {
+                self.written += frames.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Half a frame at the end would hide what is written after it.
+                current
+                    .file
+                    .set_len(self.written)
+                    .doing("cut", &current.path)?;
+                Err(error).doing("write to", &current.path)
+            }
+        }
+    }
+
+    /// Asks the disk to keep everything appended.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.current.sync()
+    }
+
+    /// Lets readers see everything appended, which holds messages up to `last_sequence`.
+    pub(crate) fn publish(&self, last_sequence: u64) {
+        self.current
+            .last_sequence
+            .store(last_sequence, Ordering::Relaxed);
+        self.current.end.store(self.written, Ordering::Release);
+    }
+
+    /// Whether the segment has reached its size.
+    pub(crate) fn is_full(&self) -> bool {
+        self.written >= SEGMENT_BYTES_TARGET
+    }
+
+    /// Whether the newest segment could be given back if there were another: all its
+    /// messages are gone and it is worth it.
+    pub(crate) fn is_idle(&self, first_live: u64) -> bool {
+        const WORTH_BYTES: u64 = 1 << 20;
+        self.written > WORTH_BYTES && self.current.last_sequence() < first_live
+    }
+
+    /// Whether [`Segments::take_dead`] would take a segment.
+    pub(crate) fn has_dead(&self, first_live: u64) -> bool {
+        let map = self.segments.lock_read();
+        let first = map.values().next();
+        map.len() > 1 && first.is_some_and(|segment| segment.last_sequence() < first_live)
+    }
+
+    /// Closes the segment and begins the next; everything in the old one is synced.
+    pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
+        self.current.sync()?;
+        let number = self.current.number + 1;
+        self.current = create_segment(&self.segments, number, base)?;
+        self.written = self.current.end();
+        Ok(())
+    }
+}
+
+/// Unlinks segments that [`Segments::take_dead`] gave.
+pub(crate) fn unlink(segments: &[Arc<Segment>]) -> Result<(), StoreError> {
+    for segment in segments {
+        fs::remove_file(&segment.path).doing("remove", &segment.path)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .doing("sync", dir)
+}
+
+/// The numbers of the segments in `dir`, ascending.
+pub(crate) fn segment_numbers(dir: &Path) -> Result<Vec<u32>, StoreError> {
+    let mut numbers = vec![];
+    for entry in fs::read_dir(dir).doing("list", dir)? {
+        let name = entry.doing("list", dir)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
+        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The file of a segment.
+pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:010}.seg"))
+}
+
+fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
+    let path = segment_path(dir, number);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .doing("open", &path)?;
+    let mut head = [0; SEGMENT_HEAD_BYTES as usize];
+    file.read_exact_at(&mut head, 0).doing("read", &path)?;
+    let not_ours = |what: &str| StoreError::NotOurs {
+        path: path.clone(),
+        what: what.into(),
+    };
+    if head[..8] != SEGMENT_MAGIC {
+        return Err(not_ours("it does not begin as a log segment does"));
+    }
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if word(12) != number {
+        return Err(not_ours("it has the number of another segment inside"));
+    }
+    let end = file.metadata().doing("look at", &path)?.len();
+    if end > u64::from(u32::MAX) {
+        return Err(not_ours("it is over 4 GiB"));
+    }
+    let segment = Segment {
+        number,
+        path,
+        file,
+        end: AtomicU64::new(end),
+        last_sequence: AtomicU64::new(0),
+    };
+    Ok((segment, word(8)))
+}
+
+fn create_segment(
+    segments: &Segments,
+    number: u32,
+    base: &Base,
+) -> Result<Arc<Segment>, StoreError> {
+    let path = segment_path(&segments.dir, number);
+    let mut bytes = SEGMENT_MAGIC.to_vec();
+    bytes.extend_from_slice(&segments.seed.to_le_bytes());
+    bytes.extend_from_slice(&number.to_le_bytes());
+    let frame = Frame {
+        base: Some(base.clone()),
+        ..Frame::default()
+    };
+    record::encode(&mut bytes, segments.seed, &frame);
+    let create = || -> std::io::Result<File> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_all()?;
+        File::open(&segments.dir)?.sync_all()?;
+        Ok(file)
+    };
+    let file = create().inspect_err(|_| {
+        // Best effort: a segment without a frame is removed at the next start anyway.
+        let _ = fs::remove_file(&path);
+    });
+    let segment = Arc::new(Segment {
+        number,
+        file: file.doing("create", &path)?,
+        path,
+        end: AtomicU64::new(bytes.len() as u64),
+        last_sequence: AtomicU64::new(base.next.saturating_sub(1)),
+    });
+    segments.insert(segment.clone());
+    Ok(segment)
+}
+
+fn new_seed() -> u32 {
+    let random = RandomState::new().hash_one(std::process::id());
+    u32::try_from(random >> 32).unwrap_or_default()
+}
+
+impl Segment {
+    /// What the recovery found to be the last sequence.
+    pub(crate) fn set_last_sequence(&self, last_sequence: u64) {
+        self.last_sequence.store(last_sequence, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,97 @@
+//! The number of the stored format, and the steps of `migrations/` that lead to it.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::error::{IoContext, StoreError};
+use super::log::sync_dir;
+
+#[path = "../../migrations/0001_first_format.rs"]
+mod first_format;
+
+/// The steps in order: the first leads to format 1.
+const STEPS: [fn(&Path) -> io::Result<()>; 1] = [first_format::run];
+
+/// Brings the folder of a store to the newest format; a new folder is format 0.
+pub(crate) fn migrate(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("format");
+    let known = u32::try_from(STEPS.len()).expect("there are few steps");
+    let found = read(&path)?;
+    if found > known {
+        return Err(StoreError::FormatTooNew { path, found, known });
+    }
+    for (number, step) in (1..).zip(STEPS).skip(found as usize) {
+        step(dir).doing("migrate", dir)?;
+        write(dir, &path, number)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<u32, StoreError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error).doing("read", path),
+    };
+    let number = text.trim().strip_prefix("dpmq store ");
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| StoreError::NotOurs {
+            path: path.to_owned(),
+            what: format!("it should say \"dpmq store 1\", not {text:?}"),
+        })
+}
+
+fn write(dir: &Path, path: &Path, number: u32) -> Result<(), StoreError> {
+    let aside = dir.join("format.tmp");
+    let mut file = File::create(&aside).doing("create", &aside)?;
+    writeln!(file, "dpmq store {number}").doing("write to", &aside)?;
+    file.sync_all().doing("sync", &aside)?;
+    fs::rename(&aside, path).doing("rename", &aside)?;
+    sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_folder_gets_the_newest_format() {
+        let dir = tempfile::tempdir().unwrap();
+        migrate(dir.path()).unwrap();
+        assert_eq!(read(&dir.path().join("format")).unwrap(), 1);
+        migrate(dir.path()).unwrap();
+        assert!(dir.path().join("log").is_dir());
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("format");
+        fs::write(&path, "dpmq store 7\n").unwrap();
+        let error = migrate(dir.path()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::FormatTooNew {
+                    found: 7,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_unreadable_number_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("format"), "seven").unwrap();
+        assert!(matches!(
+            migrate(dir.path()),
+            Err(StoreError::NotOurs { .. })
+        ));
+    }
+}

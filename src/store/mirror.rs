@@ -1,0 +1,662 @@
+//! The sled trees that mirror the log: every status by day, counts, growth, and the position
+//! of the log they stand for. Tree names and key layout are known to no other file.
+//!
+//! | tree | key | value |
+//! |---|---|---|
+//! | `status` | status, day, block | bitmap of the block's messages; absent when empty |
+//! | `block` | block | times, topics, positions: [`Block::to_bytes`] |
+//! | `consumed` | run of 256 messages | when they were consumed, as ranges |
+//! | `count` | status, day | how many messages, absolute |
+//! | `growth` | day | how many were accepted |
+//! | `meta` | name | `applied`, `next`, `floor`, `partial` |
+//!
+//! Numbers in keys are big-endian, so key order is number order; days have their sign bit
+//! turned. The mirror is never the only place of anything: it is written behind the log, without
+//! a sync of its own, and rebuilt from the log when it is lost. A large change is written in
+//! several transactions, blocks first and `applied` last; until then `partial` is set. That is
+//! sound because the log behind `applied` leads to the same state from there too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
+use sled::{Db, Tree};
+
+use super::bitmap::Bitmap;
+use super::block::Block;
+use super::day::Day;
+use super::error::{IoContext, StoreError};
+use super::index::{Changes, Index};
+use super::log::Position;
+use crate::message::{Sequence, StatusKind, UnixSeconds};
+use crate::sequences::Span;
+
+/// Operations in one transaction: readers of sled wait while one is written.
+const TRANSACTION_OPS_MAX: usize = 256;
+/// Memory that sled may use for pages. The mirror of ten million messages is about this size.
+const CACHE_BYTES: u64 = 16 << 20;
+/// Times of consumption are kept in values of this many messages.
+const TIMES_RUN: u64 = 256;
+/// A mirror below this size on disk is never rebuilt for its size.
+const SLACK_BYTES: u64 = 64 << 20;
+
+/// The trees of one sled database.
+struct Trees {
+    db: Db,
+    status: Tree,
+    block: Tree,
+    consumed: Tree,
+    count: Tree,
+    growth: Tree,
+    meta: Tree,
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    Status,
+    Block,
+    Consumed,
+    Count,
+    Growth,
+    Meta,
+}
+
+/// One key to write, or to remove.
+struct Op {
+    tree: Name,
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+}
+
+/// See the module.
+pub(crate) struct Mirror {
+    dir: PathBuf,
+    trees: RwLock<Arc<Trees>>,
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Mirror(error.to_string().into())
+}
+
+impl Mirror {
+    /// Opens the mirror in `dir`, an empty one if there is none.
+    pub(crate) fn open(dir: &Path) -> Result<Mirror, StoreError> {
+        // A crash while sled opened leaves a file that it takes for a good one (sled #1527).
+        remove_snaps(dir, ".generating")?;
+        let trees = open_trees(dir).or_else(|error| {
+            tracing::warn!(%error, "opening the mirror again without its snapshots");
+            remove_snaps(dir, "")?;
+            open_trees(dir)
+        })?;
+        Ok(Mirror {
+            dir: dir.to_owned(),
+            trees: RwLock::new(Arc::new(trees)),
+        })
+    }
+
+    fn trees(&self) -> Arc<Trees> {
+        self.trees
+            .read()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
+
+    /// The state that the mirror stands for, checked against its own counts.
+    pub(crate) fn load(&self) -> Result<Index, StoreError> {
+        guarded(|| self.trees().load())
+    }
+
+    /// Writes `changes`; all of them are there when this returns, or the next time they will
+    /// be read from the log.
+    pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
+        guarded(|| {
+            let trees = self.trees();
+            trees.write(trees.ops(changes)?)
+        })
+    }
+
+    /// When each message of `span` was consumed, as far as the mirror knows.
+    pub(crate) fn consumed_at(
+        &self,
+        sequence: Sequence,
+    ) -> Result<Option<UnixSeconds>, StoreError> {
+        guarded(|| {
+            let key = (sequence.0 / TIMES_RUN).to_be_bytes();
+            let value = self.trees().consumed.get(key).map_err(failed)?;
+            let place = u8::try_from(sequence.0 % TIMES_RUN).expect("a run has 256 messages");
+            Ok(value.and_then(|value| times_get(&value, place)))
+        })
+    }
+
+    /// The bytes of the mirror on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        folder_bytes(&self.dir)
+    }
+
+    /// Writes everything from memory, the disk included.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        guarded(|| {
+            let trees = self.trees();
+            trees.db.flush().map_err(failed)?;
+            drop(trees);
+            // sled's flush does not ask the device to sync.
+            let file = self.dir.join("db");
+            fs::File::open(&file)
+                .and_then(|db| db.sync_data())
+                .doing("sync", &file)
+        })
+    }
+
+    /// Whether so much of the mirror's space is dead that a new one is worth writing: sled
+    /// reuses space, and hardly ever gives it back.
+    pub(crate) fn is_bloated(&self, index: &Index) -> bool {
+        let expected = 4096 * index.block_count() as u64;
+        self.bytes() > SLACK_BYTES.max(8 * expected)
+    }
+
+    /// Replaces the mirror by a new one with the same content; `everything` is all there is,
+    /// as [`Index::mark_all_dirty`] leads to. A crash in between leaves no mirror, which the
+    /// next start rebuilds from the log.
+    pub(crate) fn rewrite(&self, everything: &Changes) -> Result<(), StoreError> {
+        let aside = self.dir.with_extension("new");
+        remove_dir(&aside)?;
+        let old = self.trees();
+        guarded(|| {
+            let new = open_trees(&aside)?;
+            for entry in &old.consumed {
+                let (key, value) = entry.map_err(failed)?;
+                new.consumed.insert(key, value).map_err(failed)?;
+            }
+            new.write(new.ops(everything)?)?;
+            new.db.flush().map(drop).map_err(failed)
+        })?;
+        drop(old);
+        let mut trees = self.trees.write().expect("no holder of this lock panics");
+        remove_dir(&self.dir)?;
+        fs::rename(&aside, &self.dir).doing("rename", &aside)?;
+        *trees = Arc::new(open_trees(&self.dir)?);
+        Ok(())
+    }
+}
+
+/// sled panics where it finds what cannot be; that must cost the mirror, not the process.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(failed("sled panicked")))
+}
+
+fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
+    guarded(|| {
+        let db = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(500))
+            .open()
+            .map_err(failed)?;
+        let tree = |name| db.open_tree(name).map_err(failed);
+        Ok(Trees {
+            status: tree("status")?,
+            block: tree("block")?,
+            consumed: tree("consumed")?,
+            count: tree("count")?,
+            growth: tree("growth")?,
+            meta: tree("meta")?,
+            db,
+        })
+    })
+}
+
+fn remove_snaps(dir: &Path, suffix: &str) -> Result<(), StoreError> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).doing("list", dir)? {
+        let path = entry.doing("list", dir)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(suffix) {
+            fs::remove_file(&path).doing("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder that may not be there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).doing("remove", dir)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn folder_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+// ---- keys
+
+fn day_key(day: Day) -> [u8; 4] {
+    (day.0 ^ i32::MIN).to_be_bytes()
+}
+
+fn key_day(bytes: &[u8]) -> Option<Day> {
+    Some(Day(i32::from_be_bytes(bytes.try_into().ok()?) ^ i32::MIN))
+}
+
+fn kind_byte(kind: StatusKind) -> u8 {
+    match kind {
+        StatusKind::Accepted => 0,
+        StatusKind::NotConsumed => 1,
+        StatusKind::Consumed => 2,
+    }
+}
+
+fn count_key(kind: StatusKind, day: Day) -> Vec<u8> {
+    [&[kind_byte(kind)][..], &day_key(day)].concat()
+}
+
+fn status_key(kind: StatusKind, day: Day, block: u64) -> Vec<u8> {
+    [&[kind_byte(kind)][..], &day_key(day), &block.to_be_bytes()].concat()
+}
+
+fn parse_status_key(key: &[u8]) -> Option<(StatusKind, Day, u64)> {
+    let (kind, rest) = key.split_first()?;
+    let kind = StatusKind::ALL
+        .into_iter()
+        .find(|candidate| kind_byte(*candidate) == *kind)?;
+    let (day, block) = rest.split_at_checked(4)?;
+    Some((kind, key_day(day)?, parse_u64(block)?))
+}
+
+fn parse_u64(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+// ---- reading and writing all trees
+
+impl Trees {
+    fn meta_u64(&self, name: &str) -> Result<u64, StoreError> {
+        let value = self.meta.get(name).map_err(failed)?;
+        match value {
+            None => Ok(0),
+            Some(value) => {
+                parse_u64(&value).ok_or_else(|| failed(format!("meta {name} is not a number")))
+            }
+        }
+    }
+
+    fn load(&self) -> Result<Index, StoreError> {
+        let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
+        for entry in &self.block {
+            let (key, value) = entry.map_err(failed)?;
+            let number = parse_u64(&key).ok_or_else(|| failed("a block's key is wrong"))?;
+            let block = Block::from_bytes(&value).ok_or_else(|| failed("a block is wrong"))?;
+            blocks.insert(number, block);
+        }
+        for entry in &self.status {
+            let (key, value) = entry.map_err(failed)?;
+            let (kind, day, number) =
+                parse_status_key(&key).ok_or_else(|| failed("a bitmap's key is wrong"))?;
+            let bitmap = Bitmap::from_bytes(&value).ok_or_else(|| failed("a bitmap is wrong"))?;
+            let block = blocks
+                .get_mut(&number)
+                .ok_or_else(|| failed("a bitmap is of no block"))?;
+            block.day_mut(day).bits[kind.index()] = bitmap;
+        }
+        let mut growth = BTreeMap::new();
+        for entry in &self.growth {
+            let (key, value) = entry.map_err(failed)?;
+            let cell = key_day(&key).zip(parse_u64(&value));
+            let (day, count) = cell.ok_or_else(|| failed("a day's growth is wrong"))?;
+            growth.insert(day, count);
+        }
+        let applied = Position::from_u64(self.meta_u64("applied")?);
+        let next = self.meta_u64("next")?.max(1);
+        let floor = UnixSeconds(u32::try_from(self.meta_u64("floor")?).map_err(failed)?);
+        let partial = self.meta_u64("partial")? != 0;
+        if blocks
+            .last_key_value()
+            .is_some_and(|(last, _)| *last > next / 1024)
+            && !partial
+        {
+            return Err(failed("there is a block of messages to come"));
+        }
+        let index = Index::restore(blocks, growth, next, floor, applied);
+        if !partial {
+            self.check_counts(&index)?;
+        }
+        Ok(index)
+    }
+
+    fn check_counts(&self, index: &Index) -> Result<(), StoreError> {
+        let mut stored: BTreeMap<Day, [u64; 3]> = BTreeMap::new();
+        for entry in &self.count {
+            let (key, value) = entry.map_err(failed)?;
+            let cell = key.split_first().and_then(|(kind, day)| {
+                let kind = StatusKind::ALL
+                    .into_iter()
+                    .find(|k| kind_byte(*k) == *kind)?;
+                Some((kind, key_day(day)?, parse_u64(&value)?))
+            });
+            let (kind, day, count) = cell.ok_or_else(|| failed("a count is wrong"))?;
+            stored.entry(day).or_default()[kind.index()] = count;
+        }
+        let nonzero = |counts: &BTreeMap<Day, [u64; 3]>| -> BTreeMap<Day, [u64; 3]> {
+            counts
+                .iter()
+                .filter(|(_, counts)| **counts != [0; 3])
+                .map(|(day, counts)| (*day, *counts))
+                .collect()
+        };
+        if nonzero(&stored) != nonzero(index.counts_by_day()) {
+            return Err(failed("its counts are not those of its bitmaps"));
+        }
+        Ok(())
+    }
+
+    /// The keys to write for `changes`: times first, `meta` last.
+    fn ops(&self, changes: &Changes) -> Result<Vec<Op>, StoreError> {
+        let mut ops = self.times_ops(&changes.times)?;
+        let mut put =
+            |tree, key: Vec<u8>, value: Option<Vec<u8>>| ops.push(Op { tree, key, value });
+        for (number, block) in &changes.blocks {
+            let key = number.to_be_bytes().to_vec();
+            put(Name::Block, key, Some(block.to_bytes().to_vec()));
+            for day in &block.days {
+                for kind in StatusKind::ALL {
+                    let bits = &day.bits[kind.index()];
+                    let value = (!bits.is_empty()).then(|| bits.to_bytes().to_vec());
+                    put(Name::Status, status_key(kind, day.day, *number), value);
+                }
+            }
+        }
+        for dropped in &changes.dropped {
+            put(Name::Block, dropped.block.to_be_bytes().to_vec(), None);
+            for (day, kind) in dropped
+                .days
+                .iter()
+                .flat_map(|day| StatusKind::ALL.map(|k| (*day, k)))
+            {
+                put(Name::Status, status_key(kind, day, dropped.block), None);
+            }
+            let runs_per_block = super::bitmap::BLOCK_LEN / TIMES_RUN;
+            let first = dropped.block * runs_per_block;
+            for run in first..first + runs_per_block {
+                put(Name::Consumed, run.to_be_bytes().to_vec(), None);
+            }
+        }
+        for (day, counts, growth) in &changes.days {
+            for kind in StatusKind::ALL {
+                let count = counts[kind.index()];
+                let value = (count > 0).then(|| count.to_be_bytes().to_vec());
+                put(Name::Count, count_key(kind, *day), value);
+            }
+            let value = (*growth > 0).then(|| growth.to_be_bytes().to_vec());
+            put(Name::Growth, day_key(*day).to_vec(), value);
+        }
+        let meta = [
+            ("applied", changes.applied.to_u64()),
+            ("next", changes.next),
+            ("floor", u64::from(changes.floor.0)),
+        ];
+        for (name, number) in meta {
+            put(Name::Meta, name.into(), Some(number.to_be_bytes().to_vec()));
+        }
+        Ok(ops)
+    }
+
+    fn times_ops(&self, times: &[(Span, UnixSeconds)]) -> Result<Vec<Op>, StoreError> {
+        let mut runs: BTreeMap<u64, Vec<TimeRange>> = BTreeMap::new();
+        for (span, at) in times {
+            for run in span.first / TIMES_RUN..span.end().div_ceil(TIMES_RUN) {
+                let base = run * TIMES_RUN;
+                let place = |sequence: u64| u8::try_from(sequence - base).unwrap_or(u8::MAX);
+                let range = TimeRange {
+                    first: place(span.first.max(base)),
+                    last: place((span.end() - 1).min(base + TIMES_RUN - 1)),
+                    at: *at,
+                };
+                runs.entry(run).or_default().push(range);
+            }
+        }
+        let mut ops = vec![];
+        for (run, added) in runs {
+            let key = run.to_be_bytes();
+            let old = self.consumed.get(key).map_err(failed)?;
+            let value = times_add(old.as_deref().unwrap_or_default(), &added);
+            ops.push(Op {
+                tree: Name::Consumed,
+                key: key.to_vec(),
+                value: Some(value),
+            });
+        }
+        Ok(ops)
+    }
+
+    fn write(&self, mut ops: Vec<Op>) -> Result<(), StoreError> {
+        let partial = |value: u64| Op {
+            tree: Name::Meta,
+            key: b"partial".to_vec(),
+            value: Some(value.to_be_bytes().to_vec()),
+        };
+        if ops.len() > TRANSACTION_OPS_MAX {
+            ops.insert(0, partial(1));
+        }
+        ops.push(partial(0));
+        // What comes last belongs together: counts, growth and `applied`.
+        let tail = ops
+            .iter()
+            .position(|op| matches!(op.tree, Name::Count | Name::Growth))
+            .unwrap_or(ops.len().saturating_sub(4));
+        if ops.len() <= TRANSACTION_OPS_MAX {
+            return self.transact(&ops);
+        }
+        let (front, tail) = ops.split_at(tail);
+        for chunk in front.chunks(TRANSACTION_OPS_MAX) {
+            self.transact(chunk)?;
+        }
+        self.transact(tail)
+    }
+
+    fn transact(&self, ops: &[Op]) -> Result<(), StoreError> {
+        let result = (
+            &self.status,
+            &self.block,
+            &self.consumed,
+            &self.count,
+            &self.growth,
+            &self.meta,
+        )
+            .transaction(|(status, block, consumed, count, growth, meta)| {
+                for op in ops {
+                    let tree = match op.tree {
+                        Name::Status => status,
+                        Name::Block => block,
+                        Name::Consumed => consumed,
+                        Name::Count => count,
+                        Name::Growth => growth,
+                        Name::Meta => meta,
+                    };
+                    match &op.value {
+                        Some(value) => tree.insert(op.key.as_slice(), value.as_slice())?,
+                        None => tree.remove(op.key.as_slice())?,
+                    };
+                }
+                Ok::<(), ConflictableTransactionError<()>>(())
+            });
+        result.map_err(|error| match error {
+            TransactionError::Abort(()) => failed("a transaction was aborted"),
+            TransactionError::Storage(error) => failed(error),
+        })
+    }
+}
+
+// ---- the values of `consumed`: 6 bytes a range: first, last, time
+
+struct TimeRange {
+    first: u8,
+    last: u8,
+    at: UnixSeconds,
+}
+
+fn times_get(value: &[u8], place: u8) -> Option<UnixSeconds> {
+    value.chunks_exact(6).find_map(|range| {
+        (range[0] <= place && place <= range[1])
+            .then(|| UnixSeconds(u32::from_be_bytes([range[2], range[3], range[4], range[5]])))
+    })
+}
+
+fn times_add(old: &[u8], added: &[TimeRange]) -> Vec<u8> {
+    let mut value = old.to_vec();
+    for range in added {
+        let time = range.at.0.to_be_bytes();
+        let joins = value.len().checked_sub(6).filter(|&at| {
+            value[at + 2..] == time && value[at + 1].checked_add(1) == Some(range.first)
+        });
+        if let Some(at) = joins {
+            value[at + 1] = range.last;
+        } else if !value
+            .chunks_exact(6)
+            .any(|kept| kept[0] == range.first && kept[1] == range.last)
+        {
+            value.extend_from_slice(&[range.first, range.last]);
+            value.extend_from_slice(&time);
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequences::SequenceSet;
+    use crate::store::record::Change;
+
+    fn filled(blocks: u64) -> Index {
+        let mut index = Index::new();
+        for n in 0..blocks {
+            let at = Position {
+                segment: 1,
+                offset: 16,
+            };
+            let (first, topic) = (Sequence(n * 1024 + 1), "t".parse().unwrap());
+            index.accept(first, 1024, UnixSeconds(1_790_000_000), &topic, at);
+        }
+        let mut set = SequenceSet::new();
+        set.insert_span(Span { first: 1, len: 300 });
+        index.change(
+            Change::Consumed {
+                at: UnixSeconds(77),
+            },
+            &set,
+        );
+        index.advance(Position {
+            segment: 1,
+            offset: 1000,
+        });
+        index
+    }
+
+    #[test]
+    fn a_mirror_reads_back_what_was_applied() {
+        let dir = tempfile::tempdir().unwrap();
+        for blocks in [1, 500] {
+            let path = dir.path().join(blocks.to_string());
+            let mut index = filled(blocks);
+            let mirror = Mirror::open(&path).unwrap();
+            mirror.apply(&index.take_changes()).unwrap();
+            index.mirrored(None);
+            drop(mirror);
+            let mirror = Mirror::open(&path).unwrap();
+            let loaded = mirror.load().unwrap();
+            assert_eq!(loaded.counts(), index.counts());
+            assert_eq!(loaded.growth(), index.growth());
+            assert_eq!(loaded.applied(), index.applied());
+            assert_eq!(
+                mirror.consumed_at(Sequence(300)).unwrap(),
+                Some(UnixSeconds(77))
+            );
+            assert_eq!(mirror.consumed_at(Sequence(301)).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_leaves_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(dir.path()).unwrap();
+        let mut index = filled(3);
+        mirror.apply(&index.take_changes()).unwrap();
+        index.mirrored(None);
+        index.raise_floor(UnixSeconds::MAX);
+        mirror.apply(&index.take_changes()).unwrap();
+        index.mirrored(None);
+        let trees = mirror.trees();
+        let left = |tree: &Tree| tree.iter().count();
+        // The last block still takes messages, so its entry stays.
+        assert_eq!(
+            [
+                left(&trees.status),
+                left(&trees.block),
+                left(&trees.consumed),
+                left(&trees.count)
+            ],
+            [0, 1, 0, 0]
+        );
+        assert_eq!(left(&trees.growth), 1);
+        assert_eq!(mirror.load().unwrap().counts().all(), 0);
+    }
+
+    #[test]
+    fn a_wrong_count_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(dir.path()).unwrap();
+        mirror.apply(&filled(1).take_changes()).unwrap();
+        let trees = mirror.trees();
+        let (key, _) = trees.count.first().unwrap().unwrap();
+        trees.count.insert(key, &5_u64.to_be_bytes()).unwrap();
+        assert!(matches!(mirror.load(), Err(StoreError::Mirror(_))));
+    }
+
+    #[test]
+    fn a_torn_snapshot_of_sled_does_not_keep_it_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(dir.path()).unwrap();
+        mirror.apply(&filled(1).take_changes()).unwrap();
+        drop(mirror);
+        fs::write(dir.path().join("snap.0000000000FFFFFF.generating"), b"torn").unwrap();
+        fs::write(dir.path().join("snap.FFFFFFFFFFFFFFFF"), b"damaged").unwrap();
+        let mirror = Mirror::open(dir.path()).unwrap();
+        assert_eq!(mirror.load().unwrap().counts().all(), 1024);
+    }
+
+    #[test]
+    fn a_rewritten_mirror_has_the_same_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sled");
+        let mirror = Mirror::open(&path).unwrap();
+        let mut index = filled(5);
+        mirror.apply(&index.take_changes()).unwrap();
+        index.mirrored(None);
+        index.mark_all_dirty();
+        mirror.rewrite(&index.take_changes()).unwrap();
+        index.mirrored(None);
+        assert_eq!(mirror.load().unwrap().counts(), index.counts());
+        assert_eq!(
+            mirror.consumed_at(Sequence(1)).unwrap(),
+            Some(UnixSeconds(77))
+        );
+    }
+}

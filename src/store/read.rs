@@ -1,0 +1,395 @@
+//! Reading messages back: by status in order, for the queue; by time, newest first, for lists.
+//!
+//! The index says which blocks and messages, the log has their meta and data. All of it blocks
+//! on the disk, so it runs on threads that may.
+
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::bitmap::BLOCK_LEN;
+use super::block::Block;
+use super::error::StoreError;
+use super::index::{BlockView, Index};
+use super::log::{Position, Segments, Step};
+use super::mirror::Mirror;
+use super::record::{Entry, Head};
+use super::topic_set::TopicSet;
+use super::{Query, Scan, Scanned};
+use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
+use crate::sequences::SequenceSet;
+
+/// Messages handed over at once by [`Reader::list`].
+const LIST_CHUNK: usize = 256;
+const LIST_CHUNK_BYTES: usize = 1 << 20;
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) index: Arc<Mutex<Index>>,
+    pub(crate) mirror: Arc<Mirror>,
+}
+
+/// A message found, its data not read yet.
+struct Found {
+    entry: Entry,
+    topic: Topic,
+    frame: Frame,
+}
+
+#[derive(Clone, Copy)]
+struct Frame {
+    position: Position,
+    head: Head,
+}
+
+/// The data of the frame that was read last; neighbours are nearly always in it.
+#[derive(Default)]
+struct DataCache(Option<(Position, Bytes)>);
+
+impl DataCache {
+    fn get(&mut self, segments: &Segments, frame: Frame) -> Result<Bytes, StoreError> {
+        if let Some((position, data)) = &self.0
+            && *position == frame.position
+        {
+            return Ok(data.clone());
+        }
+        let data = Bytes::from(segments.data_of(frame.position, &frame.head)?);
+        self.0 = Some((frame.position, data.clone()));
+        Ok(data)
+    }
+}
+
+impl Reader {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().expect("no holder of this lock panics")
+    }
+
+    fn find(&self, view: &BlockView) -> Result<Vec<Found>, StoreError> {
+        find(&self.segments, view)
+    }
+
+    fn message(
+        &self,
+        found: &Found,
+        status: StatusKind,
+        cache: &mut DataCache,
+    ) -> Result<Message, StoreError> {
+        let data = cache.get(&self.segments, found.frame)?;
+        let (from, len) = (found.entry.offset as usize, found.entry.len as usize);
+        let data = ByteString::try_from(data.slice(from..from + len)).map_err(|_| {
+            StoreError::Corrupt {
+                path: Default::default(),
+                offset: found.frame.position.offset.into(),
+                what: "a message's data is not UTF-8",
+            }
+        })?;
+        let sequence = found.entry.sequence;
+        let status = match status {
+            StatusKind::Accepted => Status::Accepted,
+            StatusKind::NotConsumed => Status::NotConsumed,
+            StatusKind::Consumed => Status::Consumed {
+                at: self.consumed_at(sequence)?,
+            },
+        };
+        Ok(Message {
+            sequence,
+            code: found.entry.code,
+            topic: found.topic.clone(),
+            data,
+            created: found.entry.created,
+            status,
+        })
+    }
+
+    fn consumed_at(&self, sequence: Sequence) -> Result<UnixSeconds, StoreError> {
+        // Memory first: what it hands to the mirror it forgets only when the mirror has it.
+        let recent = self.lock().times.get(sequence);
+        match recent {
+            Some(at) => Ok(at),
+            None => Ok(self.mirror.consumed_at(sequence)?.unwrap_or_default()),
+        }
+    }
+
+    /// A message, or `None` and a line in the log where its bytes are damaged.
+    fn message_or_report(
+        &self,
+        found: &Found,
+        status: StatusKind,
+        cache: &mut DataCache,
+    ) -> Result<Option<Message>, StoreError> {
+        match self.message(found, status, cache) {
+            Ok(message) => Ok(Some(message)),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(code = %found.entry.code, %error, "a message cannot be read back");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// See [`super::Store::scan`].
+    pub(crate) fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
+        const BLOCKS: usize = 4;
+        let topics: Option<TopicSet> = scan.topics.as_ref().map(|topics| topics.iter().collect());
+        let mut scanned = Scanned {
+            messages: vec![],
+            next: scan.from,
+        };
+        let (mut bytes, mut cache) = (0, DataCache::default());
+        loop {
+            let views =
+                self.lock()
+                    .in_status(scan.kind, topics.as_ref(), scanned.next, scan.to, BLOCKS);
+            if views.is_empty() {
+                scanned.next = scan.to.next();
+                return Ok(scanned);
+            }
+            for view in views {
+                let found = self.find(&view)?;
+                let whole = scanned.next.0 <= view.number * BLOCK_LEN;
+                if whole && scan.kind == StatusKind::NotConsumed {
+                    let waiting = found.iter().map(|found| &found.topic).collect();
+                    self.lock()
+                        .narrow_waiting(view.number, view.version, waiting);
+                }
+                for found in &found {
+                    if scan
+                        .topics
+                        .as_ref()
+                        .is_some_and(|topics| !topics.contains(&found.topic))
+                    {
+                        continue;
+                    }
+                    if scanned.messages.len() >= scan.messages_max || bytes >= scan.bytes_max {
+                        scanned.next = found.entry.sequence;
+                        return Ok(scanned);
+                    }
+                    if let Some(message) = self.message_or_report(found, scan.kind, &mut cache)? {
+                        bytes += message.data.len();
+                        scanned.messages.push(message);
+                    }
+                }
+                scanned.next = Sequence((view.number + 1) * BLOCK_LEN);
+            }
+        }
+    }
+
+    /// See [`super::Store::list`].
+    pub(crate) fn list(
+        &self,
+        query: &Query,
+        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let from = query.from.unwrap_or(UnixSeconds::MIN);
+        let to = query.to.unwrap_or(UnixSeconds::MAX);
+        let topics = query
+            .topic
+            .as_ref()
+            .map(|topic| TopicSet::from_iter([topic]));
+        // Blocks by the newest that they may hold, messages by what they are: a block is
+        // opened when nothing already found is newer than it may be.
+        let mut blocks: BinaryHeap<(UnixSeconds, u64)> = self
+            .lock()
+            .created_between(from, to, topics.as_ref(), query.status)
+            .into();
+        let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
+        let mut cache = DataCache::default();
+        let (mut chunk, mut bytes) = (vec![], 0);
+        loop {
+            while let Some(&(created_max, number)) = blocks.peek() {
+                let newest = (created_max, (number + 1) * BLOCK_LEN);
+                if ready.peek().is_some_and(|ready| ready.rank() > newest) {
+                    break;
+                }
+                blocks.pop();
+                self.open_block(number, query, from, to, &mut ready)?;
+            }
+            let Some(Ready { found, status }) = ready.pop() else {
+                break;
+            };
+            if let Some(message) = self.message_or_report(&found, status, &mut cache)? {
+                bytes += message.data.len();
+                chunk.push(message);
+            }
+            if chunk.len() >= LIST_CHUNK || bytes >= LIST_CHUNK_BYTES {
+                bytes = 0;
+                if each(std::mem::take(&mut chunk)).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        if !chunk.is_empty() {
+            let _ = each(chunk);
+        }
+        Ok(())
+    }
+
+    fn open_block(
+        &self,
+        number: u64,
+        query: &Query,
+        from: UnixSeconds,
+        to: UnixSeconds,
+        ready: &mut BinaryHeap<Ready>,
+    ) -> Result<(), StoreError> {
+        let (view, in_status) = {
+            let index = self.lock();
+            let Some(view) = index.view(number, query.status) else {
+                return Ok(());
+            };
+            let kinds =
+                StatusKind::ALL.map(|kind| index.view(number, Some(kind)).map(|view| view.bits));
+            (view, kinds)
+        };
+        for found in self.find(&view)? {
+            let created = found.entry.created;
+            if created < from
+                || to < created
+                || query
+                    .topic
+                    .as_ref()
+                    .is_some_and(|topic| *topic != found.topic)
+            {
+                continue;
+            }
+            let bit = found.entry.sequence.0 % BLOCK_LEN;
+            let status = StatusKind::ALL.into_iter().find(|kind| {
+                in_status[kind.index()]
+                    .as_ref()
+                    .is_some_and(|bits| bits.contains(bit))
+            });
+            ready.extend(status.map(|status| Ready { found, status }));
+        }
+        Ok(())
+    }
+
+    /// The messages that a floor at `floor` takes from blocks that have newer ones too.
+    pub(crate) fn expired_beside_newer(
+        &self,
+        floor: UnixSeconds,
+    ) -> Result<SequenceSet, StoreError> {
+        let mut expired = SequenceSet::new();
+        let numbers = self.lock().straddling(floor);
+        for number in numbers {
+            let view = self.lock().view(number, None);
+            let found = view
+                .map(|view| self.find(&view))
+                .transpose()?
+                .unwrap_or_default();
+            for found in found {
+                if found.entry.created < floor {
+                    expired.insert(found.entry.sequence);
+                }
+            }
+        }
+        Ok(expired)
+    }
+}
+
+/// The messages of `view`, ascending. What is damaged is reported and passed over.
+fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError> {
+    let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
+    let mut wanted = view.bits.iter().peekable();
+    let mut walk = segments.walk(Position::default(), false);
+    let mut reached = Position::default();
+    while let Some(&bit) = wanted.peek() {
+        // A run further on than the walk is where the next wanted message begins.
+        let run = view.runs[Block::run_of(bit)];
+        if run > reached {
+            walk = segments.walk(run, false);
+            reached = run;
+        }
+        let Some(step) = walk.next()? else { break };
+        let located = match step {
+            Step::Frame(located) => located,
+            Step::Damage(damage) => {
+                tracing::error!(
+                    file = %damage.path.display(), from = damage.from, to = damage.to,
+                    "stepped over damage in the log: {}", damage.what
+                );
+                continue;
+            }
+        };
+        reached = located.next;
+        let (Some(first), Some(last)) = (located.meta.entries.first(), located.meta.entries.last())
+        else {
+            continue;
+        };
+        let sequence = |bit: u64| view.number * BLOCK_LEN + bit;
+        // Messages before this frame would have been met: they are in damaged bytes.
+        while wanted
+            .next_if(|bit| sequence(*bit) < first.sequence.0)
+            .is_some()
+        {}
+        while let Some(bit) = wanted.next_if(|bit| sequence(*bit) <= last.sequence.0) {
+            let at = sequence(bit) - first.sequence.0;
+            let entry = usize::try_from(at)
+                .ok()
+                .and_then(|at| located.meta.entries.get(at));
+            if let Some(&entry) = entry {
+                found.push(Found {
+                    entry,
+                    topic: located.meta.topics[entry.topic as usize].clone(),
+                    frame: Frame {
+                        position: located.position,
+                        head: located.head,
+                    },
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The codes of all messages created from `from` to `to`.
+pub(crate) fn codes_between(
+    segments: &Segments,
+    index: &Index,
+    from: UnixSeconds,
+    to: UnixSeconds,
+) -> Result<Vec<MessageCode>, StoreError> {
+    let mut codes = vec![];
+    for (_, number) in index.created_between(from, to, None, None) {
+        if let Some(view) = index.view(number, None) {
+            codes.extend(find(segments, &view)?.iter().map(|found| found.entry.code));
+        }
+    }
+    Ok(codes)
+}
+
+/// A message that matches, ordered by time and then sequence.
+struct Ready {
+    found: Found,
+    status: StatusKind,
+}
+
+impl Ready {
+    fn rank(&self) -> (UnixSeconds, u64) {
+        (self.found.entry.created, self.found.entry.sequence.0)
+    }
+}
+
+impl PartialEq for Ready {
+    fn eq(&self, other: &Ready) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Ready {}
+
+impl PartialOrd for Ready {
+    fn partial_cmp(&self, other: &Ready) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ready {
+    fn cmp(&self, other: &Ready) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}

@@ -1,0 +1,538 @@
+//! The bytes of a log frame: what is checked, and what is in it.
+//!
+//! ```text
+//!  0  magic      4  "DMQ" and the frame version, 1
+//!  4  meta_len   4  little-endian, as all lengths and checksums here
+//!  8  data_len   4
+//! 12  data_crc   4  CRC-32 of data
+//! 16  head_crc   4  CRC-32 of bytes 0..16 and meta
+//! 20  meta          MessagePack, see [`Meta`]: everything but the messages' data
+//!     data          the data of the frame's messages, one after the other
+//! ```
+//!
+//! Meta and data are checked apart, so that a search reads 20 bytes a message and not its data.
+//! Both checksums begin with the seed of the store, which no producer knows: data that looks
+//! like a frame is not taken for one when a damaged log is searched for the next good frame.
+//! A frame is applied whole or not at all.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
+use crate::sequences::{SequenceSet, Span};
+
+const MAGIC: [u8; 4] = *b"DMQ\x01";
+/// The bytes before meta.
+pub(crate) const HEAD_BYTES: usize = 20;
+/// More than any meta has: 256 messages of as many topics, or the changes of one request.
+const META_BYTES_MAX: usize = 64 << 20;
+/// A frame is closed when it has this many messages …
+pub(crate) const FRAME_MESSAGES_MAX: usize = 256;
+/// … or this much data.
+pub(crate) const FRAME_DATA_TARGET: usize = 64 << 10;
+
+/// A message as it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Accept<'a> {
+    pub(crate) code: MessageCode,
+    pub(crate) created: UnixSeconds,
+    pub(crate) topic: &'a Topic,
+    pub(crate) data: &'a [u8],
+}
+
+/// What became of messages that are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Back on their way to be pushed.
+    Requeued,
+    /// Pushed, and nobody was written to.
+    NotConsumed,
+    /// Pushed, and somebody was written to.
+    Consumed {
+        /// When the first write succeeded.
+        at: UnixSeconds,
+    },
+    /// Gone.
+    Deleted,
+}
+
+impl Change {
+    /// The status that the messages have now, if they are still there.
+    pub(crate) fn status(self) -> Option<StatusKind> {
+        match self {
+            Change::Requeued => Some(StatusKind::Accepted),
+            Change::NotConsumed => Some(StatusKind::NotConsumed),
+            Change::Consumed { .. } => Some(StatusKind::Consumed),
+            Change::Deleted => None,
+        }
+    }
+
+    fn code(self) -> (u8, u32) {
+        match self {
+            Change::Requeued => (0, 0),
+            Change::NotConsumed => (1, 0),
+            Change::Consumed { at } => (2, at.0),
+            Change::Deleted => (3, 0),
+        }
+    }
+
+    fn from_code(code: u8, at: u32) -> Option<Change> {
+        match code {
+            0 => Some(Change::Requeued),
+            1 => Some(Change::NotConsumed),
+            2 => Some(Change::Consumed {
+                at: UnixSeconds(at),
+            }),
+            3 => Some(Change::Deleted),
+            _ => None,
+        }
+    }
+}
+
+/// What the log behind this point cannot tell, because it was in segments that are gone: the
+/// first frame of every segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    /// The sequence of the next message.
+    pub(crate) next: u64,
+    /// Every message before this sequence is gone.
+    pub(crate) first_live: u64,
+    /// Every message created before this time is gone.
+    pub(crate) floor: u32,
+    /// Messages accepted on each day since 1970.
+    pub(crate) growth: Vec<(i32, u64)>,
+}
+
+/// A message as meta tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) sequence: Sequence,
+    pub(crate) code: MessageCode,
+    pub(crate) created: UnixSeconds,
+    /// Index in [`Meta::topics`].
+    pub(crate) topic: u32,
+    /// Where in the frame's data.
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
+/// The decoded meta of a frame, applied in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Meta {
+    pub(crate) base: Option<Base>,
+    pub(crate) topics: Vec<Topic>,
+    /// Messages accepted, of consecutive sequences.
+    pub(crate) entries: Vec<Entry>,
+    /// Every message created before this time is gone.
+    pub(crate) floor: Option<UnixSeconds>,
+    pub(crate) changes: Vec<(Change, SequenceSet)>,
+}
+
+/// The stored form of [`Meta`]: an array of arrays, repeats written once.
+#[derive(Default, Serialize, Deserialize)]
+struct RawMeta<'a> {
+    base: Option<Base>,
+    #[serde(borrow)]
+    accepts: Option<RawAccepts<'a>>,
+    floor: Option<u32>,
+    changes: Vec<RawChange>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawAccepts<'a> {
+    first: u64,
+    #[serde(borrow)]
+    topics: Vec<&'a str>,
+    /// (index of the topic, how many messages in a row)
+    topic_runs: Vec<(u32, u32)>,
+    /// (time of creation, how many messages in a row)
+    created_runs: Vec<(u32, u32)>,
+    /// 20 bytes a message
+    #[serde(with = "serde_bytes", borrow)]
+    codes: &'a [u8],
+    lens: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawChange {
+    code: u8,
+    at: u32,
+    /// (sequences passed over since the range before, sequences in the range)
+    spans: Vec<(u64, u64)>,
+}
+
+/// Why bytes are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// The bytes end before the frame does.
+    #[error("the frame is cut off")]
+    Cut,
+    #[error("no frame begins here")]
+    Magic,
+    #[error("the frame's lengths are impossible")]
+    Length,
+    #[error("the checksum of the frame's head is wrong")]
+    Head,
+    #[error("the checksum of the frame's data is wrong")]
+    Data,
+    #[error("the frame's content cannot be read")]
+    Content,
+}
+
+/// The lengths and checksums before meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) meta_len: usize,
+    pub(crate) data_len: usize,
+    data_crc: u32,
+    head_crc: u32,
+}
+
+impl Head {
+    /// Reads a head; nothing in it is checked but the magic and the bounds.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Head, FrameError> {
+        let bytes = bytes.get(..HEAD_BYTES).ok_or(FrameError::Cut)?;
+        if bytes[..4] != MAGIC {
+            return Err(FrameError::Magic);
+        }
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let head = Head {
+            meta_len: word(4) as usize,
+            data_len: word(8) as usize,
+            data_crc: word(12),
+            head_crc: word(16),
+        };
+        if head.meta_len > META_BYTES_MAX {
+            return Err(FrameError::Length);
+        }
+        Ok(head)
+    }
+
+    /// The bytes of the whole frame.
+    pub(crate) fn frame_len(&self) -> usize {
+        HEAD_BYTES + self.meta_len + self.data_len
+    }
+
+    /// Checks and decodes meta; `head_and_meta` begins with the head.
+    pub(crate) fn meta(&self, seed: u32, head_and_meta: &[u8]) -> Result<Meta, FrameError> {
+        let end = HEAD_BYTES + self.meta_len;
+        let bytes = head_and_meta.get(..end).ok_or(FrameError::Cut)?;
+        let (head, meta) = bytes.split_at(HEAD_BYTES);
+        if checksum(seed, &[&head[..16], meta]) != self.head_crc {
+            return Err(FrameError::Head);
+        }
+        decode_meta(meta, self.data_len).ok_or(FrameError::Content)
+    }
+
+    /// Checks the frame's data.
+    pub(crate) fn check_data(&self, seed: u32, data: &[u8]) -> Result<(), FrameError> {
+        if data.len() != self.data_len {
+            return Err(FrameError::Cut);
+        }
+        if checksum(seed, &[data]) != self.data_crc {
+            return Err(FrameError::Data);
+        }
+        Ok(())
+    }
+}
+
+/// The offset of the next place in `bytes` where a frame may begin.
+pub(crate) fn find_magic(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(MAGIC.len()).position(|at| at == MAGIC)
+}
+
+fn checksum(seed: u32, parts: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+/// What a frame is written from; see [`Meta`].
+#[derive(Default)]
+pub(crate) struct Frame<'a> {
+    pub(crate) base: Option<Base>,
+    pub(crate) first: Sequence,
+    pub(crate) accepts: &'a [Accept<'a>],
+    pub(crate) floor: Option<UnixSeconds>,
+    pub(crate) changes: &'a [(Change, SequenceSet)],
+}
+
+/// Appends `frame` to `out`.
+pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, frame: &Frame<'_>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEAD_BYTES]);
+    let mut codes = Vec::with_capacity(frame.accepts.len() * 20);
+    for accept in frame.accepts {
+        codes.extend_from_slice(accept.code.as_bytes());
+    }
+    let raw = RawMeta {
+        base: frame.base.clone(),
+        accepts: raw_accepts(frame, &codes),
+        floor: frame.floor.map(|floor| floor.0),
+        changes: frame.changes.iter().map(raw_change).collect(),
+    };
+    rmp_serde::encode::write(out, &raw).expect("writing to memory does not fail");
+    let meta_end = out.len();
+    for accept in frame.accepts {
+        out.extend_from_slice(accept.data);
+    }
+    let data_crc = checksum(seed, &[&out[meta_end..]]);
+    let length = |len: usize| {
+        u32::try_from(len)
+            .expect("messages are limited far below 4 GiB")
+            .to_le_bytes()
+    };
+    let meta_len = length(meta_end - start - HEAD_BYTES);
+    let data_len = length(out.len() - meta_end);
+    let head = &mut out[start..];
+    head[..4].copy_from_slice(&MAGIC);
+    head[4..8].copy_from_slice(&meta_len);
+    head[8..12].copy_from_slice(&data_len);
+    head[12..16].copy_from_slice(&data_crc.to_le_bytes());
+    let head_crc = checksum(seed, &[&head[..16], &head[HEAD_BYTES..meta_end - start]]);
+    head[16..20].copy_from_slice(&head_crc.to_le_bytes());
+}
+
+fn raw_accepts<'a>(frame: &Frame<'a>, codes: &'a [u8]) -> Option<RawAccepts<'a>> {
+    if frame.accepts.is_empty() {
+        return None;
+    }
+    let mut raw = RawAccepts {
+        first: frame.first.0,
+        topics: vec![],
+        topic_runs: vec![],
+        created_runs: vec![],
+        codes,
+        lens: Vec::with_capacity(frame.accepts.len()),
+    };
+    let mut last: Option<&Topic> = None;
+    for accept in frame.accepts {
+        raw.lens
+            .push(u32::try_from(accept.data.len()).expect("messages are limited far below 4 GiB"));
+        if last == Some(accept.topic) {
+            if let Some((_, run)) = raw.topic_runs.last_mut() {
+                *run += 1;
+            }
+        } else {
+            last = Some(accept.topic);
+            let name = accept.topic.as_str();
+            let index = raw.topics.iter().position(|topic| *topic == name);
+            let index = index.unwrap_or_else(|| {
+                raw.topics.push(name);
+                raw.topics.len() - 1
+            });
+            let index = u32::try_from(index).expect("a frame has few topics");
+            raw.topic_runs.push((index, 1));
+        }
+        match raw.created_runs.last_mut() {
+            Some((created, run)) if *created == accept.created.0 => *run += 1,
+            _ => raw.created_runs.push((accept.created.0, 1)),
+        }
+    }
+    Some(raw)
+}
+
+fn raw_change((change, sequences): &(Change, SequenceSet)) -> RawChange {
+    let (code, at) = change.code();
+    let mut end = 0;
+    let spans = sequences
+        .spans()
+        .iter()
+        .map(|span| {
+            let gap = span.first - end;
+            end = span.end();
+            (gap, span.len)
+        })
+        .collect();
+    RawChange { code, at, spans }
+}
+
+fn decode_meta(bytes: &[u8], data_len: usize) -> Option<Meta> {
+    let raw: RawMeta<'_> = rmp_serde::from_slice(bytes).ok()?;
+    let mut meta = Meta {
+        base: raw.base,
+        floor: raw.floor.map(UnixSeconds),
+        ..Meta::default()
+    };
+    if let Some(accepts) = raw.accepts {
+        meta.topics = accepts
+            .topics
+            .iter()
+            .map(|name| name.parse().ok())
+            .collect::<Option<_>>()?;
+        meta.entries = entries(&accepts, meta.topics.len(), data_len)?;
+    } else if data_len != 0 {
+        return None;
+    }
+    for RawChange { code, at, spans } in raw.changes {
+        let (mut set, mut end) = (SequenceSet::new(), 0_u64);
+        for (gap, len) in spans {
+            let first = end.checked_add(gap)?;
+            end = first.checked_add(len)?;
+            set.insert_span(Span { first, len });
+        }
+        meta.changes.push((Change::from_code(code, at)?, set));
+    }
+    Some(meta)
+}
+
+fn entries(raw: &RawAccepts<'_>, topics: usize, data_len: usize) -> Option<Vec<Entry>> {
+    fn runs<T: Copy>(runs: &[(T, u32)]) -> impl Iterator<Item = T> + '_ {
+        runs.iter()
+            .flat_map(|&(value, run)| std::iter::repeat_n(value, run as usize))
+    }
+    if raw.codes.len() != raw.lens.len() * 20 {
+        return None;
+    }
+    let mut topic_of = runs(&raw.topic_runs);
+    let mut created_of = runs(&raw.created_runs);
+    let mut entries = Vec::with_capacity(raw.lens.len());
+    let mut offset = 0_u32;
+    let mut sequence = raw.first;
+    for (&len, code) in raw.lens.iter().zip(raw.codes.chunks_exact(20)) {
+        let entry = Entry {
+            sequence: Sequence(sequence),
+            code: MessageCode::from_bytes(code.try_into().ok()?),
+            created: UnixSeconds(created_of.next()?),
+            topic: topic_of.next()?,
+            offset,
+            len,
+        };
+        if entry.topic as usize >= topics {
+            return None;
+        }
+        entries.push(entry);
+        offset = offset.checked_add(len)?;
+        sequence = sequence.checked_add(1)?;
+    }
+    (offset as usize == data_len).then_some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(seed: u32) -> Vec<u8> {
+        let (a, b): (Topic, Topic) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let accept = |n: u8, topic| Accept {
+            code: MessageCode::from_bytes([n; 20]),
+            created: UnixSeconds(100 + u32::from(n) / 2),
+            topic,
+            data: &[b'x', b'y', b'z'][..usize::from(n)],
+        };
+        let accepts = [accept(1, &a), accept(2, &b), accept(3, &b), accept(0, &a)];
+        let mut out = vec![];
+        encode(
+            &mut out,
+            seed,
+            &Frame {
+                base: Some(Base {
+                    next: 7,
+                    first_live: 3,
+                    floor: 50,
+                    growth: vec![(20_000, 12)],
+                }),
+                first: Sequence(7),
+                accepts: &accepts,
+                floor: Some(UnixSeconds(60)),
+                changes: &[
+                    (
+                        Change::NotConsumed,
+                        [Sequence(3), Sequence(9)].into_iter().collect(),
+                    ),
+                    (
+                        Change::Consumed {
+                            at: UnixSeconds(99),
+                        },
+                        [Sequence(4)].into_iter().collect(),
+                    ),
+                ],
+            },
+        );
+        out
+    }
+
+    #[test]
+    fn a_frame_reads_back_as_written() {
+        let bytes = sample(5);
+        let head = Head::parse(&bytes).unwrap();
+        assert_eq!(head.frame_len(), bytes.len());
+        let meta = head.meta(5, &bytes).unwrap();
+        assert_eq!(meta.base.as_ref().unwrap().growth, [(20_000, 12)]);
+        assert_eq!(meta.floor, Some(UnixSeconds(60)));
+        let told: Vec<_> = meta
+            .entries
+            .iter()
+            .map(|e| {
+                (
+                    e.sequence.0,
+                    e.created.0,
+                    meta.topics[e.topic as usize].as_str(),
+                    e.offset,
+                    e.len,
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (7, 100, "a", 0, 1),
+                (8, 101, "b", 1, 2),
+                (9, 101, "b", 3, 3),
+                (10, 100, "a", 6, 0)
+            ]
+        );
+        assert_eq!(meta.changes[0].1.spans().len(), 2);
+        assert_eq!(
+            meta.changes[1].0,
+            Change::Consumed {
+                at: UnixSeconds(99)
+            }
+        );
+        let data = &bytes[HEAD_BYTES + head.meta_len..];
+        assert_eq!(data, b"xxyxyz");
+        head.check_data(5, data).unwrap();
+    }
+
+    #[test]
+    fn another_store_s_frame_is_not_taken() {
+        let bytes = sample(5);
+        let head = Head::parse(&bytes).unwrap();
+        assert_eq!(head.meta(6, &bytes), Err(FrameError::Head));
+        assert_eq!(
+            head.check_data(6, &bytes[HEAD_BYTES + head.meta_len..]),
+            Err(FrameError::Data)
+        );
+    }
+
+    #[test]
+    fn every_single_flipped_bit_is_found() {
+        let bytes = sample(5);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let read = Head::parse(&damaged).and_then(|head| {
+                head.meta(5, &damaged)?;
+                head.check_data(
+                    5,
+                    damaged
+                        .get(HEAD_BYTES + head.meta_len..)
+                        .ok_or(FrameError::Cut)?,
+                )
+            });
+            assert!(read.is_err(), "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_meta(&bytes, 10);
+            let _ = Head::parse(&bytes).and_then(|head| head.meta(0, &bytes));
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! From what a crash left to a running store: the mirror and the log behind it; the log alone
+//! where the mirror is lost; the snapshot where all is lost.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::error::{IoContext, StoreError};
+use super::index::Index;
+use super::log::{Damage, Log, Position, Step, segment_numbers};
+use super::mirror::{Mirror, remove_dir};
+use super::record::Base;
+use super::{Counts, migrate, snapshot};
+use crate::import;
+
+/// Where the files of a store are.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// `persistentFile`.
+    pub(crate) snapshot: PathBuf,
+    /// `<persistentFile>.db`.
+    pub(crate) dir: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) sled: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(snapshot: &Path) -> Layout {
+        let dir = with_suffix(snapshot, ".db");
+        Layout {
+            snapshot: snapshot.to_owned(),
+            log: dir.join("log"),
+            sled: dir.join("sled"),
+            dir,
+        }
+    }
+}
+
+/// `path` with `suffix` at the end of its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Where the messages came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// There was nothing.
+    Nothing,
+    /// The store's own log.
+    Log,
+    /// The snapshot: the store was gone.
+    Snapshot,
+}
+
+/// What was found at the start, for the log and for whoever asks.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// Where the messages came from.
+    pub origin: Origin,
+    /// What there is now.
+    pub counts: Counts,
+    /// Frames of the log that the mirror did not have.
+    pub replayed: u64,
+    /// Why the mirror was built anew, if it was.
+    pub mirror_rebuilt: Option<String>,
+    /// Bytes of an unfinished write that were cut off; nobody was told they were stored.
+    pub torn_bytes: u64,
+    /// What of the log or the snapshot cannot be read, each as a sentence.
+    pub damage: Vec<String>,
+    /// Messages taken over from a file of the original, and the name it has now.
+    pub imported: Option<(super::Imported, PathBuf)>,
+}
+
+/// A store read back, before its threads run.
+pub(crate) struct Opened {
+    pub(crate) log: Log,
+    pub(crate) index: Index,
+    pub(crate) mirror: Mirror,
+    pub(crate) recovered: Recovered,
+    /// The file of the original at the snapshot's place, to be taken over.
+    pub(crate) original: bool,
+}
+
+/// What the file at the snapshot's place is.
+enum Beside {
+    Nothing,
+    Snapshot,
+    Original,
+}
+
+fn look_at(path: &Path) -> Result<Beside, StoreError> {
+    let mut head = vec![];
+    match File::open(path) {
+        Ok(file) => file.take(64).read_to_end(&mut head).doing("read", path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Beside::Nothing),
+        Err(error) => return Err(error).doing("open", path),
+    };
+    if head.is_empty() {
+        return Ok(Beside::Nothing);
+    }
+    if head.starts_with(&snapshot::MAGIC) {
+        return Ok(Beside::Snapshot);
+    }
+    if import::is_go_data(&head) {
+        return Ok(Beside::Original);
+    }
+    Err(StoreError::NotOurs {
+        path: path.to_owned(),
+        what: "it is neither a snapshot nor a data file of the original; move it away, or set mq.persistentFile to another name".into(),
+    })
+}
+
+/// Removes everything the store has; a file that it did not write is left.
+pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
+    remove_dir(&layout.dir)?;
+    if let Beside::Snapshot = look_at(&layout.snapshot)? {
+        fs::remove_file(&layout.snapshot).doing("remove", &layout.snapshot)?;
+    }
+    Ok(())
+}
+
+/// Reads the store back. The folder must be locked by the caller.
+pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
+    let beside = look_at(&layout.snapshot)?;
+    migrate::migrate(&layout.dir)?;
+    let mut recovered = Recovered {
+        origin: Origin::Log,
+        counts: Counts::default(),
+        replayed: 0,
+        mirror_rebuilt: None,
+        torn_bytes: 0,
+        damage: vec![],
+        imported: None,
+    };
+    // A restore that was cut off is begun again: its folder gets its name only when it is whole.
+    let restoring = layout.dir.join("log.restoring");
+    remove_dir(&restoring)?;
+    if segment_numbers(&layout.log)?.is_empty() {
+        recovered.origin = Origin::Nothing;
+        remove_dir(&layout.sled)?;
+        if let Beside::Snapshot = beside {
+            restore(layout, &restoring, &mut recovered)?;
+        }
+    }
+    let log = Log::open(&layout.log, &Index::new().base())?;
+    let (mirror, index, reason) = open_mirror(layout, &log)?;
+    let mut opened = Opened {
+        log,
+        index,
+        mirror,
+        recovered,
+        original: matches!(beside, Beside::Original),
+    };
+    replay(&mut opened)?;
+    if let Some(reason) = reason {
+        opened.index.mark_all_dirty();
+        if opened.recovered.origin == Origin::Log {
+            opened.recovered.mirror_rebuilt = Some(reason);
+        }
+    }
+    set_last_sequences(&opened)?;
+    opened.recovered.counts = opened.index.counts();
+    Ok(opened)
+}
+
+fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Result<(), StoreError> {
+    let unpacked = snapshot::unpack(&layout.snapshot, restoring)?;
+    recovered
+        .damage
+        .extend(unpacked.damaged.iter().map(|offset| {
+            format!(
+                "{} at byte {offset}: a chunk is not what was written",
+                layout.snapshot.display()
+            )
+        }));
+    if unpacked.bytes == 0 {
+        return remove_dir(restoring);
+    }
+    recovered.origin = Origin::Snapshot;
+    remove_dir(&layout.log)?;
+    fs::rename(restoring, &layout.log).doing("rename", restoring)?;
+    super::log::sync_dir(&layout.dir)
+}
+
+/// The mirror and the state it stands for; with a reason, if that is nothing because it could
+/// not be used.
+fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<String>), StoreError> {
+    let absent = !layout.sled.exists();
+    let opened = Mirror::open(&layout.sled).and_then(|mirror| {
+        let index = mirror.load()?;
+        if index.applied() > log.end() {
+            return Err(StoreError::Mirror("it is ahead of the log".into()));
+        }
+        Ok((mirror, index))
+    });
+    match opened {
+        Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
+        Ok((mirror, index)) => Ok((mirror, index, None)),
+        Err(error) => {
+            let damaged = layout.dir.join("sled.damaged");
+            remove_dir(&damaged)?;
+            fs::rename(&layout.sled, &damaged).doing("rename", &layout.sled)?;
+            Ok((
+                Mirror::open(&layout.sled)?,
+                Index::new(),
+                Some(error.to_string()),
+            ))
+        }
+    }
+}
+
+/// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
+fn replay(opened: &mut Opened) -> Result<(), StoreError> {
+    let Opened {
+        log,
+        index,
+        recovered,
+        ..
+    } = opened;
+    let segments = log.segments().clone();
+    let mut walk = segments.walk(index.applied(), true);
+    let mut torn: Option<Damage> = None;
+    while let Some(step) = walk.next()? {
+        if let Some(damage) = torn.take() {
+            recovered.damage.push(sentence(&damage));
+        }
+        match step {
+            Step::Frame(frame) => {
+                index.apply(frame.position, frame.next, &frame.meta);
+                recovered.replayed += 1;
+            }
+            Step::Damage(damage) => torn = Some(damage),
+        }
+    }
+    if let Some(damage) = torn {
+        let end = log.end();
+        let from = Position {
+            segment: end.segment,
+            offset: u32::try_from(damage.from).unwrap_or(end.offset),
+        };
+        let newest = segments
+            .get(end.segment)
+            .is_some_and(|newest| newest.path == damage.path);
+        if newest && damage.to == u64::from(end.offset) {
+            recovered.torn_bytes = damage.to - damage.from;
+            log.cut(from)?;
+        } else {
+            recovered.damage.push(sentence(&damage));
+        }
+    }
+    index.advance(log.end());
+    Ok(())
+}
+
+fn sentence(damage: &Damage) -> String {
+    format!(
+        "{} from byte {} to {}: {}",
+        damage.path.display(),
+        damage.from,
+        damage.to,
+        damage.what
+    )
+}
+
+/// Tells each segment what its last message is: the next one's base says so.
+fn set_last_sequences(opened: &Opened) -> Result<(), StoreError> {
+    let segments = opened.log.segments().from(0);
+    let last = opened.index.next_sequence().0 - 1;
+    for pair in segments.windows(2) {
+        let first = Position {
+            segment: pair[1].number,
+            offset: u32::try_from(super::log::SEGMENT_HEAD_BYTES).unwrap_or_default(),
+        };
+        // Without its base nobody knows: the segment is kept as long as any message is.
+        let base = match opened.log.segments().meta_at(first) {
+            Ok(located) => located.meta.base,
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        pair[0].set_last_sequence(base.map_or(last, |base: Base| base.next.saturating_sub(1)));
+    }
+    if let Some(newest) = segments.last() {
+        newest.set_last_sequence(last);
+    }
+    Ok(())
+}

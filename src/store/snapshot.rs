@@ -1,0 +1,491 @@
+//! The backup file: one file that holds the whole log, and is whole at every instant.
+//!
+//! ```text
+//! head    16  "DPMQSNAP", format u32, seed of the log's checksums u32
+//! chunk   20  "CHNK", segment u32, offset u32, length u32, CRC-32 u32 of this and the bytes
+//!             bytes of that segment from that offset on
+//! chunk   …   until the end of the file
+//! ```
+//!
+//! Chunks are appended in the order of the log and synced one by one, so whatever a copy
+//! catches of a file that is being written is a state the store really had. Restoring is
+//! writing the chunks back to where they came from, and recovering as after a crash. When more
+//! of the file is dead than alive it is written anew beside and renamed over the old one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{IoContext, StoreError};
+use super::log::{Position, Segment, Segments, segment_path, sync_dir};
+
+/// What the file begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
+const FORMAT: u32 = 1;
+const HEAD_BYTES: u64 = 16;
+const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
+const CHUNK_HEAD_BYTES: usize = 20;
+/// Small enough that the log's syncs do not wait long behind one.
+const CHUNK_BYTES: usize = 4 << 20;
+/// Dead bytes that are put up with before the file is written anew.
+const SLACK_BYTES: u64 = 16 << 20;
+
+/// The snapshot file of a running store.
+pub(crate) struct Snapshot {
+    path: PathBuf,
+    seed: u32,
+    /// Absent while there is no file of this store.
+    open: Option<Open>,
+}
+
+struct Open {
+    file: File,
+    /// The bytes of whole chunks.
+    end: u64,
+    /// Everything in the log before this is in the file.
+    covered: Position,
+    /// The bytes of each segment that are in the file.
+    segments: BTreeMap<u32, u64>,
+}
+
+struct ChunkHead {
+    segment: u32,
+    offset: u32,
+    len: u32,
+    crc: u32,
+}
+
+impl ChunkHead {
+    fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        (bytes[..4] == CHUNK_MAGIC).then(|| ChunkHead {
+            segment: word(4),
+            offset: word(8),
+            len: word(12),
+            crc: word(16),
+        })
+    }
+
+    fn encode(segment: u32, offset: u32, bytes: &[u8]) -> [u8; CHUNK_HEAD_BYTES] {
+        let len = u32::try_from(bytes.len()).expect("a chunk is far below 4 GiB");
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        head[..4].copy_from_slice(&CHUNK_MAGIC);
+        head[4..8].copy_from_slice(&segment.to_le_bytes());
+        head[8..12].copy_from_slice(&offset.to_le_bytes());
+        head[12..16].copy_from_slice(&len.to_le_bytes());
+        let crc = checksum(&head[..16], bytes);
+        head[16..].copy_from_slice(&crc.to_le_bytes());
+        head
+    }
+
+    fn is_of(&self, bytes: &[u8]) -> bool {
+        let head = ChunkHead::encode(self.segment, self.offset, bytes);
+        head[16..] == self.crc.to_le_bytes()
+    }
+}
+
+fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+impl Snapshot {
+    /// The snapshot at `path` of the log with checksums of `seed`. A file of another store is
+    /// left alone until the first update replaces it.
+    pub(crate) fn open(path: &Path, seed: u32) -> Result<Snapshot, StoreError> {
+        match fs::remove_file(aside(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).doing("remove", &aside(path));
+            }
+            _ => {}
+        }
+        let open = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => read_chunks(file, path, seed)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).doing("open", path),
+        };
+        Ok(Snapshot {
+            path: path.to_owned(),
+            seed,
+            open,
+        })
+    }
+
+    #[cfg(test)]
+    fn covered(&self) -> Option<Position> {
+        self.open.as_ref().map(|open| open.covered)
+    }
+
+    /// Brings the file up to what is in the log now; what is in it then is synced.
+    pub(crate) fn update(&mut self, log: &Segments) -> Result<(), StoreError> {
+        let segments = log.from(0);
+        let Some(first) = segments.first().map(|segment| segment.number) else {
+            return Ok(());
+        };
+        if let Some(open) = &mut self.open {
+            let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
+            let live: u64 = segments.iter().map(|segment| segment.end()).sum();
+            if dead <= live + SLACK_BYTES {
+                let result = open.append(&segments, &self.path);
+                if result.is_err() {
+                    // Half a chunk at the end would hide those written after it.
+                    open.file.set_len(open.end).doing("cut", &self.path)?;
+                }
+                return result;
+            }
+        }
+        self.write_anew(&segments)
+    }
+
+    fn write_anew(&mut self, segments: &[std::sync::Arc<Segment>]) -> Result<(), StoreError> {
+        let aside = aside(&self.path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&aside)
+            .doing("create", &aside)?;
+        let mut head = MAGIC.to_vec();
+        head.extend_from_slice(&FORMAT.to_le_bytes());
+        head.extend_from_slice(&self.seed.to_le_bytes());
+        file.write_all_at(&head, 0).doing("write to", &aside)?;
+        let mut open = Open {
+            file,
+            end: HEAD_BYTES,
+            covered: Position::default(),
+            segments: BTreeMap::new(),
+        };
+        let written = open.append(segments, &aside).and_then(|()| {
+            open.file.sync_all().doing("sync", &aside)?;
+            fs::rename(&aside, &self.path).doing("rename", &aside)?;
+            sync_dir(parent(&self.path))
+        });
+        if let Err(error) = written {
+            // Best effort: the next start removes it too.
+            let _ = fs::remove_file(&aside);
+            return Err(error);
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Appends what the log has and the file does not.
+    fn append(
+        &mut self,
+        segments: &[std::sync::Arc<Segment>],
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        for segment in segments {
+            let mut offset = match segment.number.cmp(&self.covered.segment) {
+                std::cmp::Ordering::Less => continue,
+                std::cmp::Ordering::Equal => u64::from(self.covered.offset),
+                std::cmp::Ordering::Greater => 0,
+            };
+            let end = segment.end();
+            while offset < end {
+                let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
+                let bytes = segment.read(offset, rest.min(CHUNK_BYTES))?;
+                let start = u32::try_from(offset).expect("a segment is far below 4 GiB");
+                let head = ChunkHead::encode(segment.number, start, &bytes);
+                self.file
+                    .write_all_at(&head, self.end)
+                    .doing("write to", path)?;
+                let behind = self.end + CHUNK_HEAD_BYTES as u64;
+                self.file
+                    .write_all_at(&bytes, behind)
+                    .doing("write to", path)?;
+                self.file.sync_data().doing("sync", path)?;
+                let len = bytes.len() as u64;
+                self.end = behind + len;
+                offset += len;
+                *self.segments.entry(segment.number).or_default() += len;
+                self.covered = Position {
+                    segment: segment.number,
+                    offset: u32::try_from(offset).expect("a segment is far below 4 GiB"),
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
+}
+
+/// The folder that a file is in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn read_head(file: &mut impl Read, path: &Path) -> Result<u32, StoreError> {
+    let not_ours = |what: &str| StoreError::NotOurs {
+        path: path.to_owned(),
+        what: what.into(),
+    };
+    let mut head = [0; HEAD_BYTES as usize];
+    match file.read_exact(&mut head) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(not_ours("it is too short to be a snapshot"));
+        }
+        read => read.doing("read", path)?,
+    }
+    if head[..8] != MAGIC {
+        return Err(not_ours("it does not begin as a snapshot does"));
+    }
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    match word(8) {
+        FORMAT => Ok(word(12)),
+        found if found > FORMAT => Err(StoreError::FormatTooNew {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        }),
+        _ => Err(not_ours("its format is not known")),
+    }
+}
+
+/// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
+fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, StoreError> {
+    match read_head(&mut file, path) {
+        Ok(its_seed) if its_seed == seed => {}
+        Ok(_) => return Ok(None),
+        Err(error @ (StoreError::Io { .. } | StoreError::FormatTooNew { .. })) => {
+            return Err(error);
+        }
+        Err(_) => return Ok(None),
+    }
+    let len = file.metadata().doing("look at", path)?.len();
+    let mut open = Open {
+        file,
+        end: HEAD_BYTES,
+        covered: Position::default(),
+        segments: BTreeMap::new(),
+    };
+    loop {
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        let data_at = open.end + CHUNK_HEAD_BYTES as u64;
+        if data_at > len || open.file.read_exact_at(&mut head, open.end).is_err() {
+            break;
+        }
+        let Some(head) = ChunkHead::parse(&head) else {
+            break;
+        };
+        let end = data_at + u64::from(head.len);
+        if end > len {
+            break;
+        }
+        if end == len {
+            let mut bytes = vec![0; head.len as usize];
+            open.file
+                .read_exact_at(&mut bytes, data_at)
+                .doing("read", path)?;
+            if !head.is_of(&bytes) {
+                break;
+            }
+        }
+        open.end = end;
+        open.covered = Position {
+            segment: head.segment,
+            offset: head.offset.saturating_add(head.len),
+        };
+        *open.segments.entry(head.segment).or_default() += u64::from(head.len);
+    }
+    if open.end < len {
+        open.file.set_len(open.end).doing("cut", path)?;
+    }
+    Ok(Some(open))
+}
+
+/// What [`unpack`] met.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    pub(crate) bytes: u64,
+    /// Where chunks were damaged, by offset in the file. Their bytes are written out all the
+    /// same: the frames in them have checksums of their own.
+    pub(crate) damaged: Vec<u64>,
+}
+
+/// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
+pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
+    let file = File::open(path).doing("open", path)?;
+    let len = file.metadata().doing("look at", path)?.len();
+    let mut input = BufReader::with_capacity(1 << 20, file);
+    read_head(&mut input, path)?;
+    fs::create_dir_all(dir).doing("create", dir)?;
+    let mut unpacked = Unpacked::default();
+    let mut at = HEAD_BYTES;
+    let mut output: Option<(u32, PathBuf, BufWriter<File>)> = None;
+    let mut bytes = vec![];
+    while at < len {
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        let parsed = match input.read_exact(&mut head) {
+            Ok(()) => ChunkHead::parse(&head),
+            Err(_) => None,
+        };
+        let rest = len.saturating_sub(at + CHUNK_HEAD_BYTES as u64);
+        let Some(chunk) = parsed.filter(|chunk| u64::from(chunk.len) <= rest) else {
+            unpacked.damaged.push(at);
+            match next_chunk(path, at + 1, len)? {
+                Some(next) => at = next,
+                None => break,
+            }
+            input.seek(SeekFrom::Start(at)).doing("read", path)?;
+            continue;
+        };
+        bytes.resize(chunk.len as usize, 0);
+        input.read_exact(&mut bytes).doing("read", path)?;
+        if !chunk.is_of(&bytes) {
+            unpacked.damaged.push(at);
+        }
+        if output
+            .as_ref()
+            .is_none_or(|(number, ..)| *number != chunk.segment)
+        {
+            finish(output.take())?;
+            let path = segment_path(dir, chunk.segment);
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .doing("create", &path)?;
+            output = Some((chunk.segment, path, BufWriter::new(file)));
+        }
+        if let Some((_, path, writer)) = &mut output {
+            writer
+                .seek(SeekFrom::Start(chunk.offset.into()))
+                .doing("write to", path)?;
+            writer.write_all(&bytes).doing("write to", path)?;
+        }
+        unpacked.bytes += u64::from(chunk.len);
+        at += CHUNK_HEAD_BYTES as u64 + u64::from(chunk.len);
+    }
+    finish(output)?;
+    sync_dir(dir)?;
+    Ok(unpacked)
+}
+
+fn finish(output: Option<(u32, PathBuf, BufWriter<File>)>) -> Result<(), StoreError> {
+    if let Some((_, path, writer)) = output {
+        let file = writer.into_inner().map_err(|error| error.into_error());
+        file.and_then(|file| file.sync_all())
+            .doing("write to", &path)?;
+    }
+    Ok(())
+}
+
+/// The next offset at or behind `from` where a chunk seems to begin.
+fn next_chunk(path: &Path, from: u64, len: u64) -> Result<Option<u64>, StoreError> {
+    let file = File::open(path).doing("open", path)?;
+    let mut window = vec![0; 1 << 20];
+    let mut at = from;
+    while at + 4 <= len {
+        let size = usize::try_from(len - at)
+            .unwrap_or(usize::MAX)
+            .min(window.len());
+        file.read_exact_at(&mut window[..size], at)
+            .doing("read", path)?;
+        if let Some(found) = window[..size].windows(4).position(|w| w == CHUNK_MAGIC) {
+            return Ok(Some(at + found as u64));
+        }
+        at += (size as u64 - 3).max(1);
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::log::Log;
+    use crate::store::record::Base;
+
+    fn log_with(dir: &Path, texts: &[&str]) -> Log {
+        let mut log = Log::open(dir, &Base::default()).unwrap();
+        for text in texts {
+            log.append(text.as_bytes()).unwrap();
+            log.publish(1);
+        }
+        log
+    }
+
+    fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
+        unpack(path, to).unwrap();
+        fs::read(segment_path(to, 1)).unwrap()
+    }
+
+    #[test]
+    fn every_update_appends_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let mut log = log_with(&dir.path().join("log"), &["one"]);
+        let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        snapshot.update(log.segments()).unwrap();
+        let before = fs::read(&path).unwrap();
+        log.append(b"two").unwrap();
+        log.publish(2);
+        snapshot.update(log.segments()).unwrap();
+        assert!(fs::read(&path).unwrap().starts_with(&before));
+        let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
+        assert_eq!(unpacked(&path, &dir.path().join("out")), original);
+        // Opened again it goes on where it was.
+        drop(snapshot);
+        let snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        assert_eq!(snapshot.covered(), Some(log.end()));
+    }
+
+    #[test]
+    fn a_chunk_that_is_not_whole_is_cut_and_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let mut log = log_with(&dir.path().join("log"), &["one"]);
+        Snapshot::open(&path, log.seed())
+            .unwrap()
+            .update(log.segments())
+            .unwrap();
+        let whole = fs::read(&path).unwrap();
+        log.append(b"two").unwrap();
+        log.publish(2);
+        Snapshot::open(&path, log.seed())
+            .unwrap()
+            .update(log.segments())
+            .unwrap();
+        let both = fs::read(&path).unwrap();
+        for len in whole.len() + 1..both.len() {
+            fs::write(&path, &both[..len]).unwrap();
+            let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+            snapshot.update(log.segments()).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), both);
+        }
+        let mut flipped = both.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        Snapshot::open(&path, log.seed()).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
+        let error = unpack(&path, &dir.path().join("out")).unwrap_err();
+        assert!(error.to_string().contains("format 9"), "{error}");
+        assert!(Snapshot::open(&path, 1).is_err());
+    }
+}

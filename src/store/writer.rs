@@ -1,0 +1,415 @@
+//! The one writer: a thread that takes what waits, writes it in one append, syncs once, and
+//! answers everybody.
+//!
+//! Order, sequences, times, batching and failure have their home here. It never waits for
+//! anything but the disk and the next request.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::Committed;
+use super::error::StoreError;
+use super::index::Index;
+use super::keeper::Keeper;
+use super::log::{Log, Position};
+use super::record::{self, Accept, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use crate::clock::Clock;
+use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
+use crate::sequences::SequenceSet;
+
+/// Requests taken at once.
+const REQUESTS_MAX: usize = 1024;
+/// Data in one group; more waits for the next, so that early messages are not answered late.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// A buffer larger than this is not kept.
+const BUFFER_KEPT_BYTES: usize = 16 << 20;
+/// The clock may go back by this much without times of creation doing so.
+const CLOCK_SLACK_SECONDS: u64 = 60;
+
+/// What the writer is asked to do.
+pub(crate) enum Request {
+    /// Store messages, and answer when they are synced.
+    Append {
+        drafts: Vec<Draft>,
+        permit: Option<OwnedSemaphorePermit>,
+        done: oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
+    },
+    /// Record what became of messages.
+    Change {
+        change: Change,
+        sequences: SequenceSet,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Delete what was created before `floor`: whole blocks, and `also` from the others.
+    Expire {
+        floor: UnixSeconds,
+        also: SequenceSet,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Do what was asked before, and end.
+    Close,
+}
+
+/// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
+pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
+
+/// See the module.
+pub(crate) struct Writer {
+    pub(crate) log: Log,
+    pub(crate) index: Arc<Mutex<Index>>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) poison: Poison,
+    pub(crate) clock: Clock,
+    pub(crate) committed: Committed,
+    /// The upper half is random, the lower half counts.
+    pub(crate) unique: u128,
+    /// Changes that could not be written, and are tried again with the next group.
+    pub(crate) carried: Vec<(Change, SequenceSet)>,
+    pub(crate) last_created: UnixSeconds,
+}
+
+/// What is written together.
+#[derive(Default)]
+struct Group {
+    messages: Vec<Message>,
+    appends: Vec<(
+        oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
+        usize,
+        Option<OwnedSemaphorePermit>,
+    )>,
+    floor: Option<UnixSeconds>,
+    changes: Vec<(Change, SequenceSet)>,
+    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    bytes: usize,
+}
+
+impl Group {
+    fn change(&mut self, change: Change, sequences: SequenceSet) {
+        match self.changes.last_mut() {
+            Some((last, set)) if *last == change => {
+                for span in sequences.spans() {
+                    set.insert_span(*span);
+                }
+            }
+            _ => self.changes.push((change, sequences)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.changes.is_empty() && self.floor.is_none()
+    }
+}
+
+/// A frame of messages in the group's buffer: where, and which.
+struct Written {
+    offset: usize,
+    messages: std::ops::Range<usize>,
+}
+
+impl Writer {
+    /// Serves requests until [`Request::Close`], or until nobody can ask any more; then
+    /// everything written is synced.
+    pub(crate) fn run(
+        mut self,
+        mut requests: UnboundedReceiver<Request>,
+    ) -> Result<(), StoreError> {
+        let mut taken = Vec::with_capacity(REQUESTS_MAX);
+        let mut buffer = vec![];
+        loop {
+            let mut closing = requests.blocking_recv_many(&mut taken, REQUESTS_MAX) == 0;
+            let mut group = self.begin();
+            for request in taken.drain(..) {
+                closing |= matches!(request, Request::Close);
+                self.add(&mut group, request);
+                if group.bytes >= GROUP_BYTES_MAX {
+                    let full = std::mem::replace(&mut group, Group::default());
+                    self.commit(full, &mut buffer);
+                    group = self.begin();
+                }
+            }
+            self.commit(group, &mut buffer);
+            if closing {
+                return match self.poison.get() {
+                    Some(reason) => Err(StoreError::Poisoned(reason.clone())),
+                    None => self.log.sync(),
+                };
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Group {
+        Group {
+            changes: std::mem::take(&mut self.carried),
+            ..Group::default()
+        }
+    }
+
+    fn add(&mut self, group: &mut Group, request: Request) {
+        match request {
+            Request::Append {
+                drafts,
+                permit,
+                done,
+            } => {
+                group.appends.push((done, drafts.len(), permit));
+                let created = self.now();
+                for draft in drafts {
+                    group.bytes += draft.data.len();
+                    self.unique = self.unique.wrapping_add(1);
+                    group.messages.push(Message {
+                        sequence: Sequence::default(),
+                        code: draft.code(created, self.unique),
+                        topic: draft.topic,
+                        data: draft.data,
+                        created,
+                        status: Status::Accepted,
+                    });
+                }
+            }
+            Request::Change {
+                change,
+                sequences,
+                done,
+            } => {
+                group.change(change, sequences);
+                group.waiting.push(done);
+            }
+            Request::Expire { floor, also, done } => {
+                group.floor = group.floor.max(Some(floor));
+                if !also.is_empty() {
+                    group.change(Change::Deleted, also);
+                }
+                group.waiting.push(done);
+            }
+            Request::Close => {}
+        }
+    }
+
+    /// The time of creation of a message accepted now: never before the floor of expiry, and
+    /// not before that of the message accepted last unless the clock was really set back.
+    fn now(&mut self) -> UnixSeconds {
+        let now = self.clock.now().max(self.lock().floor());
+        let back = self.last_created.saturating_sub(CLOCK_SLACK_SECONDS);
+        if now < back {
+            tracing::warn!(
+                from = self.last_created.0,
+                to = now.0,
+                "the clock was set back"
+            );
+            self.last_created = now;
+        }
+        self.last_created = self.last_created.max(now);
+        self.last_created
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
+        self.index.lock().expect("no holder of this lock panics")
+    }
+
+    fn commit(&mut self, mut group: Group, buffer: &mut Vec<u8>) {
+        let next = self.lock().next_sequence();
+        for (message, sequence) in group.messages.iter_mut().zip(next.0..) {
+            message.sequence = Sequence(sequence);
+        }
+        match self.write(&group, next, buffer) {
+            Ok(position) => self.finish(group, position, buffer),
+            Err(error) => self.refuse(group, &error),
+        }
+        if buffer.capacity() > BUFFER_KEPT_BYTES {
+            *buffer = vec![];
+        }
+        self.maintain();
+    }
+
+    /// Appends the group, and syncs it if somebody waits for that. Returns where it begins
+    /// and the frames of messages.
+    fn write(
+        &mut self,
+        group: &Group,
+        next: Sequence,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(Position, Vec<Written>), StoreError> {
+        if let Some(reason) = self.poison.get() {
+            return Err(StoreError::Poisoned(reason.clone()));
+        }
+        let start = self.log.end();
+        buffer.clear();
+        let mut frames = vec![];
+        if group.is_empty() {
+            return Ok((start, frames));
+        }
+        for messages in frame_ranges(&group.messages) {
+            let offset = buffer.len();
+            let accepts: Vec<Accept<'_>> = group.messages[messages.clone()]
+                .iter()
+                .map(accept)
+                .collect();
+            let first = Sequence(next.0 + messages.start as u64);
+            let frame = Frame {
+                first,
+                accepts: &accepts,
+                ..Frame::default()
+            };
+            record::encode(buffer, self.log.seed(), &frame);
+            frames.push(Written { offset, messages });
+        }
+        if group.floor.is_some() || !group.changes.is_empty() {
+            let frame = Frame {
+                floor: group.floor,
+                changes: &group.changes,
+                ..Frame::default()
+            };
+            record::encode(buffer, self.log.seed(), &frame);
+        }
+        self.log.append(buffer)?;
+        if !group.appends.is_empty() {
+            self.sync()?;
+        }
+        Ok((start, frames))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.log.sync().map_err(|error| {
+            let reason: Arc<str> = error.to_string().into();
+            tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
+            StoreError::Poisoned(self.poison.get_or_init(|| reason).clone())
+        })
+    }
+
+    /// Makes a written group visible, and answers.
+    fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
+        if buffer.is_empty() {
+            return;
+        }
+        {
+            let mut index = self.lock();
+            let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
+            self.log.publish(last);
+            for frame in frames {
+                let offset = u32::try_from(frame.offset).expect("a group is far below 4 GiB");
+                let position = Position {
+                    segment: start.segment,
+                    offset: start.offset + offset,
+                };
+                let runs = group.messages[frame.messages]
+                    .chunk_by(|a, b| a.created == b.created && a.topic == b.topic);
+                for run in runs {
+                    index.accept(
+                        run[0].sequence,
+                        run.len() as u64,
+                        run[0].created,
+                        &run[0].topic,
+                        position,
+                    );
+                }
+            }
+            apply_changes(&mut index, &group);
+            index.advance(self.log.end());
+        }
+        self.keeper
+            .notify(!group.appends.is_empty(), self.log.end());
+        let mut codes = group.messages.iter().map(|message| message.code);
+        let answers: Vec<_> = group
+            .appends
+            .into_iter()
+            .map(|(done, len, permit)| (done, codes.by_ref().take(len).collect::<Vec<_>>(), permit))
+            .collect();
+        drop(codes);
+        if !group.messages.is_empty() {
+            (self.committed)(group.messages);
+        }
+        for (done, codes, permit) in answers {
+            // Whoever does not wait any more has no use for the answer.
+            let _ = done.send(Ok(codes));
+            drop(permit);
+        }
+        for done in group.waiting {
+            let _ = done.send(Ok(()));
+        }
+    }
+
+    fn refuse(&mut self, group: Group, error: &StoreError) {
+        tracing::error!(%error, messages = group.messages.len(), "a group was not stored");
+        if matches!(error, StoreError::Poisoned(_)) {
+            // Nothing can be written any more: memory at least tells what really happened.
+            for (change, sequences) in &group.changes {
+                self.lock().change(*change, sequences);
+            }
+        } else {
+            self.carried = group.changes;
+        }
+        for (done, ..) in group.appends {
+            let _ = done.send(Err(error.clone()));
+        }
+        for done in group.waiting {
+            let _ = done.send(Err(error.clone()));
+        }
+    }
+
+    /// Begins the next segment where one is due, and gives back those whose messages are gone.
+    fn maintain(&mut self) {
+        if self.poison.get().is_some() {
+            return;
+        }
+        let (first_live, base) = {
+            let mut index = self.lock();
+            let first_live = index.first_live();
+            let roll = self.log.is_full() || self.log.is_idle(first_live);
+            (first_live, roll.then(|| index.base()))
+        };
+        if let Some(base) = base {
+            let applied = |writer: &Writer| writer.lock().advance(writer.log.end());
+            match self.log.roll(&base) {
+                Ok(()) => applied(self),
+                Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
+            }
+        }
+        if self.log.has_dead(first_live) {
+            // The floor that made them dead must not be lost when they are.
+            if self.sync().is_ok() {
+                self.keeper
+                    .unlink(self.log.segments().take_dead(first_live));
+            }
+        }
+    }
+}
+
+fn apply_changes(index: &mut Index, group: &Group) {
+    if let Some(floor) = group.floor {
+        index.raise_floor(floor);
+    }
+    for (change, sequences) in &group.changes {
+        index.change(*change, sequences);
+    }
+}
+
+fn accept(message: &Message) -> Accept<'_> {
+    Accept {
+        code: message.code,
+        created: message.created,
+        topic: &message.topic,
+        data: message.data.as_bytes(),
+    }
+}
+
+/// Cuts messages into frames of limited length.
+pub(crate) fn frame_ranges(messages: &[Message]) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = vec![];
+    let (mut start, mut bytes) = (0, 0);
+    for (at, message) in messages.iter().enumerate() {
+        let full = at - start >= FRAME_MESSAGES_MAX || bytes >= FRAME_DATA_TARGET;
+        // A large message has a frame of its own, so that its neighbours are read without it.
+        let large = message.data.len() >= FRAME_DATA_TARGET && at > start;
+        if full || large {
+            ranges.push(start..at);
+            (start, bytes) = (at, 0);
+        }
+        bytes += message.data.len();
+    }
+    if start < messages.len() {
+        ranges.push(start..messages.len());
+    }
+    ranges
+}
