@@ -1,0 +1,349 @@
+//! Who is connected, by topic, each with a bounded outbox; and which topics are behind.
+//!
+//! A topic is **behind** when none of its consumers has room: its messages then stay in the
+//! store, and are read back when there is room again (`super::dispatch`). One consumer without
+//! room beside others that have it is too slow, and is closed.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::delivery::{Delivery, Outcomes, Ticket};
+use crate::message::{Message, Sequence, Topic, UnixSeconds};
+
+/// A client, as the console shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The name it gave itself; not unique.
+    pub id: String,
+    /// Its topic.
+    pub topic: Topic,
+    /// Where it connects from.
+    pub ip: IpAddr,
+    /// Since when it is logged in.
+    pub since: UnixSeconds,
+}
+
+/// Why the broker ends a consumer's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Its outbox was full while others kept up.
+    TooSlow,
+}
+
+/// How much may wait for one consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// In messages.
+    pub messages: usize,
+    /// In bytes of data.
+    pub bytes: usize,
+}
+
+/// A connected consumer and its outbox. The limits are passed by at most one batch.
+pub(super) struct Consumer {
+    number: u64,
+    info: ClientInfo,
+    outbox: mpsc::UnboundedSender<Ticket>,
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    limits: OutboxLimits,
+    /// Woken when a consumer of the topic has room again, joins or leaves.
+    room: Arc<Notify>,
+    close: watch::Sender<Option<CloseReason>>,
+}
+
+impl Consumer {
+    fn has_room(&self) -> bool {
+        self.messages.load(Ordering::Relaxed) < self.limits.messages
+            && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
+    }
+
+    pub(super) fn reserve(&self, messages: usize, bytes: usize) {
+        self.messages.fetch_add(messages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self, messages: usize, bytes: usize) {
+        let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
+        let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
+            self.room.notify_one();
+        }
+    }
+
+    /// A ticket that finds nobody is dropped, which reports it as failed.
+    fn send(&self, ticket: Ticket) {
+        let _ = self.outbox.send(ticket);
+    }
+}
+
+/// The consumers of a topic.
+#[derive(Default)]
+struct Lane {
+    consumers: Vec<Arc<Consumer>>,
+    behind: Option<Behind>,
+    room: Arc<Notify>,
+}
+
+/// The topic's messages from `from` to `last` are in the store, still to be pushed.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    from: Sequence,
+    last: Sequence,
+}
+
+/// All consumers.
+pub(super) struct Consumers {
+    /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
+    lanes: Mutex<HashMap<Topic, Lane>>,
+    next_number: AtomicU64,
+    limits: OutboxLimits,
+    retries: u32,
+    outcomes: Outcomes,
+}
+
+/// A consumer's place among the others; dropping it leaves.
+pub struct Subscription {
+    consumer: Arc<Consumer>,
+    consumers: Arc<Consumers>,
+    outbox: mpsc::UnboundedReceiver<Ticket>,
+    close: watch::Receiver<Option<CloseReason>>,
+}
+
+impl Subscription {
+    /// Waits for tickets, and takes up to `limit` of them. Safe to cancel.
+    pub async fn recv(&mut self, tickets: &mut Vec<Ticket>, limit: usize) {
+        self.outbox.recv_many(tickets, limit).await;
+    }
+
+    /// Waits until the broker wants the session to end. Safe to cancel.
+    pub async fn closed(&mut self) -> CloseReason {
+        loop {
+            if let Some(reason) = *self.close.borrow_and_update() {
+                return reason;
+            }
+            if self.close.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.consumers.leave(&self.consumer);
+    }
+}
+
+/// What came of a push.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It is in at least one outbox, or nobody was there and that is recorded.
+    Done,
+    /// The topic is behind: the messages stay in the store.
+    Behind,
+    /// The topic has just come to be behind: somebody has to read it back.
+    BehindNow,
+}
+
+/// How messages came to be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Fresh,
+    Requeued,
+    ReadBack,
+}
+
+impl Consumers {
+    pub(super) fn new(limits: OutboxLimits, retries: u32, outcomes: Outcomes) -> Arc<Consumers> {
+        Arc::new(Consumers {
+            lanes: Mutex::default(),
+            next_number: AtomicU64::new(0),
+            limits,
+            retries,
+            outcomes,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, Lane>> {
+        self.lanes.lock().expect("no holder of this lock panics")
+    }
+
+    /// Adds a consumer: from now on it gets what is pushed to its topic.
+    pub(super) fn join(self: &Arc<Consumers>, info: ClientInfo) -> Subscription {
+        let (outbox, receiver) = mpsc::unbounded_channel();
+        let (close, closed) = watch::channel(None);
+        let mut lanes = self.lock();
+        let lane = lanes.entry(info.topic.clone()).or_default();
+        let consumer = Arc::new(Consumer {
+            number: self.next_number.fetch_add(1, Ordering::Relaxed),
+            info,
+            outbox,
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            limits: self.limits,
+            room: lane.room.clone(),
+            close,
+        });
+        lane.consumers.push(consumer.clone());
+        lane.room.notify_one();
+        drop(lanes);
+        Subscription {
+            consumer,
+            consumers: self.clone(),
+            outbox: receiver,
+            close: closed,
+        }
+    }
+
+    fn leave(&self, consumer: &Consumer) {
+        let mut lanes = self.lock();
+        if let Some(lane) = lanes.get_mut(&consumer.info.topic) {
+            lane.consumers
+                .retain(|other| other.number != consumer.number);
+            lane.room.notify_one();
+            if lane.consumers.is_empty() && lane.behind.is_none() {
+                lanes.remove(&consumer.info.topic);
+            }
+        }
+    }
+
+    /// Everybody who is connected, longest first.
+    pub(super) fn list(&self) -> Vec<ClientInfo> {
+        let lanes = self.lock();
+        let mut all: Vec<_> = lanes.values().flat_map(|lane| &lane.consumers).collect();
+        all.sort_unstable_by_key(|consumer| consumer.number);
+        all.into_iter()
+            .map(|consumer| consumer.info.clone())
+            .collect()
+    }
+
+    /// The topics that somebody listens to and has room for.
+    pub(super) fn open_topics(&self) -> HashSet<Topic> {
+        let lanes = self.lock();
+        lanes
+            .iter()
+            .filter(|(_, lane)| {
+                lane.behind.is_none() && lane.consumers.iter().any(|consumer| consumer.has_room())
+            })
+            .map(|(topic, _)| topic.clone())
+            .collect()
+    }
+
+    /// Hands messages of one topic to all its consumers.
+    pub(super) async fn push(&self, topic: &Topic, messages: Vec<Message>, way: Way) -> Pushed {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
+            return Pushed::Done;
+        };
+        let (first, last) = (first.sequence, last.sequence);
+        let mut late = vec![];
+        {
+            let mut lanes = self.lock();
+            let lane = lanes.get_mut(topic);
+            let Some(lane) = lane.filter(|lane| lane.blocks(way) || !lane.consumers.is_empty())
+            else {
+                self.outcomes.not_consumed(&messages);
+                return Pushed::Done;
+            };
+            if lane.blocks(way) || !lane.consumers.iter().any(|consumer| consumer.has_room()) {
+                if way == Way::Requeued {
+                    self.outcomes.not_consumed(&messages);
+                    return Pushed::Done;
+                }
+                return lane.fall_behind(first, last);
+            }
+            let sessions = lane.consumers.len();
+            let delivery = Delivery::new(messages, sessions, self.outcomes.clone());
+            for consumer in &lane.consumers {
+                let room = consumer.has_room();
+                let ticket = Ticket::new(delivery.clone(), consumer.clone());
+                if room {
+                    consumer.send(ticket);
+                } else {
+                    late.push((consumer.clone(), ticket));
+                }
+            }
+        }
+        self.retry(late).await;
+        Pushed::Done
+    }
+
+    /// Tries those again that had no room, and closes those that still have none.
+    async fn retry(&self, mut late: Vec<(Arc<Consumer>, Ticket)>) {
+        for _ in 0..self.retries {
+            if late.is_empty() {
+                return;
+            }
+            tokio::task::yield_now().await;
+            late = late
+                .into_iter()
+                .filter_map(|(consumer, ticket)| {
+                    if !consumer.has_room() {
+                        return Some((consumer, ticket));
+                    }
+                    consumer.send(ticket);
+                    None
+                })
+                .collect();
+        }
+        for (consumer, ticket) in late {
+            consumer.close.send_replace(Some(CloseReason::TooSlow));
+            drop(ticket);
+        }
+    }
+
+    /// What a topic that is behind has to have read back: from, to, and whether somebody has
+    /// room for it. `None` when it is not behind.
+    pub(super) fn behind(&self, topic: &Topic) -> Option<(Sequence, Sequence, bool)> {
+        let lanes = self.lock();
+        let lane = lanes.get(topic)?;
+        let behind = lane.behind?;
+        let room = lane.consumers.is_empty() || lane.consumers.iter().any(|c| c.has_room());
+        Some((behind.from, behind.last, room))
+    }
+
+    /// What is woken when a topic's consumers may have room again.
+    pub(super) fn room(&self, topic: &Topic) -> Option<Arc<Notify>> {
+        self.lock().get(topic).map(|lane| lane.room.clone())
+    }
+
+    /// A topic that is behind has been read back up to `next`.
+    pub(super) fn caught_up(&self, topic: &Topic, next: Sequence) {
+        let mut lanes = self.lock();
+        if let Some(lane) = lanes.get_mut(topic)
+            && let Some(behind) = &mut lane.behind
+        {
+            behind.from = next;
+            if behind.from > behind.last {
+                lane.behind = None;
+                if lane.consumers.is_empty() {
+                    lanes.remove(topic);
+                }
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Whether messages that come this way have to wait for those in the store.
+    fn blocks(&self, way: Way) -> bool {
+        self.behind.is_some() && way != Way::ReadBack
+    }
+
+    fn fall_behind(&mut self, first: Sequence, last: Sequence) -> Pushed {
+        match &mut self.behind {
+            Some(behind) => {
+                behind.last = behind.last.max(last);
+                Pushed::Behind
+            }
+            None => {
+                self.behind = Some(Behind { from: first, last });
+                Pushed::BehindNow
+            }
+        }
+    }
+}

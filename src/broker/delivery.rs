@@ -1,0 +1,134 @@
+//! One batch on its way to all consumers of its topic, and what comes of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::consumers::Consumer;
+use crate::clock::Clock;
+use crate::message::Message;
+use crate::sequences::SequenceSet;
+use crate::store::{Change, Store};
+
+/// Where outcomes are recorded.
+#[derive(Clone)]
+pub(super) struct Outcomes {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+}
+
+impl Outcomes {
+    /// These messages were written to nobody.
+    pub(super) fn not_consumed(&self, messages: &[Message]) {
+        self.record(Change::NotConsumed, messages);
+    }
+
+    fn consumed(&self, messages: &[Message]) {
+        let at = self.clock.now();
+        self.record(Change::Consumed { at }, messages);
+    }
+
+    fn record(&self, change: Change, messages: &[Message]) {
+        let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
+        if !sequences.is_empty() {
+            // Nobody waits for it: the store sees to it, and a crash before is a second push.
+            drop(self.store.change(change, sequences));
+        }
+    }
+}
+
+/// Messages of one topic, pushed together.
+pub(super) struct Delivery {
+    messages: Vec<Message>,
+    bytes: usize,
+    /// One encoding, made by whichever session comes first, shared by all.
+    frames: OnceLock<Vec<Bytes>>,
+    /// So many messages, from the first on, were written to somebody.
+    written: AtomicUsize,
+    /// Sessions that may still write.
+    tickets: AtomicUsize,
+    outcomes: Outcomes,
+}
+
+impl Delivery {
+    /// A delivery to `sessions` sessions, which must get one [`Ticket`] each.
+    pub(super) fn new(
+        messages: Vec<Message>,
+        sessions: usize,
+        outcomes: Outcomes,
+    ) -> Arc<Delivery> {
+        let bytes = messages.iter().map(|message| message.data.len()).sum();
+        Arc::new(Delivery {
+            messages,
+            bytes,
+            frames: OnceLock::new(),
+            written: AtomicUsize::new(0),
+            tickets: AtomicUsize::new(sessions),
+            outcomes,
+        })
+    }
+}
+
+/// One session's part in a delivery. What it does not report as written has failed: also when
+/// it is dropped unseen.
+pub struct Ticket {
+    delivery: Arc<Delivery>,
+    consumer: Arc<Consumer>,
+}
+
+impl Ticket {
+    pub(super) fn new(delivery: Arc<Delivery>, consumer: Arc<Consumer>) -> Ticket {
+        consumer.reserve(delivery.messages.len(), delivery.bytes);
+        Ticket { delivery, consumer }
+    }
+
+    /// The frames to write, in order; `encode` appends the frame of a message, and is called
+    /// for each once, whatever the number of sessions.
+    pub fn frames(&self, encode: fn(&mut Vec<u8>, &Message)) -> &[Bytes] {
+        self.delivery.frames.get_or_init(|| {
+            let mut buffer =
+                Vec::with_capacity(self.delivery.bytes + self.delivery.messages.len() * 224);
+            let mut ends = Vec::with_capacity(self.delivery.messages.len());
+            for message in &self.delivery.messages {
+                encode(&mut buffer, message);
+                ends.push(buffer.len());
+            }
+            let buffer = Bytes::from(buffer);
+            let mut start = 0;
+            ends.into_iter()
+                .map(|end| buffer.slice(std::mem::replace(&mut start, end)..end))
+                .collect()
+        })
+    }
+
+    /// The first `count` frames have been written to the socket: their messages are consumed,
+    /// if they were not already.
+    pub fn written(&self, count: usize) {
+        let messages = &self.delivery.messages;
+        let before = self.delivery.written.fetch_max(count, Ordering::AcqRel);
+        if before < count {
+            self.delivery
+                .outcomes
+                .consumed(&messages[before..count.min(messages.len())]);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Delivery {
+            messages,
+            bytes,
+            written,
+            tickets,
+            outcomes,
+            ..
+        } = &*self.delivery;
+        self.consumer.give_back(messages.len(), *bytes);
+        if tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let written = written.load(Ordering::Acquire).min(messages.len());
+            outcomes.not_consumed(&messages[written..]);
+        }
+    }
+}

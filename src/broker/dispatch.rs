@@ -1,0 +1,266 @@
+//! The dispatch: takes messages from the queue in batches at the set pace, and hands them to
+//! the consumers of their topics. It never waits for a consumer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::consumers::{Consumers, Pushed, Way};
+use super::queue::{Item, Items, Queue, Refill};
+use super::read_back;
+use crate::message::{Message, StatusKind, Topic};
+use crate::store::{Scan, Store};
+
+/// Messages handed over at once: enough to share the cost of a hand-over, few enough that the
+/// first of them does not wait for the last.
+const PUSH_MESSAGES_MAX: usize = 256;
+/// The same, in bytes of data; a larger message goes alone.
+const PUSH_BYTES_MAX: usize = 1 << 20;
+/// Messages of a topic that is behind, read back at once.
+const REFILL_MESSAGES: usize = 1024;
+
+/// How fast messages leave: a pause after each full batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Messages in a batch.
+    pub batch_messages: usize,
+    /// The pause after a batch.
+    pub pause: Duration,
+}
+
+/// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
+/// batch leaves at once.
+struct Batch {
+    pace: Pace,
+    left: usize,
+    begun: Instant,
+}
+
+impl Batch {
+    fn new(pace: Pace) -> Batch {
+        Batch {
+            pace,
+            left: pace.batch_messages,
+            begun: Instant::now(),
+        }
+    }
+
+    /// Waits until messages may leave, and says how many: at least 1, at most `wanted`.
+    async fn allow(&mut self, wanted: usize) -> usize {
+        if self.pace.pause.is_zero() {
+            return wanted;
+        }
+        if self.left == 0 {
+            tokio::time::sleep(self.pace.pause).await;
+            self.renew();
+        } else if self.begun.elapsed() >= self.pace.pause {
+            self.renew();
+        }
+        wanted.min(self.left)
+    }
+
+    fn renew(&mut self) {
+        self.left = self.pace.batch_messages;
+        self.begun = Instant::now();
+    }
+
+    fn left_the_queue(&mut self, messages: usize) {
+        self.left -= messages.min(self.left);
+    }
+}
+
+/// See the module.
+pub(super) struct Dispatch {
+    pub(super) queue: Arc<Queue>,
+    pub(super) consumers: Arc<Consumers>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pace: Pace,
+}
+
+impl Dispatch {
+    /// Pushes what comes, for ever.
+    pub(super) async fn run(self, mut items: Items) {
+        let mut batch = Batch::new(self.pace);
+        while let Some(item) = items.0.recv().await {
+            let bytes = item.bytes();
+            match item {
+                Item::Fresh(messages) => self.push_all(&mut batch, messages, Way::Fresh).await,
+                Item::Requeued(messages) => {
+                    self.push_all(&mut batch, messages, Way::Requeued).await
+                }
+                Item::Behind(refill) => self.push_refill(&mut batch, refill).await,
+            }
+            self.queue.taken(bytes);
+        }
+    }
+
+    async fn push_all(&self, batch: &mut Batch, messages: Vec<Message>, way: Way) {
+        let mut rest = messages.into_iter().peekable();
+        while rest.peek().is_some() {
+            let chunk = self.next_chunk(batch, &mut rest).await;
+            let taken = chunk.len();
+            for (topic, messages) in by_topic(self.not_expired(chunk)) {
+                if self.consumers.push(&topic, messages, way).await == Pushed::BehindNow {
+                    self.read_back(topic);
+                }
+            }
+            self.queue.release(taken);
+        }
+    }
+
+    /// The messages that may leave now.
+    async fn next_chunk(
+        &self,
+        batch: &mut Batch,
+        rest: &mut std::iter::Peekable<std::vec::IntoIter<Message>>,
+    ) -> Vec<Message> {
+        let allowed = batch.allow(rest.len().min(PUSH_MESSAGES_MAX)).await;
+        let (mut chunk, mut bytes) = (Vec::with_capacity(allowed), 0);
+        while chunk.len() < allowed {
+            let next = rest.next_if(|message| {
+                chunk.is_empty() || bytes + message.data.len() <= PUSH_BYTES_MAX
+            });
+            let Some(message) = next else { break };
+            bytes += message.data.len();
+            chunk.push(message);
+        }
+        batch.left_the_queue(chunk.len());
+        chunk
+    }
+
+    /// Without the messages that expired while they were queued.
+    fn not_expired(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        let floor = self.store.floor();
+        messages.retain(|message| message.created >= floor);
+        messages
+    }
+
+    async fn push_refill(&self, batch: &mut Batch, refill: Refill) {
+        let Refill {
+            topic,
+            messages,
+            next,
+            done,
+        } = refill;
+        let mut rest = messages.into_iter().peekable();
+        let mut reached = next;
+        while rest.peek().is_some() {
+            let chunk = self.not_expired(self.next_chunk(batch, &mut rest).await);
+            let Some(first) = chunk.first().map(|message| message.sequence) else {
+                continue;
+            };
+            if self.consumers.push(&topic, chunk, Way::ReadBack).await == Pushed::Behind {
+                reached = first;
+                break;
+            }
+        }
+        self.consumers.caught_up(&topic, reached);
+        // Nobody waits for it when the server stops.
+        let _ = done.send(());
+    }
+
+    /// Sees to it that a topic that has come to be behind is read back.
+    fn read_back(&self, topic: Topic) {
+        let (queue, consumers, store) = (
+            self.queue.clone(),
+            self.consumers.clone(),
+            self.store.clone(),
+        );
+        tokio::spawn(async move {
+            while let Some(room) = consumers.room(&topic) {
+                let woken = room.notified();
+                let Some((from, last, has_room)) = consumers.behind(&topic) else {
+                    return;
+                };
+                if !has_room {
+                    woken.await;
+                    continue;
+                }
+                let scan = Scan {
+                    kind: StatusKind::Accepted,
+                    topics: Some([topic.clone()].into()),
+                    from,
+                    to: last,
+                    messages_max: REFILL_MESSAGES,
+                    bytes_max: PUSH_BYTES_MAX,
+                };
+                let Some(scanned) = read_back(&store, scan).await else {
+                    continue;
+                };
+                let (done, pushed) = oneshot::channel();
+                queue.push(Item::Behind(Refill {
+                    topic: topic.clone(),
+                    messages: scanned.messages,
+                    next: scanned.next,
+                    done,
+                }));
+                if pushed.await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The messages of each topic, in their order.
+fn by_topic(messages: Vec<Message>) -> Vec<(Topic, Vec<Message>)> {
+    let mut groups: Vec<(Topic, Vec<Message>)> = vec![];
+    let mut places: HashMap<Topic, usize> = HashMap::new();
+    for message in messages {
+        match groups.last_mut() {
+            Some((topic, group)) if *topic == message.topic => group.push(message),
+            _ => match places.get(&message.topic) {
+                Some(&place) => groups[place].1.push(message),
+                None => {
+                    places.insert(message.topic.clone(), groups.len());
+                    groups.push((message.topic.clone(), vec![message]));
+                }
+            },
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_comes_after_each_full_batch() {
+        let pace = Pace {
+            batch_messages: 100,
+            pause: Duration::from_secs(1),
+        };
+        let mut batch = Batch::new(pace);
+        let start = Instant::now();
+        let mut left = vec![];
+        for _ in 0..5 {
+            let allowed = batch.allow(60).await;
+            batch.left_the_queue(allowed);
+            left.push((start.elapsed().as_secs(), allowed));
+        }
+        assert_eq!(left, [(0, 60), (0, 40), (1, 60), (1, 40), (2, 60)]);
+        // After a quiet time a whole batch leaves at once.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(batch.allow(256).await, 100);
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_pause_nothing_waits() {
+        let pace = Pace {
+            batch_messages: 1,
+            pause: Duration::ZERO,
+        };
+        let mut batch = Batch::new(pace);
+        let start = Instant::now();
+        for _ in 0..10 {
+            assert_eq!(batch.allow(256).await, 256);
+            batch.left_the_queue(256);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,267 @@
+//! The broker: takes messages from producers, stores them, pushes them to consumers.
+//!
+//! [`Broker`] is the handle that the edges call; the tasks behind it are the dispatch, the
+//! feeder of the queue and the sweep. Nothing here knows JSON, HTTP or WebSocket.
+
+mod consumers;
+mod delivery;
+mod dispatch;
+mod error;
+mod queue;
+mod sweep;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+pub use consumers::{ClientInfo, CloseReason, OutboxLimits, Subscription};
+pub use delivery::Ticket;
+pub use dispatch::Pace;
+pub use error::PublishError;
+pub use queue::{Items, Queue};
+
+use crate::clock::Clock;
+use crate::message::{Draft, Message, MessageCode};
+use crate::store::{Counts, Day, Query, Scan, Scanned, Store, StoreError};
+use consumers::Consumers;
+use delivery::Outcomes;
+use dispatch::Dispatch;
+use sweep::Sweep;
+
+/// The most messages that [`Broker::publish`] takes at once.
+pub const PUBLISH_MESSAGES_MAX: usize = 256;
+/// Data of all producers together that is on its way to the disk.
+const INGEST_BYTES_MAX: usize = 64 << 20;
+/// Its permits are of so many bytes.
+const INGEST_UNIT_BYTES: usize = 1024;
+/// After a failure to read, the next try is in this time.
+const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// How the broker pushes, checks and bounds; see `config/application.yaml`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How fast messages leave.
+    pub pace: Pace,
+    /// Immediate retries towards a consumer without room.
+    pub retries: u32,
+    /// How much may wait for one consumer.
+    pub outbox: OutboxLimits,
+    /// Whether messages that were not consumed are pushed again.
+    pub re_push: bool,
+    /// Messages older than this many seconds are deleted; `None`: none is.
+    pub clean_after_seconds: Option<u64>,
+    /// Time between two checks.
+    pub check_every: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The handle to the broker; clones are cheap and the same broker.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    queue: Arc<Queue>,
+    consumers: Arc<Consumers>,
+    clock: Clock,
+    ingest: Arc<Semaphore>,
+    stopping: AtomicBool,
+}
+
+/// The broker's tasks; dropping it ends them.
+pub struct Tasks(#[expect(dead_code, reason = "held to be dropped")] JoinSet<()>);
+
+impl Broker {
+    /// Starts a broker over an open store, which hands what it commits to `queue`. Messages
+    /// that the store had already are pushed first.
+    pub fn start(
+        store: Arc<dyn Store>,
+        queue: Arc<Queue>,
+        items: Items,
+        settings: Settings,
+    ) -> (Broker, Tasks) {
+        let outcomes = Outcomes {
+            store: store.clone(),
+            clock: settings.clock.clone(),
+        };
+        let consumers = Consumers::new(settings.outbox, settings.retries, outcomes);
+        queue.recover(store.counts().accepted, store.next_sequence());
+        let dispatch = Dispatch {
+            queue: queue.clone(),
+            consumers: consumers.clone(),
+            store: store.clone(),
+            pace: settings.pace,
+        };
+        let sweep = Sweep {
+            queue: queue.clone(),
+            consumers: consumers.clone(),
+            store: store.clone(),
+            clock: settings.clock.clone(),
+            every: settings.check_every,
+            clean_after_seconds: settings.clean_after_seconds,
+            re_push: settings.re_push,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(dispatch.run(items));
+        tasks.spawn(queue.clone().feed(store.clone()));
+        tasks.spawn(sweep.run());
+        let broker = Broker(Arc::new(Inner {
+            store,
+            queue,
+            consumers,
+            clock: settings.clock,
+            ingest: Arc::new(Semaphore::new(INGEST_BYTES_MAX / INGEST_UNIT_BYTES)),
+            stopping: AtomicBool::new(false),
+        }));
+        (broker, Tasks(tasks))
+    }
+
+    /// The most messages that a producer may publish at once.
+    pub fn publish_messages_max(&self) -> usize {
+        PUBLISH_MESSAGES_MAX.min(self.0.queue.capacity())
+    }
+
+    /// Waits for room in the queue, and hands messages to the store in their order; at most
+    /// [`Broker::publish_messages_max`] of them. Nothing is durable until the receipt says so.
+    /// Safe to cancel: then none of them is published.
+    ///
+    /// # Errors
+    /// [`PublishError::Stopping`] when the server goes down.
+    pub async fn publish(&self, drafts: Vec<Draft>) -> Result<Receipt, PublishError> {
+        let Inner {
+            queue,
+            ingest,
+            store,
+            stopping,
+            ..
+        } = &*self.0;
+        let messages = drafts.len();
+        let bytes: usize = drafts.iter().map(|draft| draft.data.len()).sum();
+        let units = (bytes / INGEST_UNIT_BYTES + 1).min(INGEST_BYTES_MAX / INGEST_UNIT_BYTES);
+        let units = u32::try_from(units).expect("the limit is far below 4 Gi");
+        let hold = ingest.clone().acquire_many_owned(units).await;
+        let room = queue.room(messages).await;
+        let (Ok(hold), Some(room), false) = (hold, room, stopping.load(Ordering::Relaxed)) else {
+            return Err(PublishError::Stopping);
+        };
+        room.forget();
+        Ok(Receipt {
+            appended: Some(store.append(drafts, Some(hold))),
+            messages,
+            queue: queue.clone(),
+        })
+    }
+
+    /// Adds a consumer; it gets what is pushed to its topic from now on.
+    pub fn join(&self, client: ClientInfo) -> Subscription {
+        self.0.consumers.join(client)
+    }
+
+    /// The consumers that are connected, longest first.
+    pub fn consumers(&self) -> Vec<ClientInfo> {
+        self.0.consumers.list()
+    }
+
+    /// How many messages there are.
+    pub fn counts(&self) -> Counts {
+        self.0.store.counts()
+    }
+
+    /// How many messages were accepted on each day.
+    pub fn growth(&self) -> Vec<(Day, u64)> {
+        self.0.store.growth()
+    }
+
+    /// Streams what matches, newest first, in chunks. The stream ends with an error if it is
+    /// not complete; dropping the receiver ends the search.
+    pub fn list(&self, query: Query) -> mpsc::Receiver<Result<Vec<Message>, StoreError>> {
+        let (sender, receiver) = mpsc::channel(2);
+        let store = self.0.store.clone();
+        tokio::task::spawn_blocking(move || {
+            let listed = catch_unwind(AssertUnwindSafe(|| {
+                store.list(&query, &mut |chunk| match sender.blocking_send(Ok(chunk)) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                })
+            }));
+            if let Err(error) = listed.unwrap_or(Err(StoreError::Closed)) {
+                // A receiver that is gone wants no error either.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+
+    /// The broker's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Lets no more messages in; those that wait for room are refused.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.queue.close();
+        self.0.ingest.close();
+    }
+}
+
+/// What became of published messages.
+pub struct Receipt {
+    appended: Option<crate::store::Appended>,
+    messages: usize,
+    queue: Arc<Queue>,
+}
+
+impl Receipt {
+    /// Waits until the messages are synced; returns their codes in the order of publishing.
+    ///
+    /// # Errors
+    /// When they could not be stored: then none of them is.
+    pub async fn codes(mut self) -> Result<Vec<MessageCode>, PublishError> {
+        let Some(appended) = self.appended.as_mut() else {
+            return Err(StoreError::Closed.into());
+        };
+        let stored = appended.await.unwrap_or(Err(StoreError::Closed));
+        self.appended = None;
+        if stored.is_err() {
+            self.queue.release(self.messages);
+        }
+        Ok(stored?)
+    }
+}
+
+impl Drop for Receipt {
+    /// Whoever does not wait for the answer still owes the room, should the store refuse.
+    fn drop(&mut self) {
+        if let (Some(appended), Ok(runtime)) =
+            (self.appended.take(), tokio::runtime::Handle::try_current())
+        {
+            let (queue, messages) = (self.queue.clone(), self.messages);
+            runtime.spawn(async move {
+                if !matches!(appended.await, Ok(Ok(_))) {
+                    queue.release(messages);
+                }
+            });
+        }
+    }
+}
+
+/// Reads messages back on a thread that may block; `None`, after a pause, if that fails.
+async fn read_back(store: &Arc<dyn Store>, scan: Scan) -> Option<Scanned> {
+    let store = store.clone();
+    let scanned = tokio::task::spawn_blocking(move || store.scan(&scan)).await;
+    let error = match scanned {
+        Ok(Ok(scanned)) => return Some(scanned),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(error, "messages could not be read back");
+    tokio::time::sleep(READ_RETRY).await;
+    None
+}

@@ -1,0 +1,282 @@
+//! The queue between the store and the dispatch: a tokio channel of what was just stored, and
+//! behind it, when memory for that is used up, a position in the store.
+//!
+//! **Hot:** messages go through the channel with their data. **Cold:** once the channel holds
+//! as much data as it may, later messages stay on disk, and the feeder reads them back in order
+//! as the channel drains; when it has caught up the queue is hot again. A restart begins cold,
+//! at the first message that is still to be pushed. So the queue is never the only place of
+//! anything, and its memory does not grow with the backlog.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
+
+use crate::message::{Message, Sequence, StatusKind, Topic};
+use crate::store::{Committed, Scan, Store};
+
+/// Bytes that a message takes beside its data.
+const MESSAGE_OVERHEAD_BYTES: usize = 160;
+/// Messages read back at once.
+const FEED_MESSAGES: usize = 4096;
+
+/// What the dispatch gets.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// Messages on their first way, in the order in which they were stored.
+    Fresh(Vec<Message>),
+    /// Messages that were not consumed, and are pushed again.
+    Requeued(Vec<Message>),
+    /// Messages that a topic's consumers had no room for before.
+    Behind(Refill),
+}
+
+/// What was read back for a topic that is behind.
+#[derive(Debug)]
+pub(super) struct Refill {
+    pub(super) topic: Topic,
+    pub(super) messages: Vec<Message>,
+    /// Up to here everything of the topic is in `messages`.
+    pub(super) next: Sequence,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    sender: mpsc::UnboundedSender<Item>,
+    state: Mutex<State>,
+    /// Messages that may still come in; what is queued has taken its permit.
+    room: Semaphore,
+    capacity: usize,
+    memory_bytes: usize,
+    /// The channel has drained to half of its memory, or something went cold.
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hot_bytes: usize,
+    cold: Option<Cold>,
+    /// Messages over the capacity, which a restart may find: room that is owed.
+    owed: usize,
+}
+
+/// The messages from `next` to `end` are to be read back.
+#[derive(Clone, Copy, Debug)]
+struct Cold {
+    next: Sequence,
+    end: Sequence,
+}
+
+/// The receiving end of the queue, for the dispatch.
+#[derive(Debug)]
+pub struct Items(pub(super) mpsc::UnboundedReceiver<Item>);
+
+fn bytes_of(messages: &[Message]) -> usize {
+    let data: usize = messages.iter().map(|message| message.data.len()).sum();
+    data + messages.len() * MESSAGE_OVERHEAD_BYTES
+}
+
+impl Queue {
+    /// A queue of at most `capacity` messages that keeps at most about `memory_bytes` of them
+    /// in memory.
+    pub fn new(capacity: usize, memory_bytes: usize) -> (Arc<Queue>, Items) {
+        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let queue = Queue {
+            sender,
+            state: Mutex::default(),
+            room: Semaphore::new(capacity),
+            capacity,
+            memory_bytes,
+            moved: Notify::new(),
+        };
+        (Arc::new(queue), Items(receiver))
+    }
+
+    /// What the store calls with messages just stored: they are queued in that order.
+    pub fn committed(self: &Arc<Queue>) -> Committed {
+        let queue = self.clone();
+        Box::new(move |messages| queue.push_fresh(messages))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// Queues what a restart found: `messages` of them, the last before `end`.
+    pub(super) fn recover(&self, messages: u64, end: Sequence) {
+        if messages == 0 {
+            return;
+        }
+        let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+        let mut state = self.lock();
+        let taken = self.room.forget_permits(messages.min(self.capacity));
+        state.owed = messages - taken;
+        let last = Sequence(end.0.saturating_sub(1));
+        state.cold = Some(Cold {
+            next: Sequence(1),
+            end: last,
+        });
+        self.moved.notify_one();
+    }
+
+    /// How many messages there can be at once.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Waits for room for `messages`; to be forgotten when they are stored.
+    pub(super) async fn room(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
+        let messages = u32::try_from(messages).ok()?;
+        self.room.acquire_many(messages).await.ok()
+    }
+
+    /// How many messages there is room for now.
+    pub(super) fn free(&self) -> usize {
+        self.room.available_permits()
+    }
+
+    /// Room for `messages`, if there is.
+    pub(super) fn try_room(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
+        let messages = u32::try_from(messages).ok()?;
+        self.room.try_acquire_many(messages).ok()
+    }
+
+    /// Gives back the room of messages that have left the queue, or never came in.
+    pub(super) fn release(&self, messages: usize) {
+        let mut state = self.lock();
+        let paid = messages.min(state.owed);
+        state.owed -= paid;
+        drop(state);
+        self.room.add_permits(messages - paid);
+    }
+
+    /// No producer waits for room any more.
+    pub(super) fn close(&self) {
+        self.room.close();
+    }
+
+    fn push_fresh(&self, messages: Vec<Message>) {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
+            return;
+        };
+        let (first, last) = (first.sequence, last.sequence);
+        let bytes = bytes_of(&messages);
+        let mut state = self.lock();
+        let fits = state.hot_bytes == 0 || state.hot_bytes + bytes <= self.memory_bytes;
+        match &mut state.cold {
+            None if fits => {
+                state.hot_bytes += bytes;
+                // Without a dispatch the messages stay where they are safe: in the store.
+                let _ = self.sender.send(Item::Fresh(messages));
+            }
+            None => {
+                state.cold = Some(Cold {
+                    next: first,
+                    end: last,
+                });
+                self.moved.notify_one();
+            }
+            Some(cold) => cold.end = last,
+        }
+    }
+
+    /// Queues messages that are not fresh, whatever memory they take.
+    pub(super) fn push(&self, item: Item) {
+        self.lock().hot_bytes += item.bytes();
+        let _ = self.sender.send(item);
+    }
+
+    /// Says that the dispatch has taken an item of so many bytes.
+    pub(super) fn taken(&self, bytes: usize) {
+        let mut state = self.lock();
+        let before = state.hot_bytes;
+        state.hot_bytes -= bytes;
+        let half = self.memory_bytes / 2;
+        if state.hot_bytes <= half && (before > half || state.cold.is_some()) {
+            self.moved.notify_waiters();
+            self.moved.notify_one();
+        }
+    }
+
+    /// Whether the channel has drained to half of its memory.
+    pub(super) fn is_half_empty(&self) -> bool {
+        self.lock().hot_bytes <= self.memory_bytes / 2
+    }
+
+    /// Waits until the channel drains to half of its memory, after it had more.
+    pub(super) async fn drained(&self) {
+        loop {
+            let moved = self.moved.notified();
+            if self.is_half_empty() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// How much data may be read back at once.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        (self.memory_bytes / 4).max(1)
+    }
+
+    /// The last message that has been through the queue for certain: those behind it are
+    /// still to be read back.
+    pub(super) fn passed(&self) -> Sequence {
+        match self.lock().cold {
+            Some(cold) => Sequence(cold.next.0.saturating_sub(1)),
+            None => Sequence(u64::MAX - 1),
+        }
+    }
+
+    fn cold_and_drained(&self) -> Option<Cold> {
+        let state = self.lock();
+        state
+            .cold
+            .filter(|_| state.hot_bytes <= self.memory_bytes / 2)
+    }
+
+    /// Reads cold messages back, for ever.
+    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>) {
+        loop {
+            let moved = self.moved.notified();
+            let Some(cold) = self.cold_and_drained() else {
+                moved.await;
+                continue;
+            };
+            let scan = Scan {
+                kind: StatusKind::Accepted,
+                topics: None,
+                from: cold.next,
+                to: cold.end,
+                messages_max: FEED_MESSAGES,
+                bytes_max: self.chunk_bytes(),
+            };
+            let Some(scanned) = super::read_back(&store, scan).await else {
+                continue;
+            };
+            let mut state = self.lock();
+            state.hot_bytes += bytes_of(&scanned.messages);
+            if !scanned.messages.is_empty() {
+                let _ = self.sender.send(Item::Fresh(scanned.messages));
+            }
+            if let Some(cold) = &mut state.cold {
+                cold.next = scanned.next;
+                if cold.next > cold.end {
+                    state.cold = None;
+                }
+            }
+        }
+    }
+}
+
+impl Item {
+    /// The memory that the item takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Item::Fresh(messages) | Item::Requeued(messages) => bytes_of(messages),
+            Item::Behind(refill) => bytes_of(&refill.messages),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The periodic check: deletes what has expired, and queues again what was not consumed and
+//! now has a consumer. It takes free room in the queue only, so it never waits on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::consumers::Consumers;
+use super::queue::{Item, Queue};
+use super::read_back;
+use crate::clock::Clock;
+use crate::message::{Sequence, Status, StatusKind};
+use crate::store::{Change, Scan, Store};
+
+/// Messages queued again at once.
+const REQUEUE_MESSAGES: usize = 4096;
+
+/// See the module.
+pub(super) struct Sweep {
+    pub(super) queue: Arc<Queue>,
+    pub(super) consumers: Arc<Consumers>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) every: Duration,
+    /// Messages older than this many seconds are deleted; `None`: none is.
+    pub(super) clean_after_seconds: Option<u64>,
+    pub(super) re_push: bool,
+}
+
+impl Sweep {
+    /// Checks every so often, for ever.
+    pub(super) async fn run(self) {
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Where a check that found the queue full goes on.
+        let mut unfinished = None;
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    self.expire().await;
+                    unfinished = unfinished.or(Some(Sequence(1)));
+                }
+                () = self.queue.drained(), if unfinished.is_some() => {}
+            }
+            if let (true, Some(from)) = (self.re_push, unfinished) {
+                unfinished = self.requeue(from).await;
+            } else {
+                unfinished = None;
+            }
+        }
+    }
+
+    async fn expire(&self) {
+        let Some(seconds) = self.clean_after_seconds else {
+            return;
+        };
+        let floor = self.clock.now().saturating_sub(seconds);
+        let store = self.store.clone();
+        let expired = tokio::task::spawn_blocking(move || store.expire(floor)).await;
+        match expired {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(messages)) => tracing::info!(messages, "deleted what had expired"),
+            Ok(Err(error)) => tracing::error!(%error, "could not delete what has expired"),
+        }
+    }
+
+    /// Queues again from `from` on, in order; returns where to go on, if the queue got full of
+    /// data. Each check passes every message once, so one that fails again waits for the next.
+    async fn requeue(&self, mut from: Sequence) -> Option<Sequence> {
+        loop {
+            let topics = self.consumers.open_topics();
+            let free = self.queue.free().min(REQUEUE_MESSAGES);
+            let to = self.queue.passed();
+            if topics.is_empty() || free == 0 || from > to {
+                return None;
+            }
+            if !self.queue.is_half_empty() {
+                return Some(from);
+            }
+            let scan = Scan {
+                kind: StatusKind::NotConsumed,
+                topics: Some(topics),
+                from,
+                to: to.min(self.store.next_sequence()),
+                messages_max: free,
+                bytes_max: self.queue.chunk_bytes(),
+            };
+            let scanned = read_back(&self.store, scan).await?;
+            let mut messages = scanned.messages;
+            if messages.is_empty() {
+                return None;
+            }
+            let room = self.queue.try_room(messages.len())?;
+            let sequences = messages.iter().map(|message| message.sequence).collect();
+            let requeued = self.store.change(Change::Requeued, sequences).await;
+            if !matches!(requeued, Ok(Ok(()))) {
+                return None;
+            }
+            room.forget();
+            for message in &mut messages {
+                message.status = Status::Accepted;
+            }
+            self.queue.push(Item::Requeued(messages));
+            from = scanned.next;
+        }
+    }
+}
