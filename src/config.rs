@@ -1,0 +1,149 @@
+//! The configuration: what it is made of, and its validated form.
+//!
+//! Four layers, each over the one before: the built-in defaults, a YAML file, environment
+//! variables `DPMQ_<SECTION>_<KEY>`, the command line. Every value keeps the name of the layer
+//! it came from, and what cannot be understood is one clear line, never a guess. The rest of the
+//! crate sees durations, sizes and enums; only this module sees their texts.
+
+mod error;
+mod keys;
+mod layer;
+mod legacy;
+mod mq;
+mod secret;
+mod server;
+mod values;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+
+pub use self::error::ConfigError;
+pub use self::legacy::LegacyView;
+pub use self::mq::{Durability, MqConfig, Recovery};
+pub use self::secret::SecretKey;
+pub use self::server::{ListenHost, ServerConfig};
+
+use self::layer::Layer;
+use self::values::Values;
+
+/// The file that is read when no other is named, from the working directory.
+pub const DEFAULT_FILE: &str = "config/application.yaml";
+
+/// The effective configuration, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is listened on, and the limits of its clients.
+    pub server: ServerConfig,
+    /// The broker.
+    pub mq: MqConfig,
+    /// What is logged.
+    pub log: LogConfig,
+    /// Every setting as text, in the order of the shipped file, with the place it came from.
+    pub settings: Vec<Setting>,
+}
+
+/// What is logged, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// A level, or `tracing` filter directives such as `info,dpmq::store=debug`.
+    pub level: String,
+    /// Whether a file per month is written under `log/`.
+    pub file: bool,
+}
+
+/// One setting as the operator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Section and key: `mq.sendCount`.
+    pub key: &'static str,
+    /// The effective value as it was written; masked if it is secret.
+    pub value: String,
+    /// The built-in default.
+    pub default: &'static str,
+    /// Where the value comes from: `default`, a file, a variable's name, or `command line`.
+    pub source: String,
+    /// What the setting does, with its unit.
+    pub meaning: &'static str,
+    /// Whether the value must not be shown.
+    pub secret: bool,
+}
+
+/// Where a configuration is loaded from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file to read. `None`: [`DEFAULT_FILE`], if there is one.
+    pub file: Option<PathBuf>,
+    /// Environment variables; those that do not begin with `DPMQ_` are ignored.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Keys and values of the command line; the last one of a key wins.
+    pub overrides: Vec<(String, String)>,
+}
+
+impl Config {
+    /// Reads, merges and validates `sources`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
+    pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        let mut figment = Figment::from(Layer::defaults());
+        let layers = [
+            file_layer(sources.file.as_deref())?,
+            Layer::environment(&sources.environment)?,
+            vec![Layer::command_line(&sources.overrides)?],
+        ];
+        for layer in layers.into_iter().flatten() {
+            figment = figment.merge(layer);
+        }
+        Config::from_values(&Values::new(figment))
+    }
+
+    fn from_values(values: &Values) -> Result<Config, ConfigError> {
+        Ok(Config {
+            server: ServerConfig::from_values(values)?,
+            mq: MqConfig::from_values(values)?,
+            log: LogConfig {
+                level: values.read("log.level", values::log_level)?,
+                file: values.read("log.file", values::flag)?,
+            },
+            settings: values.settings(),
+        })
+    }
+
+    /// The host to listen on: loopback only while the published default key is in use and not
+    /// explicitly allowed, so that a server which anyone can log in to is not open to a network.
+    pub fn listen_host(&self) -> ListenHost<'_> {
+        let key_is_safe = self.server.allow_default_key || !self.mq.secret_key.is_default();
+        self.server.listen_host(key_is_safe)
+    }
+
+    /// The `mq` section as the console API shows it (protocol, "GetConfig").
+    pub fn legacy_view(&self) -> LegacyView<'_> {
+        LegacyView::new(&self.mq)
+    }
+}
+
+impl Default for Config {
+    /// The built-in defaults.
+    fn default() -> Config {
+        Config::from_values(&Values::new(Figment::from(Layer::defaults())))
+            .expect("a test reads every default")
+    }
+}
+
+fn file_layer(named: Option<&Path>) -> Result<Vec<Layer>, ConfigError> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(vec![Layer::yaml(path, &bytes)?]),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
+        Err(error) => Err(ConfigError::Unreadable {
+            file: path.display().to_string(),
+            reason: error,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Every setting: its name, default and meaning. The ranges are where the values are read.
+
+use super::SecretKey;
+
+/// One setting.
+pub(super) struct Key {
+    /// Section and key, as in `mq.sendCount`.
+    pub(super) path: &'static str,
+    /// The default, as it would be written in the file.
+    pub(super) default: &'static str,
+    /// What it does, with its unit.
+    pub(super) meaning: &'static str,
+}
+
+impl Key {
+    /// Whether the value must never be shown.
+    pub(super) fn is_secret(&self) -> bool {
+        self.path == "mq.secretKey"
+    }
+
+    /// Section and name.
+    pub(super) fn parts(&self) -> (&'static str, &'static str) {
+        self.path
+            .split_once('.')
+            .expect("a test looks at every path")
+    }
+}
+
+/// The key at `path`, exactly as it is written.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The key that `path` may be a slip of: other case, `_` or `-` between the words.
+pub(super) fn similar(path: &str) -> Option<&'static Key> {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    KEYS.iter().find(|key| plain(key.path) == plain(path))
+}
+
+/// Whether a section of this name exists, ignoring case.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter()
+        .any(|key| key.parts().0.eq_ignore_ascii_case(name))
+}
+
+const fn key(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        path,
+        default,
+        meaning,
+    }
+}
+
+/// All settings, in the order of the shipped file.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("server.port", "8011", "port to listen on; 0 takes any free one"),
+    key("server.host", "0.0.0.0", "address to listen on; 0.0.0.0 is every IPv4 address, \"::\" every address"),
+    key("server.allowDefaultKey", "0", "1: listen beyond this machine even while secretKey is the published default"),
+    key("server.maxMessageBytes", "16777216", "largest message that is accepted, in bytes"),
+    key("server.sendWaitSeconds", "10", "seconds an HTTP send waits for room in the queue"),
+    key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),
+    key("server.loginAttempts", "5", "wrong secret keys a WebSocket client may send before it is closed"),
+    key("server.loginSeconds", "30", "seconds a WebSocket client has to log in"),
+    key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key that every client must present"),
+    key("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
+    key("mq.pushMessagesSpeed", "1", "seconds between two batches; fractions allowed, 0: no pause"),
+    key("mq.sendCount", "100", "messages per batch"),
+    key("mq.sendRetryCount", "1", "immediate retries after a failed push, then that client is closed"),
+    key("mq.persistentFile", "data", "snapshot file"),
+    key("mq.isPersistent", "1", "1: messages are kept on disk; 0: memory only, nothing survives a restart"),
+    key("mq.recoveryStrategy", "1", "0: start empty, local data is cleared; 1: restore"),
+    key("mq.persistentTime", "5", "seconds between two snapshots"),
+    key("mq.isRePush", "1", "1: messages that nobody consumed are pushed again"),
+    key("mq.isClean", "1", "1: expired messages are deleted"),
+    key("mq.checkSpeed", "5", "seconds between two checks (re-push, expiry)"),
+    key("mq.checkCount", "0", "has no effect; kept for old files"),
+    key("mq.cleanTime", "259200", "a message older than this many seconds is expired"),
+    key("mq.queueMemoryMiB", "64", "memory for the data of queued messages; past it data is read back from disk"),
+    key("mq.outboxMessages", "65536", "messages that may wait for one slow consumer"),
+    key("mq.outboxMiB", "16", "memory for the messages that wait for one slow consumer"),
+    key("mq.writeSeconds", "10", "a consumer that takes nothing for this many seconds is closed"),
+    key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
+    key("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
+];

@@ -1,0 +1,220 @@
+//! The layers a configuration is merged from: known keys with their texts, and where they are from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+use serde_json::Value as Json;
+
+use super::error::ConfigError;
+use super::keys::{self, KEYS, Key};
+
+/// The values of one file, one variable, or the command line.
+pub(super) struct Layer {
+    origin: String,
+    sections: BTreeMap<&'static str, Dict>,
+}
+
+/// A file: sections of keys, each with its text or nothing.
+type File = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
+
+impl Layer {
+    fn new(origin: impl Into<String>) -> Layer {
+        Layer {
+            origin: origin.into(),
+            sections: BTreeMap::new(),
+        }
+    }
+
+    /// The built-in values.
+    pub(super) fn defaults() -> Layer {
+        let mut layer = Layer::new("default");
+        for key in KEYS {
+            layer.set(key, key.default.to_owned());
+        }
+        layer
+    }
+
+    /// The values of a YAML file.
+    ///
+    /// Scalars are taken as they are written, so that `secretKey: 0123` stays `0123`.
+    pub(super) fn yaml(path: &Path, bytes: &[u8]) -> Result<Layer, ConfigError> {
+        let mut layer = Layer::new(path.display().to_string());
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| layer.malformed(format!("not UTF-8 text: {error}")))?;
+        let file: Option<File> = serde_saphyr::from_str_with_options(text, yaml_options())
+            .map_err(|error| layer.explain(text, &error))?;
+        for (section, values) in file.unwrap_or_default() {
+            if !KEYS.iter().any(|key| key.parts().0 == section) {
+                return Err(layer.unknown(&section));
+            }
+            for (name, text) in values.unwrap_or_default() {
+                let path = format!("{section}.{name}");
+                let key = keys::find(&path).ok_or_else(|| layer.unknown(&path))?;
+                let text = text.ok_or_else(|| layer.impossible(&path, "it has no value"))?;
+                layer.set(key, text);
+            }
+        }
+        Ok(layer)
+    }
+
+    /// A layer for each variable `DPMQ_<SECTION>_<KEY>`, so that each keeps its name.
+    pub(super) fn environment(
+        variables: &[(OsString, OsString)],
+    ) -> Result<Vec<Layer>, ConfigError> {
+        let mut layers: Vec<Layer> = Vec::new();
+        for (name, value) in variables {
+            let Some((name, path)) = name.to_str().and_then(setting_of_variable) else {
+                continue;
+            };
+            let mut layer = Layer::new(name);
+            let key = KEYS
+                .iter()
+                .find(|key| key.path.eq_ignore_ascii_case(&path))
+                .ok_or_else(|| layer.unknown_variable(&path))?;
+            if let Some(other) = layers.iter().find(|other| other.has(key)) {
+                let problem = format!("{} sets it too", other.origin);
+                return Err(layer.impossible(key.path, &problem));
+            }
+            let text = value
+                .to_str()
+                .ok_or_else(|| layer.impossible(key.path, "the value is not UTF-8 text"))?;
+            layer.set(key, text.to_owned());
+            layers.push(layer);
+        }
+        Ok(layers)
+    }
+
+    /// Keys and values of the command line; the last one of a key wins.
+    pub(super) fn command_line(overrides: &[(String, String)]) -> Result<Layer, ConfigError> {
+        let mut layer = Layer::new("command line");
+        for (path, text) in overrides {
+            let key = keys::find(path).ok_or_else(|| layer.unknown(path))?;
+            layer.set(key, text.clone());
+        }
+        Ok(layer)
+    }
+
+    fn set(&mut self, key: &Key, text: String) {
+        let (section, name) = key.parts();
+        let values = self.sections.entry(section).or_default();
+        values.insert(name.to_owned(), Value::from(text));
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        let (section, name) = key.parts();
+        self.sections
+            .get(section)
+            .is_some_and(|values| values.contains_key(name))
+    }
+
+    /// Says which key holds something that is not one value, if that is what is wrong with
+    /// `text`; what the parser said and where, if not.
+    fn explain(&self, text: &str, error: &serde_saphyr::Error) -> ConfigError {
+        let read = serde_saphyr::from_str_with_options::<Json>(text, yaml_options());
+        let Ok(Json::Object(sections)) = read else {
+            return self.malformed(match read {
+                Ok(_) => "expected sections such as \"mq:\", each with lines \"key: value\"".into(),
+                Err(_) => parser_message(error),
+            });
+        };
+        for (section, values) in sections {
+            match values {
+                Json::Null => {}
+                Json::Object(values) => {
+                    if let Some((name, _)) = values.iter().find(|(_, value)| !is_scalar(value)) {
+                        let path = format!("{section}.{name}");
+                        return self.impossible(&path, "expected one value, not a list or section");
+                    }
+                }
+                _ => return self.impossible(&section, "expected lines \"key: value\" under it"),
+            }
+        }
+        self.malformed(parser_message(error))
+    }
+
+    fn malformed(&self, reason: String) -> ConfigError {
+        ConfigError::Malformed {
+            file: self.origin.clone(),
+            reason,
+        }
+    }
+
+    fn unknown(&self, path: &str) -> ConfigError {
+        ConfigError::Unknown {
+            origin: self.origin.clone(),
+            key: path.to_owned(),
+            hint: keys::similar(path)
+                .map(|key| format!(", did you mean {}?", key.path))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn unknown_variable(&self, path: &str) -> ConfigError {
+        let variable = |key: &Key| format!("DPMQ_{}", key.path.replace('.', "_").to_uppercase());
+        ConfigError::Unknown {
+            origin: self.origin.clone(),
+            key: path.to_owned(),
+            hint: keys::similar(path)
+                .map(|key| format!(", did you mean {}?", variable(key)))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn impossible(&self, path: &str, problem: &str) -> ConfigError {
+        ConfigError::Impossible {
+            origin: self.origin.clone(),
+            key: path.to_owned(),
+            problem: problem.to_owned(),
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let sections = self.sections.iter();
+        let dict: Dict = sections
+            .map(|(name, values)| ((*name).to_owned(), Value::from(values.clone())))
+            .collect();
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// The variable's name and the setting it names, `section.key` in any case; `None` for a
+/// variable that is none of ours.
+fn setting_of_variable(name: &str) -> Option<(&str, String)> {
+    let (prefix, rest) = name.split_at_checked("DPMQ_".len())?;
+    let (section, key) = rest.split_once('_')?;
+    (prefix.eq_ignore_ascii_case("DPMQ_") && keys::is_section(section))
+        .then(|| (name, format!("{}.{key}", section.to_lowercase())))
+}
+
+fn is_scalar(value: &Json) -> bool {
+    !matches!(value, Json::Array(_) | Json::Object(_))
+}
+
+/// Without the piece of the file around the mistake: a key may be in it.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! { with_snippet: false }
+}
+
+fn parser_message(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
+            "line {}: {} is there twice",
+            location.line(),
+            key.as_deref().unwrap_or("a key")
+        ),
+        serde_saphyr::Error::MultipleDocuments { location, .. } => format!(
+            "line {}: a second document begins with \"---\"",
+            location.line()
+        ),
+        other => other.to_string(),
+    }
+}

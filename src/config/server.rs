@@ -1,0 +1,78 @@
+//! The `server` section: what is listened on, and the limits of clients.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::values::{self, Values};
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// What is listened on, and the limits of its clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// The configured host name or address; what is listened on is
+    /// [`Config::listen_host`](super::Config::listen_host).
+    pub host: String,
+    /// The port; 0 takes any free one.
+    pub port: u16,
+    /// Whether the published default key may be used beyond this machine.
+    pub allow_default_key: bool,
+    /// The largest message that is accepted.
+    pub max_message_bytes: usize,
+    /// How long an HTTP send waits for room in the queue.
+    pub send_wait: Duration,
+    /// How long open connections may take to end at a stop.
+    pub drain: Duration,
+    /// How many wrong keys a WebSocket client may send.
+    pub login_attempts: u32,
+    /// How long a WebSocket client may take to log in.
+    pub login_timeout: Duration,
+}
+
+/// The host to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenHost<'a> {
+    /// A host name or an address, without brackets.
+    pub host: &'a str,
+    /// Whether it is loopback only because of the published default key. The server says so at
+    /// its start, with [`ListenHost::ADVICE`].
+    pub restricted: bool,
+}
+
+impl ListenHost<'_> {
+    /// What to do about [`ListenHost::restricted`].
+    pub const ADVICE: &'static str = "listening on this machine only, because mq.secretKey is \
+        the published default: set DPMQ_MQ_SECRETKEY (or mq.secretKey) to a key of your own, or \
+        server.allowDefaultKey to 1";
+}
+
+impl ServerConfig {
+    pub(super) fn from_values(values: &Values) -> Result<ServerConfig, ConfigError> {
+        Ok(ServerConfig {
+            host: values.read("server.host", values::host)?,
+            port: values.read("server.port", values::port)?,
+            allow_default_key: values.read("server.allowDefaultKey", values::flag)?,
+            max_message_bytes: values.read("server.maxMessageBytes", values::whole(1..=GIB))?,
+            send_wait: values.read("server.sendWaitSeconds", values::seconds)?,
+            drain: values.read("server.drainSeconds", values::seconds)?,
+            login_attempts: values.read("server.loginAttempts", values::whole(1..=1000))?,
+            login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+        })
+    }
+
+    pub(super) fn listen_host(&self, key_is_safe: bool) -> ListenHost<'_> {
+        let restricted = !key_is_safe && !is_loopback(&self.host);
+        ListenHost {
+            host: if restricted { "127.0.0.1" } else { &self.host },
+            restricted,
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads the merged texts as what they mean. Everything that can be wrong with a value is here.
+
+use std::net::IpAddr;
+use std::num::IntErrorKind;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::error::ConfigError;
+use super::keys::{self, KEYS, Key};
+use super::{SecretKey, Setting};
+
+/// What is shown in the place of a secret.
+const MASK: &str = "(hidden)";
+
+/// The longest time that can be set, about 30 years: far from where clocks overflow.
+const SECONDS_MAX: f64 = 1e9;
+
+/// The merged layers.
+pub(super) struct Values {
+    figment: Figment,
+}
+
+impl Values {
+    pub(super) fn new(figment: Figment) -> Values {
+        Values { figment }
+    }
+
+    /// The value at `path`, which must be one of [`KEYS`], read by `parse`.
+    ///
+    /// `parse` says what is wrong with a value in words that follow it: `is not …`.
+    pub(super) fn read<T>(
+        &self,
+        path: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let key = keys::find(path).expect("only known settings are read");
+        let (text, origin) = self.find(key);
+        parse(&text).map_err(|problem| ConfigError::Impossible {
+            origin,
+            key: key.path.to_owned(),
+            problem: match key.is_secret() {
+                true => format!("the value {problem}"),
+                false => format!("{text:?} {problem}"),
+            },
+        })
+    }
+
+    /// Every setting as text.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        let setting = |key: &'static Key| {
+            let (value, source) = self.find(key);
+            let secret = key.is_secret();
+            Setting {
+                key: key.path,
+                value: if secret { MASK.to_owned() } else { value },
+                default: key.default,
+                source,
+                meaning: key.meaning,
+                secret,
+            }
+        };
+        KEYS.iter().map(setting).collect()
+    }
+
+    /// The text of `key`, and where it comes from.
+    fn find(&self, key: &Key) -> (String, String) {
+        let value = self.figment.find_value(key.path);
+        let value = value.expect("the layer of defaults has every key");
+        let metadata = self.figment.get_metadata(value.tag());
+        let origin = metadata.map(|metadata| metadata.name.to_string());
+        let text = value.into_string().expect("layers hold texts");
+        (text, origin.unwrap_or_default())
+    }
+}
+
+/// A whole number in `range`, as the integer type that is wanted.
+pub(super) fn whole<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl FnOnce(&str) -> Result<T, String> {
+    move |text| {
+        let (min, max) = (*range.start(), *range.end());
+        let over = || format!("is more than {max}");
+        match text.parse::<u64>() {
+            Ok(number) if number > max => Err(over()),
+            Ok(number) if number >= min => T::try_from(number).map_err(|_| over()),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err(over()),
+            _ => Err(format!("is not a whole number of {min} or more")),
+        }
+    }
+}
+
+/// A port number.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| "is not a port number from 0 to 65535".to_owned())
+}
+
+/// An integer of any sign.
+pub(super) fn integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "is not a whole number".to_owned())
+}
+
+/// A number of MiB in `range`, in bytes.
+pub(super) fn mebibytes(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<usize, String> {
+    const MIB: usize = 1024 * 1024;
+    move |text| {
+        let count: usize = whole(range)(text)?;
+        count
+            .checked_mul(MIB)
+            .ok_or_else(|| "is more than this machine can address".to_owned())
+    }
+}
+
+/// Seconds, 0 or more, fractions allowed.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().unwrap_or(f64::NAN);
+    if number.is_finite() && number > SECONDS_MAX {
+        return Err(format!("is more than {SECONDS_MAX} seconds"));
+    }
+    Duration::try_from_secs_f64(number).map_err(|_| "is not a number of seconds, 0 or more".into())
+}
+
+/// Seconds above 0, in steps that a timer can keep: a millisecond or more.
+pub(super) fn seconds_above_zero(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(time) if time < Duration::from_millis(1) => Err("is not 0.001 seconds or more".into()),
+        other => other,
+    }
+}
+
+/// `0` or `1`, also written `false` or `true`.
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "0" | "false" => Ok(false),
+        "1" | "true" => Ok(true),
+        _ => Err("is neither 0 nor 1".to_owned()),
+    }
+}
+
+/// A path that is not empty.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    match text.trim().is_empty() || text.contains('\0') {
+        true => Err("is not a path".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+/// A key that can be typed and sent: not empty, no control characters.
+pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("has a line end or another control character in it".to_owned());
+    }
+    Ok(SecretKey::new(text))
+}
+
+/// A host name or an IP address; the brackets of `[::]` are taken off.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    match !text.is_empty() && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("is not a host name or an IP address".to_owned()),
+    }
+}
+
+/// Anything that `tracing` takes as a filter. One word alone is a level: it would otherwise be
+/// taken as the name of a module, and a slip such as `verbose` would turn the log off.
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    let understood = match words[..] {
+        [word] if !word.contains(['=', '[']) => {
+            !word.is_empty() && word.parse::<LevelFilter>().is_ok()
+        }
+        _ => !words.contains(&"") && EnvFilter::try_new(text).is_ok(),
+    };
+    match understood {
+        true => Ok(text.trim().to_owned()),
+        false => Err(
+            "is neither one of off, error, warn, info, debug, trace nor filter directives"
+                .to_owned(),
+        ),
+    }
+}
