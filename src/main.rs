@@ -1,3 +1,16 @@
-//! The `dpmq` command.
+//! The `dpmq` program: a broker, and the commands around it.
 
-fn main() {}
+use std::process::ExitCode;
+
+use dpmq::cli;
+
+fn main() -> ExitCode {
+    let args = match cli::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match cli::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

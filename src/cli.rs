@@ -1,0 +1,152 @@
+//! The command line: what can be asked of the program, and how it answers.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0, 1 for what
+//! failed while running, 64 for arguments or a configuration that cannot be used.
+
+mod args;
+mod client;
+mod listen;
+mod output;
+mod send;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::{Config, ConfigError, ListenHost, Sources};
+use crate::{server, telemetry};
+
+pub use self::args::Args;
+
+use self::args::{Command, Common, ListenOn};
+use self::output::Output;
+
+/// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
+const EXIT_USAGE: u8 = 64;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The arguments or the configuration cannot be used.
+    Usage(String),
+    /// It failed while running.
+    Run(anyhow::Error),
+    /// Whoever read the output has gone, as `head` does; nothing is wrong.
+    ReaderGone,
+}
+
+impl Failure {
+    /// Says what is wrong on standard error; the exit code for it.
+    pub fn report(self) -> ExitCode {
+        let (text, code) = match self {
+            Failure::Usage(text) => (text, EXIT_USAGE),
+            Failure::Run(error) => (format!("{error:#}"), 1),
+            Failure::ReaderGone => return ExitCode::SUCCESS,
+        };
+        output::complain(&format!("error: {text}"));
+        ExitCode::from(code)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Usage(error.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Run(error)
+    }
+}
+
+/// Reads the arguments of the process.
+///
+/// # Errors
+///
+/// The exit code, after help, version or the mistake has been printed.
+pub fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        // There is nobody left to tell when this cannot be printed.
+        let _ = error.print();
+        match error.use_stderr() {
+            true => ExitCode::from(EXIT_USAGE),
+            false => ExitCode::SUCCESS,
+        }
+    })
+}
+
+/// Does what `args` ask for.
+///
+/// # Errors
+///
+/// [`Failure`] says whose fault it is.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let command = args.command.unwrap_or(Command::Serve(ListenOn::default()));
+    if !matches!(command, Command::Serve(_)) && !args.listen_on.overrides().is_empty() {
+        return Err(Failure::Usage("--host and --port belong to serve".into()));
+    }
+    match command {
+        Command::Serve(listen_on) => {
+            let overrides = [args.listen_on.overrides(), listen_on.overrides()].concat();
+            serve(load(args.common, overrides)?)
+        }
+        Command::Send(send) => {
+            let config = load(args.common, send.client.overrides())?;
+            send::run(&config, send)
+        }
+        Command::Listen(listen) => {
+            let config = load(args.common, listen.client.overrides())?;
+            listen::run(&config, &listen)
+        }
+        Command::Import { file } => import(&load(args.common, vec![])?, &file),
+        Command::CheckConfig => check_config(&load(args.common, vec![])?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "dpmq", &mut script);
+            Output::open().write(&script)
+        }
+    }
+}
+
+/// Loads the configuration; `overrides` win over everything.
+fn load(common: Common, overrides: Vec<(String, String)>) -> Result<Config, ConfigError> {
+    Config::load(&Sources {
+        file: common.config,
+        environment: std::env::vars_os().collect(),
+        overrides: common.set.into_iter().chain(overrides).collect(),
+    })
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    let _telemetry = telemetry::init(&config.log);
+    Ok(server::run_until_signal(config)?)
+}
+
+fn import(config: &Config, file: &Path) -> Result<(), Failure> {
+    let _telemetry = telemetry::init(&config.log);
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:40} {pos} of {len} messages, {per_sec}, {eta} left")
+            .expect("a valid template"),
+    );
+    let summary = server::import_file(config, file, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    });
+    bar.finish_and_clear();
+    Output::open().line(summary?.as_bytes())
+}
+
+fn check_config(config: &Config) -> Result<(), Failure> {
+    let mut out = Output::open();
+    for setting in &config.settings {
+        let assignment = format!("{} = {}", setting.key, setting.value);
+        out.line(format!("{assignment:<40} ({})", setting.source).as_bytes())?;
+    }
+    if config.listen_host().restricted {
+        out.line(format!("note: {}", ListenHost::ADVICE).as_bytes())?;
+    }
+    out.line(b"ok")
+}

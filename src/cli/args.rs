@@ -1,0 +1,187 @@
+//! The arguments, with the help a newcomer reads.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::client::ServerUrl;
+use crate::message::Topic;
+
+/// A lightweight message broker: durable before it answers, pushed over WebSocket.
+///
+/// Without a command it serves, as `dpmq serve` does: producers and consumers connect to
+/// port 8011, and http://127.0.0.1:8011 is the console.
+#[derive(Debug, Parser)]
+#[command(name = "dpmq", version, after_long_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) listen_on: ListenOn,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  dpmq                            serve with ./config/application.yaml, if there is one
+  dpmq listen orders              in a second terminal: show what arrives
+  dpmq send orders 'hello'        in a third: send a message
+  DPMQ_MQ_SECRETKEY=s3cret dpmq   serve with a key of your own
+
+Exit codes: 0 success, 1 failed while running, 64 wrong arguments or configuration";
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// Configuration file [default: config/application.yaml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Set one setting, over file and environment; may be repeated: --set mq.sendCount=5
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, String)>,
+}
+
+/// Where the server listens.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct ListenOn {
+    /// Address to listen on (server.host)
+    #[arg(long)]
+    host: Option<String>,
+    /// Port to listen on (server.port)
+    #[arg(long)]
+    port: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the broker until it is stopped (the default)
+    ///
+    /// Stops cleanly on Ctrl-C or SIGTERM: what was acknowledged is on disk.
+    ///
+    /// Example: dpmq serve --port 9000 --set mq.persistentFile=/var/lib/dpmq/data
+    #[command(verbatim_doc_comment)]
+    Serve(ListenOn),
+    /// Send one message, or each line of standard input
+    ///
+    /// Each message is acknowledged when it is safely stored; its code is then printed on a line
+    /// of its own. Empty lines are no messages.
+    ///
+    /// Example: dpmq send orders '{"id": 7}'
+    /// Example: dpmq send orders < orders.txt
+    #[command(verbatim_doc_comment)]
+    Send(Send),
+    /// Show the messages of a topic as they arrive
+    ///
+    /// Listening consumes: a message that was shown counts as consumed. Ends on Ctrl-C, or with
+    /// exit code 1 when the server goes away.
+    ///
+    /// Example: dpmq listen orders --count 10 --json
+    #[command(verbatim_doc_comment)]
+    Listen(Listen),
+    /// Take over the data file of an original server
+    ///
+    /// The file is only read. The broker that takes the messages over must not be running.
+    ///
+    /// Example: dpmq import /srv/old-dpmq/data
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// The file named by persistentFile of the original's configuration
+        file: PathBuf,
+    },
+    /// Check the configuration and show every setting with its source
+    ///
+    /// Example: dpmq check-config --config /etc/dpmq.yaml
+    #[command(verbatim_doc_comment)]
+    CheckConfig,
+    /// Print a completion script for a shell
+    ///
+    /// Example: dpmq completions bash > /etc/bash_completion.d/dpmq
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// How a client finds its server and names itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct Client {
+    /// The server, as http://HOST:PORT or ws://HOST:PORT [default: the configured port here]
+    #[arg(long)]
+    pub(super) url: Option<ServerUrl>,
+    /// Secret key; better given as DPMQ_MQ_SECRETKEY, which other users cannot see
+    /// [default: mq.secretKey]
+    #[arg(long)]
+    key: Option<String>,
+    /// The name the server knows this client by [default: cli- and the process number]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) id: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Send {
+    /// The topic
+    pub(super) topic: Topic,
+    /// The message; without it each line of standard input is one
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) data: Option<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Listen {
+    /// The topic
+    pub(super) topic: Topic,
+    /// Print each message as the JSON that was received, not only its data
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Stop after this many messages
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<NonZeroU64>,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+impl ListenOn {
+    /// The settings that were given.
+    pub(super) fn overrides(&self) -> Vec<(String, String)> {
+        let given = [("server.host", &self.host), ("server.port", &self.port)];
+        given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
+            .collect()
+    }
+}
+
+impl Client {
+    /// The settings that were given.
+    pub(super) fn overrides(&self) -> Vec<(String, String)> {
+        let key = self.key.clone();
+        key.map(|key| ("mq.secretKey".to_owned(), key))
+            .into_iter()
+            .collect()
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, as in mq.sendCount=5")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,295 @@
+//! A WebSocket client of a DPMQ server: the address, the login, the frames.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::http::{Response, Uri};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::Failure;
+use super::args::Client;
+use crate::config::Config;
+use crate::message::Topic;
+
+/// How long the server may take to answer up to the end of the login.
+const LOGIN_TIME: Duration = Duration::from_secs(10);
+/// How long a goodbye may take.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// A connection to a server.
+pub(super) type Socket = WebSocketStream<TcpStream>;
+
+/// What a client does with its topic.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Producer,
+    Consumer,
+}
+
+/// `http://HOST[:PORT][/PATH]`, or the same with `ws`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ServerUrl {
+    /// Without brackets.
+    host: String,
+    port: u16,
+    /// Without a slash at the end.
+    path: String,
+}
+
+impl FromStr for ServerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ServerUrl, String> {
+        let expected = || "expected http://HOST:PORT or ws://HOST:PORT".to_owned();
+        let uri: Uri = text.parse().map_err(|_| expected())?;
+        match uri.scheme_str() {
+            Some("http" | "ws") if uri.query().is_none() => {}
+            Some("https" | "wss") => return Err("TLS is not supported: use http or ws".into()),
+            _ => return Err(expected()),
+        }
+        let host = uri.host().filter(|host| !host.is_empty());
+        Ok(ServerUrl {
+            host: host.ok_or_else(expected)?.trim_matches(['[', ']']).into(),
+            port: uri.port_u16().unwrap_or(80),
+            path: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl ServerUrl {
+    /// Where the server of `config` is reached from this machine.
+    fn configured(config: &Config) -> Result<ServerUrl, Failure> {
+        let port = config.server.port;
+        if port == 0 {
+            let text = "server.port is 0, which is any free port: say which with --url";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let host = config.listen_host().host;
+        let everywhere = host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_unspecified());
+        Ok(ServerUrl {
+            host: if everywhere { "127.0.0.1" } else { host }.to_owned(),
+            port,
+            path: String::new(),
+        })
+    }
+
+    fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    fn endpoint(&self, side: Side, topic: &Topic, id: &str) -> String {
+        let (side, query) = match side {
+            Side::Producer => ("Producers", "?ack=1"),
+            Side::Consumer => ("Consumers", ""),
+        };
+        let (topic, id) = (percent_encoded(topic.as_str()), percent_encoded(id));
+        let (address, path) = (self.address(), &self.path);
+        format!("ws://{address}{path}/{side}/Conn/{topic}/{id}{query}")
+    }
+}
+
+/// A connection still to be made.
+pub(super) struct Target {
+    url: ServerUrl,
+    endpoint: String,
+    key: String,
+}
+
+impl Target {
+    /// The connection that `client` asks for, with what it leaves open taken from `config`.
+    pub(super) fn new(
+        config: &Config,
+        client: &Client,
+        side: Side,
+        topic: &Topic,
+    ) -> Result<Target, Failure> {
+        let url = match &client.url {
+            Some(url) => url.clone(),
+            None => ServerUrl::configured(config)?,
+        };
+        let id = match &client.id {
+            Some(id) => id.clone(),
+            None => format!("cli-{}", std::process::id()),
+        };
+        Ok(Target {
+            endpoint: url.endpoint(side, topic, &id),
+            url,
+            key: config.mq.secret_key.expose().to_owned(),
+        })
+    }
+
+    /// Connects and logs in.
+    pub(super) async fn open(&self) -> anyhow::Result<Socket> {
+        match tokio::time::timeout(LOGIN_TIME, self.connect()).await {
+            Ok(opened) => opened,
+            Err(_) => bail!(
+                "{} did not let us in within {} seconds",
+                self.url.address(),
+                LOGIN_TIME.as_secs()
+            ),
+        }
+    }
+
+    async fn connect(&self) -> anyhow::Result<Socket> {
+        let address = self.url.address();
+        let stream = TcpStream::connect((self.url.host.as_str(), self.url.port))
+            .await
+            .with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true)?;
+        // The server decides how large a message may be.
+        let limits = WebSocketConfig::default()
+            .max_frame_size(None)
+            .max_message_size(None);
+        let (mut socket, _) = client_async_with_config(&self.endpoint, stream, Some(limits))
+            .await
+            .map_err(|error| match error {
+                tungstenite::Error::Http(response) => anyhow!("{address} {}", refusal(&response)),
+                other => anyhow!(other).context(format!("{address} is no DPMQ server")),
+            })?;
+        self.log_in(&mut socket).await?;
+        Ok(socket)
+    }
+
+    async fn log_in(&self, socket: &mut Socket) -> anyhow::Result<()> {
+        let mut key = Some(self.key.as_str());
+        loop {
+            let text = next_text(socket).await?;
+            match (text.as_str(), key.take()) {
+                ("Please enter the secret key", Some(key)) => {
+                    socket.send(Message::text(key)).await?;
+                }
+                ("Secret key matching succeeded", None) => return Ok(()),
+                ("Secret key matching error", None) => {
+                    bail!("the server refused the secret key (--key, or DPMQ_MQ_SECRETKEY)")
+                }
+                _ => bail!(
+                    "{} is no DPMQ server: it did not ask for the key",
+                    self.url.address()
+                ),
+            }
+        }
+    }
+}
+
+/// The next text frame; an error with the reason when there is none to come.
+pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> {
+    while let Some(frame) = socket.next().await {
+        match frame.context("the connection was lost")? {
+            Message::Text(text) => return Ok(text),
+            Message::Close(Some(close)) if !close.reason.is_empty() => {
+                bail!("the server closed the connection: {}", close.reason)
+            }
+            Message::Close(_) => break,
+            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+    bail!("the server closed the connection")
+}
+
+/// Says goodbye, without insisting.
+pub(super) async fn close(mut socket: Socket) {
+    let _ = tokio::time::timeout(CLOSE_TIME, socket.close(None)).await;
+}
+
+/// Why the handshake was refused, from the reply to it.
+fn refusal(response: &Response<Option<Vec<u8>>>) -> String {
+    let body = response.body().as_deref().unwrap_or_default();
+    let body: String = String::from_utf8_lossy(body)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect();
+    match body.trim() {
+        "" => format!("refused the connection: HTTP {}", response.status()),
+        body => format!("refused the connection: HTTP {}: {body}", response.status()),
+    }
+}
+
+/// `text` as one segment of a path.
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> ServerUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_is_the_protocols_path_with_everything_else_encoded() {
+        let topic = "orders/eu 1".parse().unwrap();
+        assert_eq!(
+            url("http://localhost:8011/").endpoint(Side::Producer, &topic, "ü?"),
+            "ws://localhost:8011/Producers/Conn/orders%2Feu%201/%C3%BC%3F?ack=1"
+        );
+        let topic = "..".parse().unwrap();
+        assert_eq!(
+            url("ws://[::1]:80/dpmq/").endpoint(Side::Consumer, &topic, "c"),
+            "ws://[::1]:80/dpmq/Consumers/Conn/%2E%2E/c"
+        );
+    }
+
+    #[test]
+    fn a_url_without_a_port_means_80() {
+        assert_eq!(url("http://example.org"), url("ws://example.org:80/"));
+    }
+
+    #[test]
+    fn what_is_no_server_url_is_refused() {
+        for text in [
+            "",
+            "localhost",
+            "localhost:8011",
+            "ftp://a",
+            "http://",
+            "http://a b",
+            "http://a/?x",
+        ] {
+            assert!(text.parse::<ServerUrl>().is_err(), "{text:?}");
+        }
+        let tls = "https://a".parse::<ServerUrl>().unwrap_err();
+        assert!(tls.contains("TLS"), "{tls}");
+    }
+
+    #[test]
+    fn the_default_url_is_the_configured_server() {
+        let mut config = Config::default();
+        assert_eq!(
+            ServerUrl::configured(&config).unwrap(),
+            url("http://127.0.0.1:8011")
+        );
+        config.server.allow_default_key = true;
+        assert_eq!(
+            ServerUrl::configured(&config).unwrap(),
+            url("http://127.0.0.1:8011")
+        );
+        config.server.host = "::1".into();
+        assert_eq!(
+            ServerUrl::configured(&config).unwrap(),
+            url("http://[::1]:8011")
+        );
+        config.server.port = 0;
+        assert!(ServerUrl::configured(&config).is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! Standard output, one line at a time, and complaints on standard error.
+
+use std::io::{self, ErrorKind, StdoutLock, Write};
+
+use anyhow::Context;
+
+use super::Failure;
+
+/// Standard output. Each line is out when its call returns.
+pub(super) struct Output(StdoutLock<'static>);
+
+impl Output {
+    pub(super) fn open() -> Output {
+        Output(io::stdout().lock())
+    }
+
+    /// Writes `bytes` and a line end.
+    pub(super) fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(bytes)?;
+        self.write(b"\n")
+    }
+
+    /// Writes `bytes`.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.0.write_all(bytes).and_then(|()| match bytes {
+            [.., b'\n'] => self.0.flush(),
+            _ => Ok(()),
+        });
+        match written {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ReaderGone),
+            other => Ok(other.context("standard output")?),
+        }
+    }
+}
+
+/// Writes a line to standard error. When even that fails there is nobody left to tell.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
