@@ -218,6 +218,41 @@ fn a_reader_that_leaves_is_no_failure() {
 }
 
 #[test]
+fn the_log_of_a_month_is_below_the_working_directory() {
+    let dir = dir();
+    let import = |args: &[&str]| program(dir.path()).args(args).output().unwrap().into();
+    let Run { code, .. } = import(&["import", "none", "--set", "log.file=0"]);
+    assert_eq!((code, dir.path().join("log").exists()), (1, false));
+    let Run { code, .. } = import(&["import", "none"]);
+    assert_eq!(code, 1);
+    let mut files = fs::read_dir(dir.path().join("log")).unwrap();
+    let name = files.next().unwrap().unwrap().file_name();
+    let name = name.to_str().unwrap();
+    assert!(
+        name.starts_with("dpmq-20") && name.ends_with(".log"),
+        "{name}"
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_a_warning() {
+    let dir = dir();
+    fs::write(dir.path().join("log"), "in the way").unwrap();
+    let run = Run::from(
+        program(dir.path())
+            .args(["import", "none"])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        run.stderr.contains("no log file is written"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("\nerror: "), "{}", run.stderr);
+}
+
+#[test]
 fn no_server_is_a_failure_with_its_address() {
     let run = run(&["send", "t", "x", "--url", "http://127.0.0.1:1"]);
     assert_eq!(run.code, 1);

@@ -23,7 +23,7 @@ type File = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
 impl Layer {
     fn new(origin: impl Into<String>) -> Layer {
         Layer {
-            origin: origin.into(),
+            origin: one_line(&origin.into()),
             sections: BTreeMap::new(),
         }
     }
@@ -138,14 +138,14 @@ impl Layer {
     fn malformed(&self, reason: String) -> ConfigError {
         ConfigError::Malformed {
             file: self.origin.clone(),
-            reason,
+            reason: one_line(&reason),
         }
     }
 
     fn unknown(&self, path: &str) -> ConfigError {
         ConfigError::Unknown {
             origin: self.origin.clone(),
-            key: path.to_owned(),
+            key: one_line(path),
             hint: keys::similar(path)
                 .map(|key| format!(", did you mean {}?", key.path))
                 .unwrap_or_default(),
@@ -156,7 +156,7 @@ impl Layer {
         let variable = |key: &Key| format!("DPMQ_{}", key.path.replace('.', "_").to_uppercase());
         ConfigError::Unknown {
             origin: self.origin.clone(),
-            key: path.to_owned(),
+            key: one_line(path),
             hint: keys::similar(path)
                 .map(|key| format!(", did you mean {}?", variable(key)))
                 .unwrap_or_default(),
@@ -166,7 +166,7 @@ impl Layer {
     fn impossible(&self, path: &str, problem: &str) -> ConfigError {
         ConfigError::Impossible {
             origin: self.origin.clone(),
-            key: path.to_owned(),
+            key: one_line(path),
             problem: problem.to_owned(),
         }
     }
@@ -193,6 +193,18 @@ fn setting_of_variable(name: &str) -> Option<(&str, String)> {
     let (section, key) = rest.split_once('_')?;
     (prefix.eq_ignore_ascii_case("DPMQ_") && keys::is_section(section))
         .then(|| (name, format!("{}.{key}", section.to_lowercase())))
+}
+
+/// The beginning of `text`, with control characters escaped: an error is one line.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(200) {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }
 
 fn is_scalar(value: &Json) -> bool {

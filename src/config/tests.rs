@@ -261,6 +261,29 @@ fn values_of_the_environment_and_command_line_are_checked_like_those_of_a_file()
 }
 
 #[test]
+fn an_error_is_one_short_line() {
+    let long = "x".repeat(10_000);
+    for yaml in [
+        "mq:\n  \"send\\nCount\": 1".to_owned(),
+        "\"a\\nb\": {}".to_owned(),
+        "mq:\n  \"a\\nb\": [1]".to_owned(),
+        format!("mq:\n  {long}: 1"),
+        format!("mq:\n  sendCount: {long}"),
+        format!("mq:\n  sendCount: |\n    1\n    {long}"),
+    ] {
+        assert!(problem(&yaml).len() < 300, "{yaml}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_file_is_too_odd(lines in "(server|mq|log|[a-z\"\\[{&*!|>%@~-]?):\n(\\PC{0,12}\n?[ \t]{0,2}(port|sendCount)?:?){0,6}") {
+        // `load` checks the error line.
+        let _ = load(lines, &[], &[]);
+    }
+}
+
+#[test]
 fn a_named_file_must_exist() {
     let sources = Sources {
         file: Some(PathBuf::from("no/such.yaml")),

@@ -45,7 +45,7 @@ impl Values {
             key: key.path.to_owned(),
             problem: match key.is_secret() {
                 true => format!("the value {problem}"),
-                false => format!("{text:?} {problem}"),
+                false => format!("{} {problem}", quoted(&text)),
             },
         })
     }
@@ -75,6 +75,15 @@ impl Values {
         let origin = metadata.map(|metadata| metadata.name.to_string());
         let text = value.into_string().expect("layers hold texts");
         (text, origin.unwrap_or_default())
+    }
+}
+
+/// `text` in quotes, cut where nobody reads on.
+fn quoted(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 
