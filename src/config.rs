@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 
 pub use self::error::ConfigError;
-pub use self::legacy::LegacyView;
+pub use self::legacy::{LegacyView, Seconds};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::secret::SecretKey;
 pub use self::server::{ListenHost, ServerConfig};
