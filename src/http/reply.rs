@@ -1,0 +1,185 @@
+//! What these routes answer: the code/msg/data envelope, and the reply to every error.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::broker::PublishError;
+use crate::message::TopicError;
+use crate::store::StoreError;
+
+/// The envelope (protocol, "HTTP"): what is `None` is left out.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    code: i8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<T>,
+}
+
+/// Success, and nothing to say: `{"code":0}`.
+pub(super) fn done() -> Response {
+    envelope(0, None, None::<()>)
+}
+
+/// Success with a text: `{"code":0,"msg":"…"}`.
+pub(super) fn msg(text: &str) -> Response {
+    envelope(0, Some(text), None::<()>)
+}
+
+/// Success with data: `{"code":0,"data":…}`.
+pub(super) fn data(data: impl Serialize) -> Response {
+    envelope(0, None, Some(data))
+}
+
+/// Success with a body that is JSON already.
+pub(super) fn json(body: Body) -> Response {
+    const TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+    ([(header::CONTENT_TYPE, TYPE)], body).into_response()
+}
+
+fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Response {
+    let text = serde_json::to_vec(&Envelope { code, msg, data })
+        .expect("replies are structs of strings and numbers");
+    json(text.into())
+}
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// The `secretKey` header is missing or wrong.
+    Key,
+    /// A field that is needed is missing or empty.
+    Required,
+    /// The topic is none.
+    Topic(TopicError),
+    /// The data is too large, in bytes.
+    DataTooLarge { bytes: usize, bytes_max: usize },
+    /// The body is too large, in bytes.
+    BodyTooLarge { bytes_max: usize },
+    /// The connection broke, or the body is not what its content type says.
+    Body { kind: &'static str, reason: String },
+    /// The text of a field means nothing.
+    Field {
+        name: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    /// The broker did not take the message.
+    Publish(PublishError),
+    /// The store did not answer a question.
+    Store(StoreError),
+    /// There is no such path.
+    NoSuchPath(String),
+    /// There is such a path, for another method.
+    WrongMethod { method: String, path: String },
+}
+
+impl ApiError {
+    /// The status and the `msg` of the reply. What is wrong inside is logged, not sent.
+    fn reply(self) -> (StatusCode, String) {
+        let text = match self {
+            ApiError::Key => "Secret key matching error".into(),
+            ApiError::Required => "Required data cannot be empty".into(),
+            ApiError::Topic(error) => error.to_string(),
+            ApiError::DataTooLarge { bytes, bytes_max } => {
+                format!("messageData has {bytes} bytes, more than {bytes_max}")
+            }
+            ApiError::BodyTooLarge { bytes_max } => {
+                format!("the body has more than {bytes_max} bytes")
+            }
+            ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
+            ApiError::Field {
+                name,
+                value,
+                expected,
+            } => {
+                format!("{name} is {expected}, not {:?}", shortened(&value))
+            }
+            ApiError::Publish(PublishError::Store(error)) | ApiError::Store(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+                "the store failed, see the server's log".into()
+            }
+            ApiError::Publish(
+                error @ (PublishError::QueueFull | PublishError::TooLarge | PublishError::Stopping),
+            ) => error.to_string(),
+            ApiError::NoSuchPath(path) => {
+                let text = format!("no such path: {}", shortened(&path));
+                return (StatusCode::NOT_FOUND, text);
+            }
+            ApiError::WrongMethod { method, path } => {
+                let text = format!("{} does not take {method}", shortened(&path));
+                return (StatusCode::METHOD_NOT_ALLOWED, text);
+            }
+        };
+        (StatusCode::OK, text)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, text) = self.reply();
+        let mut response = envelope(-1, Some(&text), None::<()>);
+        *response.status_mut() = status;
+        response
+    }
+}
+
+impl From<TopicError> for ApiError {
+    fn from(error: TopicError) -> ApiError {
+        ApiError::Topic(error)
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> ApiError {
+        ApiError::Publish(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::Store(error)
+    }
+}
+
+/// What a client sent, cut to a length that is fit for a reply.
+fn shortened(text: &str) -> &str {
+    const BYTES_MAX: usize = 200;
+    &text[..text.floor_char_boundary(BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        let body = axum::body::to_bytes(response.into_body(), 4096).await;
+        String::from_utf8(body.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_there_is_not_is_left_out() {
+        assert_eq!(text(done()).await, r#"{"code":0}"#);
+        assert_eq!(text(msg("a\"b")).await, r#"{"code":0,"msg":"a\"b"}"#);
+        let none: [u8; 0] = [];
+        assert_eq!(text(data(none)).await, r#"{"code":0,"data":[]}"#);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_status_200_and_code_minus_1() {
+        let response = ApiError::from(PublishError::QueueFull).into_response();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.starts_with(r#"{"code":-1,"msg":"#));
+    }
+
+    #[tokio::test]
+    async fn a_reply_repeats_little_of_what_was_sent() {
+        let error = ApiError::NoSuchPath("/é".repeat(10_000));
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(text(response).await.len() < 300);
+    }
+}
