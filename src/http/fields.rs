@@ -1,0 +1,351 @@
+//! One way to read the fields of a form, multipart or JSON body, as leniently as clients need.
+//!
+//! The original's page sends `multipart/form-data` without a boundary and the body `{}` where it
+//! has no fields to send, so that is a body without fields, and not an error.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::extract::multipart::MultipartError;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, HeaderValue, header};
+use bytestring::ByteString;
+use futures_util::StreamExt;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::reply::ApiError;
+
+/// Reads the body and returns the value of each of `names`, `None` if it is missing or empty.
+///
+/// Of a repeated name the first value counts. Bytes that are not UTF-8 become U+FFFD.
+///
+/// # Errors
+///
+/// The body has more than `bytes_max` bytes, or is not what its content type says.
+pub(super) async fn read<const N: usize>(
+    request: Request,
+    names: [&str; N],
+    bytes_max: usize,
+) -> Result<[Option<ByteString>; N], ApiError> {
+    let encoding = Encoding::of(request.headers());
+    let body = whole_body(request, bytes_max).await?;
+    let mut fields = Fields {
+        names,
+        values: [const { None }; N],
+    };
+    match (encoding, body.trim_ascii()) {
+        (Encoding::None, _) | (_, b"" | b"{}") => {}
+        (Encoding::Form, _) => fields.read_form(&body),
+        (Encoding::Json, _) => fields
+            .read_json(&String::from_utf8_lossy(&body))
+            .map_err(|error| not("a JSON object of texts", error))?,
+        (Encoding::Multipart(kind), _) => fields
+            .read_multipart(kind, body)
+            .await
+            .map_err(|error| not("multipart/form-data", error.body_text()))?,
+    }
+    Ok(fields
+        .values
+        .map(|value| value.filter(|text| !text.is_empty())))
+}
+
+/// Reads and drops the body of a request that is refused: a client that is still sending when
+/// the connection closes may never get to see the reply.
+pub(super) async fn discard(request: Request) {
+    // A client that waits to be asked for its body takes the reply instead.
+    if !request.headers().contains_key(header::EXPECT) {
+        drain(request.into_body().into_data_stream()).await;
+    }
+}
+
+async fn drain(mut chunks: BodyDataStream) {
+    const BYTES_MAX: usize = 16 * 1024 * 1024;
+    const TIME_MAX: Duration = Duration::from_secs(5);
+    let all = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            bytes += chunk.len();
+            if bytes > BYTES_MAX {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(TIME_MAX, all).await.ok();
+}
+
+async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let too_large = ApiError::BodyTooLarge { bytes_max };
+    let declared = request.body().size_hint().lower();
+    if usize::try_from(declared).is_ok_and(|bytes| bytes > bytes_max) {
+        discard(request).await;
+        return Err(too_large);
+    }
+    let mut chunks = request.into_body().into_data_stream();
+    let mut body = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| not("complete", error))?;
+        if chunk.len() > bytes_max - body.len() {
+            drain(chunks).await;
+            return Err(too_large);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn not(kind: &'static str, reason: impl ToString) -> ApiError {
+    let reason = reason.to_string();
+    ApiError::Body { kind, reason }
+}
+
+/// How a body is written.
+enum Encoding {
+    /// In no way that has fields.
+    None,
+    Form,
+    Json,
+    /// With its whole content type, which has the boundary.
+    Multipart(HeaderValue),
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Encoding {
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+            return Encoding::None;
+        };
+        let text = kind.to_str().unwrap_or_default();
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            Encoding::Form
+        } else if essence.eq_ignore_ascii_case("application/json") {
+            Encoding::Json
+        } else if essence.eq_ignore_ascii_case("multipart/form-data") {
+            Encoding::Multipart(kind.clone())
+        } else {
+            Encoding::None
+        }
+    }
+}
+
+/// The fields that are wanted, and what has been found of them.
+struct Fields<'a, const N: usize> {
+    names: [&'a str; N],
+    values: [Option<ByteString>; N],
+}
+
+impl<const N: usize> Fields<'_, N> {
+    /// Where the value of `name` goes; `None` if it is not wanted, or has been found.
+    fn slot(&mut self, name: &str) -> Option<&mut Option<ByteString>> {
+        let place = self.names.iter().position(|wanted| *wanted == name)?;
+        let slot = &mut self.values[place];
+        slot.is_none().then_some(slot)
+    }
+
+    fn read_form(&mut self, body: &[u8]) {
+        for (name, value) in form_urlencoded::parse(body) {
+            if let Some(slot) = self.slot(&name) {
+                *slot = Some(owned(value));
+            }
+        }
+    }
+
+    async fn read_multipart(
+        &mut self,
+        kind: HeaderValue,
+        body: Vec<u8>,
+    ) -> Result<(), MultipartError> {
+        let mut request = Request::new(Body::from(body));
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        DefaultBodyLimit::disable().apply(&mut request);
+        let Ok(mut parts) = Multipart::from_request(request, &()).await else {
+            return Ok(()); // there is no boundary
+        };
+        while let Some(part) = parts.next_field().await? {
+            if let Some(slot) = part.name().and_then(|name| self.slot(name)) {
+                *slot = Some(owned(String::from_utf8_lossy(&part.bytes().await?)));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_json(&mut self, body: &str) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(body);
+        serde::Deserializer::deserialize_map(&mut json, self)?;
+        json.end()
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for &mut Fields<'_, N> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some(name) = object.next_key::<Cow<'de, str>>()? {
+            let Some(slot) = self.slot(&name) else {
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let raw: &'de RawValue = object.next_value()?;
+            *slot = match raw.get().as_bytes() {
+                [b'"', ..] => {
+                    let text: String = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
+                    Some(text.into())
+                }
+                [b'-' | b'0'..=b'9', ..] => Some(raw.get().into()),
+                b"null" => None,
+                _ => {
+                    let reason = format_args!("{name} is neither a text nor a number");
+                    return Err(A::Error::custom(reason));
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+/// A borrowed text is copied, so that what is kept is not a whole body.
+fn owned(text: Cow<'_, str>) -> ByteString {
+    match text {
+        Cow::Borrowed(text) => text.into(),
+        Cow::Owned(text) => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+    const PARTS: &str = "multipart/form-data; boundary=XX";
+
+    async fn read_as(kind: &str, body: impl Into<Body>) -> Result<[String; 2], String> {
+        let request = Request::post("/").header("Content-Type", kind);
+        let request = request.body(body.into()).unwrap();
+        let fields = read(request, ["a", "b"], 300).await;
+        fields
+            .map(|values| values.map(|value| value.unwrap_or_default().into()))
+            .map_err(|error| format!("{error:?}"))
+    }
+
+    fn ab(a: &str, b: &str) -> Result<[String; 2], String> {
+        Ok([a.into(), b.into()])
+    }
+
+    fn part(headers: &str, data: &str) -> String {
+        format!("--XX\r\nContent-Disposition: form-data; {headers}\r\n\r\n{data}\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_form_has_fields() {
+        assert_eq!(
+            read_as(FORM, "c=0&a=1+2&b=%C3%A9&a=3").await,
+            ab("1 2", "é")
+        );
+        let upper = "Application/X-WWW-Form-Urlencoded; charset=UTF-8";
+        assert_eq!(read_as(upper, "a=%2B&b").await, ab("+", ""));
+        assert_eq!(
+            read_as(FORM, b"a=\xff&b=%ff%".to_vec()).await,
+            ab("\u{fffd}", "\u{fffd}%")
+        );
+    }
+
+    #[tokio::test]
+    async fn multipart_has_fields() {
+        let file = "name=\"b\"; filename=\"b.txt\"\r\nContent-Type: text/plain";
+        let parts = [
+            part("name=\"a\"", "1\r\n2"),
+            part(file, "é"),
+            part("name=\"a\"", "3"),
+        ];
+        let body = parts.concat() + "--XX--\r\n";
+        assert_eq!(read_as(PARTS, body).await, ab("1\r\n2", "é"));
+        let body = [part("name=\"a\"", "").as_bytes(), b"--XX--\r\n"].concat();
+        assert_eq!(read_as(PARTS, body).await, ab("", ""));
+    }
+
+    #[tokio::test]
+    async fn json_has_fields() {
+        let json = "application/json; charset=utf-8";
+        let body = r#"{"c":[{}],"a":"\u00e9\n","b":-1.50,"a":"3"}"#;
+        assert_eq!(read_as(json, body).await, ab("é\n", "-1.50"));
+        assert_eq!(
+            read_as(json, r#" {"a":null,"b":12345678901234567890} "#).await,
+            ab("", "12345678901234567890")
+        );
+        assert_eq!(
+            read_as(json, b"{\"a\":\"\xff\"}".to_vec()).await,
+            ab("\u{fffd}", "")
+        );
+    }
+
+    #[tokio::test]
+    async fn what_has_no_fields_is_no_error() {
+        for kind in [
+            FORM,
+            PARTS,
+            "application/json",
+            "multipart/form-data",
+            "text/plain",
+            "",
+        ] {
+            for body in ["", "{}", " {}\n"] {
+                assert_eq!(read_as(kind, body).await, ab("", ""), "{kind:?} {body:?}");
+            }
+        }
+        for kind in [
+            "multipart/form-data",
+            "multipart/form-data; boundary",
+            "text/plain",
+            "",
+        ] {
+            assert_eq!(read_as(kind, "a=1&b=2").await, ab("", ""), "{kind:?}");
+        }
+        let request = Request::post("/?a=1").body(Body::from("a=1")).unwrap();
+        assert!(matches!(read(request, ["a"], 9).await, Ok([None])));
+    }
+
+    #[tokio::test]
+    async fn a_malformed_body_is_an_error_with_a_reason() {
+        for (kind, body, reason) in [
+            ("application/json", "{\"a\":", "EOF while parsing"),
+            ("application/json", "{\"a\":1} x", "trailing characters"),
+            ("application/json", "[1]", "expected an object"),
+            (
+                "application/json",
+                "{\"a\":[1]}",
+                "a is neither a text nor a number",
+            ),
+            (
+                "application/json",
+                "{\"a\":true}",
+                "a is neither a text nor a number",
+            ),
+            (PARTS, "a=1&b=2", "multipart/form-data"),
+            (
+                PARTS,
+                "--XX\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1",
+                "multipart/form-data",
+            ),
+        ] {
+            let error = read_as(kind, body).await.expect_err(body);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_read_but_not_kept() {
+        let chunks = || (0..4).map(|_| Ok::<_, std::io::Error>(vec![b'a'; 100]));
+        let fits = Body::from_stream(futures_util::stream::iter(chunks().take(3)));
+        assert_eq!(read_as(FORM, fits).await, ab("", ""));
+        let over = Body::from_stream(futures_util::stream::iter(chunks()));
+        let error = read_as(FORM, over).await.unwrap_err();
+        assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
+        let error = read_as("text/plain", "a".repeat(301)).await.unwrap_err();
+        assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
+    }
+}
