@@ -1,0 +1,60 @@
+//! Publishing over HTTP: one message a request, answered when it is durable.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::reply::{self, ApiError};
+use super::{HttpState, fields};
+use crate::broker::{PublishError, Receipt};
+use crate::message::Draft;
+
+/// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
+/// is a promise. A client that hangs up before has been promised nothing.
+pub(super) async fn send(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let names = ["messageData", "topic"];
+    let [Some(data), Some(topic)] = fields::read(request, names, state.body_bytes_max()).await?
+    else {
+        return Err(ApiError::Required);
+    };
+    let server = &state.config.server;
+    if data.len() > server.max_message_bytes {
+        return Err(ApiError::DataTooLarge {
+            bytes: data.len(),
+            bytes_max: server.max_message_bytes,
+        });
+    }
+    let draft = Draft::new(topic.parse()?, data);
+    let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
+    let codes = receipt.codes().await?;
+    let code = codes.first().expect("a receipt has a code for each draft");
+    Ok(reply::msg(&code.to_string()))
+}
+
+/// Waits for room in the queue, but not longer than `limit`.
+async fn within(
+    limit: Duration,
+    publish: impl Future<Output = Result<Receipt, PublishError>>,
+) -> Result<Receipt, PublishError> {
+    tokio::time::timeout(limit, publish)
+        .await
+        .unwrap_or(Err(PublishError::QueueFull))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_is_waited_for_and_then_refused() {
+        let begin = tokio::time::Instant::now();
+        let limit = Duration::from_secs(5);
+        let refused = within(limit, std::future::pending()).await;
+        assert!(matches!(refused, Err(PublishError::QueueFull)));
+        assert_eq!(begin.elapsed(), limit);
+    }
+}
