@@ -1,0 +1,313 @@
+//! The HTTP part of the wire contract: bodies, the key, replies, CORS.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod common;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use common::{KEY, Setup, TestServer, multipart};
+
+const ROUTES: [&str; 6] = [
+    "/Producer/Send",
+    "/Console/Ping",
+    "/Console/GetConsumers",
+    "/Console/GetConfig",
+    "/Console/GetMessageList",
+    "/Console/CountMessage",
+];
+const WRONG_KEY: &str = r#"{"code":-1,"msg":"Secret key matching error"}"#;
+const MISSING: &str = r#"{"code":-1,"msg":"Required data cannot be empty"}"#;
+const JSON: &str = "application/json; charset=utf-8";
+
+/// The text of a reply, which has to be 200 and JSON with CORS headers.
+async fn reply(request: reqwest::RequestBuilder) -> String {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "content-type"), JSON);
+    expect_cors(&response);
+    response.text().await.unwrap()
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    match response.headers().get(name) {
+        Some(value) => value.to_str().unwrap(),
+        None => panic!(
+            "no header {name} at {}: {:?}",
+            response.url(),
+            response.headers()
+        ),
+    }
+}
+
+fn expect_cors(response: &Response) {
+    for (name, wanted) in [
+        ("origin", "*"),
+        ("methods", "POST, GET, OPTIONS"),
+        (
+            "headers",
+            "Content-Type, AccessToken, X-CSRF-Token, Authorization, Token, secretKey",
+        ),
+    ] {
+        let name = format!("access-control-allow-{name}");
+        assert_eq!(header(response, &name), wanted, "{name}");
+        let count = response.headers().get_all(&name).iter().count();
+        assert_eq!(count, 1, "{name} at {}", response.url());
+    }
+    assert_eq!(
+        header(response, "access-control-expose-headers"),
+        "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers, Content-Type"
+    );
+}
+
+fn expect_sent(text: &str) -> String {
+    let reply: Value = serde_json::from_str(text).unwrap();
+    let code = reply["msg"].as_str().unwrap();
+    assert_eq!(text, format!(r#"{{"code":0,"msg":"{code}"}}"#));
+    assert_eq!(code.len(), 40, "{code}");
+    code.to_owned()
+}
+
+#[tokio::test]
+async fn send_takes_a_urlencoded_body() {
+    let server = TestServer::start().await;
+    let form = [("messageData", "a&b=ü + %"), ("topic", "t 1")];
+    let request = server.post("/Producer/Send").header("secretKey", KEY);
+    let code = expect_sent(&reply(request.form(&form)).await);
+    let message = server.message(&code).await.unwrap();
+    assert_eq!((&*message.data, &*message.topic), ("a&b=ü + %", "t 1"));
+}
+
+#[tokio::test]
+async fn send_takes_a_multipart_body() {
+    let server = TestServer::start().await;
+    let form = multipart(&[("messageData", "a\r\n--b=ü"), ("topic", "t 1")]);
+    let request = server.post("/Producer/Send").header("secretKey", KEY);
+    let code = expect_sent(&reply(request.multipart(form)).await);
+    let message = server.message(&code).await.unwrap();
+    assert_eq!((&*message.data, &*message.topic), ("a\r\n--b=ü", "t 1"));
+}
+
+#[tokio::test]
+async fn send_takes_a_json_body() {
+    let server = TestServer::start().await;
+    let body = json!({"messageData": "{\"a\":\"ü\"}\n", "topic": "t 1"});
+    let request = server.post("/Producer/Send").header("secretKey", KEY);
+    let code = expect_sent(&reply(request.json(&body)).await);
+    let message = server.message(&code).await.unwrap();
+    assert_eq!(
+        (&*message.data, &*message.topic),
+        ("{\"a\":\"ü\"}\n", "t 1")
+    );
+}
+
+#[tokio::test]
+async fn the_content_type_may_have_parameters_and_any_case() {
+    let server = TestServer::start().await;
+    for (content_type, body) in [
+        (
+            "application/x-www-form-urlencoded; charset=UTF-8",
+            "topic=t&messageData=d",
+        ),
+        ("Application/X-WWW-Form-Urlencoded", "topic=t&messageData=d"),
+        (
+            "application/json; charset=utf-8",
+            r#"{"topic":"t","messageData":"d"}"#,
+        ),
+        (
+            "multipart/form-data; charset=utf-8; boundary=\"x y\"",
+            "--x y\r\nContent-Disposition: form-data; name=\"topic\"\r\n\r\nt\r\n\
+             --x y\r\nContent-Disposition: form-data; name=\"messageData\"\r\n\r\nd\r\n--x y--\r\n",
+        ),
+    ] {
+        let request = server
+            .post("/Producer/Send")
+            .header("secretKey", KEY)
+            .header("content-type", content_type)
+            .body(body);
+        expect_sent(&reply(request).await);
+    }
+}
+
+#[tokio::test]
+async fn send_needs_both_fields() {
+    let server = TestServer::start().await;
+    let send = || server.post("/Producer/Send").header("secretKey", KEY);
+    let incomplete: [&[(&'static str, &str)]; 5] = [
+        &[],
+        &[("topic", "t")],
+        &[("messageData", "d")],
+        &[("topic", ""), ("messageData", "d")],
+        &[("topic", "t"), ("messageData", "")],
+    ];
+    for fields in incomplete {
+        let map: serde_json::Map<String, Value> = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        assert_eq!(reply(send().form(fields)).await, MISSING, "{fields:?}");
+        assert_eq!(
+            reply(send().multipart(multipart(fields))).await,
+            MISSING,
+            "{fields:?}"
+        );
+        assert_eq!(reply(send().json(&map)).await, MISSING, "{fields:?}");
+    }
+    assert_eq!(reply(send()).await, MISSING);
+    assert_eq!(server.count().await[0], 0);
+}
+
+#[tokio::test]
+async fn send_refuses_a_topic_with_a_bar() {
+    let server = TestServer::start().await;
+    let form = [("messageData", "d"), ("topic", "a|b")];
+    let request = server.post("/Producer/Send").header("secretKey", KEY);
+    let text = reply(request.form(&form)).await;
+    let refusal: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(refusal["code"], -1);
+    assert!(!refusal["msg"].as_str().unwrap().is_empty());
+    assert_eq!(server.count().await[0], 0);
+}
+
+#[tokio::test]
+async fn the_page_s_multipart_without_boundary_is_a_body_without_fields() {
+    let server = TestServer::start().await;
+    for body in ["{}", ""] {
+        for route in ROUTES {
+            let request = server
+                .post(route)
+                .header("secretKey", KEY)
+                .header("accept", "application/json, text/plain, */*")
+                .header("content-type", "multipart/form-data")
+                .body(body);
+            let text = reply(request).await;
+            if route == "/Producer/Send" {
+                assert_eq!(text, MISSING);
+            } else {
+                assert!(text.starts_with(r#"{"code":0"#), "{route} {body:?}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_nothing_known_is_a_body_without_fields() {
+    let server = TestServer::start().await;
+    for (content_type, body) in [
+        ("text/plain", "hello"),
+        ("application/octet-stream", "\u{0}\u{1}"),
+        ("", ""),
+    ] {
+        let request = server
+            .post("/Console/Ping")
+            .header("secretKey", KEY)
+            .header("content-type", content_type)
+            .body(body);
+        assert_eq!(reply(request).await, r#"{"code":0}"#, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_key_every_route_refuses() {
+    let server = TestServer::start().await;
+    let form = [("messageData", "d"), ("topic", "t")];
+    for route in ROUTES {
+        let bare = server.post(route).form(&form);
+        assert_eq!(reply(bare).await, WRONG_KEY, "{route}");
+        for key in ["", "wrong", "DPMQ", "dpm", "dpmqq"] {
+            let request = server.post(route).header("secretKey", key).form(&form);
+            assert_eq!(reply(request).await, WRONG_KEY, "{route} {key:?}");
+        }
+        let no_body = server.post(route).header("secretKey", "wrong");
+        assert_eq!(reply(no_body).await, WRONG_KEY, "{route}");
+    }
+    assert_eq!(server.count().await[0], 0);
+}
+
+#[tokio::test]
+async fn the_key_is_the_one_of_the_configuration() {
+    let server = Setup::new().set("secretKey", "another-key-1").start().await;
+    let ping = |key| server.post("/Console/Ping").header("secretKey", key);
+    assert_eq!(reply(ping(KEY)).await, WRONG_KEY);
+    assert_eq!(reply(ping("another-key-1")).await, r#"{"code":0}"#);
+    server.producer("t", "p1").await;
+}
+
+#[tokio::test]
+async fn options_on_any_route_answers_204() {
+    let server = TestServer::start().await;
+    for route in ROUTES
+        .into_iter()
+        .chain(["/", "/nowhere", "/Consumers/Conn/t/c1"])
+    {
+        let plain = server.request(Method::OPTIONS, route);
+        let preflight = server
+            .request(Method::OPTIONS, route)
+            .header("origin", "http://elsewhere.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type,secretkey");
+        for request in [plain, preflight] {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 204, "{route}");
+            expect_cors(&response);
+            assert_eq!(response.text().await.unwrap(), "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cors_headers_are_on_every_reply() {
+    let server = TestServer::start().await;
+    for (method, route, status) in [
+        (Method::GET, "/", 200),
+        (Method::GET, "/nowhere", 404),
+        (Method::POST, "/nowhere", 404),
+        (Method::POST, "/null/Console/Ping", 404),
+        (Method::GET, "/view/nowhere.js", 404),
+        (Method::POST, "/Console/Ping", 200),
+        (Method::POST, "/Producer/Send", 200),
+        (Method::GET, "/Consumers/Conn/a%7Cb/c1", 400),
+    ] {
+        for origin in [None, Some("http://elsewhere.example")] {
+            let mut request = server.request(method.clone(), route);
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status, "{method} {route}");
+            expect_cors(&response);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_console_page_is_at_the_root() {
+    let server = TestServer::start().await;
+    let response = server.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let content_type = header(&response, "content-type");
+    assert!(content_type.starts_with("text/html"), "{content_type}");
+    let page = response.text().await.unwrap();
+    let files: Vec<&str> = page
+        .split('"')
+        .filter(|s| s.trim_start_matches(['.', '/']).starts_with("view/"))
+        .collect();
+    assert!(
+        !files.is_empty(),
+        "the page names no file under view/: {page}"
+    );
+    for file in files {
+        let route = format!("/{}", file.trim_start_matches(['.', '/']));
+        let response = server.request(Method::GET, &route).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{route}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_message_is_taken() {
+    let server = TestServer::start().await;
+    let data = "0123456789abcdef".repeat(16 * 1024);
+    let code = server.publish("t", &data).await;
+    assert_eq!(server.message(&code).await.unwrap().data, data);
+}
