@@ -120,15 +120,23 @@ impl Subscription {
         self.outbox.recv_many(tickets, limit).await;
     }
 
+    /// What tells when the broker wants the session to end.
+    pub fn close_signal(&self) -> CloseSignal {
+        CloseSignal(self.close.clone())
+    }
+}
+
+/// Tells a session that the broker wants it to end.
+#[derive(Clone)]
+pub struct CloseSignal(watch::Receiver<Option<CloseReason>>);
+
+impl CloseSignal {
     /// Waits until the broker wants the session to end. Safe to cancel.
     pub async fn closed(&mut self) -> CloseReason {
-        loop {
-            if let Some(reason) = *self.close.borrow_and_update() {
-                return reason;
-            }
-            if self.close.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            // The consumer itself is gone: there is nobody who could want it.
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 }

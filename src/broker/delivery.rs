@@ -1,6 +1,6 @@
 //! One batch on its way to all consumers of its topic, and what comes of it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -44,8 +44,8 @@ pub(super) struct Delivery {
     bytes: usize,
     /// One encoding, made by whichever session comes first, shared by all.
     frames: OnceLock<Vec<Bytes>>,
-    /// So many messages, from the first on, were written to somebody.
-    written: AtomicUsize,
+    /// The messages were written to somebody.
+    written: AtomicBool,
     /// Sessions that may still write.
     tickets: AtomicUsize,
     outcomes: Outcomes,
@@ -63,7 +63,7 @@ impl Delivery {
             messages,
             bytes,
             frames: OnceLock::new(),
-            written: AtomicUsize::new(0),
+            written: AtomicBool::new(false),
             tickets: AtomicUsize::new(sessions),
             outcomes,
         })
@@ -102,15 +102,17 @@ impl Ticket {
         })
     }
 
-    /// The first `count` frames have been written to the socket: their messages are consumed,
-    /// if they were not already.
-    pub fn written(&self, count: usize) {
-        let messages = &self.delivery.messages;
-        let before = self.delivery.written.fetch_max(count, Ordering::AcqRel);
-        if before < count {
-            self.delivery
-                .outcomes
-                .consumed(&messages[before..count.min(messages.len())]);
+    /// All frames have been written to the socket: their messages are consumed, if they were
+    /// not already.
+    pub fn written(&self) {
+        let Delivery {
+            messages,
+            written,
+            outcomes,
+            ..
+        } = &*self.delivery;
+        if !written.swap(true, Ordering::AcqRel) {
+            outcomes.consumed(messages);
         }
     }
 }
@@ -126,9 +128,9 @@ impl Drop for Ticket {
             ..
         } = &*self.delivery;
         self.consumer.give_back(messages.len(), *bytes);
-        if tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let written = written.load(Ordering::Acquire).min(messages.len());
-            outcomes.not_consumed(&messages[written..]);
+        let last = tickets.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && !written.load(Ordering::Acquire) {
+            outcomes.not_consumed(messages);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-pub use consumers::{ClientInfo, CloseReason, OutboxLimits, Subscription};
+pub use consumers::{ClientInfo, CloseReason, CloseSignal, OutboxLimits, Subscription};
 pub use delivery::Ticket;
 pub use dispatch::Pace;
 pub use error::PublishError;
@@ -219,6 +219,11 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// How many messages it is for.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// Waits until the messages are synced; returns their codes in the order of publishing.
     ///
     /// # Errors

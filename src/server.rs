@@ -1,0 +1,284 @@
+//! Puts store, broker and edges together, and owns the order in which they start and stop.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::{self, Broker, OutboxLimits, Pace, Queue};
+use crate::clock::Clock;
+use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
+use crate::http::{self, HttpState};
+use crate::import;
+use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
+use crate::ws::{self, WsState};
+
+/// The exit code after a second signal, as a shell gives it for an interrupted program.
+const EXIT_INTERRUPTED: i32 = 130;
+/// Memory that malloc keeps is not worth a thread for each of many cores.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// Runs the server until SIGTERM or SIGINT; a second one ends the process at once.
+///
+/// # Errors
+/// When the store cannot be opened, the address cannot be listened on, or what was accepted
+/// could not be written at the end.
+pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            next().await;
+            tracing::info!("stopping; a second signal ends at once");
+            stop.cancel();
+            next().await;
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+        let listener = bind(&config).await?;
+        run(listener, config, stopped.cancelled_owned()).await
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Listens where `config` says.
+///
+/// # Errors
+/// When the address is in use or is not one of this machine.
+pub async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let host = config.listen_host();
+    let address = (host.host, config.server.port);
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))
+}
+
+/// Serves on `listener` until `shutdown` resolves; then stops accepting, closes every session
+/// with 1001, and writes what is left.
+///
+/// # Errors
+/// As [`run_until_signal`].
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let address = listener.local_addr()?;
+    let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
+    let store = open_store(&config.mq, &queue).await?;
+    let settings = settings(&config.mq);
+    let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
+    announce(&config, address);
+
+    let stop = CancellationToken::new();
+    let sessions = TaskTracker::new();
+    let app = http::router(HttpState {
+        broker: broker.clone(),
+        config: config.clone(),
+    });
+    let app = app.merge(ws::router(WsState {
+        broker: broker.clone(),
+        config: config.clone(),
+        stop: stop.clone(),
+        sessions: sessions.clone(),
+    }));
+    let app = http::with_cors(app).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(|tcp| {
+        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "a socket keeps its delay");
+        }
+    });
+    let serve = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serve = tokio::spawn(serve.into_future());
+    shutdown.await;
+    stop.cancel();
+    sessions.close();
+    let drained = async {
+        sessions.wait().await;
+        // Requests under way; the last of them have their answers from the store.
+        let _ = serve.await;
+    };
+    if tokio::time::timeout(config.server.drain, drained)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            "some clients did not end in {:?}; they are cut off",
+            config.server.drain
+        );
+    }
+    broker.stop();
+    drop(tasks);
+    let closing = store.clone();
+    tokio::task::spawn_blocking(move || closing.close()).await??;
+    tracing::info!("stopped; everything accepted is on disk");
+    Ok(())
+}
+
+async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {
+    let clock = Clock::system();
+    let committed = queue.committed();
+    if mq.durability == Durability::Memory {
+        tracing::warn!(
+            "mq.isPersistent is 0: messages are in memory only, and a restart loses them"
+        );
+        return Ok(Arc::new(MemoryStore::new(clock, committed)));
+    }
+    let options = options(mq, clock);
+    let started = std::time::Instant::now();
+    let opened = tokio::task::spawn_blocking(move || DiskStore::open(&options, committed)).await?;
+    let (store, recovered) = opened.context("cannot open the store")?;
+    report(mq, &recovered, started.elapsed());
+    Ok(Arc::new(store))
+}
+
+fn options(mq: &MqConfig, clock: Clock) -> Options {
+    Options {
+        snapshot: mq.persistent_file.clone(),
+        snapshot_every: mq.persistent_every,
+        clear: mq.recovery == Recovery::Empty,
+        clock,
+    }
+}
+
+fn settings(mq: &MqConfig) -> broker::Settings {
+    broker::Settings {
+        pace: Pace {
+            batch_messages: mq.send_count,
+            pause: mq.push_pause,
+        },
+        retries: mq.send_retry_count,
+        outbox: OutboxLimits {
+            messages: mq.outbox_messages,
+            bytes: mq.outbox_bytes,
+        },
+        re_push: mq.re_push,
+        clean_after_seconds: mq.clean.then_some(mq.clean_after_seconds),
+        check_every: mq.check_every,
+        clock: Clock::system(),
+    }
+}
+
+/// Says in a few lines what was recovered, and where.
+fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
+    let file = mq.persistent_file.display();
+    if let Some((imported, kept)) = &recovered.imported {
+        let kept = kept.display();
+        tracing::info!(
+            "took {} messages over from the original's {file}, which is now {kept}",
+            imported.added
+        );
+    }
+    for damage in &recovered.damage {
+        tracing::error!("damaged: {damage}; everything else is served");
+    }
+    if let Some(reason) = &recovered.mirror_rebuilt {
+        tracing::warn!("the mirror was built anew from the log: {reason}");
+    }
+    if recovered.torn_bytes > 0 {
+        tracing::info!(
+            "cut {} bytes of an unfinished write off the log; nobody was told they were stored",
+            recovered.torn_bytes
+        );
+    }
+    let counts = recovered.counts;
+    let from = match recovered.origin {
+        Origin::Nothing => "a new store",
+        Origin::Log => "the store",
+        Origin::Snapshot => "the snapshot, since the store was gone",
+    };
+    tracing::info!(
+        "recovered {} messages from {from} in {took:.1?}: {} to be pushed, {} not consumed, {} consumed",
+        counts.all(),
+        counts.accepted,
+        counts.not_consumed,
+        counts.consumed
+    );
+    tracing::info!("data is in {file}.db, the snapshot for backups in {file}");
+}
+
+/// Says where to go.
+fn announce(config: &Config, address: SocketAddr) {
+    if config.listen_host().restricted {
+        tracing::warn!("{}", ListenHost::ADVICE);
+    }
+    let ip = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    let here = SocketAddr::new(ip, address.port());
+    tracing::info!("listening on {address}; open http://{here}/");
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Messages done.
+    pub done: u64,
+    /// Messages in all.
+    pub total: u64,
+}
+
+/// Takes the messages of an original's data file over into the store of `config`, which no
+/// server may have open. Returns what came of it, as a sentence; all is synced then.
+///
+/// # Errors
+/// When the file cannot be read as one of the original, or the store cannot be written.
+pub fn import_file(
+    config: &Config,
+    path: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> anyhow::Result<String> {
+    anyhow::ensure!(
+        config.mq.durability == Durability::Disk,
+        "mq.isPersistent is 0: there is no store to import into"
+    );
+    let import = import::read(path).with_context(|| format!("{}", path.display()))?;
+    let total = import.messages.len() as u64;
+    progress(Progress { done: 0, total });
+    for refused in &import.refused {
+        tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
+    }
+    let mut options = options(&config.mq, Clock::system());
+    options.clear = false;
+    let imported = DiskStore::import(&options, import.messages)?;
+    progress(Progress { done: total, total });
+    let mut summary = format!("{} messages came over", imported.added);
+    if imported.present > 0 {
+        summary += &format!(", {} were there already", imported.present);
+    }
+    if !import.refused.is_empty() {
+        summary += &format!(
+            ", {} could not be taken (see the log)",
+            import.refused.len()
+        );
+    }
+    if let Some(damage) = import.damage {
+        summary += &format!("; the file is damaged: {damage}");
+    }
+    Ok(summary)
+}

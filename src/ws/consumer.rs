@@ -1,0 +1,119 @@
+//! A consumer's session: what its outbox has is written to the socket, and reported.
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+
+use super::{End, WsState, ask_for_key, close, login};
+use crate::broker::{CloseReason, CloseSignal, Subscription, Ticket};
+use crate::wire;
+
+/// Deliveries that are written before a flush.
+const TICKETS_MAX: usize = 16;
+
+/// Logs a consumer in, and serves it until it leaves, is too slow, or the server stops.
+///
+/// It is subscribed before it is told that it is logged in: what is published from then on
+/// reaches it.
+pub(super) async fn login_and_run(
+    mut socket: WebSocket,
+    subscribe: impl FnOnce() -> Subscription,
+    state: &WsState,
+) {
+    let end = match ask_for_key(&mut socket, state).await {
+        Err(end) => end,
+        Ok(()) => {
+            let subscription = subscribe();
+            match socket.send(Message::text(login::SUCCEEDED)).await {
+                Ok(()) => serve(&mut socket, subscription, state).await,
+                Err(_) => End::Gone,
+            }
+        }
+    };
+    close(&mut socket, end).await;
+}
+
+async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &WsState) -> End {
+    let mut closed = subscription.close_signal();
+    let mut tickets = Vec::with_capacity(TICKETS_MAX);
+    loop {
+        tokio::select! {
+            // A client that has left must be noticed before anything is written to its socket.
+            biased;
+            frame = socket.next() => {
+                if let Some(end) = ended_by(frame) {
+                    return end;
+                }
+                continue;
+            }
+            reason = closed.closed() => return reason.into(),
+            () = state.stop.cancelled() => return End::Stopping,
+            () = subscription.recv(&mut tickets, TICKETS_MAX) => {}
+        }
+        if let Err(end) = write(socket, &tickets, &mut closed, state).await {
+            return end;
+        }
+        tickets.clear();
+    }
+}
+
+/// What a consumer sends is ignored, unless it is the end.
+fn ended_by(frame: Option<Result<Message, axum::Error>>) -> Option<End> {
+    match frame {
+        None | Some(Ok(Message::Close(_))) => Some(End::Gone),
+        Some(Err(error)) => Some(error.into()),
+        Some(Ok(_)) => None,
+    }
+}
+
+/// Writes the frames of `tickets` and reports them.
+async fn write(
+    socket: &mut WebSocket,
+    tickets: &[Ticket],
+    closed: &mut CloseSignal,
+    state: &WsState,
+) -> Result<(), End> {
+    let timeout = state.config.mq.write_timeout;
+    for ticket in tickets {
+        for frame in ticket.frames(wire::write_push_frame) {
+            let text = Utf8Bytes::try_from(frame.clone())
+                .map_err(|_| End::Failed("a message is not UTF-8".into()))?;
+            // Mostly the frame only goes to the buffer, and nothing is to be waited for.
+            let mut fed = std::pin::pin!(socket.feed(Message::Text(text)));
+            match fed.as_mut().now_or_never() {
+                Some(written) => written?,
+                None => or_end(fed, timeout, closed, state).await?,
+            }
+        }
+    }
+    or_end(socket.flush(), timeout, closed, state).await?;
+    for ticket in tickets {
+        ticket.written();
+    }
+    Ok(())
+}
+
+/// Waits for a write, but not for ever.
+async fn or_end(
+    write: impl Future<Output = Result<(), axum::Error>>,
+    timeout: std::time::Duration,
+    closed: &mut CloseSignal,
+    state: &WsState,
+) -> Result<(), End> {
+    tokio::select! {
+        biased;
+        written = tokio::time::timeout(timeout, write) => match written {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(End::Again(format!("nothing was read for {} s", timeout.as_secs_f64()))),
+        },
+        reason = closed.closed() => Err(reason.into()),
+        () = state.stop.cancelled() => Err(End::Stopping),
+    }
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> End {
+        match reason {
+            CloseReason::TooSlow => End::Again("too slow: the outbox is full".into()),
+        }
+    }
+}

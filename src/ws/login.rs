@@ -1,0 +1,116 @@
+//! The login of a socket, in text frames of fixed words (protocol, "WebSocket").
+
+use axum::extract::ws::Message;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+
+use super::End;
+use crate::config::SecretKey;
+
+const PROMPT: &str = "Please enter the secret key";
+const WRONG: &str = "Secret key matching error";
+/// What the server says when the key was right.
+pub(super) const SUCCEEDED: &str = "Secret key matching succeeded";
+
+/// Asks for the key until it is right, at most `attempts_max` times.
+pub(super) async fn ask<S>(socket: &mut S, key: &SecretKey, attempts_max: u32) -> Result<(), End>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+{
+    for _ in 0..attempts_max {
+        socket.send(Message::text(PROMPT)).await?;
+        let offered = next_text(socket).await?;
+        if key.matches(&offered) {
+            return Ok(());
+        }
+        socket.send(Message::text(WRONG)).await?;
+    }
+    Err(End::Policy("too many wrong keys"))
+}
+
+/// The next text or binary frame as text.
+async fn next_text<S>(socket: &mut S) -> Result<String, End>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+{
+    while let Some(frame) = socket.next().await {
+        match frame? {
+            Message::Text(text) => return Ok(text.as_str().to_owned()),
+            Message::Binary(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Message::Close(_) => return Err(End::Gone),
+            Message::Ping(_) | Message::Pong(_) => {}
+        }
+    }
+    Err(End::Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A client that says what it was given to say, and remembers what it was told.
+    struct Client {
+        says: stream::Iter<std::vec::IntoIter<Message>>,
+        told: Vec<String>,
+    }
+
+    impl Stream for Client {
+        type Item = Result<Message, axum::Error>;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            self.says.poll_next_unpin(cx).map(|next| next.map(Ok))
+        }
+    }
+
+    impl Sink<Message> for Client {
+        type Error = axum::Error;
+
+        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(mut self: Pin<&mut Self>, item: Message) -> Result<(), axum::Error> {
+            self.told.push(item.into_text()?.to_string());
+            Ok(())
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn login(says: Vec<Message>) -> (Result<(), End>, Vec<String>) {
+        let mut client = Client {
+            says: stream::iter(says),
+            told: vec![],
+        };
+        let result = ask(&mut client, &SecretKey::new("dpmq"), 3).await;
+        (result, client.told)
+    }
+
+    #[tokio::test]
+    async fn the_transcript_of_the_contract() {
+        let (result, told) = login(vec![Message::text("qqq"), Message::binary(&b"dpmq"[..])]).await;
+        assert_eq!(result, Ok(()));
+        assert_eq!(told, [PROMPT, WRONG, PROMPT]);
+    }
+
+    #[tokio::test]
+    async fn attempts_are_limited() {
+        let (result, told) = login(vec![Message::text(""); 9]).await;
+        assert_eq!(result, Err(End::Policy("too many wrong keys")));
+        assert_eq!(told, [PROMPT, WRONG, PROMPT, WRONG, PROMPT, WRONG]);
+    }
+
+    #[tokio::test]
+    async fn a_client_may_leave() {
+        assert_eq!(login(vec![]).await.0, Err(End::Gone));
+        assert_eq!(login(vec![Message::Close(None)]).await.0, Err(End::Gone));
+    }
+}

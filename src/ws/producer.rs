@@ -1,0 +1,187 @@
+//! A producer's session: every frame is a message; with acks, each is answered in order.
+//!
+//! Frames that have arrived are published together, and while they wait for the disk the next
+//! are read: a producer with many messages in flight pays for few syncs.
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::sync::mpsc;
+
+use super::{End, WsState, close};
+use crate::broker::{PublishError, Receipt};
+use crate::message::{Draft, Topic};
+
+/// Batches of one producer that wait for the disk; further frames are not read meanwhile.
+const RECEIPTS_MAX: usize = 64;
+/// Data that is published together, unless it is one message.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Serves a producer until it leaves or the server stops; what was read by then is answered.
+pub(super) async fn run(socket: WebSocket, topic: Topic, acks: bool, state: &WsState) {
+    let (sink, mut stream) = socket.split();
+    let (receipts, waiting) = mpsc::channel(RECEIPTS_MAX);
+    let mut answers = tokio::spawn(answer(sink, waiting, acks));
+    let (end, answered) = tokio::select! {
+        end = publish(&mut stream, topic, receipts, state) => (end, None),
+        // It ends first only when the socket is dead or the store has failed.
+        answered = &mut answers => (End::Gone, Some(answered)),
+    };
+    let answered = match answered {
+        Some(answered) => answered,
+        None => answers.await,
+    };
+    if let Ok((sink, failed)) = answered
+        && let Ok(mut socket) = stream.reunite(sink)
+    {
+        close(&mut socket, failed.unwrap_or(end)).await;
+    }
+}
+
+/// Reads frames and publishes them, until the session ends.
+async fn publish(
+    stream: &mut SplitStream<WebSocket>,
+    topic: Topic,
+    receipts: mpsc::Sender<Receipt>,
+    state: &WsState,
+) -> End {
+    let messages_max = state.broker.publish_messages_max();
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = state.stop.cancelled() => return End::Stopping,
+            first = stream.next() => first,
+        };
+        let (mut drafts, mut bytes) = (vec![], 0);
+        let mut next = Some(first);
+        let mut end = None;
+        while let Some(frame) = next.take() {
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Some(data) = data_of(frame) {
+                        bytes += data.len();
+                        drafts.push(Draft::new(topic.clone(), data));
+                    }
+                }
+                Some(Err(error)) => end = Some(End::from(error)),
+                None => end = Some(End::Gone),
+            }
+            if end.is_none() && drafts.len() < messages_max && bytes < BATCH_BYTES_MAX {
+                next = stream.next().now_or_never();
+            }
+        }
+        if !drafts.is_empty() {
+            let receipt = match state.broker.publish(drafts).await {
+                Ok(receipt) => receipt,
+                Err(PublishError::Stopping) => return End::Stopping,
+                Err(error) => return End::Failed(error.to_string()),
+            };
+            if receipts.send(receipt).await.is_err() {
+                return End::Gone;
+            }
+        }
+        if let Some(end) = end {
+            return end;
+        }
+    }
+}
+
+/// The data of a frame that is a message: an empty one is none.
+fn data_of(frame: Message) -> Option<ByteString> {
+    let data = match frame {
+        Message::Text(text) => Bytes::from(text),
+        Message::Binary(bytes) => bytes,
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return None,
+    };
+    if data.is_empty() {
+        return None;
+    }
+    Some(match ByteString::try_from(data.clone()) {
+        Ok(data) => data,
+        Err(_) => String::from_utf8_lossy(&data).into_owned().into(),
+    })
+}
+
+/// Waits for the receipts in order, and tells the producer if it wants to know. Without acks
+/// a message that could not be stored ends the session, which is the only way to say so.
+async fn answer(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut receipts: mpsc::Receiver<Receipt>,
+    acks: bool,
+) -> (SplitSink<WebSocket, Message>, Option<End>) {
+    while let Some(receipt) = receipts.recv().await {
+        let messages = receipt.messages();
+        let stored = receipt.codes().await;
+        let frames = match stored {
+            Ok(_) if !acks => continue,
+            Ok(codes) => codes.iter().map(|code| ack(&code.to_hex())).collect(),
+            Err(error) if !acks => return (sink, Some(End::Failed(error.to_string()))),
+            Err(error) => vec![nack(&error); messages],
+        };
+        if write(&mut sink, frames, receipts.is_empty()).await.is_err() {
+            return (sink, Some(End::Gone));
+        }
+    }
+    (sink, None)
+}
+
+async fn write(
+    sink: &mut SplitSink<WebSocket, Message>,
+    frames: Vec<Utf8Bytes>,
+    flush: bool,
+) -> Result<(), axum::Error> {
+    for frame in frames {
+        sink.feed(Message::Text(frame)).await?;
+    }
+    if flush {
+        sink.flush().await?;
+    }
+    Ok(())
+}
+
+/// The frame of a message that is synced.
+fn ack(code: &[u8; 40]) -> Utf8Bytes {
+    let code = std::str::from_utf8(code).expect("hex digits are ASCII");
+    let mut frame = String::with_capacity(64);
+    frame.push_str(r#"{"code":0,"msg":""#);
+    frame.push_str(code);
+    frame.push_str(r#""}"#);
+    frame.into()
+}
+
+/// The frame of a message that is not stored.
+fn nack(error: &PublishError) -> Utf8Bytes {
+    let reason = serde_json::Value::from(error.to_string());
+    format!(r#"{{"code":-1,"msg":{reason}}}"#).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_with_data_is_a_message() {
+        let text = |frame| data_of(frame).map(|data| data.to_string());
+        assert_eq!(text(Message::text("a")), Some("a".into()));
+        assert_eq!(
+            text(Message::binary(&b"a\xff"[..])),
+            Some("a\u{fffd}".into())
+        );
+        assert_eq!(text(Message::text("")), None);
+        assert_eq!(text(Message::Ping(Bytes::from_static(b"x"))), None);
+    }
+
+    #[test]
+    fn answers_are_json() {
+        assert_eq!(
+            ack(b"d9a624ffa17a6c51fcb2381686dd335161b7252d").as_str(),
+            r#"{"code":0,"msg":"d9a624ffa17a6c51fcb2381686dd335161b7252d"}"#
+        );
+        assert_eq!(
+            nack(&PublishError::QueueFull).as_str(),
+            r#"{"code":-1,"msg":"the queue is full, try again later"}"#
+        );
+    }
+}
