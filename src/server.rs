@@ -23,7 +23,7 @@ use crate::ws::{self, WsState};
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
-/// Memory that malloc keeps is not worth a thread for each of many cores.
+/// Threads that read the disk; each keeps some memory.
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends the process at once.
@@ -165,7 +165,8 @@ fn options(mq: &MqConfig, clock: Clock) -> Options {
     }
 }
 
-fn settings(mq: &MqConfig) -> broker::Settings {
+/// How a broker with this configuration behaves.
+pub(crate) fn settings(mq: &MqConfig) -> broker::Settings {
     broker::Settings {
         pace: Pace {
             batch_messages: mq.send_count,

@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn failure() -> StoreError {
-        std::io::Error::other("unplugged").into()
+        StoreError::Closed
     }
 
     /// The body of the reply to a list that comes in these chunks.

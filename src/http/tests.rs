@@ -8,6 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::*;
+use crate::broker::Queue;
+use crate::clock::Clock;
+use crate::server;
+use crate::store::MemoryStore;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const REFUSED: &str = r#"{"code":-1,"msg":"Secret key matching error"}"#;
@@ -22,8 +26,11 @@ const ROUTES: [&str; 6] = [
 
 /// The routes as they are served, with an empty broker behind them.
 fn app() -> Router {
-    let broker = Broker::default();
     let config = Arc::new(Config::default());
+    let (queue, items) = Queue::new(1000, 1 << 20);
+    let store = Arc::new(MemoryStore::new(Clock::system(), queue.committed()));
+    // Without its tasks the broker stores messages, and pushes none.
+    let (broker, _) = Broker::start(store, queue, items, server::settings(&config.mq));
     with_cors(router(HttpState { broker, config }))
 }
 
