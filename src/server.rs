@@ -165,8 +165,7 @@ fn options(mq: &MqConfig, clock: Clock) -> Options {
     }
 }
 
-/// How a broker with this configuration behaves.
-pub(crate) fn settings(mq: &MqConfig) -> broker::Settings {
+fn settings(mq: &MqConfig) -> broker::Settings {
     broker::Settings {
         pace: Pace {
             batch_messages: mq.send_count,

@@ -1,5 +1,7 @@
 //! Every row of protocol "HTTP", asked through the router.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, StatusCode};
@@ -8,9 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::*;
-use crate::broker::Queue;
+use crate::broker::{OutboxLimits, Pace, Queue, Settings};
 use crate::clock::Clock;
-use crate::server;
 use crate::store::MemoryStore;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -26,11 +27,30 @@ const ROUTES: [&str; 6] = [
 
 /// The routes as they are served, with an empty broker behind them.
 fn app() -> Router {
-    let config = Arc::new(Config::default());
+    app_with(Config::default())
+}
+
+fn app_with(config: Config) -> Router {
+    let config = Arc::new(config);
     let (queue, items) = Queue::new(1000, 1 << 20);
     let store = Arc::new(MemoryStore::new(Clock::system(), queue.committed()));
     // Without its tasks the broker stores messages, and pushes none.
-    let (broker, _) = Broker::start(store, queue, items, server::settings(&config.mq));
+    let settings = Settings {
+        pace: Pace {
+            batch_messages: 100,
+            pause: Duration::ZERO,
+        },
+        retries: 1,
+        outbox: OutboxLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+        re_push: false,
+        clean_after_seconds: None,
+        check_every: Duration::from_secs(5),
+        clock: Clock::system(),
+    };
+    let (broker, _) = Broker::start(store, queue, items, settings);
     with_cors(router(HttpState { broker, config }))
 }
 
@@ -274,7 +294,9 @@ async fn the_page_of_the_original_gets_its_answers() {
 async fn a_client_that_sends_too_much_gets_to_see_why() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(axum::serve(listener, app()).into_future());
+    let mut config = Config::default();
+    config.server.max_message_bytes = 1024 * 1024;
+    let server = tokio::spawn(axum::serve(listener, app_with(config)).into_future());
     let body = vec![b'a'; 12 * 1024 * 1024];
     for (key, reason) in [
         ("qqq", "Secret key matching error"),

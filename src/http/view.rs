@@ -31,9 +31,13 @@ impl File {
 const PAGE: &str = "index.html";
 
 /// Every file there is.
-static FILES: LazyLock<[File; 1]> = LazyLock::new(|| {
+static FILES: LazyLock<[File; 2]> = LazyLock::new(|| {
     let page = include_str!("../../view/index.html");
-    [File::new(PAGE, "text/html; charset=utf-8", page)]
+    let style = include_str!("../../view/page.css");
+    [
+        File::new(PAGE, "text/html; charset=utf-8", page),
+        File::new("page.css", "text/css; charset=utf-8", style),
+    ]
 });
 
 /// GET /: the page.
@@ -50,7 +54,7 @@ pub(super) async fn file(
 }
 
 fn serve(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+    const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let Some(file) = FILES.iter().find(|file| file.name == name) else {
         return Err(ApiError::NoSuchPath(format!("/view/{name}")));
