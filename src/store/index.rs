@@ -102,6 +102,8 @@ pub(crate) struct BlockView {
     pub(crate) number: u64,
     /// The messages looked for.
     pub(crate) bits: Bitmap,
+    /// Whether the block has no more of them outside the range that was looked at.
+    pub(crate) whole: bool,
     pub(crate) runs: [Position; 16],
     pub(crate) version: u32,
 }
@@ -446,6 +448,7 @@ impl Index {
                 BlockView {
                     number,
                     bits: bits.take(&mask),
+                    whole: bits.is_empty(),
                     runs: block.runs,
                     version: block.version,
                 }
@@ -500,6 +503,7 @@ impl Index {
                 Some(kind) => block.in_status(kind),
                 None => block.live(),
             },
+            whole: true,
             runs: block.runs,
             version: block.version,
         })

@@ -151,8 +151,7 @@ impl Reader {
             }
             for view in views {
                 let found = self.find(&view)?;
-                let whole = scanned.next.0 <= view.number * BLOCK_LEN;
-                if whole && scan.kind == StatusKind::NotConsumed {
+                if view.whole && scan.kind == StatusKind::NotConsumed {
                     let waiting = found.iter().map(|found| &found.topic).collect();
                     self.lock()
                         .narrow_waiting(view.number, view.version, waiting);
