@@ -98,6 +98,8 @@ impl Segment {
 
 /// A frame's meta and where it is.
 pub(crate) struct Located {
+    /// Keeps the file open: the frame can be read even when the segment is given back.
+    pub(crate) segment: Arc<Segment>,
     pub(crate) position: Position,
     /// Where the frame behind it begins.
     pub(crate) next: Position,
@@ -178,7 +180,10 @@ impl Segments {
                 error: Arc::new(error),
             }
         })?;
-        let offset = u64::from(position.offset);
+        self.meta_in(&segment, position.offset.into())
+    }
+
+    fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
         let corrupt = |error| segment.corrupt(offset, describe(error));
         let mut bytes = segment.read(offset, READ_AHEAD)?;
         let head = Head::parse(&bytes).map_err(corrupt)?;
@@ -190,19 +195,23 @@ impl Segments {
             bytes = segment.read(offset, need)?;
         }
         let meta = head.meta(self.seed, &bytes).map_err(corrupt)?;
-        let next = Position::at(position.segment, offset + head.frame_len() as u64);
         Ok(Located {
-            position,
-            next,
+            segment: segment.clone(),
+            position: Position::at(segment.number, offset),
+            next: Position::at(segment.number, offset + head.frame_len() as u64),
             head,
             meta,
         })
     }
 
-    /// Reads and checks the data of a frame.
-    pub(crate) fn data_of(&self, position: Position, head: &Head) -> Result<Vec<u8>, StoreError> {
-        let segment = self.get(position.segment).ok_or(StoreError::Closed)?;
-        let offset = u64::from(position.offset) + (HEAD_BYTES + head.meta_len) as u64;
+    /// Reads and checks the data of a frame that begins at `offset`.
+    pub(crate) fn data_of(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        head: &Head,
+    ) -> Result<Vec<u8>, StoreError> {
+        let offset = u64::from(offset) + (HEAD_BYTES + head.meta_len) as u64;
         let data = segment.read(offset, head.data_len)?;
         head.check_data(self.seed, &data)
             .map_err(|error| segment.corrupt(offset, describe(error)))?;
@@ -218,12 +227,9 @@ impl Segments {
         }
     }
 
-    /// The first place behind `position` in its segment where a good frame begins.
-    fn next_good(&self, position: Position) -> Result<Option<Position>, StoreError> {
-        let Some(segment) = self.get(position.segment) else {
-            return Ok(None);
-        };
-        let mut offset = u64::from(position.offset) + 1;
+    /// The first place behind `from` in a segment where a good frame begins.
+    fn next_good(&self, segment: &Arc<Segment>, from: u32) -> Result<Option<u64>, StoreError> {
+        let mut offset = u64::from(from) + 1;
         while offset < segment.end() {
             let bytes = segment.read(offset, SEARCH_BYTES)?;
             let Some(found) = record::find_magic(&bytes) else {
@@ -231,10 +237,10 @@ impl Segments {
                 offset += (bytes.len() as u64).saturating_sub(3).max(1);
                 continue;
             };
-            let candidate = Position::at(position.segment, offset + found as u64);
-            match self.meta_at(candidate) {
+            let candidate = offset + found as u64;
+            match self.meta_in(segment, candidate) {
                 Ok(_) => return Ok(Some(candidate)),
-                Err(StoreError::Corrupt { .. }) => offset = u64::from(candidate.offset) + 1,
+                Err(StoreError::Corrupt { .. }) => offset = candidate + 1,
                 Err(error) => return Err(error),
             }
         }
@@ -295,10 +301,14 @@ impl Walk<'_> {
         }
     }
 
-    fn step(&mut self, segment: &Segment) -> Result<Step, StoreError> {
-        let read = self.segments.meta_at(self.position).and_then(|located| {
+    fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
+        let at = self.position.offset;
+        let meta = self.segments.meta_in(segment, at.into());
+        // A frame whose data alone is damaged still tells where it ends.
+        let behind = meta.as_ref().map(|located| located.next.offset).ok();
+        let read = meta.and_then(|located| {
             if self.check_data {
-                self.segments.data_of(located.position, &located.head)?;
+                self.segments.data_of(segment, at, &located.head)?;
             }
             Ok(located)
         });
@@ -308,17 +318,15 @@ impl Walk<'_> {
                 Ok(Step::Frame(located))
             }
             Err(StoreError::Corrupt { .. }) => {
-                let from = self.position;
-                // A frame whose data alone is damaged still tells where it ends.
-                let (next, what) = match self.segments.meta_at(from) {
-                    Ok(located) => (Some(located.next), FrameError::Data),
-                    Err(_) => (self.segments.next_good(from)?, FrameError::Head),
+                let (next, what) = match behind {
+                    Some(behind) => (Some(behind.into()), FrameError::Data),
+                    None => (self.segments.next_good(segment, at)?, FrameError::Head),
                 };
-                let to = next.map_or(segment.end(), |next| u64::from(next.offset));
+                let to = next.unwrap_or(segment.end());
                 self.position = Position::at(segment.number, to);
                 Ok(Step::Damage(Damage {
                     path: segment.path.clone(),
-                    from: u64::from(from.offset),
+                    from: at.into(),
                     to,
                     what,
                 }))
