@@ -17,7 +17,8 @@ use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
-pub(crate) const SEGMENT_HEAD_BYTES: u64 = 16;
+pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
+const HEAD_LEN: usize = 16;
 /// A segment is closed when it has this many bytes.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
 /// One read brings in the head and the meta of nearly every frame.
@@ -519,7 +520,7 @@ fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
         .write(true)
         .open(&path)
         .doing("open", &path)?;
-    let mut head = [0; SEGMENT_HEAD_BYTES as usize];
+    let mut head = [0; HEAD_LEN];
     file.read_exact_at(&mut head, 0).doing("read", &path)?;
     let not_ours = |what: &str| StoreError::NotOurs {
         path: path.clone(),

@@ -24,7 +24,8 @@ use super::log::{Position, Segment, Segments, segment_path, sync_dir};
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
 const FORMAT: u32 = 1;
-const HEAD_BYTES: u64 = 16;
+const HEAD_BYTES: u64 = HEAD_LEN as u64;
+const HEAD_LEN: usize = 16;
 const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 const CHUNK_HEAD_BYTES: usize = 20;
 /// Small enough that the log's syncs do not wait long behind one.
@@ -237,7 +238,7 @@ fn read_head(file: &mut impl Read, path: &Path) -> Result<u32, StoreError> {
         path: path.to_owned(),
         what: what.into(),
     };
-    let mut head = [0; HEAD_BYTES as usize];
+    let mut head = [0; HEAD_LEN];
     match file.read_exact(&mut head) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(not_ours("it is too short to be a snapshot"));
