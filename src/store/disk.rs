@@ -88,6 +88,7 @@ impl DiskStore {
             committed,
             unique: random_upper_half(),
             carried: vec![],
+            refused: None,
             last_created: UnixSeconds::MIN,
         };
         let mirror = MirrorThread {
@@ -333,20 +334,27 @@ impl Store for DiskStore {
     }
 
     fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
-        let also = self.reader.expired_beside_newer(floor)?;
-        let before = {
-            let index = self.reader.lock();
-            if also.is_empty() && !index.has_older(floor) {
-                return Ok(0);
-            }
-            index.counts_older(floor) + also.len()
-        };
-        let (done, receiver) = oneshot::channel();
-        let _ = self.requests.send(Request::Expire { floor, also, done });
-        receiver
-            .blocking_recv()
-            .unwrap_or(Err(StoreError::Closed))?;
-        Ok(before)
+        if self.requests.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        let mut deleted = 0;
+        // Until the floor is up, messages may come that are older: once more finds them.
+        loop {
+            let also = self.reader.expired_beside_newer(floor)?;
+            let older = {
+                let index = self.reader.lock();
+                if also.is_empty() && !index.has_older(floor) {
+                    return Ok(deleted);
+                }
+                index.counts_older(floor) + also.len()
+            };
+            let (done, receiver) = oneshot::channel();
+            let _ = self.requests.send(Request::Expire { floor, also, done });
+            receiver
+                .blocking_recv()
+                .unwrap_or(Err(StoreError::Closed))?;
+            deleted += older;
+        }
     }
 
     fn counts(&self) -> Counts {
@@ -378,12 +386,9 @@ impl Store for DiskStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let threads = self
-            .threads
-            .lock()
-            .expect("no holder of this lock panics")
-            .take();
-        let Some(threads) = threads else {
+        // Whoever closes too waits until it is done.
+        let mut running = self.threads.lock().expect("no holder of this lock panics");
+        let Some(threads) = running.take() else {
             return Ok(());
         };
         let _ = self.requests.send(Request::Close);

@@ -179,7 +179,8 @@ impl Index {
 
     fn apply_base(&mut self, base: &Base) {
         self.next = self.next.max(base.next);
-        self.raise_floor(UnixSeconds(base.floor));
+        // No block is dropped for it: imported messages may be older than the floor.
+        self.floor = self.floor.max(UnixSeconds(base.floor));
         if self.first_live() < base.first_live {
             let mut gone = SequenceSet::new();
             gone.insert_span(Span {
@@ -300,10 +301,7 @@ impl Index {
     /// Drops every block whose newest message is older than `floor`. Blocks that have newer
     /// messages too are the caller's to [`Index::change`].
     pub(crate) fn raise_floor(&mut self, floor: UnixSeconds) {
-        if floor <= self.floor {
-            return;
-        }
-        self.floor = floor;
+        self.floor = self.floor.max(floor);
         self.dirty.any = true;
         let whole: Vec<u64> = self
             .numbered()
@@ -326,7 +324,7 @@ impl Index {
     }
 
     fn drop_empty_front(&mut self) {
-        while self.first_block + 1 <= self.next / BLOCK_LEN
+        while self.first_block < self.next / BLOCK_LEN
             && self.blocks.front().is_some_and(Block::is_empty)
         {
             if let Some(block) = self.blocks.pop_front() {
