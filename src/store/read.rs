@@ -148,7 +148,7 @@ impl Reader {
                 self.lock()
                     .in_status(scan.kind, topics.as_ref(), scanned.next, scan.to, BLOCKS);
             if views.is_empty() {
-                scanned.next = scan.to.next();
+                scanned.next = Sequence(scan.to.0.saturating_add(1));
                 return Ok(scanned);
             }
             for view in views {
