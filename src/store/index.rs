@@ -16,8 +16,8 @@ use super::topic_set::TopicSet;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
 
-/// Growth is remembered for this many days.
-const GROWTH_DAYS: i32 = 400;
+/// Growth is remembered for this many days that had any.
+const GROWTH_DAYS: usize = 400;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -143,8 +143,8 @@ impl Index {
             }
             *index.block_mut(number) = block;
         }
-        index.drop_empty_front();
         index.dirty = Dirty::default();
+        index.drop_empty_front();
         index
     }
 
@@ -396,13 +396,14 @@ impl Index {
     }
 
     pub(crate) fn growth(&self) -> Vec<(Day, u64)> {
-        self.growth.iter().map(|(day, n)| (*day, *n)).collect()
+        last_days(&self.growth).map(|(day, n)| (*day, *n)).collect()
     }
 
     /// What a new segment of the log begins with.
     pub(crate) fn base(&mut self) -> Base {
-        if let Some((&Day(newest), _)) = self.growth.last_key_value() {
-            let kept = self.growth.split_off(&Day(newest - GROWTH_DAYS));
+        let first = last_days(&self.growth).next().map(|(day, _)| *day);
+        if let Some(first) = first {
+            let kept = self.growth.split_off(&first);
             self.dirty.days.extend(self.growth.keys());
             self.growth = kept;
         }
@@ -441,7 +442,7 @@ impl Index {
                 let base = number * BLOCK_LEN;
                 let mut bits = block.in_status(kind);
                 let low = from.0.saturating_sub(base).min(BLOCK_LEN);
-                let high = (to.0 + 1).saturating_sub(base).min(BLOCK_LEN);
+                let high = to.0.saturating_add(1).saturating_sub(base).min(BLOCK_LEN);
                 let mask = Bitmap::range(low, high.max(low));
                 BlockView {
                     number,
@@ -615,6 +616,12 @@ impl Index {
             self.dirty.dropped.extend(changes.dropped);
         }
     }
+}
+
+/// The growth of the days that are remembered.
+pub(crate) fn last_days(growth: &BTreeMap<Day, u64>) -> impl Iterator<Item = (&Day, &u64)> {
+    let behind = growth.len().saturating_sub(GROWTH_DAYS);
+    growth.iter().skip(behind)
 }
 
 /// Cuts a range of sequences at the borders of blocks: (block, first bit, end bit).
