@@ -17,7 +17,7 @@ use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Recovered, with_suffix};
-use super::snapshot::{Snapshot, parent};
+use super::snapshot::parent;
 use super::writer::{Poison, Request, Writer, frame_ranges};
 use super::{Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, not_present};
 use crate::clock::Clock;
@@ -69,7 +69,6 @@ impl DiskStore {
             take_over(&mut opened, &layout)?;
         }
         let recovered = opened.recovered.clone();
-        let snapshot = Snapshot::open(&layout.snapshot, opened.log.seed())?;
         let poison: Poison = Arc::new(OnceLock::new());
         let keeper = Arc::new(Keeper::default());
         let reader = Reader {
@@ -99,7 +98,7 @@ impl DiskStore {
         let snapshot = SnapshotThread {
             keeper: keeper.clone(),
             segments: reader.segments.clone(),
-            snapshot,
+            snapshot: opened.snapshot,
             every: options.snapshot_every,
         };
         let threads = Threads {
@@ -127,13 +126,13 @@ impl DiskStore {
         options: &Options,
         messages: Vec<ImportedMessage>,
     ) -> Result<Imported, StoreError> {
-        let (mut opened, _lock, layout) = open_locked(options)?;
+        let (mut opened, _lock, _layout) = open_locked(options)?;
         let imported = add(&mut opened, messages)?;
         opened.index.mark_all_dirty();
         opened.mirror.apply(&opened.index.take_changes())?;
         opened.mirror.flush()?;
         if !opened.original {
-            Snapshot::open(&layout.snapshot, opened.log.seed())?.update(opened.log.segments())?;
+            opened.snapshot.update(opened.log.segments())?;
         }
         Ok(imported)
     }

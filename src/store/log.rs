@@ -419,6 +419,16 @@ impl Log {
         Ok(())
     }
 
+    /// Writes the base of a segment that [`Log::cut`] has left with nothing else.
+    pub(crate) fn begin_again(&mut self, base: &Base) -> Result<(), StoreError> {
+        let mut bytes = vec![];
+        encode_base(&mut bytes, self.seed(), base);
+        self.append(&bytes)?;
+        self.sync()?;
+        self.publish(base.next.saturating_sub(1));
+        Ok(())
+    }
+
     /// Writes whole frames; they are not synced and not to be read until [`Log::publish`].
     /// After an error nothing of them is in the log.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
@@ -547,20 +557,31 @@ fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
     Ok((segment, word(8)))
 }
 
+/// What the file of a segment begins with.
+pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(&SEGMENT_MAGIC);
+    head[8..12].copy_from_slice(&seed.to_le_bytes());
+    head[12..].copy_from_slice(&number.to_le_bytes());
+    head
+}
+
+fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
+    let frame = Frame {
+        base: Some(base.clone()),
+        ..Frame::default()
+    };
+    record::encode(out, seed, &frame);
+}
+
 fn create_segment(
     segments: &Segments,
     number: u32,
     base: &Base,
 ) -> Result<Arc<Segment>, StoreError> {
     let path = segment_path(&segments.dir, number);
-    let mut bytes = SEGMENT_MAGIC.to_vec();
-    bytes.extend_from_slice(&segments.seed.to_le_bytes());
-    bytes.extend_from_slice(&number.to_le_bytes());
-    let frame = Frame {
-        base: Some(base.clone()),
-        ..Frame::default()
-    };
-    record::encode(&mut bytes, segments.seed, &frame);
+    let mut bytes = segment_head(segments.seed, number).to_vec();
+    encode_base(&mut bytes, segments.seed, base);
     let create = || -> std::io::Result<File> {
         let file = OpenOptions::new()
             .read(true)

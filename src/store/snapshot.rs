@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
-use super::log::{Position, Segment, Segments, segment_path, sync_dir};
+use super::log::{Position, Segment, Segments, segment_head, segment_path, sync_dir};
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
@@ -97,9 +97,9 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
 }
 
 impl Snapshot {
-    /// The snapshot at `path` of the log with checksums of `seed`. A file of another store is
-    /// left alone until the first update replaces it.
-    pub(crate) fn open(path: &Path, seed: u32) -> Result<Snapshot, StoreError> {
+    /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
+    /// file of another store is left alone until the first update replaces it.
+    pub(crate) fn open(path: &Path, seed: u32, log_end: Position) -> Result<Snapshot, StoreError> {
         match fs::remove_file(aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing("remove", &aside(path));
@@ -114,7 +114,8 @@ impl Snapshot {
         Ok(Snapshot {
             path: path.to_owned(),
             seed,
-            open,
+            // What a power cut took from the log will be written otherwise.
+            open: open.filter(|open| open.covered <= log_end),
         })
     }
 
@@ -132,7 +133,9 @@ impl Snapshot {
         if let Some(open) = &mut self.open {
             let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
             let live: u64 = segments.iter().map(|segment| segment.end()).sum();
-            if dead <= live + SLACK_BYTES {
+            // Where the log has given back what the file lacks, a copy taken while the rest is
+            // appended would have a hole in its history.
+            if dead <= live + SLACK_BYTES && first <= open.covered.segment {
                 let result = open.append(&segments, &self.path);
                 if result.is_err() {
                     // Half a chunk at the end would hide those written after it.
@@ -316,9 +319,11 @@ fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, S
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
-    /// Where chunks were damaged, by offset in the file. Their bytes are written out all the
-    /// same: the frames in them have checksums of their own.
+    /// Where chunks were damaged, by offset in the file. If it is clear where their bytes go
+    /// they are written out all the same: the frames in them have checksums of their own.
     pub(crate) damaged: Vec<u64>,
+    /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
+    pub(crate) torn: u64,
 }
 
 /// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
@@ -326,45 +331,47 @@ pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
     let file = File::open(path).doing("open", path)?;
     let len = file.metadata().doing("look at", path)?.len();
     let mut input = BufReader::with_capacity(1 << 20, file);
-    read_head(&mut input, path)?;
+    let seed = read_head(&mut input, path)?;
     fs::create_dir_all(dir).doing("create", dir)?;
     let mut unpacked = Unpacked::default();
     let mut at = HEAD_BYTES;
     let mut output: Option<(u32, PathBuf, BufWriter<File>)> = None;
-    let mut bytes = vec![];
+    // Where the next chunk's bytes go, unless it begins a segment.
+    let mut expected = None;
     while at < len {
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        let parsed = match input.read_exact(&mut head) {
-            Ok(()) => ChunkHead::parse(&head),
-            Err(_) => None,
-        };
-        let rest = len.saturating_sub(at + CHUNK_HEAD_BYTES as u64);
-        let Some(chunk) = parsed.filter(|chunk| u64::from(chunk.len) <= rest) else {
-            unpacked.damaged.push(at);
+        let Some((chunk, bytes)) = read_chunk(&mut input, path, at, len, expected)? else {
             match next_chunk(path, at + 1, len)? {
-                Some(next) => at = next,
-                None => break,
+                Some(next) => {
+                    unpacked.damaged.push(at);
+                    at = next;
+                }
+                None => {
+                    unpacked.torn = len - at;
+                    break;
+                }
             }
             input.seek(SeekFrom::Start(at)).doing("read", path)?;
             continue;
         };
-        bytes.resize(chunk.len as usize, 0);
-        input.read_exact(&mut bytes).doing("read", path)?;
         if !chunk.is_of(&bytes) {
             unpacked.damaged.push(at);
         }
+        expected = Some((chunk.segment, chunk.offset.saturating_add(chunk.len)));
         if output
             .as_ref()
             .is_none_or(|(number, ..)| *number != chunk.segment)
         {
             finish(output.take())?;
             let path = segment_path(dir, chunk.segment);
-            let file = OpenOptions::new()
+            let mut file = OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .open(&path)
                 .doing("create", &path)?;
+            // It is in the first chunk too, which may be damaged.
+            file.write_all(&segment_head(seed, chunk.segment))
+                .doing("write to", &path)?;
             output = Some((chunk.segment, path, BufWriter::new(file)));
         }
         if let Some((_, path, writer)) = &mut output {
@@ -379,6 +386,45 @@ pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
     finish(output)?;
     sync_dir(dir)?;
     Ok(unpacked)
+}
+
+/// Reads the chunk at `at`: one that is whole, or one that is damaged and clearly the one
+/// that goes to `expected` or begins the segment behind.
+fn read_chunk(
+    input: &mut (impl Read + Seek),
+    path: &Path,
+    at: u64,
+    len: u64,
+    expected: Option<(u32, u32)>,
+) -> Result<Option<(ChunkHead, Vec<u8>)>, StoreError> {
+    let rest = len.saturating_sub(at + CHUNK_HEAD_BYTES as u64);
+    let mut head = [0; CHUNK_HEAD_BYTES];
+    let parsed = match input.read_exact(&mut head) {
+        Ok(()) => ChunkHead::parse(&head),
+        Err(_) => None,
+    };
+    let Some(chunk) = parsed.filter(|chunk| u64::from(chunk.len) <= rest) else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; chunk.len as usize];
+    input.read_exact(&mut bytes).doing("read", path)?;
+    if chunk.is_of(&bytes) {
+        return Ok(Some((chunk, bytes)));
+    }
+    let place = (chunk.segment, chunk.offset);
+    let in_place = match expected {
+        Some((segment, offset)) => place == (segment, offset) || place == (segment + 1, 0),
+        None => chunk.offset == 0,
+    };
+    let mut magic = [0; CHUNK_MAGIC.len()];
+    let behind = rest - u64::from(chunk.len);
+    let ends_well = behind == 0 || {
+        let read = input.read_exact(&mut magic);
+        let back = at + (len - at - behind);
+        input.seek(SeekFrom::Start(back)).doing("read", path)?;
+        read.is_ok() && magic == CHUNK_MAGIC
+    };
+    Ok((in_place && ends_well).then_some((chunk, bytes)))
 }
 
 fn finish(output: Option<(u32, PathBuf, BufWriter<File>)>) -> Result<(), StoreError> {
@@ -434,7 +480,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
         snapshot.update(log.segments()).unwrap();
         let before = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
@@ -445,8 +491,15 @@ mod tests {
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
         // Opened again it goes on where it was.
         drop(snapshot);
-        let snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        let snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
+        // What the log has lost meanwhile is not relied on.
+        let end = Position {
+            segment: 1,
+            offset: log.end().offset - 1,
+        };
+        let snapshot = Snapshot::open(&path, log.seed(), end).unwrap();
+        assert_eq!(snapshot.covered(), None);
     }
 
     #[test]
@@ -454,21 +507,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        Snapshot::open(&path, log.seed())
+        Snapshot::open(&path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let whole = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
-        Snapshot::open(&path, log.seed())
+        Snapshot::open(&path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let both = fs::read(&path).unwrap();
         for len in whole.len() + 1..both.len() {
             fs::write(&path, &both[..len]).unwrap();
-            let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+            let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
             snapshot.update(log.segments()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), both);
@@ -476,7 +529,7 @@ mod tests {
         let mut flipped = both.clone();
         *flipped.last_mut().unwrap() ^= 1;
         fs::write(&path, &flipped).unwrap();
-        Snapshot::open(&path, log.seed()).unwrap();
+        Snapshot::open(&path, log.seed(), log.end()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
@@ -487,6 +540,6 @@ mod tests {
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
         let error = unpack(&path, &dir.path().join("out")).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
-        assert!(Snapshot::open(&path, 1).is_err());
+        assert!(Snapshot::open(&path, 1, Position::default()).is_err());
     }
 }
