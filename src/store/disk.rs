@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::{IoContext, StoreError};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
+use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Recovered, with_suffix};
@@ -36,6 +37,22 @@ pub struct Options {
     pub clear: bool,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The log begins a new file when the newest has this many bytes; tests shrink it.
+    #[doc(hidden)]
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// A store with its snapshot at `snapshot`, written every hour.
+    pub fn new(snapshot: impl Into<PathBuf>) -> Options {
+        Options {
+            snapshot: snapshot.into(),
+            snapshot_every: Duration::from_secs(3600),
+            clear: false,
+            clock: Clock::system(),
+            segment_bytes: SEGMENT_BYTES_TARGET,
+        }
+    }
 }
 
 /// Messages on disk: an answer means synced.
@@ -147,7 +164,7 @@ fn open_locked(options: &Options) -> Result<(Opened, File, Layout), StoreError> 
         recovery::clear(&layout)?;
     }
     fs::create_dir_all(&layout.dir).doing("create", &layout.dir)?;
-    let opened = recovery::open(&layout)?;
+    let opened = recovery::open(&layout, options.segment_bytes)?;
     Ok((opened, lock, layout))
 }
 

@@ -19,7 +19,7 @@ const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 const HEAD_LEN: usize = 16;
-/// A segment is closed when it has this many bytes.
+/// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
 /// One read brings in the head and the meta of nearly every frame.
 const READ_AHEAD: usize = 8 << 10;
@@ -342,12 +342,14 @@ pub(crate) struct Log {
     segments: Arc<Segments>,
     current: Arc<Segment>,
     written: u64,
+    /// A segment is closed when it has this many bytes.
+    segment_bytes: u64,
 }
 
 impl Log {
     /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
     /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
-    pub(crate) fn open(dir: &Path, base: &Base) -> Result<Log, StoreError> {
+    pub(crate) fn open(dir: &Path, base: &Base, segment_bytes: u64) -> Result<Log, StoreError> {
         fs::create_dir_all(dir).doing("create", dir)?;
         let mut numbers = segment_numbers(dir)?;
         // A crash while a segment was begun leaves one without a whole head.
@@ -387,6 +389,7 @@ impl Log {
             segments,
             current,
             written,
+            segment_bytes,
         })
     }
 
@@ -464,14 +467,15 @@ impl Log {
 
     /// Whether the segment has reached its size.
     pub(crate) fn is_full(&self) -> bool {
-        self.written >= SEGMENT_BYTES_TARGET
+        self.written >= self.segment_bytes
     }
 
     /// Whether the newest segment could be given back if there were another: all its
     /// messages are gone and it is worth it.
     pub(crate) fn is_idle(&self, first_live: u64) -> bool {
         const WORTH_BYTES: u64 = 1 << 20;
-        self.written > WORTH_BYTES && self.current.last_sequence() < first_live
+        self.written > WORTH_BYTES.min(self.segment_bytes)
+            && self.current.last_sequence() < first_live
     }
 
     /// Whether [`Segments::take_dead`] would take a segment.

@@ -124,7 +124,7 @@ pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
 }
 
 /// Reads the store back. The folder must be locked by the caller.
-pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
+pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreError> {
     let beside = look_at(&layout.snapshot)?;
     migrate::migrate(&layout.dir)?;
     let mut recovered = Recovered {
@@ -146,7 +146,7 @@ pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
             restore(layout, &restoring, &mut recovered)?;
         }
     }
-    let mut log = Log::open(&layout.log, &Index::new().base())?;
+    let mut log = Log::open(&layout.log, &Index::new().base(), segment_bytes)?;
     let (mirror, mut index, reason) = open_mirror(layout, &log)?;
     replay(&mut log, &mut index, &mut recovered)?;
     if let Some(reason) = reason {

@@ -462,7 +462,7 @@ mod tests {
     use crate::store::record::Base;
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
-        let mut log = Log::open(dir, &Base::default()).unwrap();
+        let mut log = Log::open(dir, &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);
