@@ -570,6 +570,13 @@ pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
     head
 }
 
+/// The number of the segment whose file begins with `bytes`, if they are such.
+pub(crate) fn segment_number(bytes: &[u8]) -> Option<u32> {
+    let head = bytes.get(..HEAD_LEN)?;
+    let number = head[12..].try_into().ok()?;
+    (head[..8] == SEGMENT_MAGIC).then(|| u32::from_le_bytes(number))
+}
+
 fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
     let frame = Frame {
         base: Some(base.clone()),

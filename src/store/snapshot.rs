@@ -14,12 +14,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
-use super::log::{Position, Segment, Segments, segment_head, segment_path, sync_dir};
+use super::log::{
+    Position, Segment, Segments, segment_head, segment_number, segment_path, sync_dir,
+};
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
@@ -319,7 +321,7 @@ fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, S
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
-    /// Where chunks were damaged, by offset in the file. If it is clear where their bytes go
+    /// Where chunks were damaged, by offset in the file. Where it is clear where their bytes go
     /// they are written out all the same: the frames in them have checksums of their own.
     pub(crate) damaged: Vec<u64>,
     /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
@@ -328,131 +330,192 @@ pub(crate) struct Unpacked {
 
 /// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
 pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
-    let file = File::open(path).doing("open", path)?;
+    let mut file = File::open(path).doing("open", path)?;
     let len = file.metadata().doing("look at", path)?.len();
-    let mut input = BufReader::with_capacity(1 << 20, file);
-    let seed = read_head(&mut input, path)?;
+    let seed = read_head(&mut file, path)?;
     fs::create_dir_all(dir).doing("create", dir)?;
+    let chunks = Chunks { file, path, len };
+    let mut output = Output {
+        dir,
+        seed,
+        open: None,
+        expected: None,
+    };
     let mut unpacked = Unpacked::default();
     let mut at = HEAD_BYTES;
-    let mut output: Option<(u32, PathBuf, BufWriter<File>)> = None;
-    // Where the next chunk's bytes go, unless it begins a segment.
-    let mut expected = None;
     while at < len {
-        let Some((chunk, bytes)) = read_chunk(&mut input, path, at, len, expected)? else {
-            match next_chunk(path, at + 1, len)? {
-                Some(next) => {
-                    unpacked.damaged.push(at);
-                    at = next;
-                }
-                None => {
+        let (place, bytes) = match chunks.at(at)? {
+            Met::Whole(chunk, bytes) => {
+                at += CHUNK_HEAD_BYTES as u64 + u64::from(chunk.len);
+                (Some((chunk.segment, chunk.offset)), bytes)
+            }
+            met => {
+                let next = chunks.next_whole(at + 1)?;
+                if next.is_none() && matches!(met, Met::Cut) {
                     unpacked.torn = len - at;
                     break;
                 }
+                unpacked.damaged.push(at);
+                let behind = next.unwrap_or(len);
+                let bytes = chunks.read(at + CHUNK_HEAD_BYTES as u64, behind)?;
+                let head = match met {
+                    Met::Damaged(head) => head,
+                    Met::Whole(..) | Met::Cut => None,
+                };
+                at = behind;
+                (place_of(head, &bytes, output.expected), bytes)
             }
-            input.seek(SeekFrom::Start(at)).doing("read", path)?;
-            continue;
         };
-        if !chunk.is_of(&bytes) {
-            unpacked.damaged.push(at);
+        if let Some((segment, offset)) = place {
+            output.put(segment, offset, &bytes)?;
+            unpacked.bytes += bytes.len() as u64;
         }
-        expected = Some((chunk.segment, chunk.offset.saturating_add(chunk.len)));
-        if output
-            .as_ref()
-            .is_none_or(|(number, ..)| *number != chunk.segment)
-        {
-            finish(output.take())?;
-            let path = segment_path(dir, chunk.segment);
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .doing("create", &path)?;
-            // It is in the first chunk too, which may be damaged.
-            file.write_all(&segment_head(seed, chunk.segment))
-                .doing("write to", &path)?;
-            output = Some((chunk.segment, path, BufWriter::new(file)));
-        }
-        if let Some((_, path, writer)) = &mut output {
-            writer
-                .seek(SeekFrom::Start(chunk.offset.into()))
-                .doing("write to", path)?;
-            writer.write_all(&bytes).doing("write to", path)?;
-        }
-        unpacked.bytes += u64::from(chunk.len);
-        at += CHUNK_HEAD_BYTES as u64 + u64::from(chunk.len);
     }
-    finish(output)?;
+    output.finish()?;
     sync_dir(dir)?;
     Ok(unpacked)
 }
 
-/// Reads the chunk at `at`: one that is whole, or one that is damaged and clearly the one
-/// that goes to `expected` or begins the segment behind.
-fn read_chunk(
-    input: &mut (impl Read + Seek),
-    path: &Path,
-    at: u64,
+/// Reads the chunks of a file.
+struct Chunks<'a> {
+    file: File,
+    path: &'a Path,
     len: u64,
-    expected: Option<(u32, u32)>,
-) -> Result<Option<(ChunkHead, Vec<u8>)>, StoreError> {
-    let rest = len.saturating_sub(at + CHUNK_HEAD_BYTES as u64);
-    let mut head = [0; CHUNK_HEAD_BYTES];
-    let parsed = match input.read_exact(&mut head) {
-        Ok(()) => ChunkHead::parse(&head),
-        Err(_) => None,
-    };
-    let Some(chunk) = parsed.filter(|chunk| u64::from(chunk.len) <= rest) else {
-        return Ok(None);
-    };
-    let mut bytes = vec![0; chunk.len as usize];
-    input.read_exact(&mut bytes).doing("read", path)?;
-    if chunk.is_of(&bytes) {
-        return Ok(Some((chunk, bytes)));
-    }
-    let place = (chunk.segment, chunk.offset);
-    let in_place = match expected {
-        Some((segment, offset)) => place == (segment, offset) || place == (segment + 1, 0),
-        None => chunk.offset == 0,
-    };
-    let mut magic = [0; CHUNK_MAGIC.len()];
-    let behind = rest - u64::from(chunk.len);
-    let ends_well = behind == 0 || {
-        let read = input.read_exact(&mut magic);
-        let back = at + (len - at - behind);
-        input.seek(SeekFrom::Start(back)).doing("read", path)?;
-        read.is_ok() && magic == CHUNK_MAGIC
-    };
-    Ok((in_place && ends_well).then_some((chunk, bytes)))
 }
 
-fn finish(output: Option<(u32, PathBuf, BufWriter<File>)>) -> Result<(), StoreError> {
-    if let Some((_, path, writer)) = output {
-        let file = writer.into_inner().map_err(|error| error.into_error());
-        file.and_then(|file| file.sync_all())
-            .doing("write to", &path)?;
-    }
-    Ok(())
+/// What is where a chunk should be.
+enum Met {
+    Whole(ChunkHead, Vec<u8>),
+    /// The file ends before the chunk does.
+    Cut,
+    /// Its head, if that looks like one.
+    Damaged(Option<ChunkHead>),
 }
 
-/// The next offset at or behind `from` where a chunk seems to begin.
-fn next_chunk(path: &Path, from: u64, len: u64) -> Result<Option<u64>, StoreError> {
-    let file = File::open(path).doing("open", path)?;
-    let mut window = vec![0; 1 << 20];
-    let mut at = from;
-    while at + 4 <= len {
-        let size = usize::try_from(len - at)
-            .unwrap_or(usize::MAX)
-            .min(window.len());
-        file.read_exact_at(&mut window[..size], at)
-            .doing("read", path)?;
-        if let Some(found) = window[..size].windows(4).position(|w| w == CHUNK_MAGIC) {
-            return Ok(Some(at + found as u64));
+impl Chunks<'_> {
+    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        self.file
+            .read_exact_at(&mut bytes, from)
+            .doing("read", self.path)?;
+        Ok(bytes)
+    }
+
+    fn at(&self, at: u64) -> Result<Met, StoreError> {
+        let data = at + CHUNK_HEAD_BYTES as u64;
+        if data > self.len {
+            return Ok(Met::Cut);
         }
-        at += (size as u64 - 3).max(1);
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        self.file
+            .read_exact_at(&mut head, at)
+            .doing("read", self.path)?;
+        let Some(head) = ChunkHead::parse(&head) else {
+            return Ok(Met::Damaged(None));
+        };
+        let end = data + u64::from(head.len);
+        if end > self.len {
+            return Ok(Met::Cut);
+        }
+        let bytes = self.read(data, end)?;
+        Ok(if head.is_of(&bytes) {
+            Met::Whole(head, bytes)
+        } else {
+            Met::Damaged(Some(head))
+        })
     }
-    Ok(None)
+
+    /// The next offset at or behind `from` where a whole chunk begins.
+    fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
+        const WINDOW: u64 = 1 << 20;
+        let mut at = from;
+        while at < self.len {
+            let window = self.read(at, self.len.min(at + WINDOW))?;
+            let mut magics = window.windows(4).enumerate();
+            let found = magics.find(|(_, bytes)| *bytes == CHUNK_MAGIC);
+            let Some((found, _)) = found else {
+                // A magic may lie across the border of two windows.
+                at += (window.len() as u64).saturating_sub(3).max(1);
+                continue;
+            };
+            at += found as u64;
+            if let Met::Whole(..) = self.at(at)? {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+}
+
+/// Where the bytes of a damaged chunk go: where its checksum says that they belong; if none
+/// fits, where its head says, or the segment that they begin, or behind the chunk before.
+fn place_of(
+    head: Option<ChunkHead>,
+    bytes: &[u8],
+    expected: Option<(u32, u32)>,
+) -> Option<(u32, u32)> {
+    let may_be = |place: &(u32, u32)| match expected {
+        Some((segment, offset)) => *place == (segment, offset) || *place == (segment + 1, 0),
+        None => place.1 == 0,
+    };
+    let told = head.as_ref().map(|head| (head.segment, head.offset));
+    let begun = segment_number(bytes).map(|number| (number, 0));
+    let next = expected.map(|(segment, _)| (segment + 1, 0));
+    let candidates = || [told, begun, expected, next].into_iter().flatten();
+    let by_checksum = candidates().find(|(segment, offset)| {
+        let encoded = ChunkHead::encode(*segment, *offset, bytes);
+        head.as_ref()
+            .is_some_and(|head| encoded[16..] == head.crc.to_le_bytes())
+    });
+    by_checksum.or_else(|| candidates().find(may_be))
+}
+
+/// Writes segments.
+struct Output<'a> {
+    dir: &'a Path,
+    seed: u32,
+    open: Option<(u32, PathBuf, File)>,
+    /// Where the next chunk's bytes go, unless it begins a segment.
+    expected: Option<(u32, u32)>,
+}
+
+impl Output<'_> {
+    fn put(&mut self, segment: u32, offset: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, file) = match self.open.take() {
+            Some((number, path, file)) if number == segment => (path, file),
+            before => {
+                self.open = before;
+                self.finish()?;
+                let path = segment_path(self.dir, segment);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)
+                    .doing("create", &path)?;
+                (path, file)
+            }
+        };
+        file.write_all_at(bytes, offset.into())
+            .and_then(|()| {
+                // The log is not opened without its heads, and they may be damaged too.
+                file.write_all_at(&segment_head(self.seed, segment), 0)
+            })
+            .doing("write to", &path)?;
+        self.open = Some((segment, path, file));
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.expected = Some((segment, offset.saturating_add(len)));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        match self.open.take() {
+            Some((_, path, file)) => file.sync_all().doing("sync", &path),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
