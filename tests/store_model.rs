@@ -306,7 +306,7 @@ impl World {
 
     fn say(&self, what: String) {
         if self.trace {
-            println!("{what}; {:?}", self.model.counts());
+            eprintln!("{what}; {:?}", self.model.counts());
         }
     }
 }
