@@ -158,7 +158,11 @@ fn a_lost_or_broken_mirror_is_built_from_the_log() {
         break_it(&place.dir(name).join("data.db/sled"));
         let recovered = reopens_as(&place, name, &expected);
         assert!(recovered.damage.is_empty());
-        println!("{name}: {:?}", recovered.mirror_rebuilt);
+        if name != "no configuration" {
+            // Of a file that was cut, sled may have kept the beginning.
+            let rebuilt = recovered.mirror_rebuilt.is_some();
+            assert!(rebuilt || recovered.replayed > 0, "{name}");
+        }
     }
 }
 
@@ -405,6 +409,9 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
             assert_eq!(&content(&store), expected, "{cut}");
             assert_eq!(recovered.torn_bytes, (cut - end) as u64, "{cut}");
             assert_eq!(recovered.damage, NO_DAMAGE);
+            if cut % 4 != 0 {
+                continue;
+            }
             // It goes on from there.
             append(&store, "t", &["after"]);
             let expected = content(&store);

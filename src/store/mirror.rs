@@ -321,6 +321,13 @@ impl Trees {
                 .ok_or_else(|| failed("a bitmap is of no block"))?;
             block.day_mut(day).bits[kind.index()] = bitmap;
         }
+        // Not kept in memory, but what cannot be read should be known now.
+        for entry in &self.consumed {
+            let (_, value) = entry.map_err(failed)?;
+            if value.len() % TIME_RANGE_BYTES != 0 {
+                return Err(failed("times of consumption are wrong"));
+            }
+        }
         let mut growth = BTreeMap::new();
         for entry in &self.growth {
             let (key, value) = entry.map_err(failed)?;
@@ -515,6 +522,8 @@ impl Trees {
 
 // ---- the values of `consumed`: 6 bytes a range: first, last, time
 
+const TIME_RANGE_BYTES: usize = 6;
+
 struct TimeRange {
     first: u8,
     last: u8,
@@ -522,7 +531,7 @@ struct TimeRange {
 }
 
 fn times_get(value: &[u8], place: u8) -> Option<UnixSeconds> {
-    value.chunks_exact(6).find_map(|range| {
+    value.chunks_exact(TIME_RANGE_BYTES).find_map(|range| {
         (range[0] <= place && place <= range[1])
             .then(|| UnixSeconds(u32::from_be_bytes([range[2], range[3], range[4], range[5]])))
     })
@@ -532,13 +541,13 @@ fn times_add(old: &[u8], added: &[TimeRange]) -> Vec<u8> {
     let mut value = old.to_vec();
     for range in added {
         let time = range.at.0.to_be_bytes();
-        let joins = value.len().checked_sub(6).filter(|&at| {
+        let joins = value.len().checked_sub(TIME_RANGE_BYTES).filter(|&at| {
             value[at + 2..] == time && value[at + 1].checked_add(1) == Some(range.first)
         });
         if let Some(at) = joins {
             value[at + 1] = range.last;
         } else if !value
-            .chunks_exact(6)
+            .chunks_exact(TIME_RANGE_BYTES)
             .any(|kept| kept[0] == range.first && kept[1] == range.last)
         {
             value.extend_from_slice(&[range.first, range.last]);

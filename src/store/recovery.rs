@@ -201,6 +201,10 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
     });
     match opened {
         Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
+        // sled takes a file whose beginning it cannot read for a new one.
+        Ok((mirror, index)) if index.applied() == Position::default() => {
+            Ok((mirror, index, Some("it was empty".into())))
+        }
         Ok((mirror, index)) => Ok((mirror, index, None)),
         Err(error) => {
             let damaged = layout.dir.join("sled.damaged");
