@@ -534,6 +534,30 @@ fn damage_in_the_log_costs_only_what_is_damaged() {
 }
 
 #[test]
+fn a_segment_with_a_damaged_head_is_read_all_the_same() {
+    let place = Place::new();
+    let store = place.filled("a");
+    let expected = content(&store);
+    drop(store);
+    let files = segments(&place.dir("a"));
+    for file in [0, 1, files.len() - 1] {
+        for at in 0..16 {
+            let name = format!("flip{file}at{at}");
+            crash_copy(&place.dir("a"), &place.dir(&name));
+            fs::remove_dir_all(place.dir(&name).join("data.db/sled")).unwrap();
+            let path = &segments(&place.dir(&name))[file];
+            let mut bytes = fs::read(path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+            let (store, recovered) = place.open(&name);
+            assert_eq!(content(&store), expected);
+            assert_eq!(recovered.damage.len(), 1);
+            assert!(recovered.damage[0].contains("from byte 0 to 16"));
+        }
+    }
+}
+
+#[test]
 fn segments_of_deleted_messages_are_given_back() {
     let place = Place::new();
     let (store, _) = place.open("a");
