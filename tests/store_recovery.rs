@@ -434,7 +434,7 @@ fn a_segment_torn_while_it_was_begun_is_begun_again() {
     let last = segments(&place.dir("a")).pop().unwrap();
     let head = fs::read(&last).unwrap()[..60].to_vec();
     let number: u32 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-    for len in 0..=60 {
+    for len in [0, 1, 15, 16, 17, 30, 45, 60] {
         let name = format!("torn{len}");
         crash_copy(&place.dir("a"), &place.dir(&name));
         let mut head = head[..len].to_vec();
@@ -541,7 +541,7 @@ fn a_segment_with_a_damaged_head_is_read_all_the_same() {
     drop(store);
     let files = segments(&place.dir("a"));
     for file in [0, 1, files.len() - 1] {
-        for at in 0..16 {
+        for at in [0, 9, 13] {
             let name = format!("flip{file}at{at}");
             crash_copy(&place.dir("a"), &place.dir(&name));
             fs::remove_dir_all(place.dir(&name).join("data.db/sled")).unwrap();
