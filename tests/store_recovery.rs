@@ -659,6 +659,23 @@ fn a_snapshot_that_was_late_has_no_hole() {
     assert_eq!(recovered.damage, NO_DAMAGE);
 }
 
+#[test]
+fn the_snapshot_of_another_store_is_put_aside() {
+    let place = Place::new();
+    drop(place.filled("a"));
+    place.clock.set(NOON);
+    drop(place.filled("b"));
+    let backup = fs::read(place.dir("b/data")).unwrap();
+    fs::write(place.dir("a/data"), &backup).unwrap();
+    let (store, _) = place.open("a");
+    let expected = content(&store);
+    drop(store);
+    assert_eq!(fs::read(place.dir("a/data.other")).unwrap(), backup);
+    fs::remove_dir_all(place.dir("a/data.db")).unwrap();
+    reopens_as(&place, "a", &expected);
+    assert_eq!(fs::read_dir(place.dir("a")).unwrap().count(), 4);
+}
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/import")
