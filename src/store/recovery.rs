@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
 use super::index::Index;
-use super::log::{Damage, Log, Position, Step, segment_numbers};
+use super::log::{Damage, Log, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::mirror::{Mirror, remove_dir};
 use super::record::Base;
+use super::snapshot::Snapshot;
 use super::{Counts, migrate, snapshot};
 use crate::import;
+
+/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
+const TIMES_MAX: usize = 64 << 10;
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -78,6 +82,7 @@ pub(crate) struct Opened {
     pub(crate) log: Log,
     pub(crate) index: Index,
     pub(crate) mirror: Mirror,
+    pub(crate) snapshot: Snapshot,
     pub(crate) recovered: Recovered,
     /// The file of the original at the snapshot's place, to be taken over.
     pub(crate) original: bool,
@@ -122,7 +127,7 @@ pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
 }
 
 /// Reads the store back. The folder must be locked by the caller.
-pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
+pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreError> {
     let beside = look_at(&layout.snapshot)?;
     migrate::migrate(&layout.dir)?;
     let mut recovered = Recovered {
@@ -144,25 +149,32 @@ pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
             restore(layout, &restoring, &mut recovered)?;
         }
     }
-    let log = Log::open(&layout.log, &Index::new().base())?;
-    let (mirror, index, reason) = open_mirror(layout, &log)?;
-    let mut opened = Opened {
+    let mut log = Log::open(&layout.log, &Index::new().base(), segment_bytes)?;
+    recovered
+        .damage
+        .extend(log.damaged_heads().iter().map(|path| {
+            let path = path.display();
+            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
+        }));
+    let (mirror, mut index, reason) = open_mirror(layout, &log)?;
+    replay(&mut log, &mut index, &mirror, &mut recovered)?;
+    if let Some(reason) = reason {
+        index.mark_all_dirty();
+        if recovered.origin == Origin::Log {
+            recovered.mirror_rebuilt = Some(reason);
+        }
+    }
+    set_last_sequences(&log, &index)?;
+    recovered.counts = index.counts();
+    Ok(Opened {
+        // Before anything is appended: it must not have more of the log than there is.
+        snapshot: Snapshot::open(&layout.snapshot, log.seed(), log.end())?,
         log,
         index,
         mirror,
         recovered,
         original: matches!(beside, Beside::Original),
-    };
-    replay(&mut opened)?;
-    if let Some(reason) = reason {
-        opened.index.mark_all_dirty();
-        if opened.recovered.origin == Origin::Log {
-            opened.recovered.mirror_rebuilt = Some(reason);
-        }
-    }
-    set_last_sequences(&opened)?;
-    opened.recovered.counts = opened.index.counts();
-    Ok(opened)
+    })
 }
 
 fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Result<(), StoreError> {
@@ -175,6 +187,7 @@ fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Resu
                 layout.snapshot.display()
             )
         }));
+    recovered.torn_bytes = unpacked.torn;
     if unpacked.bytes == 0 {
         return remove_dir(restoring);
     }
@@ -197,6 +210,10 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
     });
     match opened {
         Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
+        // sled takes a file whose beginning it cannot read for a new one.
+        Ok((mirror, index)) if index.applied() == Position::default() => {
+            Ok((mirror, index, Some("it was empty".into())))
+        }
         Ok((mirror, index)) => Ok((mirror, index, None)),
         Err(error) => {
             let damaged = layout.dir.join("sled.damaged");
@@ -212,13 +229,12 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
 }
 
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
-fn replay(opened: &mut Opened) -> Result<(), StoreError> {
-    let Opened {
-        log,
-        index,
-        recovered,
-        ..
-    } = opened;
+fn replay(
+    log: &mut Log,
+    index: &mut Index,
+    mirror: &Mirror,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
     let segments = log.segments().clone();
     let mut walk = segments.walk(index.applied(), true);
     let mut torn: Option<Damage> = None;
@@ -230,6 +246,12 @@ fn replay(opened: &mut Opened) -> Result<(), StoreError> {
             Step::Frame(frame) => {
                 index.apply(frame.position, frame.next, &frame.meta);
                 recovered.replayed += 1;
+                if index.times.len() >= TIMES_MAX {
+                    // The mirror must not be ahead of what a power cut leaves.
+                    log.sync()?;
+                    mirror.apply(&index.take_changes())?;
+                    index.mirrored(None);
+                }
             }
             Step::Damage(damage) => torn = Some(damage),
         }
@@ -244,8 +266,11 @@ fn replay(opened: &mut Opened) -> Result<(), StoreError> {
             .get(end.segment)
             .is_some_and(|newest| newest.path == damage.path);
         if newest && damage.to == u64::from(end.offset) {
-            recovered.torn_bytes = damage.to - damage.from;
+            recovered.torn_bytes += damage.to - damage.from;
             log.cut(from)?;
+            if u64::from(from.offset) <= SEGMENT_HEAD_BYTES {
+                log.begin_again(&index.base())?;
+            }
         } else {
             recovered.damage.push(sentence(&damage));
         }
@@ -265,16 +290,16 @@ fn sentence(damage: &Damage) -> String {
 }
 
 /// Tells each segment what its last message is: the next one's base says so.
-fn set_last_sequences(opened: &Opened) -> Result<(), StoreError> {
-    let segments = opened.log.segments().from(0);
-    let last = opened.index.next_sequence().0 - 1;
+fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
+    let segments = log.segments().from(0);
+    let last = index.next_sequence().0 - 1;
     for pair in segments.windows(2) {
         let first = Position {
             segment: pair[1].number,
-            offset: u32::try_from(super::log::SEGMENT_HEAD_BYTES).unwrap_or_default(),
+            offset: u32::try_from(SEGMENT_HEAD_BYTES).unwrap_or_default(),
         };
         // Without its base nobody knows: the segment is kept as long as any message is.
-        let base = match opened.log.segments().meta_at(first) {
+        let base = match log.segments().meta_at(first) {
             Ok(located) => located.meta.base,
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
