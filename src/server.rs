@@ -17,7 +17,7 @@ use crate::broker::{self, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
 use crate::http::{self, HttpState};
-use crate::import;
+use crate::import::{self, ImportError};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::ws::{self, WsState};
 
@@ -135,7 +135,10 @@ pub async fn run(
     drop(tasks);
     let closing = store.clone();
     tokio::task::spawn_blocking(move || closing.close()).await??;
-    tracing::info!("stopped; everything accepted is on disk");
+    match config.mq.durability {
+        Durability::Disk => tracing::info!("stopped; everything accepted is on disk"),
+        Durability::Memory => tracing::info!("stopped; messages were in memory only"),
+    }
     Ok(())
 }
 
@@ -247,7 +250,8 @@ pub struct Progress {
 /// server may have open. Returns what came of it, as a sentence; all is synced then.
 ///
 /// # Errors
-/// When the file cannot be read as one of the original, or the store cannot be written.
+/// When the file cannot be read as one of the original, or the store cannot be written; also
+/// when the file is damaged and only part of it could be taken over.
 pub fn import_file(
     config: &Config,
     path: &Path,
@@ -257,7 +261,10 @@ pub fn import_file(
         config.mq.durability == Durability::Disk,
         "mq.isPersistent is 0: there is no store to import into"
     );
-    let import = import::read(path).with_context(|| format!("{}", path.display()))?;
+    let import = import::read(path).map_err(|error| match error {
+        ImportError::Io { .. } => anyhow::Error::new(error),
+        ImportError::Foreign { .. } => anyhow::anyhow!("{} is {error}", path.display()),
+    })?;
     let total = import.messages.len() as u64;
     progress(Progress { done: 0, total });
     for refused in &import.refused {
@@ -277,8 +284,8 @@ pub fn import_file(
             import.refused.len()
         );
     }
-    if let Some(damage) = import.damage {
-        summary += &format!("; the file is damaged: {damage}");
+    match import.damage {
+        Some(damage) => anyhow::bail!("{summary}; {damage}"),
+        None => Ok(summary),
     }
-    Ok(summary)
 }

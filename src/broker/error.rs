@@ -15,6 +15,6 @@ pub enum PublishError {
     #[error("the server is stopping")]
     Stopping,
     /// The message could not be stored.
-    #[error("the message could not be stored: {0}")]
+    #[error("the message could not be stored: {}", .0.cause())]
     Store(#[from] StoreError),
 }

@@ -12,7 +12,7 @@ use crate::message::Topic;
 /// A lightweight message broker: durable before it answers, pushed over WebSocket.
 ///
 /// Without a command it serves, as `dpmq serve` does: producers and consumers connect to
-/// port 8011, and http://127.0.0.1:8011 is the console.
+/// port 8011, and http://127.0.0.1:8011 says what else there is.
 #[derive(Debug, Parser)]
 #[command(name = "dpmq", version, after_long_help = EXAMPLES)]
 pub struct Args {
@@ -75,8 +75,9 @@ pub(super) enum Command {
     Send(Send),
     /// Show the messages of a topic as they arrive
     ///
-    /// Listening consumes: a message that was shown counts as consumed. Ends on Ctrl-C, or with
-    /// exit code 1 when the server goes away.
+    /// Listening consumes: what the server has written to this program counts as consumed, which
+    /// may be more than is shown when it ends after --count messages. Ends on Ctrl-C, or with exit
+    /// code 1 when the server goes away.
     ///
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]

@@ -98,13 +98,12 @@ impl ApiError {
             } => {
                 format!("{name} is {expected}, not {:?}", shortened(&value))
             }
-            ApiError::Publish(PublishError::Store(error)) | ApiError::Store(error) => {
+            ApiError::Store(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
-                "the store failed, see the server's log".into()
+                format!("the store failed: {}", error.cause())
             }
-            ApiError::Publish(
-                error @ (PublishError::QueueFull | PublishError::TooLarge | PublishError::Stopping),
-            ) => error.to_string(),
+            // The store has logged why it failed, once for all messages of the group.
+            ApiError::Publish(error) => error.to_string(),
             ApiError::NoSuchPath(path) => {
                 let text = format!("no such path: {}", shortened(&path));
                 return (StatusCode::NOT_FOUND, text);

@@ -2,7 +2,7 @@
 
 use super::bitmap::{BLOCK_LEN, Bitmap};
 use super::day::Day;
-use super::log::Position;
+use super::segments::Position;
 use super::topic_set::{TOPIC_SET_BYTES, TopicSet};
 use crate::message::{StatusKind, UnixSeconds};
 

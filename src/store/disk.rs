@@ -210,17 +210,15 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     for refused in &import.refused {
         tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
     }
-    opened.recovered.damage.extend(
-        import
-            .damage
-            .iter()
-            .map(|damage| format!("{}: {damage}", path.display())),
-    );
     let imported = add(opened, import.messages)?;
     opened.index.mark_all_dirty();
     let kept = free_name(&with_suffix(path, ".original"));
     fs::rename(path, &kept).doing("rename", path)?;
     super::log::sync_dir(parent(path))?;
+    let damage = import
+        .damage
+        .map(|damage| format!("{}: {damage}", kept.display()));
+    opened.recovered.damage.extend(damage);
     opened.recovered.imported = Some((imported, kept));
     opened.recovered.counts = opened.index.counts();
     Ok(())

@@ -52,7 +52,7 @@ pub enum StoreError {
         what: String,
     },
     /// Another process has the store open.
-    #[error("{} is in use by another process", path.display())]
+    #[error("another process has the store open ({} is locked): stop that broker first, or set mq.persistentFile to another name", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -63,6 +63,23 @@ pub enum StoreError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// What went wrong, without where: for clients, who are not to know the server's files.
+    pub fn cause(&self) -> String {
+        match self {
+            StoreError::Io { error, .. } => error.to_string(),
+            StoreError::Poisoned(_) => "nothing more is stored since a sync failed".into(),
+            StoreError::Corrupt { what, .. } => format!("stored data is damaged: {what}"),
+            StoreError::FormatTooNew { .. } | StoreError::NotOurs { .. } => {
+                "a stored file is not as expected".into()
+            }
+            StoreError::Locked { .. } => "another process has the store open".into(),
+            StoreError::Mirror(_) => "the mirror failed".into(),
+            StoreError::Closed => "the store is closed".into(),
+        }
+    }
 }
 
 /// Adds to an I/O error what was being done, and where.

@@ -10,8 +10,9 @@ use super::Counts;
 use super::bitmap::{BLOCK_LEN, Bitmap};
 use super::block::{Block, DayBits};
 use super::day::{Calendar, Day};
-use super::log::Position;
 use super::record::{Base, Change, Meta};
+use super::segments::Position;
+use super::times::ConsumedTimes;
 use super::topic_set::TopicSet;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
@@ -64,41 +65,6 @@ pub(crate) struct Changes {
     pub(crate) days: Vec<(Day, [u64; 3], u64)>,
     /// (messages, when they were consumed), ascending
     pub(crate) times: Vec<(Span, UnixSeconds)>,
-}
-
-/// The times of consumption that the mirror does not have yet.
-#[derive(Debug, Default)]
-pub(crate) struct ConsumedTimes {
-    /// First sequence → (length, time); ranges do not overlap, a message is consumed once.
-    pending: BTreeMap<u64, (u64, UnixSeconds)>,
-    /// Handed to the mirror, and not known to be there yet.
-    flushing: BTreeMap<u64, (u64, UnixSeconds)>,
-}
-
-impl ConsumedTimes {
-    fn add(&mut self, first: u64, len: u64, at: UnixSeconds) {
-        if let Some((&start, (length, time))) = self.pending.range_mut(..first).next_back()
-            && start + *length == first
-            && *time == at
-        {
-            *length += len;
-            return;
-        }
-        self.pending.insert(first, (len, at));
-    }
-
-    /// How many ranges the mirror has not been given yet.
-    pub(crate) fn len(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// When `sequence` was consumed, if the mirror may not know it yet.
-    pub(crate) fn get(&self, sequence: Sequence) -> Option<UnixSeconds> {
-        [&self.pending, &self.flushing].into_iter().find_map(|map| {
-            let (&first, &(len, at)) = map.range(..=sequence.0).next_back()?;
-            (sequence.0 < first + len).then_some(at)
-        })
-    }
 }
 
 /// Where a block's messages of interest are.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::log::{Position, Segment, Segments, unlink};
+use super::log::unlink;
 use super::read::Reader;
+use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
 use super::writer::Poison;
 

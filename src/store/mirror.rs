@@ -31,7 +31,7 @@ use super::block::Block;
 use super::day::Day;
 use super::error::{IoContext, StoreError};
 use super::index::{Changes, Index};
-use super::log::Position;
+use super::segments::Position;
 use crate::message::{Sequence, StatusKind, UnixSeconds};
 use crate::sequences::Span;
 

@@ -19,7 +19,9 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod segments;
 mod snapshot;
+mod times;
 mod topic_set;
 mod writer;
 

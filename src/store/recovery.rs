@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
 use super::index::Index;
-use super::log::{Damage, Log, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
+use super::log::Log;
 use super::mirror::{Mirror, remove_dir};
 use super::record::Base;
+use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::snapshot::Snapshot;
 use super::{Counts, migrate, snapshot};
 use crate::import;

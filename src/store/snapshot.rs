@@ -20,10 +20,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk::free_name;
 use super::error::{IoContext, StoreError};
-use super::log::{
-    Position, Segment, Segments, segment_head, segment_number, segment_path, sync_dir,
-};
+use super::log::sync_dir;
 use super::recovery::with_suffix;
+use super::segments::{Position, Segment, Segments, segment_head, segment_number, segment_path};
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";

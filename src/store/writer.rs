@@ -13,8 +13,9 @@ use super::Committed;
 use super::error::StoreError;
 use super::index::Index;
 use super::keeper::Keeper;
-use super::log::{Log, Position};
+use super::log::Log;
 use super::record::{self, Accept, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use super::segments::Position;
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
@@ -415,7 +416,7 @@ impl Writer {
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }
         }
-        if self.log.has_dead(first_live) {
+        if self.log.segments().has_dead(first_live) {
             // The floor that made them dead must not be lost when they are.
             if self.sync().is_ok() {
                 self.keeper

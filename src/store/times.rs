@@ -1,0 +1,41 @@
+//! When messages were consumed, until the mirror knows it.
+
+use std::collections::BTreeMap;
+
+use crate::message::{Sequence, UnixSeconds};
+
+/// The times of consumption that the mirror does not have yet.
+#[derive(Debug, Default)]
+pub(crate) struct ConsumedTimes {
+    /// First sequence → (length, time); ranges do not overlap, a message is consumed once.
+    pub(super) pending: BTreeMap<u64, (u64, UnixSeconds)>,
+    /// Handed to the mirror, and not known to be there yet.
+    pub(super) flushing: BTreeMap<u64, (u64, UnixSeconds)>,
+}
+
+impl ConsumedTimes {
+    /// The messages of a range were consumed.
+    pub(super) fn add(&mut self, first: u64, len: u64, at: UnixSeconds) {
+        if let Some((&start, (length, time))) = self.pending.range_mut(..first).next_back()
+            && start + *length == first
+            && *time == at
+        {
+            *length += len;
+            return;
+        }
+        self.pending.insert(first, (len, at));
+    }
+
+    /// How many ranges the mirror has not been given yet.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// When `sequence` was consumed, if the mirror may not know it yet.
+    pub(crate) fn get(&self, sequence: Sequence) -> Option<UnixSeconds> {
+        [&self.pending, &self.flushing].into_iter().find_map(|map| {
+            let (&first, &(len, at)) = map.range(..=sequence.0).next_back()?;
+            (sequence.0 < first + len).then_some(at)
+        })
+    }
+}
