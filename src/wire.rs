@@ -1,6 +1,6 @@
 //! The JSON of the wire contract: field names, status integers, the pushed frame.
 //!
-//! Used by the edges only. The contract is `protocol.md` of the original, version 1: names,
+//! Used by the edges only. The contract is `docs/protocol.md`: names,
 //! types and their order are fixed by the clients that exist.
 
 use serde::{Deserialize, Serialize};
