@@ -14,10 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::{IoContext, StoreError};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
+use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Recovered, with_suffix};
-use super::snapshot::{Snapshot, parent};
+use super::snapshot::parent;
 use super::writer::{Poison, Request, Writer, frame_ranges};
 use super::{Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, not_present};
 use crate::clock::Clock;
@@ -36,6 +37,22 @@ pub struct Options {
     pub clear: bool,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The log begins a new file when the newest has this many bytes; tests shrink it.
+    #[doc(hidden)]
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// A store with its snapshot at `snapshot`, written every hour.
+    pub fn new(snapshot: impl Into<PathBuf>) -> Options {
+        Options {
+            snapshot: snapshot.into(),
+            snapshot_every: Duration::from_secs(3600),
+            clear: false,
+            clock: Clock::system(),
+            segment_bytes: SEGMENT_BYTES_TARGET,
+        }
+    }
 }
 
 /// Messages on disk: an answer means synced.
@@ -69,7 +86,6 @@ impl DiskStore {
             take_over(&mut opened, &layout)?;
         }
         let recovered = opened.recovered.clone();
-        let snapshot = Snapshot::open(&layout.snapshot, opened.log.seed())?;
         let poison: Poison = Arc::new(OnceLock::new());
         let keeper = Arc::new(Keeper::default());
         let reader = Reader {
@@ -88,6 +104,7 @@ impl DiskStore {
             committed,
             unique: random_upper_half(),
             carried: vec![],
+            refused: None,
             last_created: UnixSeconds::MIN,
         };
         let mirror = MirrorThread {
@@ -98,7 +115,7 @@ impl DiskStore {
         let snapshot = SnapshotThread {
             keeper: keeper.clone(),
             segments: reader.segments.clone(),
-            snapshot,
+            snapshot: opened.snapshot,
             every: options.snapshot_every,
         };
         let threads = Threads {
@@ -126,13 +143,13 @@ impl DiskStore {
         options: &Options,
         messages: Vec<ImportedMessage>,
     ) -> Result<Imported, StoreError> {
-        let (mut opened, _lock, layout) = open_locked(options)?;
+        let (mut opened, _lock, _layout) = open_locked(options)?;
         let imported = add(&mut opened, messages)?;
         opened.index.mark_all_dirty();
         opened.mirror.apply(&opened.index.take_changes())?;
         opened.mirror.flush()?;
         if !opened.original {
-            Snapshot::open(&layout.snapshot, opened.log.seed())?.update(opened.log.segments())?;
+            opened.snapshot.update(opened.log.segments())?;
         }
         Ok(imported)
     }
@@ -147,7 +164,7 @@ fn open_locked(options: &Options) -> Result<(Opened, File, Layout), StoreError> 
         recovery::clear(&layout)?;
     }
     fs::create_dir_all(&layout.dir).doing("create", &layout.dir)?;
-    let opened = recovery::open(&layout)?;
+    let opened = recovery::open(&layout, options.segment_bytes)?;
     Ok((opened, lock, layout))
 }
 
@@ -333,20 +350,27 @@ impl Store for DiskStore {
     }
 
     fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
-        let also = self.reader.expired_beside_newer(floor)?;
-        let before = {
-            let index = self.reader.lock();
-            if also.is_empty() && !index.has_older(floor) {
-                return Ok(0);
-            }
-            index.counts_older(floor) + also.len()
-        };
-        let (done, receiver) = oneshot::channel();
-        let _ = self.requests.send(Request::Expire { floor, also, done });
-        receiver
-            .blocking_recv()
-            .unwrap_or(Err(StoreError::Closed))?;
-        Ok(before)
+        if self.requests.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        let mut deleted = 0;
+        // Until the floor is up, messages may come that are older: once more finds them.
+        loop {
+            let also = self.reader.expired_beside_newer(floor)?;
+            let older = {
+                let index = self.reader.lock();
+                if also.is_empty() && !index.has_older(floor) {
+                    return Ok(deleted);
+                }
+                index.counts_older(floor) + also.len()
+            };
+            let (done, receiver) = oneshot::channel();
+            let _ = self.requests.send(Request::Expire { floor, also, done });
+            receiver
+                .blocking_recv()
+                .unwrap_or(Err(StoreError::Closed))?;
+            deleted += older;
+        }
     }
 
     fn counts(&self) -> Counts {
@@ -378,12 +402,9 @@ impl Store for DiskStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let threads = self
-            .threads
-            .lock()
-            .expect("no holder of this lock panics")
-            .take();
-        let Some(threads) = threads else {
+        // Whoever closes too waits until it is done.
+        let mut running = self.threads.lock().expect("no holder of this lock panics");
+        let Some(threads) = running.take() else {
             return Ok(());
         };
         let _ = self.requests.send(Request::Close);

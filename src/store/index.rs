@@ -16,8 +16,8 @@ use super::topic_set::TopicSet;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
 
-/// Growth is remembered for this many days.
-const GROWTH_DAYS: i32 = 400;
+/// Growth is remembered for this many days that had any.
+const GROWTH_DAYS: usize = 400;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -102,6 +102,8 @@ pub(crate) struct BlockView {
     pub(crate) number: u64,
     /// The messages looked for.
     pub(crate) bits: Bitmap,
+    /// Whether the block has no more of them outside the range that was looked at.
+    pub(crate) whole: bool,
     pub(crate) runs: [Position; 16],
     pub(crate) version: u32,
 }
@@ -141,8 +143,8 @@ impl Index {
             }
             *index.block_mut(number) = block;
         }
-        index.drop_empty_front();
         index.dirty = Dirty::default();
+        index.drop_empty_front();
         index
     }
 
@@ -177,7 +179,8 @@ impl Index {
 
     fn apply_base(&mut self, base: &Base) {
         self.next = self.next.max(base.next);
-        self.raise_floor(UnixSeconds(base.floor));
+        // No block is dropped for it: imported messages may be older than the floor.
+        self.floor = self.floor.max(UnixSeconds(base.floor));
         if self.first_live() < base.first_live {
             let mut gone = SequenceSet::new();
             gone.insert_span(Span {
@@ -298,10 +301,7 @@ impl Index {
     /// Drops every block whose newest message is older than `floor`. Blocks that have newer
     /// messages too are the caller's to [`Index::change`].
     pub(crate) fn raise_floor(&mut self, floor: UnixSeconds) {
-        if floor <= self.floor {
-            return;
-        }
-        self.floor = floor;
+        self.floor = self.floor.max(floor);
         self.dirty.any = true;
         let whole: Vec<u64> = self
             .numbered()
@@ -324,7 +324,7 @@ impl Index {
     }
 
     fn drop_empty_front(&mut self) {
-        while self.first_block + 1 <= self.next / BLOCK_LEN
+        while self.first_block < self.next / BLOCK_LEN
             && self.blocks.front().is_some_and(Block::is_empty)
         {
             if let Some(block) = self.blocks.pop_front() {
@@ -396,13 +396,14 @@ impl Index {
     }
 
     pub(crate) fn growth(&self) -> Vec<(Day, u64)> {
-        self.growth.iter().map(|(day, n)| (*day, *n)).collect()
+        last_days(&self.growth).map(|(day, n)| (*day, *n)).collect()
     }
 
     /// What a new segment of the log begins with.
     pub(crate) fn base(&mut self) -> Base {
-        if let Some((&Day(newest), _)) = self.growth.last_key_value() {
-            let kept = self.growth.split_off(&Day(newest - GROWTH_DAYS));
+        let first = last_days(&self.growth).next().map(|(day, _)| *day);
+        if let Some(first) = first {
+            let kept = self.growth.split_off(&first);
             self.dirty.days.extend(self.growth.keys());
             self.growth = kept;
         }
@@ -441,11 +442,12 @@ impl Index {
                 let base = number * BLOCK_LEN;
                 let mut bits = block.in_status(kind);
                 let low = from.0.saturating_sub(base).min(BLOCK_LEN);
-                let high = (to.0 + 1).saturating_sub(base).min(BLOCK_LEN);
+                let high = to.0.saturating_add(1).saturating_sub(base).min(BLOCK_LEN);
                 let mask = Bitmap::range(low, high.max(low));
                 BlockView {
                     number,
                     bits: bits.take(&mask),
+                    whole: bits.is_empty(),
                     runs: block.runs,
                     version: block.version,
                 }
@@ -500,6 +502,7 @@ impl Index {
                 Some(kind) => block.in_status(kind),
                 None => block.live(),
             },
+            whole: true,
             runs: block.runs,
             version: block.version,
         })
@@ -613,6 +616,12 @@ impl Index {
             self.dirty.dropped.extend(changes.dropped);
         }
     }
+}
+
+/// The growth of the days that are remembered.
+pub(crate) fn last_days(growth: &BTreeMap<Day, u64>) -> impl Iterator<Item = (&Day, &u64)> {
+    let behind = growth.len().saturating_sub(GROWTH_DAYS);
+    growth.iter().skip(behind)
 }
 
 /// Cuts a range of sequences at the borders of blocks: (block, first bit, end bit).

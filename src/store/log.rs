@@ -17,8 +17,9 @@ use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
-pub(crate) const SEGMENT_HEAD_BYTES: u64 = 16;
-/// A segment is closed when it has this many bytes.
+pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
+const HEAD_LEN: usize = 16;
+/// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
 /// One read brings in the head and the meta of nearly every frame.
 const READ_AHEAD: usize = 8 << 10;
@@ -98,6 +99,8 @@ impl Segment {
 
 /// A frame's meta and where it is.
 pub(crate) struct Located {
+    /// Keeps the file open: the frame can be read even when the segment is given back.
+    pub(crate) segment: Arc<Segment>,
     pub(crate) position: Position,
     /// Where the frame behind it begins.
     pub(crate) next: Position,
@@ -178,7 +181,10 @@ impl Segments {
                 error: Arc::new(error),
             }
         })?;
-        let offset = u64::from(position.offset);
+        self.meta_in(&segment, position.offset.into())
+    }
+
+    fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
         let corrupt = |error| segment.corrupt(offset, describe(error));
         let mut bytes = segment.read(offset, READ_AHEAD)?;
         let head = Head::parse(&bytes).map_err(corrupt)?;
@@ -190,19 +196,23 @@ impl Segments {
             bytes = segment.read(offset, need)?;
         }
         let meta = head.meta(self.seed, &bytes).map_err(corrupt)?;
-        let next = Position::at(position.segment, offset + head.frame_len() as u64);
         Ok(Located {
-            position,
-            next,
+            segment: segment.clone(),
+            position: Position::at(segment.number, offset),
+            next: Position::at(segment.number, offset + head.frame_len() as u64),
             head,
             meta,
         })
     }
 
-    /// Reads and checks the data of a frame.
-    pub(crate) fn data_of(&self, position: Position, head: &Head) -> Result<Vec<u8>, StoreError> {
-        let segment = self.get(position.segment).ok_or(StoreError::Closed)?;
-        let offset = u64::from(position.offset) + (HEAD_BYTES + head.meta_len) as u64;
+    /// Reads and checks the data of a frame that begins at `offset`.
+    pub(crate) fn data_of(
+        &self,
+        segment: &Segment,
+        offset: u32,
+        head: &Head,
+    ) -> Result<Vec<u8>, StoreError> {
+        let offset = u64::from(offset) + (HEAD_BYTES + head.meta_len) as u64;
         let data = segment.read(offset, head.data_len)?;
         head.check_data(self.seed, &data)
             .map_err(|error| segment.corrupt(offset, describe(error)))?;
@@ -218,12 +228,9 @@ impl Segments {
         }
     }
 
-    /// The first place behind `position` in its segment where a good frame begins.
-    fn next_good(&self, position: Position) -> Result<Option<Position>, StoreError> {
-        let Some(segment) = self.get(position.segment) else {
-            return Ok(None);
-        };
-        let mut offset = u64::from(position.offset) + 1;
+    /// The first place behind `from` in a segment where a good frame begins.
+    fn next_good(&self, segment: &Arc<Segment>, from: u32) -> Result<Option<u64>, StoreError> {
+        let mut offset = u64::from(from) + 1;
         while offset < segment.end() {
             let bytes = segment.read(offset, SEARCH_BYTES)?;
             let Some(found) = record::find_magic(&bytes) else {
@@ -231,10 +238,10 @@ impl Segments {
                 offset += (bytes.len() as u64).saturating_sub(3).max(1);
                 continue;
             };
-            let candidate = Position::at(position.segment, offset + found as u64);
-            match self.meta_at(candidate) {
+            let candidate = offset + found as u64;
+            match self.meta_in(segment, candidate) {
                 Ok(_) => return Ok(Some(candidate)),
-                Err(StoreError::Corrupt { .. }) => offset = u64::from(candidate.offset) + 1,
+                Err(StoreError::Corrupt { .. }) => offset = candidate + 1,
                 Err(error) => return Err(error),
             }
         }
@@ -295,10 +302,14 @@ impl Walk<'_> {
         }
     }
 
-    fn step(&mut self, segment: &Segment) -> Result<Step, StoreError> {
-        let read = self.segments.meta_at(self.position).and_then(|located| {
+    fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
+        let at = self.position.offset;
+        let meta = self.segments.meta_in(segment, at.into());
+        // A frame whose data alone is damaged still tells where it ends.
+        let behind = meta.as_ref().map(|located| located.next.offset).ok();
+        let read = meta.and_then(|located| {
             if self.check_data {
-                self.segments.data_of(located.position, &located.head)?;
+                self.segments.data_of(segment, at, &located.head)?;
             }
             Ok(located)
         });
@@ -308,17 +319,15 @@ impl Walk<'_> {
                 Ok(Step::Frame(located))
             }
             Err(StoreError::Corrupt { .. }) => {
-                let from = self.position;
-                // A frame whose data alone is damaged still tells where it ends.
-                let (next, what) = match self.segments.meta_at(from) {
-                    Ok(located) => (Some(located.next), FrameError::Data),
-                    Err(_) => (self.segments.next_good(from)?, FrameError::Head),
+                let (next, what) = match behind {
+                    Some(behind) => (Some(behind.into()), FrameError::Data),
+                    None => (self.segments.next_good(segment, at)?, FrameError::Head),
                 };
-                let to = next.map_or(segment.end(), |next| u64::from(next.offset));
+                let to = next.unwrap_or(segment.end());
                 self.position = Position::at(segment.number, to);
                 Ok(Step::Damage(Damage {
                     path: segment.path.clone(),
-                    from: u64::from(from.offset),
+                    from: at.into(),
                     to,
                     what,
                 }))
@@ -333,12 +342,14 @@ pub(crate) struct Log {
     segments: Arc<Segments>,
     current: Arc<Segment>,
     written: u64,
+    /// A segment is closed when it has this many bytes.
+    segment_bytes: u64,
 }
 
 impl Log {
     /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
     /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
-    pub(crate) fn open(dir: &Path, base: &Base) -> Result<Log, StoreError> {
+    pub(crate) fn open(dir: &Path, base: &Base, segment_bytes: u64) -> Result<Log, StoreError> {
         fs::create_dir_all(dir).doing("create", dir)?;
         let mut numbers = segment_numbers(dir)?;
         // A crash while a segment was begun leaves one without a whole head.
@@ -378,6 +389,7 @@ impl Log {
             segments,
             current,
             written,
+            segment_bytes,
         })
     }
 
@@ -407,6 +419,16 @@ impl Log {
             .end
             .store(u64::from(end.offset), Ordering::Release);
         self.written = u64::from(end.offset);
+        Ok(())
+    }
+
+    /// Writes the base of a segment that [`Log::cut`] has left with nothing else.
+    pub(crate) fn begin_again(&mut self, base: &Base) -> Result<(), StoreError> {
+        let mut bytes = vec![];
+        encode_base(&mut bytes, self.seed(), base);
+        self.append(&bytes)?;
+        self.sync()?;
+        self.publish(base.next.saturating_sub(1));
         Ok(())
     }
 
@@ -445,14 +467,15 @@ impl Log {
 
     /// Whether the segment has reached its size.
     pub(crate) fn is_full(&self) -> bool {
-        self.written >= SEGMENT_BYTES_TARGET
+        self.written >= self.segment_bytes
     }
 
     /// Whether the newest segment could be given back if there were another: all its
     /// messages are gone and it is worth it.
     pub(crate) fn is_idle(&self, first_live: u64) -> bool {
         const WORTH_BYTES: u64 = 1 << 20;
-        self.written > WORTH_BYTES && self.current.last_sequence() < first_live
+        self.written > WORTH_BYTES.min(self.segment_bytes)
+            && self.current.last_sequence() < first_live
     }
 
     /// Whether [`Segments::take_dead`] would take a segment.
@@ -511,7 +534,7 @@ fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
         .write(true)
         .open(&path)
         .doing("open", &path)?;
-    let mut head = [0; SEGMENT_HEAD_BYTES as usize];
+    let mut head = [0; HEAD_LEN];
     file.read_exact_at(&mut head, 0).doing("read", &path)?;
     let not_ours = |what: &str| StoreError::NotOurs {
         path: path.clone(),
@@ -538,20 +561,38 @@ fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
     Ok((segment, word(8)))
 }
 
+/// What the file of a segment begins with.
+pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(&SEGMENT_MAGIC);
+    head[8..12].copy_from_slice(&seed.to_le_bytes());
+    head[12..].copy_from_slice(&number.to_le_bytes());
+    head
+}
+
+/// The number of the segment whose file begins with `bytes`, if they are such.
+pub(crate) fn segment_number(bytes: &[u8]) -> Option<u32> {
+    let head = bytes.get(..HEAD_LEN)?;
+    let number = head[12..].try_into().ok()?;
+    (head[..8] == SEGMENT_MAGIC).then(|| u32::from_le_bytes(number))
+}
+
+fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
+    let frame = Frame {
+        base: Some(base.clone()),
+        ..Frame::default()
+    };
+    record::encode(out, seed, &frame);
+}
+
 fn create_segment(
     segments: &Segments,
     number: u32,
     base: &Base,
 ) -> Result<Arc<Segment>, StoreError> {
     let path = segment_path(&segments.dir, number);
-    let mut bytes = SEGMENT_MAGIC.to_vec();
-    bytes.extend_from_slice(&segments.seed.to_le_bytes());
-    bytes.extend_from_slice(&number.to_le_bytes());
-    let frame = Frame {
-        base: Some(base.clone()),
-        ..Frame::default()
-    };
-    record::encode(&mut bytes, segments.seed, &frame);
+    let mut bytes = segment_head(segments.seed, number).to_vec();
+    encode_base(&mut bytes, segments.seed, base);
     let create = || -> std::io::Result<File> {
         let file = OpenOptions::new()
             .read(true)

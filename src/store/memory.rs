@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::day::Calendar;
+use super::index::last_days;
 use super::{Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use crate::clock::Clock;
 use crate::message::{Draft, Message, Sequence, Status, UnixSeconds};
@@ -127,6 +128,9 @@ impl Store for MemoryStore {
     ) -> oneshot::Receiver<Result<(), StoreError>> {
         let (done, receiver) = oneshot::channel();
         let mut state = self.lock();
+        if state.closed {
+            return receiver;
+        }
         for sequence in sequences.iter() {
             state.apply(change, sequence);
         }
@@ -137,6 +141,9 @@ impl Store for MemoryStore {
 
     fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
         let mut state = self.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
         let old: Vec<Sequence> = state
             .messages
             .values()
@@ -163,7 +170,9 @@ impl Store for MemoryStore {
 
     fn growth(&self) -> Vec<(Day, u64)> {
         let state = self.lock();
-        state.growth.iter().map(|(day, n)| (*day, *n)).collect()
+        last_days(&state.growth)
+            .map(|(day, n)| (*day, *n))
+            .collect()
     }
 
     fn next_sequence(&self) -> Sequence {
@@ -178,7 +187,7 @@ impl Store for MemoryStore {
         let state = self.lock();
         let mut scanned = Scanned {
             messages: vec![],
-            next: scan.to.next(),
+            next: Sequence(scan.to.0.saturating_add(1)),
         };
         let mut bytes = 0;
         if scan.from > scan.to {

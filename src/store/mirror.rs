@@ -86,6 +86,7 @@ impl Mirror {
     pub(crate) fn open(dir: &Path) -> Result<Mirror, StoreError> {
         // A crash while sled opened leaves a file that it takes for a good one (sled #1527).
         remove_snaps(dir, ".generating")?;
+        remove_dir(&aside(dir))?;
         let trees = open_trees(dir).or_else(|error| {
             tracing::warn!(%error, "opening the mirror again without its snapshots");
             remove_snaps(dir, "")?;
@@ -161,7 +162,7 @@ impl Mirror {
     /// as [`Index::mark_all_dirty`] leads to. A crash in between leaves no mirror, which the
     /// next start rebuilds from the log.
     pub(crate) fn rewrite(&self, everything: &Changes) -> Result<(), StoreError> {
-        let aside = self.dir.with_extension("new");
+        let aside = aside(&self.dir);
         remove_dir(&aside)?;
         let old = self.trees();
         guarded(|| {
@@ -180,6 +181,10 @@ impl Mirror {
         *trees = Arc::new(open_trees(&self.dir)?);
         Ok(())
     }
+}
+
+fn aside(dir: &Path) -> PathBuf {
+    dir.with_extension("new")
 }
 
 /// sled panics where it finds what cannot be; that must cost the mirror, not the process.
@@ -334,8 +339,11 @@ impl Trees {
         {
             return Err(failed("there is a block of messages to come"));
         }
-        let index = Index::restore(blocks, growth, next, floor, applied);
-        if !partial {
+        let mut index = Index::restore(blocks, growth, next, floor, applied);
+        if partial {
+            // What a replay leads to may be there already, and its counts not.
+            index.mark_all_dirty();
+        } else {
             self.check_counts(&index)?;
         }
         Ok(index)
@@ -384,7 +392,6 @@ impl Trees {
             }
         }
         for dropped in &changes.dropped {
-            put(Name::Block, dropped.block.to_be_bytes().to_vec(), None);
             for (day, kind) in dropped
                 .days
                 .iter()
@@ -397,6 +404,8 @@ impl Trees {
             for run in first..first + runs_per_block {
                 put(Name::Consumed, run.to_be_bytes().to_vec(), None);
             }
+            // Last, so that what a crash leaves of a bitmap has its block.
+            put(Name::Block, dropped.block.to_be_bytes().to_vec(), None);
         }
         for (day, counts, growth) in &changes.days {
             for kind in StatusKind::ALL {

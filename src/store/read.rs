@@ -14,7 +14,7 @@ use super::bitmap::BLOCK_LEN;
 use super::block::Block;
 use super::error::StoreError;
 use super::index::{BlockView, Index};
-use super::log::{Position, Segments, Step};
+use super::log::{Position, Segment, Segments, Step};
 use super::mirror::Mirror;
 use super::record::{Entry, Head};
 use super::topic_set::TopicSet;
@@ -41,8 +41,9 @@ struct Found {
     frame: Frame,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Frame {
+    segment: Arc<Segment>,
     position: Position,
     head: Head,
 }
@@ -52,13 +53,14 @@ struct Frame {
 struct DataCache(Option<(Position, Bytes)>);
 
 impl DataCache {
-    fn get(&mut self, segments: &Segments, frame: Frame) -> Result<Bytes, StoreError> {
+    fn get(&mut self, segments: &Segments, frame: &Frame) -> Result<Bytes, StoreError> {
         if let Some((position, data)) = &self.0
             && *position == frame.position
         {
             return Ok(data.clone());
         }
-        let data = Bytes::from(segments.data_of(frame.position, &frame.head)?);
+        let offset = frame.position.offset;
+        let data = Bytes::from(segments.data_of(&frame.segment, offset, &frame.head)?);
         self.0 = Some((frame.position, data.clone()));
         Ok(data)
     }
@@ -79,11 +81,11 @@ impl Reader {
         status: StatusKind,
         cache: &mut DataCache,
     ) -> Result<Message, StoreError> {
-        let data = cache.get(&self.segments, found.frame)?;
+        let data = cache.get(&self.segments, &found.frame)?;
         let (from, len) = (found.entry.offset as usize, found.entry.len as usize);
         let data = ByteString::try_from(data.slice(from..from + len)).map_err(|_| {
             StoreError::Corrupt {
-                path: Default::default(),
+                path: found.frame.segment.path.clone(),
                 offset: found.frame.position.offset.into(),
                 what: "a message's data is not UTF-8",
             }
@@ -146,13 +148,12 @@ impl Reader {
                 self.lock()
                     .in_status(scan.kind, topics.as_ref(), scanned.next, scan.to, BLOCKS);
             if views.is_empty() {
-                scanned.next = scan.to.next();
+                scanned.next = Sequence(scan.to.0.saturating_add(1));
                 return Ok(scanned);
             }
             for view in views {
                 let found = self.find(&view)?;
-                let whole = scanned.next.0 <= view.number * BLOCK_LEN;
-                if whole && scan.kind == StatusKind::NotConsumed {
+                if view.whole && scan.kind == StatusKind::NotConsumed {
                     let waiting = found.iter().map(|found| &found.topic).collect();
                     self.lock()
                         .narrow_waiting(view.number, view.version, waiting);
@@ -336,6 +337,7 @@ fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError>
                     entry,
                     topic: located.meta.topics[entry.topic as usize].clone(),
                     frame: Frame {
+                        segment: located.segment.clone(),
                         position: located.position,
                         head: located.head,
                     },

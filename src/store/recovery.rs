@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
 use super::index::Index;
-use super::log::{Damage, Log, Position, Step, segment_numbers};
+use super::log::{Damage, Log, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::mirror::{Mirror, remove_dir};
 use super::record::Base;
+use super::snapshot::Snapshot;
 use super::{Counts, migrate, snapshot};
 use crate::import;
 
@@ -78,6 +79,7 @@ pub(crate) struct Opened {
     pub(crate) log: Log,
     pub(crate) index: Index,
     pub(crate) mirror: Mirror,
+    pub(crate) snapshot: Snapshot,
     pub(crate) recovered: Recovered,
     /// The file of the original at the snapshot's place, to be taken over.
     pub(crate) original: bool,
@@ -122,7 +124,7 @@ pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
 }
 
 /// Reads the store back. The folder must be locked by the caller.
-pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
+pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreError> {
     let beside = look_at(&layout.snapshot)?;
     migrate::migrate(&layout.dir)?;
     let mut recovered = Recovered {
@@ -144,25 +146,26 @@ pub(crate) fn open(layout: &Layout) -> Result<Opened, StoreError> {
             restore(layout, &restoring, &mut recovered)?;
         }
     }
-    let log = Log::open(&layout.log, &Index::new().base())?;
-    let (mirror, index, reason) = open_mirror(layout, &log)?;
-    let mut opened = Opened {
+    let mut log = Log::open(&layout.log, &Index::new().base(), segment_bytes)?;
+    let (mirror, mut index, reason) = open_mirror(layout, &log)?;
+    replay(&mut log, &mut index, &mut recovered)?;
+    if let Some(reason) = reason {
+        index.mark_all_dirty();
+        if recovered.origin == Origin::Log {
+            recovered.mirror_rebuilt = Some(reason);
+        }
+    }
+    set_last_sequences(&log, &index)?;
+    recovered.counts = index.counts();
+    Ok(Opened {
+        // Before anything is appended: it must not have more of the log than there is.
+        snapshot: Snapshot::open(&layout.snapshot, log.seed(), log.end())?,
         log,
         index,
         mirror,
         recovered,
         original: matches!(beside, Beside::Original),
-    };
-    replay(&mut opened)?;
-    if let Some(reason) = reason {
-        opened.index.mark_all_dirty();
-        if opened.recovered.origin == Origin::Log {
-            opened.recovered.mirror_rebuilt = Some(reason);
-        }
-    }
-    set_last_sequences(&opened)?;
-    opened.recovered.counts = opened.index.counts();
-    Ok(opened)
+    })
 }
 
 fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Result<(), StoreError> {
@@ -175,6 +178,7 @@ fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Resu
                 layout.snapshot.display()
             )
         }));
+    recovered.torn_bytes = unpacked.torn;
     if unpacked.bytes == 0 {
         return remove_dir(restoring);
     }
@@ -212,13 +216,7 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
 }
 
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
-fn replay(opened: &mut Opened) -> Result<(), StoreError> {
-    let Opened {
-        log,
-        index,
-        recovered,
-        ..
-    } = opened;
+fn replay(log: &mut Log, index: &mut Index, recovered: &mut Recovered) -> Result<(), StoreError> {
     let segments = log.segments().clone();
     let mut walk = segments.walk(index.applied(), true);
     let mut torn: Option<Damage> = None;
@@ -244,8 +242,11 @@ fn replay(opened: &mut Opened) -> Result<(), StoreError> {
             .get(end.segment)
             .is_some_and(|newest| newest.path == damage.path);
         if newest && damage.to == u64::from(end.offset) {
-            recovered.torn_bytes = damage.to - damage.from;
+            recovered.torn_bytes += damage.to - damage.from;
             log.cut(from)?;
+            if u64::from(from.offset) <= SEGMENT_HEAD_BYTES {
+                log.begin_again(&index.base())?;
+            }
         } else {
             recovered.damage.push(sentence(&damage));
         }
@@ -265,16 +266,16 @@ fn sentence(damage: &Damage) -> String {
 }
 
 /// Tells each segment what its last message is: the next one's base says so.
-fn set_last_sequences(opened: &Opened) -> Result<(), StoreError> {
-    let segments = opened.log.segments().from(0);
-    let last = opened.index.next_sequence().0 - 1;
+fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
+    let segments = log.segments().from(0);
+    let last = index.next_sequence().0 - 1;
     for pair in segments.windows(2) {
         let first = Position {
             segment: pair[1].number,
-            offset: u32::try_from(super::log::SEGMENT_HEAD_BYTES).unwrap_or_default(),
+            offset: u32::try_from(SEGMENT_HEAD_BYTES).unwrap_or_default(),
         };
         // Without its base nobody knows: the segment is kept as long as any message is.
-        let base = match opened.log.segments().meta_at(first) {
+        let base = match log.segments().meta_at(first) {
             Ok(located) => located.meta.base,
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),

@@ -14,17 +14,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{IoContext, StoreError};
-use super::log::{Position, Segment, Segments, segment_path, sync_dir};
+use super::log::{
+    Position, Segment, Segments, segment_head, segment_number, segment_path, sync_dir,
+};
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
 const FORMAT: u32 = 1;
-const HEAD_BYTES: u64 = 16;
+const HEAD_BYTES: u64 = HEAD_LEN as u64;
+const HEAD_LEN: usize = 16;
 const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 const CHUNK_HEAD_BYTES: usize = 20;
 /// Small enough that the log's syncs do not wait long behind one.
@@ -96,9 +99,9 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
 }
 
 impl Snapshot {
-    /// The snapshot at `path` of the log with checksums of `seed`. A file of another store is
-    /// left alone until the first update replaces it.
-    pub(crate) fn open(path: &Path, seed: u32) -> Result<Snapshot, StoreError> {
+    /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
+    /// file of another store is left alone until the first update replaces it.
+    pub(crate) fn open(path: &Path, seed: u32, log_end: Position) -> Result<Snapshot, StoreError> {
         match fs::remove_file(aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing("remove", &aside(path));
@@ -113,7 +116,8 @@ impl Snapshot {
         Ok(Snapshot {
             path: path.to_owned(),
             seed,
-            open,
+            // What a power cut took from the log will be written otherwise.
+            open: open.filter(|open| open.covered <= log_end),
         })
     }
 
@@ -131,7 +135,9 @@ impl Snapshot {
         if let Some(open) = &mut self.open {
             let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
             let live: u64 = segments.iter().map(|segment| segment.end()).sum();
-            if dead <= live + SLACK_BYTES {
+            // Where the log has given back what the file lacks, a copy taken while the rest is
+            // appended would have a hole in its history.
+            if dead <= live + SLACK_BYTES && first <= open.covered.segment {
                 let result = open.append(&segments, &self.path);
                 if result.is_err() {
                     // Half a chunk at the end would hide those written after it.
@@ -237,7 +243,7 @@ fn read_head(file: &mut impl Read, path: &Path) -> Result<u32, StoreError> {
         path: path.to_owned(),
         what: what.into(),
     };
-    let mut head = [0; HEAD_BYTES as usize];
+    let mut head = [0; HEAD_LEN];
     match file.read_exact(&mut head) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(not_ours("it is too short to be a snapshot"));
@@ -315,97 +321,201 @@ fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, S
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
-    /// Where chunks were damaged, by offset in the file. Their bytes are written out all the
-    /// same: the frames in them have checksums of their own.
+    /// Where chunks were damaged, by offset in the file. Where it is clear where their bytes go
+    /// they are written out all the same: the frames in them have checksums of their own.
     pub(crate) damaged: Vec<u64>,
+    /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
+    pub(crate) torn: u64,
 }
 
 /// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
 pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
-    let file = File::open(path).doing("open", path)?;
+    let mut file = File::open(path).doing("open", path)?;
     let len = file.metadata().doing("look at", path)?.len();
-    let mut input = BufReader::with_capacity(1 << 20, file);
-    read_head(&mut input, path)?;
+    let seed = read_head(&mut file, path)?;
     fs::create_dir_all(dir).doing("create", dir)?;
+    let chunks = Chunks { file, path, len };
+    let mut output = Output {
+        dir,
+        seed,
+        open: None,
+        expected: None,
+    };
     let mut unpacked = Unpacked::default();
     let mut at = HEAD_BYTES;
-    let mut output: Option<(u32, PathBuf, BufWriter<File>)> = None;
-    let mut bytes = vec![];
     while at < len {
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        let parsed = match input.read_exact(&mut head) {
-            Ok(()) => ChunkHead::parse(&head),
-            Err(_) => None,
-        };
-        let rest = len.saturating_sub(at + CHUNK_HEAD_BYTES as u64);
-        let Some(chunk) = parsed.filter(|chunk| u64::from(chunk.len) <= rest) else {
-            unpacked.damaged.push(at);
-            match next_chunk(path, at + 1, len)? {
-                Some(next) => at = next,
-                None => break,
+        let (place, bytes) = match chunks.at(at)? {
+            Met::Whole(chunk, bytes) => {
+                at += CHUNK_HEAD_BYTES as u64 + u64::from(chunk.len);
+                (Some((chunk.segment, chunk.offset)), bytes)
             }
-            input.seek(SeekFrom::Start(at)).doing("read", path)?;
-            continue;
+            met => {
+                let next = chunks.next_whole(at + 1)?;
+                if next.is_none() && matches!(met, Met::Cut) {
+                    unpacked.torn = len - at;
+                    break;
+                }
+                unpacked.damaged.push(at);
+                let behind = next.unwrap_or(len);
+                let bytes = chunks.read(at + CHUNK_HEAD_BYTES as u64, behind)?;
+                let head = match met {
+                    Met::Damaged(head) => head,
+                    Met::Whole(..) | Met::Cut => None,
+                };
+                at = behind;
+                (place_of(head, &bytes, output.expected), bytes)
+            }
         };
-        bytes.resize(chunk.len as usize, 0);
-        input.read_exact(&mut bytes).doing("read", path)?;
-        if !chunk.is_of(&bytes) {
-            unpacked.damaged.push(at);
+        if let Some((segment, offset)) = place {
+            output.put(segment, offset, &bytes)?;
+            unpacked.bytes += bytes.len() as u64;
         }
-        if output
-            .as_ref()
-            .is_none_or(|(number, ..)| *number != chunk.segment)
-        {
-            finish(output.take())?;
-            let path = segment_path(dir, chunk.segment);
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .doing("create", &path)?;
-            output = Some((chunk.segment, path, BufWriter::new(file)));
-        }
-        if let Some((_, path, writer)) = &mut output {
-            writer
-                .seek(SeekFrom::Start(chunk.offset.into()))
-                .doing("write to", path)?;
-            writer.write_all(&bytes).doing("write to", path)?;
-        }
-        unpacked.bytes += u64::from(chunk.len);
-        at += CHUNK_HEAD_BYTES as u64 + u64::from(chunk.len);
     }
-    finish(output)?;
+    output.finish()?;
     sync_dir(dir)?;
     Ok(unpacked)
 }
 
-fn finish(output: Option<(u32, PathBuf, BufWriter<File>)>) -> Result<(), StoreError> {
-    if let Some((_, path, writer)) = output {
-        let file = writer.into_inner().map_err(|error| error.into_error());
-        file.and_then(|file| file.sync_all())
-            .doing("write to", &path)?;
-    }
-    Ok(())
+/// Reads the chunks of a file.
+struct Chunks<'a> {
+    file: File,
+    path: &'a Path,
+    len: u64,
 }
 
-/// The next offset at or behind `from` where a chunk seems to begin.
-fn next_chunk(path: &Path, from: u64, len: u64) -> Result<Option<u64>, StoreError> {
-    let file = File::open(path).doing("open", path)?;
-    let mut window = vec![0; 1 << 20];
-    let mut at = from;
-    while at + 4 <= len {
-        let size = usize::try_from(len - at)
-            .unwrap_or(usize::MAX)
-            .min(window.len());
-        file.read_exact_at(&mut window[..size], at)
-            .doing("read", path)?;
-        if let Some(found) = window[..size].windows(4).position(|w| w == CHUNK_MAGIC) {
-            return Ok(Some(at + found as u64));
-        }
-        at += (size as u64 - 3).max(1);
+/// What is where a chunk should be.
+enum Met {
+    Whole(ChunkHead, Vec<u8>),
+    /// The file ends before the chunk does.
+    Cut,
+    /// Its head, if that looks like one.
+    Damaged(Option<ChunkHead>),
+}
+
+impl Chunks<'_> {
+    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        self.file
+            .read_exact_at(&mut bytes, from)
+            .doing("read", self.path)?;
+        Ok(bytes)
     }
-    Ok(None)
+
+    fn at(&self, at: u64) -> Result<Met, StoreError> {
+        let data = at + CHUNK_HEAD_BYTES as u64;
+        if data > self.len {
+            return Ok(Met::Cut);
+        }
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        self.file
+            .read_exact_at(&mut head, at)
+            .doing("read", self.path)?;
+        let Some(head) = ChunkHead::parse(&head) else {
+            return Ok(Met::Damaged(None));
+        };
+        let end = data + u64::from(head.len);
+        if end > self.len {
+            return Ok(Met::Cut);
+        }
+        let bytes = self.read(data, end)?;
+        Ok(if head.is_of(&bytes) {
+            Met::Whole(head, bytes)
+        } else {
+            Met::Damaged(Some(head))
+        })
+    }
+
+    /// The next offset at or behind `from` where a whole chunk begins.
+    fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
+        const WINDOW: u64 = 1 << 20;
+        let mut at = from;
+        while at < self.len {
+            let window = self.read(at, self.len.min(at + WINDOW))?;
+            let mut magics = window.windows(4).enumerate();
+            let found = magics.find(|(_, bytes)| *bytes == CHUNK_MAGIC);
+            let Some((found, _)) = found else {
+                // A magic may lie across the border of two windows.
+                at += (window.len() as u64).saturating_sub(3).max(1);
+                continue;
+            };
+            at += found as u64;
+            if let Met::Whole(..) = self.at(at)? {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+}
+
+/// Where the bytes of a damaged chunk go: where its checksum says that they belong; if none
+/// fits, where its head says, or the segment that they begin, or behind the chunk before.
+fn place_of(
+    head: Option<ChunkHead>,
+    bytes: &[u8],
+    expected: Option<(u32, u32)>,
+) -> Option<(u32, u32)> {
+    let may_be = |place: &(u32, u32)| match expected {
+        Some((segment, offset)) => *place == (segment, offset) || *place == (segment + 1, 0),
+        None => place.1 == 0,
+    };
+    let told = head.as_ref().map(|head| (head.segment, head.offset));
+    let begun = segment_number(bytes).map(|number| (number, 0));
+    let next = expected.map(|(segment, _)| (segment + 1, 0));
+    let candidates = || [told, begun, expected, next].into_iter().flatten();
+    let by_checksum = candidates().find(|(segment, offset)| {
+        let encoded = ChunkHead::encode(*segment, *offset, bytes);
+        head.as_ref()
+            .is_some_and(|head| encoded[16..] == head.crc.to_le_bytes())
+    });
+    by_checksum.or_else(|| candidates().find(may_be))
+}
+
+/// Writes segments.
+struct Output<'a> {
+    dir: &'a Path,
+    seed: u32,
+    open: Option<(u32, PathBuf, File)>,
+    /// Where the next chunk's bytes go, unless it begins a segment.
+    expected: Option<(u32, u32)>,
+}
+
+impl Output<'_> {
+    fn put(&mut self, segment: u32, offset: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, file) = match self.open.take() {
+            Some((number, path, file)) if number == segment => (path, file),
+            before => {
+                self.open = before;
+                self.finish()?;
+                let path = segment_path(self.dir, segment);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)
+                    .doing("create", &path)?;
+                (path, file)
+            }
+        };
+        file.write_all_at(bytes, offset.into())
+            .and_then(|()| {
+                // The log is not opened without its heads, and they may be damaged too.
+                file.write_all_at(&segment_head(self.seed, segment), 0)
+            })
+            .doing("write to", &path)?;
+        self.open = Some((segment, path, file));
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.expected = Some((segment, offset.saturating_add(len)));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        match self.open.take() {
+            Some((_, path, file)) => file.sync_all().doing("sync", &path),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -415,7 +525,7 @@ mod tests {
     use crate::store::record::Base;
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
-        let mut log = Log::open(dir, &Base::default()).unwrap();
+        let mut log = Log::open(dir, &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);
@@ -433,7 +543,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
         snapshot.update(log.segments()).unwrap();
         let before = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
@@ -444,8 +554,15 @@ mod tests {
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
         // Opened again it goes on where it was.
         drop(snapshot);
-        let snapshot = Snapshot::open(&path, log.seed()).unwrap();
+        let snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
+        // What the log has lost meanwhile is not relied on.
+        let end = Position {
+            segment: 1,
+            offset: log.end().offset - 1,
+        };
+        let snapshot = Snapshot::open(&path, log.seed(), end).unwrap();
+        assert_eq!(snapshot.covered(), None);
     }
 
     #[test]
@@ -453,21 +570,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        Snapshot::open(&path, log.seed())
+        Snapshot::open(&path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let whole = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
-        Snapshot::open(&path, log.seed())
+        Snapshot::open(&path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let both = fs::read(&path).unwrap();
         for len in whole.len() + 1..both.len() {
             fs::write(&path, &both[..len]).unwrap();
-            let mut snapshot = Snapshot::open(&path, log.seed()).unwrap();
+            let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
             snapshot.update(log.segments()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), both);
@@ -475,7 +592,7 @@ mod tests {
         let mut flipped = both.clone();
         *flipped.last_mut().unwrap() ^= 1;
         fs::write(&path, &flipped).unwrap();
-        Snapshot::open(&path, log.seed()).unwrap();
+        Snapshot::open(&path, log.seed(), log.end()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
@@ -486,6 +603,6 @@ mod tests {
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
         let error = unpack(&path, &dir.path().join("out")).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
-        assert!(Snapshot::open(&path, 1).is_err());
+        assert!(Snapshot::open(&path, 1, Position::default()).is_err());
     }
 }

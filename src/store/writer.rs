@@ -23,6 +23,10 @@ use crate::sequences::SequenceSet;
 const REQUESTS_MAX: usize = 1024;
 /// Data in one group; more waits for the next, so that early messages are not answered late.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// What a range of sequences is reckoned with in a group.
+const SPAN_BYTES: usize = 16;
+/// Ranges in one frame of changes: far below what a frame may have, and read back in no time.
+const FRAME_SPANS_MAX: usize = 256 << 10;
 /// A buffer larger than this is not kept.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
 /// The clock may go back by this much without times of creation doing so.
@@ -67,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) unique: u128,
     /// Changes that could not be written, and are tried again with the next group.
     pub(crate) carried: Vec<(Change, SequenceSet)>,
+    /// Why something was not written last.
+    pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
 }
 
@@ -74,21 +80,36 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Group {
     messages: Vec<Message>,
-    appends: Vec<(
-        oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
-        usize,
-        Option<OwnedSemaphorePermit>,
-    )>,
-    floor: Option<UnixSeconds>,
+    appends: Vec<Append>,
+    /// Comes alone: what was asked for before and after is in groups of its own.
+    expire: Option<Expire>,
     changes: Vec<(Change, SequenceSet)>,
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     bytes: usize,
 }
 
+/// Who waits for how many messages, and holds what meanwhile.
+type Append = (
+    oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
+    usize,
+    Option<OwnedSemaphorePermit>,
+);
+
+struct Expire {
+    floor: UnixSeconds,
+    /// Deletes what blocks with newer messages have.
+    also: (Change, SequenceSet),
+}
+
 impl Group {
     fn change(&mut self, change: Change, sequences: SequenceSet) {
+        self.bytes += sequences.spans().len() * SPAN_BYTES;
+        let begin = sequences.spans().first().map_or(0, |span| span.first);
         match self.changes.last_mut() {
-            Some((last, set)) if *last == change => {
+            // What is not behind would have to be sorted in, again for every request.
+            Some((last, set))
+                if *last == change && set.spans().last().is_none_or(|s| s.end() <= begin) =>
+            {
                 for span in sequences.spans() {
                     set.insert_span(*span);
                 }
@@ -97,8 +118,28 @@ impl Group {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.changes.is_empty() && self.floor.is_none()
+    /// The changes in pieces that each fit well into a frame.
+    fn change_frames(&self) -> impl Iterator<Item = Vec<(Change, SequenceSet)>> + '_ {
+        let mut rest = self
+            .changes
+            .iter()
+            .flat_map(|(change, set)| {
+                let pieces = set.spans().chunks(FRAME_SPANS_MAX);
+                pieces.map(|spans| (*change, spans))
+            })
+            .peekable();
+        std::iter::from_fn(move || {
+            let (mut frame, mut spans) = (vec![], 0);
+            while let Some((change, piece)) =
+                rest.next_if(|(_, piece)| spans == 0 || spans + piece.len() <= FRAME_SPANS_MAX)
+            {
+                spans += piece.len();
+                let mut set = SequenceSet::new();
+                piece.iter().for_each(|span| set.insert_span(*span));
+                frame.push((change, set));
+            }
+            (!frame.is_empty()).then_some(frame)
+        })
     }
 }
 
@@ -122,18 +163,21 @@ impl Writer {
             let mut group = self.begin();
             for request in taken.drain(..) {
                 closing |= matches!(request, Request::Close);
+                if matches!(request, Request::Expire { .. }) {
+                    self.commit(std::mem::take(&mut group), &mut buffer);
+                }
                 self.add(&mut group, request);
-                if group.bytes >= GROUP_BYTES_MAX {
-                    let full = std::mem::replace(&mut group, Group::default());
-                    self.commit(full, &mut buffer);
+                if group.bytes >= GROUP_BYTES_MAX || group.expire.is_some() {
+                    self.commit(std::mem::take(&mut group), &mut buffer);
                     group = self.begin();
                 }
             }
             self.commit(group, &mut buffer);
             if closing {
-                return match self.poison.get() {
-                    Some(reason) => Err(StoreError::Poisoned(reason.clone())),
-                    None => self.log.sync(),
+                return match (self.poison.get(), self.refused) {
+                    (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
+                    (None, Some(error)) if !self.carried.is_empty() => Err(error),
+                    _ => self.log.sync(),
                 };
             }
         }
@@ -177,10 +221,8 @@ impl Writer {
                 group.waiting.push(done);
             }
             Request::Expire { floor, also, done } => {
-                group.floor = group.floor.max(Some(floor));
-                if !also.is_empty() {
-                    group.change(Change::Deleted, also);
-                }
+                let also = (Change::Deleted, also);
+                group.expire = Some(Expire { floor, also });
                 group.waiting.push(done);
             }
             Request::Close => {}
@@ -237,9 +279,6 @@ impl Writer {
         let start = self.log.end();
         buffer.clear();
         let mut frames = vec![];
-        if group.is_empty() {
-            return Ok((start, frames));
-        }
         for messages in frame_ranges(&group.messages) {
             let offset = buffer.len();
             let accepts: Vec<Accept<'_>> = group.messages[messages.clone()]
@@ -255,16 +294,26 @@ impl Writer {
             record::encode(buffer, self.log.seed(), &frame);
             frames.push(Written { offset, messages });
         }
-        if group.floor.is_some() || !group.changes.is_empty() {
+        if let Some(Expire { floor, also }) = &group.expire {
             let frame = Frame {
-                floor: group.floor,
-                changes: &group.changes,
+                floor: Some(*floor),
+                changes: std::slice::from_ref(also),
                 ..Frame::default()
             };
             record::encode(buffer, self.log.seed(), &frame);
         }
+        for changes in group.change_frames() {
+            let frame = Frame {
+                changes: &changes,
+                ..Frame::default()
+            };
+            record::encode(buffer, self.log.seed(), &frame);
+        }
+        if buffer.is_empty() {
+            return Ok((start, frames));
+        }
         self.log.append(buffer)?;
-        if !group.appends.is_empty() {
+        if !group.messages.is_empty() {
             self.sync()?;
         }
         Ok((start, frames))
@@ -280,10 +329,7 @@ impl Writer {
 
     /// Makes a written group visible, and answers.
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
-        if buffer.is_empty() {
-            return;
-        }
-        {
+        if !buffer.is_empty() {
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
             self.log.publish(last);
@@ -307,9 +353,10 @@ impl Writer {
             }
             apply_changes(&mut index, &group);
             index.advance(self.log.end());
+            drop(index);
+            self.keeper
+                .notify(!group.messages.is_empty(), self.log.end());
         }
-        self.keeper
-            .notify(!group.appends.is_empty(), self.log.end());
         let mut codes = group.messages.iter().map(|message| message.code);
         let answers: Vec<_> = group
             .appends
@@ -338,7 +385,8 @@ impl Writer {
                 self.lock().change(*change, sequences);
             }
         } else {
-            self.carried = group.changes;
+            self.carried.extend(group.changes);
+            self.refused = Some(error.clone());
         }
         for (done, ..) in group.appends {
             let _ = done.send(Err(error.clone()));
@@ -359,10 +407,11 @@ impl Writer {
             let roll = self.log.is_full() || self.log.is_idle(first_live);
             (first_live, roll.then(|| index.base()))
         };
-        if let Some(base) = base {
-            let applied = |writer: &Writer| writer.lock().advance(writer.log.end());
+        if let Some(base) = base
+            && self.sync().is_ok()
+        {
             match self.log.roll(&base) {
-                Ok(()) => applied(self),
+                Ok(()) => self.lock().advance(self.log.end()),
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }
         }
@@ -377,8 +426,9 @@ impl Writer {
 }
 
 fn apply_changes(index: &mut Index, group: &Group) {
-    if let Some(floor) = group.floor {
-        index.raise_floor(floor);
+    if let Some(Expire { floor, also }) = &group.expire {
+        index.raise_floor(*floor);
+        index.change(also.0, &also.1);
     }
     for (change, sequences) in &group.changes {
         index.change(*change, sequences);
