@@ -1,4 +1,23 @@
 //! DPMQ: a message broker that pushes over WebSocket, and answers after the disk has synced.
+//!
+//! The crate is the program `dpmq` and its parts; it is a library so that tests can reach them.
+//! `ARCHITECTURE.md` tells how a message flows and where to change what. Dependencies point one
+//! way, from the top of this table to its bottom, and `tests/architecture.rs` keeps it so.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`cli`] | commands and their arguments |
+//! | [`server`] | puts the parts together; the order of start and stop |
+//! | [`http`] | the routes, and the page |
+//! | [`ws`] | the sessions of producers and consumers |
+//! | [`wire`] | the JSON of the protocol; for the edges only |
+//! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
+//! | [`store`] | log, index, mirror, snapshot, recovery |
+//! | [`import`] | the data file of the original server |
+//! | [`message`], [`sequences`] | what a message is, and sets of them |
+//!
+//! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
+//! the time.
 
 pub mod broker;
 pub mod cli;

@@ -158,7 +158,11 @@ fn a_lost_or_broken_mirror_is_built_from_the_log() {
         break_it(&place.dir(name).join("data.db/sled"));
         let recovered = reopens_as(&place, name, &expected);
         assert!(recovered.damage.is_empty());
-        println!("{name}: {:?}", recovered.mirror_rebuilt);
+        if name != "no configuration" {
+            // Of a file that was cut, sled may have kept the beginning.
+            let rebuilt = recovered.mirror_rebuilt.is_some();
+            assert!(rebuilt || recovered.replayed > 0, "{name}");
+        }
     }
 }
 
@@ -405,6 +409,9 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
             assert_eq!(&content(&store), expected, "{cut}");
             assert_eq!(recovered.torn_bytes, (cut - end) as u64, "{cut}");
             assert_eq!(recovered.damage, NO_DAMAGE);
+            if cut % 4 != 0 {
+                continue;
+            }
             // It goes on from there.
             append(&store, "t", &["after"]);
             let expected = content(&store);
@@ -427,7 +434,7 @@ fn a_segment_torn_while_it_was_begun_is_begun_again() {
     let last = segments(&place.dir("a")).pop().unwrap();
     let head = fs::read(&last).unwrap()[..60].to_vec();
     let number: u32 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-    for len in 0..=60 {
+    for len in [0, 1, 15, 16, 17, 30, 45, 60] {
         let name = format!("torn{len}");
         crash_copy(&place.dir("a"), &place.dir(&name));
         let mut head = head[..len].to_vec();
@@ -522,6 +529,30 @@ fn damage_in_the_log_costs_only_what_is_damaged() {
             assert_eq!(list_all(&store), []);
             assert_eq!(store.counts().all(), 0);
             place.clock.set(NOON);
+        }
+    }
+}
+
+#[test]
+fn a_segment_with_a_damaged_head_is_read_all_the_same() {
+    let place = Place::new();
+    let store = place.filled("a");
+    let expected = content(&store);
+    drop(store);
+    let files = segments(&place.dir("a"));
+    for file in [0, 1, files.len() - 1] {
+        for at in [0, 9, 13] {
+            let name = format!("flip{file}at{at}");
+            crash_copy(&place.dir("a"), &place.dir(&name));
+            fs::remove_dir_all(place.dir(&name).join("data.db/sled")).unwrap();
+            let path = &segments(&place.dir(&name))[file];
+            let mut bytes = fs::read(path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+            let (store, recovered) = place.open(&name);
+            assert_eq!(content(&store), expected);
+            assert_eq!(recovered.damage.len(), 1);
+            assert!(recovered.damage[0].contains("from byte 0 to 16"));
         }
     }
 }
@@ -626,6 +657,23 @@ fn a_snapshot_that_was_late_has_no_hole() {
     fs::remove_dir_all(place.dir("a/data.db")).unwrap();
     let recovered = reopens_as(&place, "a", &expected);
     assert_eq!(recovered.damage, NO_DAMAGE);
+}
+
+#[test]
+fn the_snapshot_of_another_store_is_put_aside() {
+    let place = Place::new();
+    drop(place.filled("a"));
+    place.clock.set(NOON);
+    drop(place.filled("b"));
+    let backup = fs::read(place.dir("b/data")).unwrap();
+    fs::write(place.dir("a/data"), &backup).unwrap();
+    let (store, _) = place.open("a");
+    let expected = content(&store);
+    drop(store);
+    assert_eq!(fs::read(place.dir("a/data.other")).unwrap(), backup);
+    fs::remove_dir_all(place.dir("a/data.db")).unwrap();
+    reopens_as(&place, "a", &expected);
+    assert_eq!(fs::read_dir(place.dir("a")).unwrap().count(), 4);
 }
 
 fn fixture(name: &str) -> PathBuf {

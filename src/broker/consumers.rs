@@ -53,6 +53,8 @@ pub(super) struct Consumer {
     limits: OutboxLimits,
     /// Woken when a consumer of the topic has room again, joins or leaves.
     room: Arc<Notify>,
+    /// The same, for all topics.
+    any_room: Arc<Notify>,
     close: watch::Sender<Option<CloseReason>>,
 }
 
@@ -72,6 +74,7 @@ impl Consumer {
         let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
             self.room.notify_one();
+            self.any_room.notify_one();
         }
     }
 
@@ -100,6 +103,7 @@ struct Behind {
 pub(super) struct Consumers {
     /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
     lanes: Mutex<HashMap<Topic, Lane>>,
+    any_room: Arc<Notify>,
     next_number: AtomicU64,
     limits: OutboxLimits,
     retries: u32,
@@ -170,6 +174,7 @@ impl Consumers {
     pub(super) fn new(limits: OutboxLimits, retries: u32, outcomes: Outcomes) -> Arc<Consumers> {
         Arc::new(Consumers {
             lanes: Mutex::default(),
+            any_room: Arc::default(),
             next_number: AtomicU64::new(0),
             limits,
             retries,
@@ -195,10 +200,12 @@ impl Consumers {
             bytes: AtomicUsize::new(0),
             limits: self.limits,
             room: lane.room.clone(),
+            any_room: self.any_room.clone(),
             close,
         });
         lane.consumers.push(consumer.clone());
         lane.room.notify_one();
+        self.any_room.notify_one();
         drop(lanes);
         Subscription {
             consumer,
@@ -214,6 +221,7 @@ impl Consumers {
             lane.consumers
                 .retain(|other| other.number != consumer.number);
             lane.room.notify_one();
+            self.any_room.notify_one();
             if lane.consumers.is_empty() && lane.behind.is_none() {
                 lanes.remove(&consumer.info.topic);
             }
@@ -228,6 +236,23 @@ impl Consumers {
         all.into_iter()
             .map(|consumer| consumer.info.clone())
             .collect()
+    }
+
+    /// Whether nobody is connected.
+    pub(super) fn is_empty(&self) -> bool {
+        let lanes = self.lock();
+        lanes.values().all(|lane| lane.consumers.is_empty())
+    }
+
+    /// Waits until some topic has room, or nobody is connected any more.
+    pub(super) async fn open(&self) {
+        loop {
+            let room = self.any_room.notified();
+            if self.is_empty() || !self.open_topics().is_empty() {
+                return;
+            }
+            room.await;
+        }
     }
 
     /// The topics that somebody listens to and has room for.
@@ -257,17 +282,24 @@ impl Consumers {
                 self.outcomes.not_consumed(&messages);
                 return Pushed::Done;
             };
-            if lane.blocks(way) || !lane.consumers.iter().any(|consumer| consumer.has_room()) {
-                if way == Way::Requeued {
+            let full = !lane.consumers.iter().any(|consumer| consumer.has_room());
+            match way {
+                // The sweep found room, and requeues no more before these are pushed: they
+                // pass the limit by what it takes at once.
+                Way::Requeued if !lane.blocks(way) => {}
+                Way::Requeued => {
                     self.outcomes.not_consumed(&messages);
                     return Pushed::Done;
                 }
-                return lane.fall_behind(first, last);
+                Way::Fresh | Way::ReadBack if full || lane.blocks(way) => {
+                    return lane.fall_behind(first, last);
+                }
+                Way::Fresh | Way::ReadBack => {}
             }
             let sessions = lane.consumers.len();
             let delivery = Delivery::new(messages, sessions, self.outcomes.clone());
             for consumer in &lane.consumers {
-                let room = consumer.has_room();
+                let room = full || consumer.has_room();
                 let ticket = Ticket::new(delivery.clone(), consumer.clone());
                 if room {
                     consumer.send(ticket);

@@ -85,7 +85,7 @@ impl Dispatch {
     pub(super) async fn run(self, mut items: Items) {
         let mut batch = Batch::new(self.pace);
         while let Some(item) = items.0.recv().await {
-            let bytes = item.bytes();
+            let size = item.size();
             match item {
                 Item::Fresh(messages) => self.push_all(&mut batch, messages, Way::Fresh).await,
                 Item::Requeued(messages) => {
@@ -93,7 +93,7 @@ impl Dispatch {
                 }
                 Item::Behind(refill) => self.push_refill(&mut batch, refill).await,
             }
-            self.queue.taken(bytes);
+            self.queue.taken(size);
         }
     }
 

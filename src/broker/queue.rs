@@ -56,6 +56,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     hot_bytes: usize,
+    /// Messages in the channel that are pushed again.
+    requeued: usize,
     cold: Option<Cold>,
     /// Messages over the capacity, which a restart may find: room that is owed.
     owed: usize,
@@ -184,32 +186,39 @@ impl Queue {
 
     /// Queues messages that are not fresh, whatever memory they take.
     pub(super) fn push(&self, item: Item) {
-        self.lock().hot_bytes += item.bytes();
+        let mut state = self.lock();
+        let size = item.size();
+        state.hot_bytes += size.bytes;
+        state.requeued += size.requeued;
         let _ = self.sender.send(item);
     }
 
-    /// Says that the dispatch has taken an item of so many bytes.
-    pub(super) fn taken(&self, bytes: usize) {
+    /// Says that the dispatch is done with an item of this size.
+    pub(super) fn taken(&self, size: Size) {
         let mut state = self.lock();
         let before = state.hot_bytes;
-        state.hot_bytes -= bytes;
+        state.hot_bytes -= size.bytes;
+        state.requeued -= size.requeued;
         let half = self.memory_bytes / 2;
-        if state.hot_bytes <= half && (before > half || state.cold.is_some()) {
+        let drained = state.hot_bytes <= half && (before > half || state.cold.is_some());
+        if drained || size.requeued > 0 {
             self.moved.notify_waiters();
             self.moved.notify_one();
         }
     }
 
-    /// Whether the channel has drained to half of its memory.
-    pub(super) fn is_half_empty(&self) -> bool {
-        self.lock().hot_bytes <= self.memory_bytes / 2
+    /// Whether messages may be pushed again: what was before has left the channel, so that a
+    /// consumer without room is noticed in time, and at least half of the memory is free.
+    pub(super) fn may_requeue(&self) -> bool {
+        let state = self.lock();
+        state.requeued == 0 && state.hot_bytes <= self.memory_bytes / 2
     }
 
-    /// Waits until the channel drains to half of its memory, after it had more.
-    pub(super) async fn drained(&self) {
+    /// Waits until messages may be pushed again.
+    pub(super) async fn requeueable(&self) {
         loop {
             let moved = self.moved.notified();
-            if self.is_half_empty() {
+            if self.may_requeue() {
                 return;
             }
             moved.await;
@@ -271,12 +280,24 @@ impl Queue {
     }
 }
 
+/// What an item takes of the channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    bytes: usize,
+    /// Messages that are pushed again.
+    requeued: usize,
+}
+
 impl Item {
-    /// The memory that the item takes.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Item::Fresh(messages) | Item::Requeued(messages) => bytes_of(messages),
-            Item::Behind(refill) => bytes_of(&refill.messages),
+    pub(super) fn size(&self) -> Size {
+        let (messages, requeued) = match self {
+            Item::Fresh(messages) => (messages, 0),
+            Item::Requeued(messages) => (messages, messages.len()),
+            Item::Behind(refill) => (&refill.messages, 0),
+        };
+        Size {
+            bytes: bytes_of(messages),
+            requeued,
         }
     }
 }

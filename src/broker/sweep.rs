@@ -40,7 +40,7 @@ impl Sweep {
                     self.expire().await;
                     unfinished = unfinished.or(Some(Sequence(1)));
                 }
-                () = self.queue.drained(), if unfinished.is_some() => {}
+                () = self.room(), if unfinished.is_some() => {}
             }
             if let (true, Some(from)) = (self.re_push, unfinished) {
                 unfinished = self.requeue(from).await;
@@ -64,17 +64,23 @@ impl Sweep {
         }
     }
 
-    /// Queues again from `from` on, in order; returns where to go on, if the queue got full of
-    /// data. Each check passes every message once, so one that fails again waits for the next.
+    /// Waits until queue and consumers have room for more to be pushed again.
+    async fn room(&self) {
+        self.queue.requeueable().await;
+        self.consumers.open().await;
+    }
+
+    /// Queues again from `from` on, in order; returns where to go on, if there was no room for
+    /// more. Each check passes every message once, so one that fails again waits for the next.
     async fn requeue(&self, mut from: Sequence) -> Option<Sequence> {
         loop {
-            let topics = self.consumers.open_topics();
             let free = self.queue.free().min(REQUEUE_MESSAGES);
             let to = self.queue.passed();
-            if topics.is_empty() || free == 0 || from > to {
+            if self.consumers.is_empty() || free == 0 || from > to {
                 return None;
             }
-            if !self.queue.is_half_empty() {
+            let topics = self.consumers.open_topics();
+            if topics.is_empty() || !self.queue.may_requeue() {
                 return Some(from);
             }
             let scan = Scan {

@@ -226,7 +226,8 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn free_name(wanted: &Path) -> PathBuf {
+/// `wanted`, or with a number behind if there is such a file.
+pub(crate) fn free_name(wanted: &Path) -> PathBuf {
     let numbered = (2..).map(|n: u32| with_suffix(wanted, &format!(".{n}")));
     std::iter::once(wanted.to_owned())
         .chain(numbered)

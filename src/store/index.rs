@@ -87,6 +87,11 @@ impl ConsumedTimes {
         self.pending.insert(first, (len, at));
     }
 
+    /// How many ranges the mirror has not been given yet.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// When `sequence` was consumed, if the mirror may not know it yet.
     pub(crate) fn get(&self, sequence: Sequence) -> Option<UnixSeconds> {
         [&self.pending, &self.flushing].into_iter().find_map(|map| {

@@ -344,6 +344,7 @@ pub(crate) struct Log {
     written: u64,
     /// A segment is closed when it has this many bytes.
     segment_bytes: u64,
+    damaged_heads: Vec<PathBuf>,
 }
 
 impl Log {
@@ -361,19 +362,18 @@ impl Log {
             }
         }
         let mut map = BTreeMap::new();
-        let mut seed = None;
+        let mut seeds = vec![];
         for number in numbers {
             let (segment, its_seed) = open_segment(dir, number)?;
-            if *seed.get_or_insert(its_seed) != its_seed {
-                let what = "its checksums are of another store".into();
-                return Err(StoreError::NotOurs {
-                    path: segment.path,
-                    what,
-                });
-            }
+            seeds.push((segment.path.clone(), its_seed));
             map.insert(number, Arc::new(segment));
         }
-        let seed = seed.unwrap_or_else(new_seed);
+        let seed = common_seed(&seeds)?;
+        let damaged_heads = seeds
+            .into_iter()
+            .filter(|(_, its_seed)| its_seed.as_ref().ok() != Some(&seed))
+            .map(|(path, _)| path)
+            .collect();
         let last = map.last_key_value().map(|(_, segment)| segment.clone());
         let segments = Arc::new(Segments {
             dir: dir.to_owned(),
@@ -390,7 +390,13 @@ impl Log {
             current,
             written,
             segment_bytes,
+            damaged_heads,
         })
+    }
+
+    /// The segments whose first bytes were not what they should be.
+    pub(crate) fn damaged_heads(&self) -> &[PathBuf] {
+        &self.damaged_heads
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -527,30 +533,52 @@ pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
 }
 
-fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
+/// The seed that a segment's head tells, or what is wrong with the head.
+type Seed = Result<u32, &'static str>;
+
+/// The seed of most segments; a new one where there is none.
+fn common_seed(seeds: &[(PathBuf, Seed)]) -> Result<u32, StoreError> {
+    let mut votes: BTreeMap<u32, usize> = BTreeMap::new();
+    for seed in seeds.iter().filter_map(|(_, seed)| seed.as_ref().ok()) {
+        *votes.entry(*seed).or_default() += 1;
+    }
+    let most = votes.values().max().copied().unwrap_or_default();
+    let mut winners = votes.into_iter().filter(|(_, votes)| *votes == most);
+    let refuse = |(path, seed): &(PathBuf, Seed)| StoreError::NotOurs {
+        path: path.clone(),
+        what: match seed {
+            Ok(_) => "its checksums are of another store than those of its neighbours".into(),
+            Err(wrong) => (*wrong).into(),
+        },
+    };
+    match (winners.next(), winners.next(), seeds.first()) {
+        (_, _, None) => Ok(new_seed()),
+        (Some((seed, _)), None, _) => Ok(seed),
+        (_, _, Some(first)) => Err(refuse(first)),
+    }
+}
+
+fn open_segment(dir: &Path, number: u32) -> Result<(Segment, Seed), StoreError> {
     let path = segment_path(dir, number);
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(&path)
         .doing("open", &path)?;
-    let mut head = [0; HEAD_LEN];
-    file.read_exact_at(&mut head, 0).doing("read", &path)?;
-    let not_ours = |what: &str| StoreError::NotOurs {
-        path: path.clone(),
-        what: what.into(),
-    };
-    if head[..8] != SEGMENT_MAGIC {
-        return Err(not_ours("it does not begin as a log segment does"));
-    }
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if word(12) != number {
-        return Err(not_ours("it has the number of another segment inside"));
-    }
     let end = file.metadata().doing("look at", &path)?.len();
     if end > u64::from(u32::MAX) {
-        return Err(not_ours("it is over 4 GiB"));
+        let what = "it is over 4 GiB".into();
+        return Err(StoreError::NotOurs { path, what });
     }
+    let mut head = [0; HEAD_LEN];
+    let whole = usize::try_from(end).unwrap_or(usize::MAX).min(HEAD_LEN);
+    file.read_exact_at(&mut head[..whole], 0)
+        .doing("read", &path)?;
+    let seed = match segment_number(&head) {
+        None => Err("it does not begin as a log segment does"),
+        Some(inside) if inside != number => Err("it has the number of another segment inside"),
+        Some(_) => Ok(u32::from_le_bytes([head[8], head[9], head[10], head[11]])),
+    };
     let segment = Segment {
         number,
         path,
@@ -558,7 +586,7 @@ fn open_segment(dir: &Path, number: u32) -> Result<(Segment, u32), StoreError> {
         end: AtomicU64::new(end),
         last_sequence: AtomicU64::new(0),
     };
-    Ok((segment, word(8)))
+    Ok((segment, seed))
 }
 
 /// What the file of a segment begins with.

@@ -21,6 +21,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, Tree};
@@ -35,11 +36,13 @@ use crate::message::{Sequence, StatusKind, UnixSeconds};
 use crate::sequences::Span;
 
 /// Operations in one transaction: readers of sled wait while one is written.
-const TRANSACTION_OPS_MAX: usize = 256;
+const TRANSACTION_OPS_MAX: usize = if cfg!(test) { 16 } else { 256 };
 /// Memory that sled may use for pages. The mirror of ten million messages is about this size.
 const CACHE_BYTES: u64 = 16 << 20;
 /// Times of consumption are kept in values of this many messages.
 const TIMES_RUN: u64 = 256;
+/// How long the lock of a database that was just closed is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// A mirror below this size on disk is never rebuilt for its size.
 const SLACK_BYTES: u64 = 64 << 20;
 
@@ -194,12 +197,22 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 
 fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
     guarded(|| {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(dir)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(500))
-            .open()
-            .map_err(failed)?;
+            .flush_every_ms(Some(500));
+        // Only this process uses the folder, but sled lets go of it in the background.
+        let until = Instant::now() + LOCK_PATIENCE;
+        let db = loop {
+            match config.open() {
+                Err(sled::Error::Io(error))
+                    if error.to_string().contains("acquire lock") && Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened.map_err(failed)?,
+            }
+        };
         let tree = |name| db.open_tree(name).map_err(failed);
         Ok(Trees {
             status: tree("status")?,
@@ -320,6 +333,13 @@ impl Trees {
                 .get_mut(&number)
                 .ok_or_else(|| failed("a bitmap is of no block"))?;
             block.day_mut(day).bits[kind.index()] = bitmap;
+        }
+        // Not kept in memory, but what cannot be read should be known now.
+        for entry in &self.consumed {
+            let (_, value) = entry.map_err(failed)?;
+            if value.len() % TIME_RANGE_BYTES != 0 {
+                return Err(failed("times of consumption are wrong"));
+            }
         }
         let mut growth = BTreeMap::new();
         for entry in &self.growth {
@@ -455,29 +475,10 @@ impl Trees {
         Ok(ops)
     }
 
-    fn write(&self, mut ops: Vec<Op>) -> Result<(), StoreError> {
-        let partial = |value: u64| Op {
-            tree: Name::Meta,
-            key: b"partial".to_vec(),
-            value: Some(value.to_be_bytes().to_vec()),
-        };
-        if ops.len() > TRANSACTION_OPS_MAX {
-            ops.insert(0, partial(1));
-        }
-        ops.push(partial(0));
-        // What comes last belongs together: counts, growth and `applied`.
-        let tail = ops
+    fn write(&self, ops: Vec<Op>) -> Result<(), StoreError> {
+        transactions(ops)
             .iter()
-            .position(|op| matches!(op.tree, Name::Count | Name::Growth))
-            .unwrap_or(ops.len().saturating_sub(4));
-        if ops.len() <= TRANSACTION_OPS_MAX {
-            return self.transact(&ops);
-        }
-        let (front, tail) = ops.split_at(tail);
-        for chunk in front.chunks(TRANSACTION_OPS_MAX) {
-            self.transact(chunk)?;
-        }
-        self.transact(tail)
+            .try_for_each(|ops| self.transact(ops))
     }
 
     fn transact(&self, ops: &[Op]) -> Result<(), StoreError> {
@@ -513,7 +514,38 @@ impl Trees {
     }
 }
 
+/// Cuts what is to be written into transactions, of which the last makes the others count.
+fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
+    let partial = |value: u64| Op {
+        tree: Name::Meta,
+        key: b"partial".to_vec(),
+        value: Some(value.to_be_bytes().to_vec()),
+    };
+    if ops.len() > TRANSACTION_OPS_MAX {
+        ops.insert(0, partial(1));
+    }
+    ops.push(partial(0));
+    // What comes last belongs together: counts, growth and `applied`.
+    let tail = ops
+        .iter()
+        .position(|op| matches!(op.tree, Name::Count | Name::Growth))
+        .unwrap_or(ops.len().saturating_sub(4));
+    if ops.len() <= TRANSACTION_OPS_MAX {
+        return vec![ops];
+    }
+    let tail = ops.split_off(tail);
+    let mut all = vec![];
+    while !ops.is_empty() {
+        let rest = ops.split_off(ops.len().min(TRANSACTION_OPS_MAX));
+        all.push(std::mem::replace(&mut ops, rest));
+    }
+    all.push(tail);
+    all
+}
+
 // ---- the values of `consumed`: 6 bytes a range: first, last, time
+
+const TIME_RANGE_BYTES: usize = 6;
 
 struct TimeRange {
     first: u8,
@@ -522,7 +554,7 @@ struct TimeRange {
 }
 
 fn times_get(value: &[u8], place: u8) -> Option<UnixSeconds> {
-    value.chunks_exact(6).find_map(|range| {
+    value.chunks_exact(TIME_RANGE_BYTES).find_map(|range| {
         (range[0] <= place && place <= range[1])
             .then(|| UnixSeconds(u32::from_be_bytes([range[2], range[3], range[4], range[5]])))
     })
@@ -532,13 +564,13 @@ fn times_add(old: &[u8], added: &[TimeRange]) -> Vec<u8> {
     let mut value = old.to_vec();
     for range in added {
         let time = range.at.0.to_be_bytes();
-        let joins = value.len().checked_sub(6).filter(|&at| {
+        let joins = value.len().checked_sub(TIME_RANGE_BYTES).filter(|&at| {
             value[at + 2..] == time && value[at + 1].checked_add(1) == Some(range.first)
         });
         if let Some(at) = joins {
             value[at + 1] = range.last;
         } else if !value
-            .chunks_exact(6)
+            .chunks_exact(TIME_RANGE_BYTES)
             .any(|kept| kept[0] == range.first && kept[1] == range.last)
         {
             value.extend_from_slice(&[range.first, range.last]);
@@ -551,8 +583,9 @@ fn times_add(old: &[u8], added: &[TimeRange]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::MessageCode;
     use crate::sequences::SequenceSet;
-    use crate::store::record::Change;
+    use crate::store::record::{Change, Entry, Meta};
 
     fn filled(blocks: u64) -> Index {
         let mut index = Index::new();
@@ -649,6 +682,183 @@ mod tests {
         fs::write(dir.path().join("snap.FFFFFFFFFFFFFFFF"), b"damaged").unwrap();
         let mirror = Mirror::open(dir.path()).unwrap();
         assert_eq!(mirror.load().unwrap().counts().all(), 1024);
+    }
+
+    /// What the log has in a history of 36 frames: messages, changes and expiry.
+    fn history() -> Vec<Meta> {
+        let mut metas = vec![];
+        let mut next = 1;
+        for n in 0..36_u32 {
+            let mut meta = Meta::default();
+            if n % 3 < 2 {
+                meta.topics = vec!["t".parse().unwrap()];
+                meta.entries = (next..next + 300)
+                    .map(|sequence| Entry {
+                        sequence: Sequence(sequence),
+                        code: MessageCode::from_bytes([0; 20]),
+                        created: UnixSeconds(1_790_000_000 + n * 10_000),
+                        topic: 0,
+                        offset: 0,
+                        len: 0,
+                    })
+                    .collect();
+                next += 300;
+            } else {
+                let all = |step| (1..next).step_by(step).map(Sequence).collect();
+                let at = UnixSeconds(n);
+                meta.changes = vec![
+                    (Change::NotConsumed, all(3)),
+                    (Change::Consumed { at }, all(7 + n as usize)),
+                    (Change::Requeued, all(11)),
+                ];
+            }
+            if n % 12 == 10 {
+                meta.floor = Some(UnixSeconds(1_790_000_000 + (n - 8) * 10_000));
+            }
+            metas.push(meta);
+        }
+        metas
+    }
+
+    fn at(frame: usize) -> Position {
+        Position {
+            segment: 1,
+            offset: 16 + u32::try_from(frame).unwrap(),
+        }
+    }
+
+    fn bits(index: &Index) -> Vec<(u64, Vec<u64>, Vec<u64>)> {
+        let number = 0..8;
+        let bits_of = |n, kind| -> Vec<u64> {
+            let view = index.view(n, Some(kind));
+            view.map(|view| view.bits.iter().collect())
+                .unwrap_or_default()
+        };
+        number
+            .map(|n| {
+                (
+                    n,
+                    bits_of(n, StatusKind::NotConsumed),
+                    bits_of(n, StatusKind::Consumed),
+                )
+            })
+            .collect()
+    }
+
+    /// Whatever a crash leaves of a large change, the log behind leads to the same state, and
+    /// the next start finds nothing wrong.
+    #[test]
+    fn a_change_cut_off_anywhere_is_made_up_by_the_log() {
+        let history = history();
+        let mut whole = Index::new();
+        for (frame, meta) in history.iter().enumerate() {
+            whole.apply(at(frame), at(frame + 1), meta);
+        }
+        for mirrored in [0, 20] {
+            for cut in [0, 1, 2, 3, 5, 8, 12, 16, 20, 30, 99] {
+                let dir = tempfile::tempdir().unwrap();
+                let mirror = Mirror::open(dir.path()).unwrap();
+                let mut index = Index::new();
+                for (frame, meta) in history.iter().enumerate() {
+                    index.apply(at(frame), at(frame + 1), meta);
+                    if frame == mirrored {
+                        mirror.apply(&index.take_changes()).unwrap();
+                        index.mirrored(None);
+                    }
+                }
+                let trees = mirror.trees();
+                let all = transactions(trees.ops(&index.take_changes()).unwrap());
+                for ops in all.iter().take(all.len().min(cut)) {
+                    trees.transact(ops).unwrap();
+                }
+                drop((trees, mirror));
+
+                let mirror = Mirror::open(dir.path()).unwrap();
+                let mut index = mirror.load().unwrap();
+                let applied = usize::try_from(index.applied().offset.saturating_sub(16)).unwrap();
+                for (frame, meta) in history.iter().enumerate().skip(applied) {
+                    index.apply(at(frame), at(frame + 1), meta);
+                }
+                mirror.apply(&index.take_changes()).unwrap();
+                index.mirrored(None);
+                drop(mirror);
+                let mirror = Mirror::open(dir.path()).unwrap();
+                for index in [&index, &mirror.load().unwrap()] {
+                    assert_eq!(index.counts(), whole.counts(), "{mirrored} {cut}");
+                    assert_eq!(index.growth(), whole.growth());
+                    assert_eq!(index.floor(), whole.floor());
+                    assert_eq!(index.next_sequence(), whole.next_sequence());
+                    assert_eq!(bits(index), bits(&whole), "{mirrored} {cut}");
+                }
+                for sequence in (0..7200).step_by(13).map(Sequence) {
+                    let view = whole.view(sequence.0 / 1024, Some(StatusKind::Consumed));
+                    if view.is_some_and(|view| view.bits.contains(sequence.0 % 1024)) {
+                        let expected = whole.times.get(sequence);
+                        assert_eq!(mirror.consumed_at(sequence).unwrap(), expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_the_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(dir.path()).unwrap();
+        let mut index = Index::new();
+        for (frame, meta) in history().iter().enumerate() {
+            index.apply(at(frame), at(frame + 1), meta);
+            let changes = index.take_changes();
+            if frame % 4 == 3 {
+                mirror.apply(&changes).unwrap();
+                index.mirrored(None);
+            } else {
+                // Some of it may be there all the same.
+                let trees = mirror.trees();
+                let all = transactions(trees.ops(&changes).unwrap());
+                for ops in &all[..all.len() / 2] {
+                    trees.transact(ops).unwrap();
+                }
+                index.mirrored(Some(changes));
+                assert!(index.is_dirty());
+            }
+        }
+        mirror.apply(&index.take_changes()).unwrap();
+        let loaded = mirror.load().unwrap();
+        assert_eq!(loaded.counts(), index.counts());
+        assert_eq!(bits(&loaded), bits(&index));
+        assert_eq!(loaded.growth(), index.growth());
+    }
+
+    #[test]
+    fn a_mirror_is_read_while_it_is_rewritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(&dir.path().join("sled")).unwrap();
+        let mut index = filled(3);
+        mirror.apply(&index.take_changes()).unwrap();
+        index.mirrored(None);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let at = mirror.consumed_at(Sequence(300)).unwrap();
+                        assert_eq!(at, Some(UnixSeconds(77)));
+                    }
+                });
+            }
+            for _ in 0..5 {
+                index.mark_all_dirty();
+                let changes = index.take_changes();
+                mirror.rewrite(&changes).unwrap();
+                mirror.apply(&changes).unwrap();
+                index.mirrored(None);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        drop(mirror);
+        let mirror = Mirror::open(&dir.path().join("sled")).unwrap();
+        assert_eq!(mirror.load().unwrap().counts(), index.counts());
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::snapshot::Snapshot;
 use super::{Counts, migrate, snapshot};
 use crate::import;
 
+/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
+const TIMES_MAX: usize = 64 << 10;
+
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -147,8 +150,14 @@ pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreE
         }
     }
     let mut log = Log::open(&layout.log, &Index::new().base(), segment_bytes)?;
+    recovered
+        .damage
+        .extend(log.damaged_heads().iter().map(|path| {
+            let path = path.display();
+            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
+        }));
     let (mirror, mut index, reason) = open_mirror(layout, &log)?;
-    replay(&mut log, &mut index, &mut recovered)?;
+    replay(&mut log, &mut index, &mirror, &mut recovered)?;
     if let Some(reason) = reason {
         index.mark_all_dirty();
         if recovered.origin == Origin::Log {
@@ -201,6 +210,10 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
     });
     match opened {
         Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
+        // sled takes a file whose beginning it cannot read for a new one.
+        Ok((mirror, index)) if index.applied() == Position::default() => {
+            Ok((mirror, index, Some("it was empty".into())))
+        }
         Ok((mirror, index)) => Ok((mirror, index, None)),
         Err(error) => {
             let damaged = layout.dir.join("sled.damaged");
@@ -216,7 +229,12 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
 }
 
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
-fn replay(log: &mut Log, index: &mut Index, recovered: &mut Recovered) -> Result<(), StoreError> {
+fn replay(
+    log: &mut Log,
+    index: &mut Index,
+    mirror: &Mirror,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
     let segments = log.segments().clone();
     let mut walk = segments.walk(index.applied(), true);
     let mut torn: Option<Damage> = None;
@@ -228,6 +246,12 @@ fn replay(log: &mut Log, index: &mut Index, recovered: &mut Recovered) -> Result
             Step::Frame(frame) => {
                 index.apply(frame.position, frame.next, &frame.meta);
                 recovered.replayed += 1;
+                if index.times.len() >= TIMES_MAX {
+                    // The mirror must not be ahead of what a power cut leaves.
+                    log.sync()?;
+                    mirror.apply(&index.take_changes())?;
+                    index.mirrored(None);
+                }
             }
             Step::Damage(damage) => torn = Some(damage),
         }

@@ -18,10 +18,12 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::disk::free_name;
 use super::error::{IoContext, StoreError};
 use super::log::{
     Position, Segment, Segments, segment_head, segment_number, segment_path, sync_dir,
 };
+use super::recovery::with_suffix;
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
@@ -41,6 +43,8 @@ pub(crate) struct Snapshot {
     seed: u32,
     /// Absent while there is no file of this store.
     open: Option<Open>,
+    /// There is a file, but of another store: somebody's backup.
+    foreign: bool,
 }
 
 struct Open {
@@ -100,7 +104,7 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
 
 impl Snapshot {
     /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
-    /// file of another store is left alone until the first update replaces it.
+    /// file of another store is left alone until the first update, which puts it aside.
     pub(crate) fn open(path: &Path, seed: u32, log_end: Position) -> Result<Snapshot, StoreError> {
         match fs::remove_file(aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -108,14 +112,19 @@ impl Snapshot {
             }
             _ => {}
         }
-        let open = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => read_chunks(file, path, seed)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+        let (open, foreign) = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => {
+                let open = read_chunks(file, path, seed)?;
+                let foreign = open.is_none() && fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+                (open, foreign)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => (None, false),
             Err(error) => return Err(error).doing("open", path),
         };
         Ok(Snapshot {
             path: path.to_owned(),
             seed,
+            foreign,
             // What a power cut took from the log will be written otherwise.
             open: open.filter(|open| open.covered <= log_end),
         })
@@ -170,6 +179,11 @@ impl Snapshot {
         };
         let written = open.append(segments, &aside).and_then(|()| {
             open.file.sync_all().doing("sync", &aside)?;
+            if std::mem::take(&mut self.foreign) && self.path.exists() {
+                let kept = free_name(&with_suffix(&self.path, ".other"));
+                tracing::warn!(kept = %kept.display(), "the snapshot was of another store");
+                fs::rename(&self.path, &kept).doing("rename", &self.path)?;
+            }
             fs::rename(&aside, &self.path).doing("rename", &aside)?;
             sync_dir(parent(&self.path))
         });
