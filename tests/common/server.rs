@@ -1,6 +1,7 @@
 //! The real binary, in a directory and on a port of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -25,6 +26,7 @@ use super::{KEY, Listed, PATIENCE, Socket, ZONE_HOURS, encode, eventually};
 pub struct Setup {
     dir: TempDir,
     mq: BTreeMap<String, String>,
+    keep: bool,
 }
 
 impl Setup {
@@ -33,6 +35,7 @@ impl Setup {
         let setup = Setup {
             dir: TempDir::new().unwrap(),
             mq: BTreeMap::new(),
+            keep: false,
         };
         setup
             .set("secretKey", KEY)
@@ -53,10 +56,22 @@ impl Setup {
         self
     }
 
+    /// Leaves the directory where it is when the test fails, and says so.
+    pub fn keep(self) -> Setup {
+        Setup { keep: true, ..self }
+    }
+
     /// Starts the server and waits until it listens.
     pub async fn start(self) -> TestServer {
+        let mut server = self.stopped();
+        server.start_again().await;
+        server
+    }
+
+    /// The server before its first start.
+    pub fn stopped(self) -> TestServer {
         TestServer {
-            process: Some(Process::start(&self).await),
+            process: None,
             setup: self,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
@@ -73,7 +88,7 @@ impl Setup {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dpmq"));
+        let mut command = Command::new(binary());
         command.args(args).current_dir(self.dir.path());
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -84,6 +99,11 @@ impl Setup {
         command.env("TZ", format!("TST-{ZONE_HOURS}"));
         command
     }
+}
+
+/// The program under test: the one just built, or that of `DPMQ_BIN`.
+fn binary() -> OsString {
+    std::env::var_os("DPMQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_dpmq").into())
 }
 
 /// A running process and what it wrote to standard error so far.
@@ -164,6 +184,15 @@ pub struct TestServer {
     http: reqwest::Client,
 }
 
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if self.setup.keep && std::thread::panicking() {
+            self.setup.dir.disable_cleanup(true);
+            eprintln!("what is left is in {}", self.setup.dir.path().display());
+        }
+    }
+}
+
 impl TestServer {
     /// A server with the settings of [`Setup::new`].
     pub async fn start() -> TestServer {
@@ -222,6 +251,18 @@ impl TestServer {
         let mut process = self.process.take().expect("the server runs");
         process.child.kill().unwrap();
         process.wait().await;
+    }
+
+    /// Starts in the same directory, and sends SIGKILL after `time`, however far it is.
+    pub async fn start_and_kill(&self, time: Duration) {
+        assert!(self.process.is_none(), "the server still runs");
+        self.setup.write_config();
+        let mut command = self.setup.command(&["serve"]);
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = quiet.stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(time).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts again in the same directory.

@@ -1,0 +1,205 @@
+//! Consumers that read slowly or not at all: they hold back nobody else, and lose nothing as
+//! long as they read.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{KEY, Setup, Socket, TestServer, eventually};
+use tokio::net::TcpSocket;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Little is on its way to such a client, so that it is the server which has to keep what is
+/// not read.
+const RECEIVE_BYTES: u32 = 4096;
+/// The close code of those who may come back later.
+const AGAIN: u16 = 1013;
+
+/// A small outbox and little memory, so that a few megabytes are more than both.
+fn tight() -> Setup {
+    Setup::new().set("outboxMiB", 1).set("queueMemoryMiB", 1)
+}
+
+/// A consumer whose own machine takes next to nothing off the wire unless it reads.
+async fn narrow_consumer(server: &TestServer, topic: &str) -> Socket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+    let stream = socket.connect(server.address().parse().unwrap()).await;
+    let url = format!("ws://{}/Consumers/Conn/{topic}/narrow", server.address());
+    let (stream, _) = client_async(url, stream.unwrap()).await.unwrap();
+    let mut consumer = Socket::new(stream);
+    consumer.login(KEY).await;
+    consumer
+}
+
+/// Message `n`: its number, and so many bytes.
+fn numbered(n: usize, bytes: usize) -> String {
+    format!("{n} {}", "x".repeat(bytes))
+}
+
+async fn number(consumer: &mut Socket) -> usize {
+    let data = consumer.message().await.data;
+    let (n, _) = data.split_once(' ').unwrap();
+    n.parse().unwrap()
+}
+
+/// Publishes messages `0..count`, as fast as they are answered; never more than `ahead` in
+/// front of the slowest of those who count what they read.
+async fn publish(
+    mut producer: Socket,
+    (count, bytes): (usize, usize),
+    readers: &[Arc<AtomicUsize>],
+    ahead: usize,
+) {
+    const WINDOW: usize = 50;
+    for first in (0..count).step_by(WINDOW) {
+        let last = (first + WINDOW).min(count);
+        let behind = |reader: &Arc<AtomicUsize>| reader.load(Ordering::Relaxed) + ahead < last;
+        while readers.iter().any(behind) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let messages = (first..last).map(|n| numbered(n, bytes));
+        producer.send_all(messages).await;
+        for _ in first..last {
+            producer.ack().await;
+        }
+    }
+    producer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_consumers_one_stalls_and_the_others_get_everything_in_order() {
+    const COUNT: usize = 1500;
+    const BYTES: usize = 4000;
+    let server = tight().start().await;
+    let mut stalled = narrow_consumer(&server, "t").await;
+    let (mut reading, mut readers) = (vec![], vec![]);
+    for n in 0..19 {
+        let mut consumer = server.consumer("t", &format!("c{n}")).await;
+        let read = Arc::new(AtomicUsize::new(0));
+        readers.push(read.clone());
+        reading.push(tokio::spawn(async move {
+            for n in 0..COUNT {
+                assert_eq!(number(&mut consumer).await, n);
+                read.store(n + 1, Ordering::Relaxed);
+            }
+            consumer
+        }));
+    }
+    let producer = server.producer_ack("t", "p").await;
+    let publishing = tokio::spawn(async move {
+        // Ten outboxes full, but never more than half of one for those who read.
+        publish(producer, (COUNT, BYTES), &readers, 120).await;
+    });
+
+    let off_the_list = async || server.consumer_ids().await.len() == 19;
+    eventually("the stalled one is off the list", off_the_list).await;
+    // What was written to it is in order, and then it is told why there is no more.
+    let mut next = 0;
+    let reason = loop {
+        match stalled.frame().await {
+            Some(Ok(Message::Text(text))) => {
+                let message = format!(r#""MessageData":"{next} x"#);
+                assert!(text.contains(&message), "not message {next}");
+                next += 1;
+            }
+            Some(Ok(Message::Close(Some(reason)))) => break reason,
+            other => panic!("ended without a reason: {other:?}"),
+        }
+    };
+    assert_eq!(u16::from(reason.code), AGAIN);
+    assert!(reason.reason.contains("slow"), "{reason:?}");
+    assert!(next < COUNT);
+
+    publishing.await.unwrap();
+    for consumer in reading {
+        consumer.await.unwrap();
+    }
+    let count = COUNT as u64;
+    eventually("all are consumed", async || {
+        server.count().await == [count, count, 0, 0]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_slow_consumer_loses_nothing_and_slows_down_nobody() {
+    const COUNT: usize = 4000;
+    const BYTES: usize = 2000;
+    let server = tight().start().await;
+    let mut slow = narrow_consumer(&server, "slow").await;
+    let mut other = server.consumer("other", "c").await;
+    let producer = server.producer_ack("slow", "p").await;
+    publish(producer, (COUNT, BYTES), &[], COUNT).await;
+    // Eight outboxes: nearly everything waits in the store, and there is one who waits for it.
+    let waiting = server.count().await[3];
+    assert!(waiting > COUNT as u64 / 2, "only {waiting} wait");
+    assert_eq!(server.consumer_ids().await, ["c", "narrow"]);
+
+    let reading = tokio::spawn(async move {
+        for n in 0..COUNT {
+            assert_eq!(number(&mut slow).await, n);
+            if n % 20 == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        slow
+    });
+    let mut times = vec![];
+    while !reading.is_finished() {
+        let begin = Instant::now();
+        server.publish("other", "quick").await;
+        assert_eq!(other.message().await.data, "quick");
+        times.push(begin.elapsed());
+    }
+    let _slow = reading.await.unwrap();
+    let others = times.len() as u64;
+    times.sort();
+    let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+    assert!(others >= 20, "only {others} messages meanwhile");
+    assert!(median < Duration::from_millis(100), "median {median:?}");
+    assert!(longest < Duration::from_secs(2), "longest {longest:?}");
+    let all = COUNT as u64 + others;
+    eventually("all are consumed, by those who were there", async || {
+        server.count().await == [all, all, 0, 0]
+    })
+    .await;
+    assert_eq!(server.consumer_ids().await, ["c", "narrow"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_consumer_that_leaves_takes_nothing_with_it() {
+    const COUNT: usize = 2000;
+    const BYTES: usize = 2000;
+    let server = tight().start().await;
+    let mut slow = narrow_consumer(&server, "t").await;
+    let producer = server.producer_ack("t", "p").await;
+    publish(producer, (COUNT, BYTES), &[], COUNT).await;
+    let mut seen = vec![false; COUNT];
+    for (n, seen) in seen.iter_mut().enumerate().take(COUNT / 8) {
+        assert_eq!(number(&mut slow).await, n);
+        *seen = true;
+    }
+    // It ends its side, and what was written to it by then still counts as read.
+    let stream = slow.stream();
+    tokio::io::AsyncWriteExt::shutdown(stream).await.unwrap();
+    while let Some(Ok(Message::Text(text))) = slow.frame().await {
+        let message: common::Listed = serde_json::from_str(&text).unwrap();
+        let (n, _) = message.data.split_once(' ').unwrap();
+        seen[n.parse::<usize>().unwrap()] = true;
+    }
+    let mut next = server.consumer("t", "next").await;
+    while seen.contains(&false) {
+        seen[number(&mut next).await] = true;
+    }
+    let count = COUNT as u64;
+    eventually("all are consumed", async || {
+        server.count().await == [count, count, 0, 0]
+    })
+    .await;
+}
