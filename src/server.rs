@@ -32,6 +32,10 @@ const BLOCKING_THREADS_MAX: usize = 64;
 /// When the store cannot be opened, the address cannot be listened on, or what was accepted
 /// could not be written at the end.
 pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
+    // Every socket is a file, and many systems allow 1,024 unless asked for more.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -106,6 +106,7 @@ impl DiskStore {
             carried: vec![],
             refused: None,
             last_created: UnixSeconds::MIN,
+            refused_messages: 0,
         };
         let mirror = MirrorThread {
             keeper: keeper.clone(),

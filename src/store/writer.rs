@@ -75,6 +75,8 @@ pub(crate) struct Writer {
     /// Why something was not written last.
     pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
+    /// Messages refused since one was stored.
+    pub(crate) refused_messages: usize,
 }
 
 /// What is written together.
@@ -331,6 +333,10 @@ impl Writer {
     /// Makes a written group visible, and answers.
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
         if !buffer.is_empty() {
+            if self.refused_messages > 0 {
+                let messages = std::mem::take(&mut self.refused_messages);
+                tracing::info!(refused = messages, "messages are stored again");
+            }
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
             self.log.publish(last);
@@ -379,7 +385,11 @@ impl Writer {
     }
 
     fn refuse(&mut self, group: Group, error: &StoreError) {
-        tracing::error!(%error, messages = group.messages.len(), "a group was not stored");
+        if self.refused_messages == 0 {
+            // Said once: a full disk refuses thousands of groups a second.
+            tracing::error!(%error, "messages are refused, because they cannot be stored");
+        }
+        self.refused_messages += group.messages.len().max(1);
         if matches!(error, StoreError::Poisoned(_)) {
             // Nothing can be written any more: memory at least tells what really happened.
             for (change, sequences) in &group.changes {
