@@ -17,7 +17,7 @@ use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
-use super::recovery::{self, Layout, Opened, Recovered, with_suffix};
+use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
 use super::snapshot::parent;
 use super::writer::{Poison, Request, Writer, frame_ranges};
 use super::{Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, not_present};
@@ -85,6 +85,10 @@ impl DiskStore {
         if opened.original {
             take_over(&mut opened, &layout)?;
         }
+        if opened.recovered.origin != Origin::Log {
+            // From now on an empty mirror means that one was lost.
+            mirror_all(&mut opened)?;
+        }
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
         let keeper = Arc::new(Keeper::default());
@@ -146,14 +150,20 @@ impl DiskStore {
     ) -> Result<Imported, StoreError> {
         let (mut opened, _lock, _layout) = open_locked(options)?;
         let imported = add(&mut opened, messages)?;
-        opened.index.mark_all_dirty();
-        opened.mirror.apply(&opened.index.take_changes())?;
-        opened.mirror.flush()?;
+        mirror_all(&mut opened)?;
         if !opened.original {
             opened.snapshot.update(opened.log.segments())?;
         }
         Ok(imported)
     }
+}
+
+/// Writes all of the index to the mirror, and the mirror to the disk.
+fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
+    opened.index.mark_all_dirty();
+    opened.mirror.apply(&opened.index.take_changes())?;
+    opened.index.mirrored(None);
+    opened.mirror.flush()
 }
 
 fn open_locked(options: &Options) -> Result<(Opened, File, Layout), StoreError> {

@@ -14,6 +14,7 @@ use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_number
 use super::snapshot::Snapshot;
 use super::{Counts, migrate, snapshot};
 use crate::import;
+use crate::message::Sequence;
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;
@@ -161,7 +162,8 @@ pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreE
     replay(&mut log, &mut index, &mirror, &mut recovered)?;
     if let Some(reason) = reason {
         index.mark_all_dirty();
-        if recovered.origin == Origin::Log {
+        // A crash may have come before there was anything to mirror.
+        if recovered.origin == Origin::Log && index.next_sequence() > Sequence(1) {
             recovered.mirror_rebuilt = Some(reason);
         }
     }
