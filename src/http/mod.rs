@@ -3,7 +3,7 @@
 //! Called by `server.rs`, which merges in the WebSocket routes and then wraps everything in
 //! [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
-//! Invariant: a reply to a client is written by [`reply`] or [`view`] and by nothing else.
+//! Invariant: a reply to a client is written by `reply.rs` or `view.rs` and by nothing else.
 
 mod auth;
 mod console;
