@@ -276,8 +276,9 @@ pub fn import_file(
     }
     let mut options = options(&config.mq, Clock::system());
     options.clear = false;
-    let imported = DiskStore::import(&options, import.messages)?;
-    progress(Progress { done: total, total });
+    let imported = DiskStore::import(&options, import.messages, &mut |done| {
+        progress(Progress { done, total });
+    })?;
     let mut summary = format!("{} messages came over", imported.added);
     if imported.present > 0 {
         summary += &format!(", {} were there already", imported.present);

@@ -746,9 +746,9 @@ fn messages_are_imported_into_a_store_that_has_some() {
     let before = content(&store);
     drop(store);
     let read = || import::read(&fixture("go-data-206")).unwrap().messages;
-    let first = DiskStore::import(&place.options("a"), read()).unwrap();
+    let first = DiskStore::import(&place.options("a"), read(), &mut |_| {}).unwrap();
     assert_eq!((first.added, first.present), (206, 0));
-    let again = DiskStore::import(&place.options("a"), read()).unwrap();
+    let again = DiskStore::import(&place.options("a"), read(), &mut |_| {}).unwrap();
     assert_eq!((again.added, again.present), (0, 206));
     let (store, _) = place.open("a");
     assert_eq!(store.counts().all(), before.counts.all() + 206);
@@ -768,7 +768,7 @@ fn messages_are_imported_into_a_store_that_has_some() {
         fs::remove_dir_all(place.dir(lost)).unwrap();
         reopens_as(&place, "a", &expected);
     }
-    let nothing = DiskStore::import(&place.options("a"), vec![]).unwrap();
+    let nothing = DiskStore::import(&place.options("a"), vec![], &mut |_| {}).unwrap();
     assert_eq!(nothing, Imported::default());
 }
 
@@ -784,7 +784,7 @@ fn what_is_imported_below_the_floor_expires() {
     append_many(&store, "t", 5);
     store.expire(UnixSeconds(newest.0 + 1500)).unwrap();
     drop(store);
-    DiskStore::import(&place.options("a"), messages).unwrap();
+    DiskStore::import(&place.options("a"), messages, &mut |_| {}).unwrap();
     for _ in 0..2 {
         let (store, _) = place.open("a");
         assert_eq!(store.counts().all(), 211);
@@ -813,7 +813,7 @@ fn a_store_is_open_once() {
     };
     append_many(&store, "t", 3);
     assert!(DiskStore::open(&cleared, nobody()).is_err());
-    assert!(DiskStore::import(&place.options("a"), vec![]).is_err());
+    assert!(DiskStore::import(&place.options("a"), vec![], &mut |_| {}).is_err());
     drop(store);
     let (store, _) = place.open("a");
     assert_eq!(store.counts().all(), 3);

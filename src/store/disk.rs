@@ -139,17 +139,18 @@ impl DiskStore {
     }
 
     /// Takes messages of an original over into the store that is not running: codes, times
-    /// and statuses are kept, messages that are there already are passed over. Blocks; all is
-    /// synced when it returns.
+    /// and statuses are kept, messages that are there already are passed over. `progress` is
+    /// told how many are done. Blocks; all is synced when it returns.
     ///
     /// # Errors
     /// As [`DiskStore::open`].
     pub fn import(
         options: &Options,
         messages: Vec<ImportedMessage>,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Imported, StoreError> {
         let (mut opened, _lock, _layout) = open_locked(options)?;
-        let imported = add(&mut opened, messages)?;
+        let imported = add(&mut opened, messages, progress)?;
         mirror_all(&mut opened)?;
         if !opened.original {
             opened.snapshot.update(opened.log.segments())?;
@@ -221,7 +222,7 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     for refused in &import.refused {
         tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
     }
-    let imported = add(opened, import.messages)?;
+    let imported = add(opened, import.messages, &mut |_| {})?;
     opened.index.mark_all_dirty();
     let kept = free_name(&with_suffix(path, ".original"));
     fs::rename(path, &kept).doing("rename", path)?;
@@ -244,7 +245,11 @@ pub(crate) fn free_name(wanted: &Path) -> PathBuf {
         .expect("some number is free")
 }
 
-fn add(opened: &mut Opened, messages: Vec<ImportedMessage>) -> Result<Imported, StoreError> {
+fn add(
+    opened: &mut Opened,
+    messages: Vec<ImportedMessage>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Imported, StoreError> {
     let created = || messages.iter().map(|message| message.created);
     let (Some(from), Some(to)) = (created().min(), created().max()) else {
         return Ok(Imported::default());
@@ -266,7 +271,9 @@ fn add(opened: &mut Opened, messages: Vec<ImportedMessage>) -> Result<Imported, 
         .collect();
     let mut buffer = vec![];
     for range in frame_ranges(&messages) {
+        let done = range.end as u64 + present;
         append_with_status(opened, &messages[range], &mut buffer)?;
+        progress(done);
     }
     opened.log.sync()?;
     Ok(Imported {
