@@ -266,6 +266,7 @@ async fn what_a_consumer_sends_is_ignored() {
     consumer.send_binary(b"\xff\xfe").await;
     consumer.send("").await;
     consumer.send(KEY).await;
+    consumer.send(&"x".repeat(1 << 20)).await;
     consumer.expect_nothing_but_pong().await;
     server.publish("t", "marker").await;
     assert_eq!(consumer.data(1).await, ["marker"]);

@@ -34,8 +34,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 const PRODUCER_READ_BYTES: usize = 32 << 10;
 /// A consumer sends next to nothing.
 const CONSUMER_READ_BYTES: usize = 1 << 10;
-/// What a consumer may send, which is ignored: pings, pongs and the key among it.
-const CONSUMER_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Frames are gathered up to this size before a write.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -112,8 +110,8 @@ async fn consumers(
     };
     let upgrade = upgrade
         .read_buffer_size(CONSUMER_READ_BYTES)
-        .max_message_size(CONSUMER_FRAME_BYTES_MAX)
-        .max_frame_size(CONSUMER_FRAME_BYTES_MAX)
+        .max_message_size(state.config.server.max_message_bytes)
+        .max_frame_size(state.config.server.max_message_bytes)
         .write_buffer_size(WRITE_BYTES);
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
