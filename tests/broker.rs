@@ -1,0 +1,222 @@
+//! The broker below the sockets: what its queue keeps, what its consumers get.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dpmq::broker::{
+    Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+};
+use dpmq::clock::Clock;
+use dpmq::message::{Draft, Message, Topic, UnixSeconds};
+use dpmq::store::{MemoryStore, Store};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A broker over a store in memory, and its tasks.
+struct Running {
+    broker: Broker,
+    _tasks: Tasks,
+}
+
+struct Limits {
+    queue_messages: usize,
+    queue_bytes: usize,
+    outbox_messages: usize,
+}
+
+const AMPLE: Limits = Limits {
+    queue_messages: 100_000,
+    queue_bytes: 64 << 20,
+    outbox_messages: 100_000,
+};
+
+fn start(limits: &Limits, before: usize) -> Running {
+    let (queue, items) = Queue::new(limits.queue_messages, limits.queue_bytes);
+    let store = if before == 0 {
+        MemoryStore::new(Clock::system(), queue.committed())
+    } else {
+        // What a restart finds has not been through the queue.
+        let mut committed = queue.committed();
+        let mut found = 0;
+        MemoryStore::new(
+            Clock::system(),
+            Box::new(move |messages| {
+                found += messages.len();
+                if found > before {
+                    committed(messages);
+                }
+            }),
+        )
+    };
+    drop(store.append(drafts(0..before), None));
+    let settings = Settings {
+        pace: Pace {
+            batch_messages: 100,
+            pause: Duration::ZERO,
+        },
+        retries: 1,
+        outbox: OutboxLimits {
+            messages: limits.outbox_messages,
+            bytes: 1 << 30,
+        },
+        re_push: true,
+        clean_after_seconds: None,
+        check_every: Duration::from_millis(20),
+        clock: Clock::system(),
+    };
+    let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+    Running {
+        broker,
+        _tasks: tasks,
+    }
+}
+
+fn topic() -> Topic {
+    "t".parse().unwrap()
+}
+
+fn drafts(numbers: Range<usize>) -> Vec<Draft> {
+    numbers
+        .map(|n| Draft::new(topic(), n.to_string().into()))
+        .collect()
+}
+
+impl Running {
+    fn join(&self) -> Subscription {
+        self.broker.join(ClientInfo {
+            id: "c".into(),
+            topic: topic(),
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            since: UnixSeconds(0),
+        })
+    }
+
+    async fn publish(&self, numbers: Range<usize>) {
+        let at_once = self.broker.publish_messages_max();
+        for first in numbers.clone().step_by(at_once) {
+            let batch = drafts(first..numbers.end.min(first + at_once));
+            let receipt = self.broker.publish(batch).await.unwrap();
+            receipt.codes().await.unwrap();
+        }
+    }
+}
+
+fn data(out: &mut Vec<u8>, message: &Message) {
+    out.extend_from_slice(message.data.as_bytes());
+}
+
+/// The numbers of the next messages, until there are `count`; all are reported as written.
+async fn receive(subscription: &mut Subscription, count: usize) -> Vec<usize> {
+    let mut numbers = vec![];
+    while numbers.len() < count {
+        let mut tickets: Vec<Ticket> = vec![];
+        let more = tokio::time::timeout(PATIENCE, subscription.recv(&mut tickets, 4)).await;
+        assert!(more.is_ok(), "{} of {count} came", numbers.len());
+        for ticket in tickets {
+            let frames = ticket.frames(data).iter();
+            numbers.extend(frames.map(|frame| {
+                let text = std::str::from_utf8(frame).unwrap();
+                text.parse::<usize>().unwrap()
+            }));
+            ticket.written();
+        }
+    }
+    numbers
+}
+
+#[tokio::test]
+async fn past_its_memory_the_queue_reads_messages_back_in_order() {
+    let limits = Limits {
+        queue_bytes: 1000,
+        ..AMPLE
+    };
+    let running = start(&limits, 0);
+    let mut subscription = running.join();
+    let (numbers, ()) = tokio::join!(receive(&mut subscription, 5000), running.publish(0..5000));
+    assert!(numbers.into_iter().eq(0..5000));
+    assert_eq!(running.broker.counts().consumed, 5000);
+}
+
+#[tokio::test]
+async fn what_a_restart_finds_comes_first_and_gives_its_room_back() {
+    let limits = Limits {
+        queue_messages: 10,
+        ..AMPLE
+    };
+    let running = start(&limits, 50);
+    assert_eq!(running.broker.counts().accepted, 50);
+    let mut subscription = running.join();
+    let (numbers, ()) = tokio::join!(receive(&mut subscription, 90), running.publish(50..90));
+    assert!(numbers.into_iter().eq(0..90));
+}
+
+#[tokio::test]
+async fn a_topic_whose_consumer_has_no_room_is_read_back_in_order() {
+    let limits = Limits {
+        outbox_messages: 10,
+        ..AMPLE
+    };
+    let running = start(&limits, 0);
+    let mut subscription = running.join();
+    let mut closed = subscription.close_signal();
+    running.publish(0..5000).await;
+    let numbers = receive(&mut subscription, 5000).await;
+    assert!(numbers.into_iter().eq(0..5000));
+    let closing = tokio::time::timeout(Duration::ZERO, closed.closed()).await;
+    assert!(closing.is_err(), "it is closed: {closing:?}");
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_dropped_has_failed_and_comes_again() {
+    let running = start(&AMPLE, 0);
+    let mut subscription = running.join();
+    running.publish(0..1).await;
+    let mut tickets = vec![];
+    subscription.recv(&mut tickets, 1).await;
+    drop(tickets);
+    assert_eq!(receive(&mut subscription, 1).await, [0]);
+    assert_eq!(running.broker.counts().consumed, 1);
+}
+
+#[tokio::test]
+async fn what_waited_for_a_consumer_comes_once_and_in_order() {
+    let limits = Limits {
+        queue_bytes: 1 << 16,
+        outbox_messages: 300,
+        ..AMPLE
+    };
+    let running = start(&limits, 0);
+    running.publish(0..20_000).await;
+    let broker = running.broker.clone();
+    let all_wait = async {
+        while broker.counts().not_consumed < 20_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_wait).await.unwrap();
+    let mut subscription = running.join();
+    let numbers = receive(&mut subscription, 20_000).await;
+    assert!(numbers.into_iter().eq(0..20_000));
+}
+
+#[tokio::test]
+async fn one_write_is_enough_and_every_consumer_gets_it() {
+    let running = start(&AMPLE, 0);
+    let (mut first, mut second) = (running.join(), running.join());
+    running.publish(0..100).await;
+    assert_eq!(receive(&mut first, 100).await.len(), 100);
+    drop(second_take(&mut second).await);
+    assert_eq!(running.broker.counts().consumed, 100);
+}
+
+/// Takes one ticket, and does not report it.
+async fn second_take(subscription: &mut Subscription) -> Vec<Ticket> {
+    let mut tickets = vec![];
+    subscription.recv(&mut tickets, 1).await;
+    assert_eq!(tickets.len(), 1);
+    tickets
+}
