@@ -8,9 +8,6 @@ pub enum PublishError {
     /// The queue had no room for as long as the producer may wait.
     #[error("the queue is full, try again later")]
     QueueFull,
-    /// The message is over the limit.
-    #[error("the message is larger than the server allows")]
-    TooLarge,
     /// The server is going down.
     #[error("the server is stopping")]
     Stopping,

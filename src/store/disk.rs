@@ -19,7 +19,7 @@ use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
 use super::snapshot::parent;
-use super::writer::{Poison, Request, Writer, frame_ranges};
+use super::writer::{Poison, Request, Writer, accept, frame_ranges};
 use super::{Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, not_present};
 use crate::clock::Clock;
 use crate::import::{self, ImportedMessage};
@@ -288,15 +288,7 @@ fn append_with_status(
     messages: &[Message],
     buffer: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
-    let accepts: Vec<Accept<'_>> = messages
-        .iter()
-        .map(|message| Accept {
-            code: message.code,
-            created: message.created,
-            topic: &message.topic,
-            data: message.data.as_bytes(),
-        })
-        .collect();
+    let accepts: Vec<Accept<'_>> = messages.iter().map(accept).collect();
     let mut changes: BTreeMap<(bool, UnixSeconds), (Change, SequenceSet)> = BTreeMap::new();
     for message in messages {
         let (key, change) = match message.status {

@@ -446,7 +446,8 @@ fn apply_changes(index: &mut Index, group: &Group) {
     }
 }
 
-fn accept(message: &Message) -> Accept<'_> {
+/// A message as a frame takes it.
+pub(crate) fn accept(message: &Message) -> Accept<'_> {
     Accept {
         code: message.code,
         created: message.created,
