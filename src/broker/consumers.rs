@@ -248,7 +248,7 @@ impl Consumers {
     pub(super) async fn open(&self) {
         loop {
             let room = self.any_room.notified();
-            if self.is_empty() || !self.open_topics().is_empty() {
+            if self.is_empty() || self.lock().values().any(Lane::is_open) {
                 return;
             }
             room.await;
@@ -260,9 +260,7 @@ impl Consumers {
         let lanes = self.lock();
         lanes
             .iter()
-            .filter(|(_, lane)| {
-                lane.behind.is_none() && lane.consumers.iter().any(|consumer| consumer.has_room())
-            })
+            .filter(|(_, lane)| lane.is_open())
             .map(|(topic, _)| topic.clone())
             .collect()
     }
@@ -282,7 +280,7 @@ impl Consumers {
                 self.outcomes.not_consumed(&messages);
                 return Pushed::Done;
             };
-            let full = !lane.consumers.iter().any(|consumer| consumer.has_room());
+            let full = !lane.has_room();
             match way {
                 // The sweep found room, and requeues no more before these are pushed: they
                 // pass the limit by what it takes at once.
@@ -342,7 +340,7 @@ impl Consumers {
         let lanes = self.lock();
         let lane = lanes.get(topic)?;
         let behind = lane.behind?;
-        let room = lane.consumers.is_empty() || lane.consumers.iter().any(|c| c.has_room());
+        let room = lane.consumers.is_empty() || lane.has_room();
         Some((behind.from, behind.last, room))
     }
 
@@ -369,6 +367,15 @@ impl Consumers {
 }
 
 impl Lane {
+    fn has_room(&self) -> bool {
+        self.consumers.iter().any(|consumer| consumer.has_room())
+    }
+
+    /// Whether somebody listens and could take what is pushed again.
+    fn is_open(&self) -> bool {
+        self.behind.is_none() && self.has_room()
+    }
+
     /// Whether messages that come this way have to wait for those in the store.
     fn blocks(&self, way: Way) -> bool {
         self.behind.is_some() && way != Way::ReadBack

@@ -9,7 +9,7 @@ use super::log::unlink;
 use super::read::Reader;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
-use super::writer::Poison;
+use super::writer::{Poison, poison_on_error};
 
 /// The mirror lags the log by about this: groups that come meanwhile are written together.
 const MIRROR_PAUSE: Duration = Duration::from_millis(20);
@@ -160,11 +160,7 @@ impl MirrorThread {
         let Some(segment) = self.reader.segments.get(position.segment) else {
             return Ok(());
         };
-        segment.sync().map_err(|error| {
-            let reason: Arc<str> = error.to_string().into();
-            tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
-            StoreError::Poisoned(self.poison.get_or_init(|| reason).clone())
-        })?;
+        poison_on_error(segment.sync(), &self.poison)?;
         let mut state = self.keeper.lock();
         state.synced = state.synced.max(position);
         Ok(())

@@ -60,6 +60,18 @@ pub(crate) enum Request {
 /// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
 pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
 
+/// What a sync came to: a failed one poisons the store.
+pub(crate) fn poison_on_error(
+    synced: Result<(), StoreError>,
+    poison: &Poison,
+) -> Result<(), StoreError> {
+    synced.map_err(|error| {
+        let reason: Arc<str> = error.to_string().into();
+        tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
+        StoreError::Poisoned(poison.get_or_init(|| reason).clone())
+    })
+}
+
 /// See the module.
 pub(crate) struct Writer {
     pub(crate) log: Log,
@@ -323,11 +335,7 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.log.sync().map_err(|error| {
-            let reason: Arc<str> = error.to_string().into();
-            tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
-            StoreError::Poisoned(self.poison.get_or_init(|| reason).clone())
-        })
+        poison_on_error(self.log.sync(), &self.poison)
     }
 
     /// Makes a written group visible, and answers.
