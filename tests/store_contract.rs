@@ -100,6 +100,12 @@ contract! {
     a_closed_store_refuses
     readers_meet_whole_messages_while_others_write
     a_list_survives_expiry
+    a_list_goes_on_behind_any_message
+    a_message_is_found_by_its_code
+    topics_are_counted_each
+    a_topic_is_purged_and_no_other
+    growth_is_told_by_quarters_of_an_hour
+    what_is_gone_is_taken_out
 }
 
 fn texts(messages: &[Message]) -> Vec<&str> {
@@ -234,6 +240,7 @@ fn a_list_has_what_the_query_asks_for(env: &Env) {
                         to,
                         status,
                         topic,
+                        before: None,
                     };
                     same(&list(store, &query), &model.list(&query));
                 }
@@ -552,4 +559,137 @@ fn a_list_survives_expiry(env: &Env) {
     store.list(&Query::default(), &mut each).unwrap();
     assert!((1..=2000).contains(&listed));
     assert_eq!(store.counts().all(), 2);
+}
+
+fn a_list_goes_on_behind_any_message(env: &Env) {
+    let store = &*env.store;
+    // Blocks that share a second, and a clock that goes back.
+    for (second, messages) in [(5, 3000), (6, 100), (3, 1500), (6, 10)] {
+        env.at(second);
+        for n in 0..messages / 10 {
+            append_many(store, &format!("t{}", n % 3), 10);
+        }
+    }
+    for topic in [None, Some(topic("t1"))] {
+        let all = Query {
+            topic,
+            ..Query::default()
+        };
+        let whole = list(store, &all);
+        for at in (0..whole.len()).step_by(97) {
+            let rest = Query {
+                before: Some(whole[at].mark()),
+                ..all.clone()
+            };
+            same(&list(store, &rest), &whole[at + 1..]);
+        }
+    }
+}
+
+fn a_message_is_found_by_its_code(env: &Env) {
+    let store = &*env.store;
+    let mut codes = vec![];
+    for second in [1, 1, 2, 7] {
+        env.at(second);
+        codes.extend(append_many(store, "t", 700));
+    }
+    change(store, Change::Consumed { at: time(9) }, [3]);
+    change(store, Change::Deleted, [4]);
+    for at in (0..codes.len()).step_by(50).chain([2]) {
+        let message = store.find(codes[at]).unwrap().unwrap();
+        assert_eq!(message.sequence.0, at as u64 + 1);
+        assert_eq!(&*message.data, (at % 700).to_string());
+    }
+    let consumed = store.find(codes[2]).unwrap().unwrap();
+    assert_eq!(consumed.status, Status::Consumed { at: time(9) });
+    assert_eq!(store.find(codes[3]).unwrap(), None);
+    let mut other = *codes[0].as_bytes();
+    other[0] ^= 1;
+    let other = dpmq::message::MessageCode::from_bytes(other);
+    assert_eq!(store.find(other).unwrap(), None);
+}
+
+fn topics_are_counted_each(env: &Env) {
+    let store = &*env.store;
+    for second in 0..12 {
+        env.at(second);
+        // One topic in some blocks, many in others.
+        let names = if second < 6 { 3 } else { 600 };
+        for n in 0..600 {
+            append_many(store, &format!("t{}", n % names), 1);
+        }
+    }
+    let counts_of = |name: &str| store.topic(&topic(name));
+    assert_eq!(store.topic_count(), 600);
+    assert_eq!(counts_of("t0"), counts(1206, 0, 0));
+    assert_eq!(counts_of("t599"), counts(6, 0, 0));
+    assert_eq!(counts_of("t600"), Counts::default());
+    change(store, Change::NotConsumed, 1..=1800);
+    change(store, Change::Consumed { at: time(20) }, 1..=900);
+    assert_eq!(counts_of("t0"), counts(606, 300, 300));
+    let oldest = |names: &[&str]| {
+        let topics: Vec<_> = names.iter().map(|name| topic(name)).collect();
+        store.oldest_waiting_of(&topics).unwrap()
+    };
+    assert_eq!(
+        oldest(&["t0", "t599", "none"]),
+        [Some(time(1)), Some(time(6)), None]
+    );
+    assert_eq!(store.oldest_waiting().unwrap(), Some(time(1)));
+    store.expire(time(6)).unwrap();
+    assert_eq!(counts_of("t0"), counts(6, 0, 0));
+    change(store, Change::Consumed { at: time(20) }, 1..=99_999);
+    assert_eq!(oldest(&["t0", "t599"]), [None, None]);
+    assert_eq!(store.oldest_waiting().unwrap(), None);
+    let all = store.topics();
+    assert_eq!(all.len(), 600);
+    assert!(all.iter().all(|row| row.counts == counts(0, 0, 6)));
+    store.expire(time(99)).unwrap();
+    assert_eq!((store.topic_count(), store.topics()), (0, vec![]));
+}
+
+fn a_topic_is_purged_and_no_other(env: &Env) {
+    let store = &*env.store;
+    for n in 0..400 {
+        append_many(store, ["a", "b", "c"][n % 3], 10);
+    }
+    change(store, Change::NotConsumed, 1..=2000);
+    change(store, Change::Consumed { at: time(1) }, 1..=1000);
+    let waiting = [StatusKind::Accepted, StatusKind::NotConsumed];
+    let before = store.topic(&topic("a"));
+    let purged = store.purge(&topic("a"), &waiting).unwrap();
+    assert_eq!(purged, before.accepted + before.not_consumed);
+    assert_eq!(store.topic(&topic("a")), counts(0, 0, before.consumed));
+    assert_eq!(store.purge(&topic("a"), &waiting).unwrap(), 0);
+    let rest = store.purge(&topic("a"), &[StatusKind::Consumed]).unwrap();
+    assert_eq!(rest, before.consumed);
+    assert!(list_all(store).iter().all(|m| m.topic != topic("a")));
+    assert_eq!(store.counts().all(), 4000 - before.all());
+    assert_eq!(store.topic_count(), 2);
+}
+
+fn growth_is_told_by_quarters_of_an_hour(env: &Env) {
+    let store = &*env.store;
+    for (second, messages) in [(0, 3), (899, 4), (900, 5), (3600, 6)] {
+        env.at(second);
+        append_many(store, "t", messages);
+    }
+    store.purge(&topic("t"), &StatusKind::ALL).unwrap();
+    let expected = [(0, 7), (900, 5), (3600, 6)].map(|(second, n)| (time(second), n));
+    assert_eq!(store.growth_by_quarter(), expected);
+}
+
+fn what_is_gone_is_taken_out(env: &Env) {
+    let store = &*env.store;
+    append_many(store, "t", 3000);
+    change(store, Change::NotConsumed, [1000]);
+    let mut messages = list_all(store);
+    change(store, Change::Deleted, (1..=3000).step_by(2));
+    store.retain_live(&mut messages);
+    let left: Vec<_> = messages.iter().map(|m| m.sequence.0).rev().collect();
+    assert!(left.into_iter().eq((2..=3000).step_by(2)));
+    let accepted = |first, last| store.accepted_between(Sequence(first), Sequence(last));
+    assert_eq!(accepted(1, 9999), 1499);
+    assert_eq!(accepted(990, 1010), 10);
+    assert_eq!(accepted(1000, 1000), 0);
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use common_store::*;
 use dpmq::clock::Clock;
-use dpmq::message::{Sequence, StatusKind, Topic, UnixSeconds};
+use dpmq::message::{Sequence, Status, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
 use dpmq::store::{Change, DiskStore, Options, Query, Scan, Store};
 
@@ -106,7 +106,8 @@ impl World {
         match self.random.between(0, 19) {
             0..=6 => self.append(),
             7..=11 => self.change(),
-            12 | 13 => self.expire(),
+            12 => self.expire(),
+            13 => self.expire_or_purge(),
             14 | 15 => self.move_clock(),
             16 => self.reopen("close"),
             17 => self.reopen("crash"),
@@ -197,6 +198,21 @@ impl World {
         }
     }
 
+    fn expire_or_purge(&mut self) {
+        if self.random.one_in(2) {
+            return self.expire();
+        }
+        let topic = self.random.of(&self.topics).clone();
+        let kinds = match self.random.between(0, 2) {
+            0 => &StatusKind::ALL[..],
+            1 => &[StatusKind::Accepted, StatusKind::NotConsumed],
+            _ => &[StatusKind::Consumed],
+        };
+        self.say(format!("purge {topic} {kinds:?}"));
+        let purged = self.store().purge(&topic, kinds).unwrap();
+        assert_eq!(purged, self.model.purge(&topic, kinds));
+    }
+
     fn expire(&mut self) {
         let times: Vec<_> = self.model.messages.values().map(|m| m.created).collect();
         if times.is_empty() {
@@ -283,8 +299,32 @@ impl World {
                     .random
                     .one_in(2)
                     .then(|| self.random.of(&self.topics).clone()),
+                before: {
+                    let some = self.random.one_in(2) && !self.model.messages.is_empty();
+                    some.then(|| {
+                        let all: Vec<_> = self.model.messages.values().collect();
+                        self.random.of(&all).mark()
+                    })
+                },
             };
             same(&list(self.store(), &query), &self.model.list(&query));
+        }
+        let some = self.random.between(0, self.model.next);
+        let (first, last) = (
+            Sequence(some),
+            Sequence(some + self.random.between(0, 3000)),
+        );
+        let messages = self.model.messages.range(first.0..=last.0);
+        let accepted = messages.filter(|(_, message)| message.status == Status::Accepted);
+        assert_eq!(
+            self.store().accepted_between(first, last),
+            accepted.count() as u64
+        );
+        let all: Vec<_> = self.model.messages.values().cloned().collect();
+        if !all.is_empty() {
+            let message = self.random.of(&all);
+            let found = self.store().find(message.code).unwrap();
+            same(found.as_slice(), std::slice::from_ref(message));
         }
         for kind in StatusKind::ALL {
             let from = self.random.between(0, self.model.next);

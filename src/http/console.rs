@@ -105,6 +105,7 @@ fn query(fields: [Option<ByteString>; 4]) -> Result<Option<Query>, ApiError> {
         to,
         status,
         topic,
+        before: None,
     }))
 }
 

@@ -64,6 +64,20 @@ impl Bitmap {
         }
     }
 
+    /// Keeps the bits for which `keep` says so.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
+        for (word, base) in self.0.iter_mut().zip((0_u64..).step_by(64)) {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                if !keep(base + u64::from(bit)) {
+                    *word &= !(1 << bit);
+                }
+                rest &= rest - 1;
+            }
+        }
+    }
+
     /// The bits that are set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.0
@@ -122,6 +136,9 @@ mod tests {
             prop_assert_eq!(bitmap.iter().collect::<BTreeSet<_>>(), &first | &second);
             bitmap.remove(&mask);
             prop_assert!(mask.iter().all(|bit| !bitmap.contains(bit)));
+            let mut even = Bitmap::range(a, b.max(a));
+            even.retain(|bit| bit % 2 == 0);
+            prop_assert_eq!(even.iter().collect::<Vec<_>>(), (a..b).filter(|bit| bit % 2 == 0).collect::<Vec<_>>());
         }
     }
 

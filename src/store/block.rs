@@ -3,14 +3,14 @@
 use super::bitmap::{BLOCK_LEN, Bitmap};
 use super::day::Day;
 use super::segments::Position;
-use super::topic_set::{TOPIC_SET_BYTES, TopicSet};
+use super::topics::BlockTopics;
 use crate::message::{StatusKind, UnixSeconds};
 
 /// Positions are kept of every 64th message.
 pub(crate) const RUN_LEN: u64 = 64;
 const RUNS: usize = 16;
-/// The bytes of [`Block::to_bytes`].
-const BLOCK_BYTES: usize = 8 + TOPIC_SET_BYTES + RUNS * 8;
+/// The bytes of [`Block::to_bytes`] before the topics.
+const FIXED_BYTES: usize = 8 + RUNS * 8;
 
 /// The messages of one block that were created on one day: which of them are in which status.
 /// A message in no bitmap is gone, or not there yet.
@@ -28,12 +28,7 @@ pub(crate) struct Block {
     pub(crate) days: Vec<DayBits>,
     pub(crate) created_min: UnixSeconds,
     pub(crate) created_max: UnixSeconds,
-    /// The topics of all messages that ever were in the block.
-    pub(crate) topics: TopicSet,
-    /// The topics of the messages that are not consumed; may have too many, never too few.
-    pub(crate) waiting: TopicSet,
-    /// How often messages became not consumed; a search that narrows `waiting` compares it.
-    pub(crate) version: u32,
+    pub(crate) topics: BlockTopics,
     /// For each run, the frame that has its first message.
     pub(crate) runs: [Position; RUNS],
 }
@@ -44,9 +39,7 @@ impl Default for Block {
             days: vec![],
             created_min: UnixSeconds::MAX,
             created_max: UnixSeconds::MIN,
-            topics: TopicSet::default(),
-            waiting: TopicSet::default(),
-            version: 0,
+            topics: BlockTopics::default(),
             runs: [Position::default(); RUNS],
         }
     }
@@ -104,30 +97,25 @@ impl Block {
     }
 
     /// Everything but the bitmaps.
-    pub(crate) fn to_bytes(&self) -> [u8; BLOCK_BYTES] {
-        let mut bytes = [0; BLOCK_BYTES];
-        let (times, rest) = bytes.split_at_mut(8);
-        times[..4].copy_from_slice(&self.created_min.0.to_be_bytes());
-        times[4..].copy_from_slice(&self.created_max.0.to_be_bytes());
-        let (topics, runs) = rest.split_at_mut(TOPIC_SET_BYTES);
-        topics.copy_from_slice(&self.topics.to_bytes());
-        for (chunk, run) in runs.chunks_exact_mut(8).zip(self.runs) {
-            chunk.copy_from_slice(&run.to_u64().to_be_bytes());
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FIXED_BYTES);
+        bytes.extend_from_slice(&self.created_min.0.to_be_bytes());
+        bytes.extend_from_slice(&self.created_max.0.to_be_bytes());
+        for run in self.runs {
+            bytes.extend_from_slice(&run.to_u64().to_be_bytes());
         }
+        bytes.extend_from_slice(&self.topics.to_bytes());
         bytes
     }
 
-    /// The inverse of [`Block::to_bytes`], without any message; `waiting` is all topics.
+    /// The inverse of [`Block::to_bytes`], without any message.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Block> {
-        let bytes: &[u8; BLOCK_BYTES] = bytes.try_into().ok()?;
-        let (times, rest) = bytes.split_at(8);
-        let (topics, runs) = rest.split_at(TOPIC_SET_BYTES);
-        let topics = TopicSet::from_bytes(topics)?;
+        let (fixed, topics) = bytes.split_at_checked(FIXED_BYTES)?;
+        let (times, runs) = fixed.split_at(8);
         let mut block = Block {
             created_min: UnixSeconds(u32::from_be_bytes(times[..4].try_into().ok()?)),
             created_max: UnixSeconds(u32::from_be_bytes(times[4..].try_into().ok()?)),
-            topics,
-            waiting: topics,
+            topics: BlockTopics::from_bytes(topics)?,
             ..Block::default()
         };
         for (run, chunk) in block.runs.iter_mut().zip(runs.chunks_exact(8)) {
@@ -139,6 +127,7 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
+    use super::super::topics::TopicId;
     use super::*;
 
     #[test]
@@ -148,8 +137,8 @@ mod tests {
             created_max: UnixSeconds(9),
             ..Block::default()
         };
-        block.topics.insert(&"t".parse().unwrap());
-        block.waiting = block.topics;
+        block.topics.set(0, 3, TopicId(1));
+        block.topics.set(3, 4, TopicId(2));
         block.runs[3] = Position {
             segment: 2,
             offset: 77,

@@ -19,11 +19,16 @@ use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
 use super::snapshot::parent;
-use super::writer::{Poison, Request, Writer, accept, frame_ranges};
-use super::{Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, not_present};
+use super::writer::{Poison, Request, Trouble, Writer, accept, frame_ranges};
+use super::{
+    Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, TopicCounts, Usage,
+    not_present,
+};
 use crate::clock::Clock;
 use crate::import::{self, ImportedMessage};
-use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
+use crate::message::{
+    Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
+};
 use crate::sequences::SequenceSet;
 
 /// How to open a [`DiskStore`].
@@ -61,6 +66,8 @@ pub struct DiskStore {
     reader: Reader,
     keeper: Arc<Keeper>,
     threads: Mutex<Option<Threads>>,
+    trouble: Trouble,
+    layout: Layout,
     /// Held open: its lock is what keeps other processes out.
     _lock: File,
 }
@@ -97,6 +104,7 @@ impl DiskStore {
             index: Arc::new(Mutex::new(opened.index)),
             mirror: Arc::new(opened.mirror),
         };
+        let trouble = Trouble::default();
         let (requests, receiver) = unbounded_channel();
         keeper.notify(false, opened.log.end());
         let writer = Writer {
@@ -111,6 +119,7 @@ impl DiskStore {
             refused: None,
             last_created: UnixSeconds::MIN,
             refused_messages: 0,
+            trouble: trouble.clone(),
         };
         let mirror = MirrorThread {
             keeper: keeper.clone(),
@@ -133,6 +142,8 @@ impl DiskStore {
             reader,
             keeper,
             threads: Mutex::new(Some(threads)),
+            trouble,
+            layout,
             _lock: lock,
         };
         Ok((store, recovered))
@@ -388,6 +399,82 @@ impl Store for DiskStore {
 
     fn growth(&self) -> Vec<(Day, u64)> {
         self.reader.lock().growth()
+    }
+
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        self.reader.lock().quarters()
+    }
+
+    fn topics(&self) -> Vec<TopicCounts> {
+        let index = self.reader.lock();
+        let topics = index.topics().iter();
+        topics
+            .map(|(topic, counts)| TopicCounts {
+                topic: topic.clone(),
+                counts,
+            })
+            .collect()
+    }
+
+    fn topic(&self, topic: &Topic) -> Counts {
+        self.reader.lock().topics().counts(topic)
+    }
+
+    fn topic_count(&self) -> usize {
+        self.reader.lock().topics().len()
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        self.reader.oldest_waiting()
+    }
+
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        self.reader.oldest_waiting_of(topics)
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        let index = self.reader.lock();
+        index.count_between(StatusKind::Accepted, first, last)
+    }
+
+    fn retain_live(&self, messages: &mut Vec<Message>) {
+        let index = self.reader.lock();
+        messages.retain(|message| index.is_live(message.sequence));
+    }
+
+    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+        self.reader.message_with(code)
+    }
+
+    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
+        let to = self.reader.lock().next_sequence();
+        let (mut from, mut purged) = (Some(Sequence::default()), 0);
+        while let Some(first) = from {
+            let (sequences, next) = self.reader.of_topic(topic, kinds, first, to);
+            from = next;
+            if !sequences.is_empty() {
+                purged += sequences.len();
+                self.change(Change::Deleted, sequences)
+                    .blocking_recv()
+                    .unwrap_or(Err(StoreError::Closed))?;
+            }
+        }
+        Ok(purged)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().expect("no holder of this lock panics");
+        trouble.as_ref().map(StoreError::cause)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let snapshot = fs::metadata(&self.layout.snapshot);
+        Some(Usage {
+            path: self.layout.dir.clone(),
+            log_bytes: self.reader.segments.bytes(),
+            mirror_bytes: self.reader.mirror.bytes(),
+            snapshot_bytes: snapshot.map_or(0, |file| file.len()),
+        })
     }
 
     fn next_sequence(&self) -> Sequence {

@@ -15,13 +15,18 @@ use super::day::{Calendar, Day};
 use super::record::{Base, Change, Meta};
 use super::segments::Position;
 use super::times::ConsumedTimes;
+use super::topics::{TopicChanges, TopicTable};
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
 
 pub(crate) use search::BlockView;
 
-/// Growth is remembered for this many days that had any.
-const GROWTH_DAYS: usize = 400;
+/// Growth is remembered for this many days that had any …
+pub(crate) const GROWTH_DAYS: usize = 400;
+/// … and for this many quarters of an hour.
+pub(crate) const GROWTH_QUARTERS: usize = 31 * 96;
+/// The quarters of an hour begin at multiples of this, as every zone's days do.
+pub(crate) const QUARTER_SECONDS: u32 = 900;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,6 +36,9 @@ pub(crate) struct Index {
     blocks: VecDeque<Block>,
     counts: BTreeMap<Day, [u64; 3]>,
     growth: BTreeMap<Day, u64>,
+    /// By the time divided by [`QUARTER_SECONDS`].
+    quarters: BTreeMap<u32, u64>,
+    topics: TopicTable,
     next: u64,
     floor: UnixSeconds,
     /// Everything before this position of the log is in here.
@@ -44,7 +52,10 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Dirty {
     blocks: BTreeSet<u64>,
+    /// Those of them that have more than other statuses.
+    grown: BTreeSet<u64>,
     days: BTreeSet<Day>,
+    quarters: BTreeSet<u32>,
     dropped: Vec<Dropped>,
     any: bool,
 }
@@ -63,11 +74,28 @@ pub(crate) struct Changes {
     pub(crate) next: u64,
     pub(crate) floor: UnixSeconds,
     pub(crate) blocks: Vec<(u64, Block)>,
+    /// Those of `blocks` that have more than other statuses.
+    pub(crate) grown: BTreeSet<u64>,
     pub(crate) dropped: Vec<Dropped>,
     /// Counts and growth of each day that changed.
     pub(crate) days: Vec<(Day, [u64; 3], u64)>,
+    /// Growth of each quarter of an hour that changed.
+    pub(crate) quarters: Vec<(u32, u64)>,
+    pub(crate) topics: TopicChanges,
     /// (messages, when they were consumed), ascending
     pub(crate) times: Vec<(Span, UnixSeconds)>,
+}
+
+/// What [`Index::restore`] begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) blocks: BTreeMap<u64, Block>,
+    pub(crate) topics: TopicTable,
+    pub(crate) growth: BTreeMap<Day, u64>,
+    pub(crate) quarters: BTreeMap<u32, u64>,
+    pub(crate) next: u64,
+    pub(crate) floor: UnixSeconds,
+    pub(crate) applied: Position,
 }
 
 impl Index {
@@ -81,33 +109,35 @@ impl Index {
 
     // ---- what the mirror gives at the start
 
-    /// Restores what the mirror had; the counts are those of the bitmaps.
-    pub(crate) fn restore(
-        blocks: BTreeMap<u64, Block>,
-        growth: BTreeMap<Day, u64>,
-        next: u64,
-        floor: UnixSeconds,
-        applied: Position,
-    ) -> Index {
+    /// Restores what the mirror had; the counts are those of the bitmaps. `None` if there are
+    /// messages of no topic.
+    pub(crate) fn restore(restored: Restored) -> Option<Index> {
         let mut index = Index {
-            next,
-            floor,
-            applied,
-            growth,
+            next: restored.next,
+            floor: restored.floor,
+            applied: restored.applied,
+            growth: restored.growth,
+            quarters: restored.quarters,
+            topics: restored.topics,
             ..Index::new()
         };
-        for (number, block) in blocks {
+        for (number, block) in restored.blocks {
+            if !block.topics.is_of(&block.live(), &index.topics) {
+                return None;
+            }
             for DayBits { day, bits } in &block.days {
                 let counts = index.counts.entry(*day).or_default();
-                for (count, bits) in counts.iter_mut().zip(bits) {
-                    *count += bits.len();
+                for (kind, bits) in StatusKind::ALL.into_iter().zip(bits) {
+                    counts[kind.index()] += bits.len();
+                    let topics = &mut index.topics;
+                    block.topics.count(bits, |id, n| topics.add(id, kind, n));
                 }
             }
             *index.block_mut(number) = block;
         }
         index.dirty = Dirty::default();
         index.drop_empty_front();
-        index
+        Some(index)
     }
 
     /// Counts by day, as [`Index::restore`] found them.
@@ -155,6 +185,10 @@ impl Index {
             self.growth.insert(Day(day), count);
             self.dirty.days.insert(Day(day));
         }
+        for &(quarter, count) in &base.quarters {
+            self.quarters.insert(quarter, count);
+            self.dirty.quarters.insert(quarter);
+        }
     }
 
     /// Adds `len` messages of one topic and time, found in the frame at `position`.
@@ -167,13 +201,14 @@ impl Index {
         position: Position,
     ) {
         let day = self.calendar.day(created);
+        let topic = self.topics.intern(topic);
         let mut added = 0;
         for (number, low, high) in pieces(first.0, len) {
             let mask = Bitmap::range(low, high);
             let block = self.block_mut(number);
             block.created_min = block.created_min.min(created);
             block.created_max = block.created_max.max(created);
-            block.topics.insert(topic);
+            block.topics.set(low, high, topic);
             for run in Block::run_of(low)..=Block::run_of(high - 1) {
                 if block.runs[run] == Position::default() {
                     block.runs[run] = position;
@@ -185,10 +220,15 @@ impl Index {
             block.day_mut(day).bits[StatusKind::Accepted.index()].insert(&fresh);
             added += fresh.len();
             self.dirty.blocks.insert(number);
+            self.dirty.grown.insert(number);
         }
         self.counts.entry(day).or_default()[StatusKind::Accepted.index()] += added;
+        self.topics.add(topic, StatusKind::Accepted, added);
         *self.growth.entry(day).or_default() += len;
         self.dirty.days.insert(day);
+        let quarter = created.0 / QUARTER_SECONDS;
+        *self.quarters.entry(quarter).or_default() += len;
+        self.dirty.quarters.insert(quarter);
         self.next = self.next.max(first.0 + len);
     }
 
@@ -238,15 +278,15 @@ impl Index {
                     bits[to.index()].insert(&moved);
                     counts[to.index()] += count;
                 }
+                let topics = &mut self.topics;
+                block
+                    .topics
+                    .count(&moved, |id, n| topics.moved(id, from, to, n));
                 all_moved.insert(&moved);
                 self.dirty.days.insert(*day);
             }
         }
         if !all_moved.is_empty() {
-            if to == Some(StatusKind::NotConsumed) {
-                block.waiting = block.topics;
-                block.version = block.version.wrapping_add(1);
-            }
             self.dirty.blocks.insert(number);
         }
         all_moved
@@ -291,6 +331,7 @@ impl Index {
         {
             if let Some(block) = self.blocks.pop_front() {
                 self.dirty.blocks.remove(&self.first_block);
+                self.dirty.grown.remove(&self.first_block);
                 self.dirty.dropped.push(Dropped {
                     block: self.first_block,
                     days: block.days.iter().map(|bits| bits.day).collect(),
@@ -358,22 +399,36 @@ impl Index {
     }
 
     pub(crate) fn growth(&self) -> Vec<(Day, u64)> {
-        last_days(&self.growth).map(|(day, n)| (*day, *n)).collect()
+        last(&self.growth, GROWTH_DAYS)
+            .map(|(day, n)| (*day, *n))
+            .collect()
+    }
+
+    /// Growth by quarter of an hour.
+    pub(crate) fn quarters(&self) -> Vec<(UnixSeconds, u64)> {
+        last(&self.quarters, GROWTH_QUARTERS)
+            .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
+            .collect()
+    }
+
+    pub(crate) fn topics(&self) -> &TopicTable {
+        &self.topics
     }
 
     /// What a new segment of the log begins with.
     pub(crate) fn base(&mut self) -> Base {
-        let first = last_days(&self.growth).next().map(|(day, _)| *day);
-        if let Some(first) = first {
-            let kept = self.growth.split_off(&first);
-            self.dirty.days.extend(self.growth.keys());
-            self.growth = kept;
-        }
+        self.dirty
+            .days
+            .extend(forget(&mut self.growth, GROWTH_DAYS));
+        self.dirty
+            .quarters
+            .extend(forget(&mut self.quarters, GROWTH_QUARTERS));
         Base {
             next: self.next,
             first_live: self.first_live(),
             floor: self.floor.0,
             growth: self.growth.iter().map(|(day, n)| (day.0, *n)).collect(),
+            quarters: self.quarters.iter().map(|(at, n)| (*at, *n)).collect(),
         }
     }
 
@@ -390,12 +445,15 @@ impl Index {
     /// Everything, as if nothing had been mirrored yet; times of consumption are not in it.
     pub(crate) fn mark_all_dirty(&mut self) {
         self.dirty.blocks = self.numbered().map(|(number, _)| number).collect();
+        self.dirty.grown = self.dirty.blocks.clone();
         self.dirty.days = self
             .counts
             .keys()
             .chain(self.growth.keys())
             .copied()
             .collect();
+        self.dirty.quarters = self.quarters.keys().copied().collect();
+        self.topics.mark_all_dirty();
         self.dirty.any = true;
     }
 
@@ -421,6 +479,13 @@ impl Index {
                 )
             })
             .collect();
+        let growth_of = |quarter: &u32| self.quarters.get(quarter).copied().unwrap_or_default();
+        let quarters = dirty
+            .quarters
+            .iter()
+            .map(|at| (*at, growth_of(at)))
+            .collect();
+        let topics = self.topics.take_changes();
         self.counts
             .retain(|_, counts| counts.iter().any(|n| *n > 0));
         Changes {
@@ -428,8 +493,11 @@ impl Index {
             next: self.next,
             floor: self.floor,
             blocks,
+            grown: dirty.grown,
             dropped: dirty.dropped,
             days,
+            quarters,
+            topics,
             times: self
                 .times
                 .flushing
@@ -442,24 +510,34 @@ impl Index {
     /// Ends what [`Index::take_changes`] began: `failed` gives back what was not written.
     pub(crate) fn mirrored(&mut self, failed: Option<Changes>) {
         let flushing = std::mem::take(&mut self.times.flushing);
-        if let Some(changes) = failed {
-            self.times.pending.extend(flushing);
-            self.dirty.any = true;
-            self.dirty
-                .blocks
-                .extend(changes.blocks.iter().map(|(number, _)| *number));
-            self.dirty
-                .days
-                .extend(changes.days.iter().map(|(day, ..)| *day));
-            self.dirty.dropped.extend(changes.dropped);
-        }
+        let Some(changes) = failed else {
+            self.topics.mirrored(None);
+            return;
+        };
+        self.times.pending.extend(flushing);
+        self.topics.mirrored(Some(changes.topics));
+        let dirty = &mut self.dirty;
+        dirty.any = true;
+        let blocks = changes.blocks.iter();
+        dirty.blocks.extend(blocks.map(|(number, _)| *number));
+        dirty.grown.extend(changes.grown);
+        dirty.days.extend(changes.days.iter().map(|(day, ..)| *day));
+        let quarters = changes.quarters.iter();
+        dirty.quarters.extend(quarters.map(|(quarter, _)| *quarter));
+        dirty.dropped.extend(changes.dropped);
     }
 }
 
-/// The growth of the days that are remembered.
-pub(crate) fn last_days(growth: &BTreeMap<Day, u64>) -> impl Iterator<Item = (&Day, &u64)> {
-    let behind = growth.len().saturating_sub(GROWTH_DAYS);
-    growth.iter().skip(behind)
+/// The last `len` entries.
+pub(crate) fn last<K, V>(map: &BTreeMap<K, V>, len: usize) -> impl Iterator<Item = (&K, &V)> {
+    map.iter().skip(map.len().saturating_sub(len))
+}
+
+/// Drops all but the last `len` entries, and tells which.
+fn forget<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, len: usize) -> Vec<K> {
+    let first = last(map, len).next().map(|(key, _)| *key);
+    let kept = first.map(|first| map.split_off(&first)).unwrap_or_default();
+    std::mem::replace(map, kept).into_keys().collect()
 }
 
 /// Cuts a range of sequences at the borders of blocks: (block, first bit, end bit).
@@ -475,7 +553,6 @@ fn pieces(first: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::topic_set::TopicSet;
     use super::*;
 
     fn topic(name: &str) -> Topic {
@@ -526,7 +603,7 @@ mod tests {
         assert_eq!(counts(&index), (3000, 0, 1000));
         assert!(
             index
-                .view(0, Some(StatusKind::Consumed))
+                .view(0, Some(StatusKind::Consumed), None)
                 .unwrap()
                 .bits
                 .contains(1000)
@@ -562,54 +639,74 @@ mod tests {
     }
 
     #[test]
-    fn a_search_passes_over_blocks_without_the_topic() {
+    fn a_search_finds_the_messages_of_a_topic_only() {
         let mut index = filled();
-        let all = |kind| {
-            index
-                .in_status(kind, None, Sequence(1), Sequence(9999), 99)
-                .len()
+        let odd = index.topics().ids([&topic("odd")]);
+        let find = |index: &Index, kind, topics, from, to| -> Vec<(u64, u64)> {
+            let (views, next) = index.in_status(&[kind], topics, Sequence(from), Sequence(to), 99);
+            assert_eq!(next, None);
+            views
+                .iter()
+                .map(|view| (view.number, view.bits.len()))
+                .collect()
         };
-        assert_eq!(all(StatusKind::Accepted), 4);
-        assert_eq!(all(StatusKind::NotConsumed), 0);
-        let odd = TopicSet::from_iter([&topic("odd")]);
-        let views = index.in_status(
-            StatusKind::Accepted,
-            Some(&odd),
-            Sequence(1),
-            Sequence(9999),
-            99,
+        assert_eq!(
+            find(&index, StatusKind::Accepted, Some(&odd), 1, 9999),
+            [(0, 23), (1, 977), (2, 71), (3, 929)]
         );
         assert_eq!(
-            views.iter().map(|v| v.number).collect::<Vec<_>>(),
-            [0, 1, 2, 3]
+            find(&index, StatusKind::Accepted, None, 1020, 1030),
+            [(0, 4), (1, 7)]
         );
-        let views = index.in_status(
-            StatusKind::Accepted,
+        index.change(Change::NotConsumed, &set(&[(1, 1010)]));
+        assert_eq!(
+            find(&index, StatusKind::NotConsumed, Some(&odd), 1, 9999),
+            [(0, 10)]
+        );
+        assert_eq!(find(&index, StatusKind::Consumed, None, 1, 9999), []);
+        // Cut after so many blocks, with the place to go on.
+        let (views, next) = index.in_status(
+            &[StatusKind::Accepted],
             None,
-            Sequence(1020),
-            Sequence(1030),
-            99,
+            Sequence(1),
+            Sequence(9999),
+            2,
         );
-        let found: Vec<_> = views.iter().map(|v| v.bits.len()).collect();
-        assert_eq!(found, [4, 7]);
+        assert_eq!((views.len(), next), (2, Some(Sequence(2048))));
+        assert_eq!(
+            index.count_between(StatusKind::Accepted, Sequence(1000), Sequence(1030)),
+            20
+        );
+        let counts = index.topics().counts(&topic("odd"));
+        assert_eq!((counts.accepted, counts.not_consumed), (1990, 10));
+    }
 
-        index.change(Change::NotConsumed, &set(&[(1, 5)]));
-        let version = index.view(0, None).unwrap().version;
-        index.narrow_waiting(0, version, TopicSet::from_iter([&topic("even")]));
-        let waiting = |index: &Index| {
-            index
-                .in_status(
-                    StatusKind::NotConsumed,
-                    Some(&odd),
-                    Sequence(1),
-                    Sequence(9999),
-                    9,
-                )
-                .len()
-        };
-        assert_eq!(waiting(&index), 0);
-        index.change(Change::NotConsumed, &set(&[(6, 1)]));
-        assert_eq!(waiting(&index), 1);
+    #[test]
+    fn a_topic_is_forgotten_with_its_last_message() {
+        let mut index = filled();
+        index.change(Change::Deleted, &set(&[(1, 1000), (2001, 999)]));
+        assert_eq!(index.topics().counts(&topic("even")).all(), 1);
+        index.change(Change::Deleted, &set(&[(3000, 1)]));
+        assert_eq!(index.topics().len(), 1);
+        assert!(index.is_live(Sequence(3001)) && !index.is_live(Sequence(3000)));
+    }
+
+    #[test]
+    fn growth_is_kept_by_quarters_of_an_hour() {
+        let mut index = Index::new();
+        let at = Position::default();
+        for (n, time) in (0..).zip([899, 900, 901, 1800]) {
+            index.accept(Sequence(n + 1), 1, UnixSeconds(time), &topic("t"), at);
+        }
+        let quarters = [(0, 1), (900, 2), (1800, 1)].map(|(at, n)| (UnixSeconds(at), n));
+        assert_eq!(index.quarters(), quarters);
+        assert_eq!(index.base().quarters, [(0, 1), (1, 2), (2, 1)]);
+        for n in 0..u32::try_from(GROWTH_QUARTERS).unwrap() {
+            let time = UnixSeconds(900 * (n + 10));
+            index.accept(Sequence(100 + u64::from(n)), 1, time, &topic("t"), at);
+        }
+        assert_eq!(index.base().quarters.len(), GROWTH_QUARTERS);
+        assert_eq!(index.quarters()[0].0, UnixSeconds(9000));
     }
 
     #[test]
@@ -622,13 +719,21 @@ mod tests {
         });
         let changes = index.take_changes();
         assert!(!index.is_dirty());
-        let restored = Index::restore(
-            changes.blocks.into_iter().collect(),
-            index.growth.clone(),
-            changes.next,
-            changes.floor,
-            changes.applied,
-        );
+        let topics = changes.topics.fresh.into_iter().collect();
+        let restored = Index::restore(Restored {
+            blocks: changes.blocks.into_iter().collect(),
+            topics: TopicTable::restore(topics).unwrap(),
+            growth: index.growth.clone(),
+            quarters: index.quarters.clone(),
+            next: changes.next,
+            floor: changes.floor,
+            applied: changes.applied,
+        })
+        .unwrap();
+        for name in ["even", "odd"] {
+            let expected = index.topics().counts(&topic(name));
+            assert_eq!(restored.topics().counts(&topic(name)), expected);
+        }
         assert_eq!(counts(&restored), counts(&index));
         assert_eq!(restored.first_live(), 1);
         assert_eq!(restored.next_sequence(), Sequence(4001));

@@ -1,6 +1,6 @@
 //! The engine without a disk: messages are gone when the process ends (`isPersistent: 0`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard};
@@ -8,10 +8,15 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::day::Calendar;
-use super::index::last_days;
-use super::{Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError};
+use super::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
+use super::{
+    Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError, TopicCounts,
+    Usage,
+};
 use crate::clock::Clock;
-use crate::message::{Draft, Message, Sequence, Status, UnixSeconds};
+use crate::message::{
+    Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
+};
 use crate::sequences::SequenceSet;
 
 /// Messages in memory, and nowhere else.
@@ -22,9 +27,10 @@ pub struct MemoryStore {
 
 struct State {
     messages: BTreeMap<Sequence, Message>,
-    /// By [`crate::message::StatusKind::index`].
-    counts: [u64; 3],
+    counts: Counts,
+    topics: HashMap<Topic, Counts>,
     growth: BTreeMap<Day, u64>,
+    quarters: BTreeMap<u32, u64>,
     calendar: Calendar,
     next: Sequence,
     floor: UnixSeconds,
@@ -38,8 +44,10 @@ impl MemoryStore {
     pub fn new(clock: Clock, committed: Committed) -> MemoryStore {
         let state = State {
             messages: BTreeMap::new(),
-            counts: [0; 3],
+            counts: Counts::default(),
+            topics: HashMap::new(),
             growth: BTreeMap::new(),
+            quarters: BTreeMap::new(),
             calendar: Calendar::default(),
             next: Sequence(1),
             floor: UnixSeconds::MIN,
@@ -62,9 +70,34 @@ impl State {
     fn remove(&mut self, sequence: Sequence) -> bool {
         let removed = self.messages.remove(&sequence);
         if let Some(message) = &removed {
-            self.counts[message.status.kind().index()] -= 1;
+            self.count(&message.topic, Some(message.status.kind()), None);
         }
         removed.is_some()
+    }
+
+    /// Counts a message that went from one status to another, came or went.
+    fn count(&mut self, topic: &Topic, from: Option<StatusKind>, to: Option<StatusKind>) {
+        let of_topic = self.topics.entry(topic.clone()).or_default();
+        for counts in [&mut self.counts, of_topic] {
+            if let Some(from) = from {
+                *counts.of(from) -= 1;
+            }
+            if let Some(to) = to {
+                *counts.of(to) += 1;
+            }
+        }
+        if self
+            .topics
+            .get(topic)
+            .is_some_and(|counts| counts.all() == 0)
+        {
+            self.topics.remove(topic);
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Message> {
+        let messages = self.messages.values();
+        messages.filter(|message| message.status.kind() != StatusKind::Consumed)
     }
 
     fn apply(&mut self, change: Change, sequence: Sequence) {
@@ -80,9 +113,9 @@ impl State {
         if let Some(message) = self.messages.get_mut(&sequence)
             && message.status.kind().may_become(status.kind())
         {
-            self.counts[message.status.kind().index()] -= 1;
-            self.counts[status.kind().index()] += 1;
-            message.status = status;
+            let before = std::mem::replace(&mut message.status, status).kind();
+            let topic = message.topic.clone();
+            self.count(&topic, Some(before), Some(status.kind()));
         }
     }
 }
@@ -108,8 +141,12 @@ impl Store for MemoryStore {
                 status: Status::Accepted,
             };
             state.next = state.next.next();
-            state.counts[message.status.kind().index()] += 1;
+            state.count(&message.topic, None, Some(StatusKind::Accepted));
             *state.growth.entry(day).or_default() += 1;
+            *state
+                .quarters
+                .entry(created.0 / QUARTER_SECONDS)
+                .or_default() += 1;
             state.messages.insert(message.sequence, message.clone());
             messages.push(message);
         }
@@ -160,19 +197,100 @@ impl Store for MemoryStore {
     }
 
     fn counts(&self) -> Counts {
-        let [accepted, not_consumed, consumed] = self.lock().counts;
-        Counts {
-            accepted,
-            not_consumed,
-            consumed,
-        }
+        self.lock().counts
     }
 
     fn growth(&self) -> Vec<(Day, u64)> {
         let state = self.lock();
-        last_days(&state.growth)
+        last(&state.growth, GROWTH_DAYS)
             .map(|(day, n)| (*day, *n))
             .collect()
+    }
+
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        let state = self.lock();
+        last(&state.quarters, GROWTH_QUARTERS)
+            .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
+            .collect()
+    }
+
+    fn topics(&self) -> Vec<TopicCounts> {
+        let state = self.lock();
+        let topics = state.topics.iter();
+        topics
+            .map(|(topic, counts)| TopicCounts {
+                topic: topic.clone(),
+                counts: *counts,
+            })
+            .collect()
+    }
+
+    fn topic(&self, topic: &Topic) -> Counts {
+        self.lock().topics.get(topic).copied().unwrap_or_default()
+    }
+
+    fn topic_count(&self) -> usize {
+        self.lock().topics.len()
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        let state = self.lock();
+        let first = state.waiting().next();
+        Ok(first.map(|message| message.created))
+    }
+
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        let state = self.lock();
+        let mut first: HashMap<&Topic, UnixSeconds> = HashMap::new();
+        for message in state.waiting() {
+            first.entry(&message.topic).or_insert(message.created);
+        }
+        let first = topics.iter().map(|topic| first.get(topic).copied());
+        Ok(first.collect())
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        let state = self.lock();
+        let messages = state.messages.range(first..=last.max(first));
+        messages
+            .filter(|(_, message)| message.status == Status::Accepted)
+            .count() as u64
+    }
+
+    fn retain_live(&self, messages: &mut Vec<Message>) {
+        let state = self.lock();
+        messages.retain(|message| state.messages.contains_key(&message.sequence));
+    }
+
+    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+        let state = self.lock();
+        let mut messages = state.messages.values();
+        Ok(messages.find(|message| message.code == code).cloned())
+    }
+
+    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        let purged: Vec<Sequence> = state
+            .messages
+            .values()
+            .filter(|message| message.topic == *topic && kinds.contains(&message.status.kind()))
+            .map(|message| message.sequence)
+            .collect();
+        for sequence in &purged {
+            state.remove(*sequence);
+        }
+        Ok(purged.len() as u64)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 
     fn next_sequence(&self) -> Sequence {
@@ -232,6 +350,7 @@ impl Store for MemoryStore {
                         .topic
                         .as_ref()
                         .is_none_or(|topic| *topic == message.topic)
+                    && query.before.is_none_or(|mark| message.mark() < mark)
             })
             .map(|message| (message.created, message.sequence))
             .collect();

@@ -4,10 +4,12 @@
 //! | tree | key | value |
 //! |---|---|---|
 //! | `status` | status, day, block | bitmap of the block's messages; absent when empty |
-//! | `block` | block | times, topics, positions: [`Block::to_bytes`] |
+//! | `block` | block | times, positions, topics: [`Block::to_bytes`] |
+//! | `topic` | place | the name of the topic that has this place in the table |
 //! | `consumed` | run of 256 messages | when they were consumed, as ranges |
 //! | `count` | status, day | how many messages, absolute |
 //! | `growth` | day | how many were accepted |
+//! | `quarter` | quarter of an hour since 1970 | how many were accepted |
 //! | `meta` | name | `applied`, `next`, `floor`, `partial` |
 //!
 //! Numbers in keys are big-endian, so key order is number order; days have their sign bit
@@ -16,7 +18,10 @@
 //! several transactions, blocks first and `applied` last; until then `partial` is set. That is
 //! sound because the log behind `applied` leads to the same state from there too.
 
-use std::collections::BTreeMap;
+mod consumed;
+mod keys;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -26,12 +31,18 @@ use std::time::{Duration, Instant};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, Tree};
 
+use consumed::{TIME_RANGE_BYTES, TimeRange, times_add, times_get};
+use keys::{
+    count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
+};
+
 use super::bitmap::Bitmap;
 use super::block::Block;
 use super::day::Day;
 use super::error::{IoContext, StoreError};
-use super::index::{Changes, Index};
+use super::index::{Changes, Index, Restored};
 use super::segments::Position;
+use super::topics::{TopicId, TopicTable};
 use crate::message::{Sequence, StatusKind, UnixSeconds};
 use crate::sequences::Span;
 
@@ -51,9 +62,11 @@ struct Trees {
     db: Db,
     status: Tree,
     block: Tree,
+    topic: Tree,
     consumed: Tree,
     count: Tree,
     growth: Tree,
+    quarter: Tree,
     meta: Tree,
 }
 
@@ -61,9 +74,11 @@ struct Trees {
 enum Name {
     Status,
     Block,
+    Topic,
     Consumed,
     Count,
     Growth,
+    Quarter,
     Meta,
 }
 
@@ -217,9 +232,11 @@ fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
         Ok(Trees {
             status: tree("status")?,
             block: tree("block")?,
+            topic: tree("topic")?,
             consumed: tree("consumed")?,
             count: tree("count")?,
             growth: tree("growth")?,
+            quarter: tree("quarter")?,
             meta: tree("meta")?,
             db,
         })
@@ -262,45 +279,6 @@ fn folder_bytes(dir: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
-}
-
-// ---- keys
-
-fn day_key(day: Day) -> [u8; 4] {
-    (day.0 ^ i32::MIN).to_be_bytes()
-}
-
-fn key_day(bytes: &[u8]) -> Option<Day> {
-    Some(Day(i32::from_be_bytes(bytes.try_into().ok()?) ^ i32::MIN))
-}
-
-fn kind_byte(kind: StatusKind) -> u8 {
-    match kind {
-        StatusKind::Accepted => 0,
-        StatusKind::NotConsumed => 1,
-        StatusKind::Consumed => 2,
-    }
-}
-
-fn count_key(kind: StatusKind, day: Day) -> Vec<u8> {
-    [&[kind_byte(kind)][..], &day_key(day)].concat()
-}
-
-fn status_key(kind: StatusKind, day: Day, block: u64) -> Vec<u8> {
-    [&[kind_byte(kind)][..], &day_key(day), &block.to_be_bytes()].concat()
-}
-
-fn parse_status_key(key: &[u8]) -> Option<(StatusKind, Day, u64)> {
-    let (kind, rest) = key.split_first()?;
-    let kind = StatusKind::ALL
-        .into_iter()
-        .find(|candidate| kind_byte(*candidate) == *kind)?;
-    let (day, block) = rest.split_at_checked(4)?;
-    Some((kind, key_day(day)?, parse_u64(block)?))
-}
-
-fn parse_u64(bytes: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
 // ---- reading and writing all trees
@@ -348,6 +326,25 @@ impl Trees {
             let (day, count) = cell.ok_or_else(|| failed("a day's growth is wrong"))?;
             growth.insert(day, count);
         }
+        let mut quarters = BTreeMap::new();
+        for entry in &self.quarter {
+            let (key, value) = entry.map_err(failed)?;
+            let cell = parse_u32(&key).zip(parse_u64(&value));
+            let (quarter, count) = cell.ok_or_else(|| failed("a quarter's growth is wrong"))?;
+            quarters.insert(quarter, count);
+        }
+        let mut topics = HashMap::new();
+        for entry in &self.topic {
+            let (key, value) = entry.map_err(failed)?;
+            let name = std::str::from_utf8(&value)
+                .ok()
+                .and_then(|name| name.parse().ok());
+            let row = parse_u32(&key).zip(name);
+            let (id, name) = row.ok_or_else(|| failed("a topic is wrong"))?;
+            topics.insert(TopicId(id), name);
+        }
+        let topics =
+            TopicTable::restore(topics).ok_or_else(|| failed("a topic is in two places"))?;
         let applied = Position::from_u64(self.meta_u64("applied")?);
         let next = self.meta_u64("next")?.max(1);
         let floor = UnixSeconds(u32::try_from(self.meta_u64("floor")?).map_err(failed)?);
@@ -359,7 +356,16 @@ impl Trees {
         {
             return Err(failed("there is a block of messages to come"));
         }
-        let mut index = Index::restore(blocks, growth, next, floor, applied);
+        let mut index = Index::restore(Restored {
+            blocks,
+            topics,
+            growth,
+            quarters,
+            next,
+            floor,
+            applied,
+        })
+        .ok_or_else(|| failed("there are messages of no topic"))?;
         if partial {
             // What a replay leads to may be there already, and its counts not.
             index.mark_all_dirty();
@@ -400,9 +406,16 @@ impl Trees {
         let mut ops = self.times_ops(&changes.times)?;
         let mut put =
             |tree, key: Vec<u8>, value: Option<Vec<u8>>| ops.push(Op { tree, key, value });
+        // Topics come first and go last, so that what a crash leaves of a block has its topics.
+        for (id, topic) in &changes.topics.fresh {
+            let name = topic.as_str().into();
+            put(Name::Topic, id.0.to_be_bytes().to_vec(), Some(name));
+        }
         for (number, block) in &changes.blocks {
-            let key = number.to_be_bytes().to_vec();
-            put(Name::Block, key, Some(block.to_bytes().to_vec()));
+            if changes.grown.contains(number) {
+                let key = number.to_be_bytes().to_vec();
+                put(Name::Block, key, Some(block.to_bytes()));
+            }
             for day in &block.days {
                 for kind in StatusKind::ALL {
                     let bits = &day.bits[kind.index()];
@@ -435,6 +448,13 @@ impl Trees {
             }
             let value = (*growth > 0).then(|| growth.to_be_bytes().to_vec());
             put(Name::Growth, day_key(*day).to_vec(), value);
+        }
+        for (quarter, growth) in &changes.quarters {
+            let value = (*growth > 0).then(|| growth.to_be_bytes().to_vec());
+            put(Name::Quarter, quarter.to_be_bytes().to_vec(), value);
+        }
+        for id in &changes.topics.gone {
+            put(Name::Topic, id.0.to_be_bytes().to_vec(), None);
         }
         let meta = [
             ("applied", changes.applied.to_u64()),
@@ -485,28 +505,34 @@ impl Trees {
         let result = (
             &self.status,
             &self.block,
+            &self.topic,
             &self.consumed,
             &self.count,
             &self.growth,
+            &self.quarter,
             &self.meta,
         )
-            .transaction(|(status, block, consumed, count, growth, meta)| {
-                for op in ops {
-                    let tree = match op.tree {
-                        Name::Status => status,
-                        Name::Block => block,
-                        Name::Consumed => consumed,
-                        Name::Count => count,
-                        Name::Growth => growth,
-                        Name::Meta => meta,
-                    };
-                    match &op.value {
-                        Some(value) => tree.insert(op.key.as_slice(), value.as_slice())?,
-                        None => tree.remove(op.key.as_slice())?,
-                    };
-                }
-                Ok::<(), ConflictableTransactionError<()>>(())
-            });
+            .transaction(
+                |(status, block, topic, consumed, count, growth, quarter, meta)| {
+                    for op in ops {
+                        let tree = match op.tree {
+                            Name::Status => status,
+                            Name::Block => block,
+                            Name::Topic => topic,
+                            Name::Consumed => consumed,
+                            Name::Count => count,
+                            Name::Growth => growth,
+                            Name::Quarter => quarter,
+                            Name::Meta => meta,
+                        };
+                        match &op.value {
+                            Some(value) => tree.insert(op.key.as_slice(), value.as_slice())?,
+                            None => tree.remove(op.key.as_slice())?,
+                        };
+                    }
+                    Ok::<(), ConflictableTransactionError<()>>(())
+                },
+            );
         result.map_err(|error| match error {
             TransactionError::Abort(()) => failed("a transaction was aborted"),
             TransactionError::Storage(error) => failed(error),
@@ -525,10 +551,14 @@ fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
         ops.insert(0, partial(1));
     }
     ops.push(partial(0));
-    // What comes last belongs together: counts, growth and `applied`.
+    // What comes last belongs together: counts, growth, topics that are gone and `applied`.
     let tail = ops
         .iter()
-        .position(|op| matches!(op.tree, Name::Count | Name::Growth))
+        .position(|op| match op.tree {
+            Name::Count | Name::Growth | Name::Quarter => true,
+            Name::Topic => op.value.is_none(),
+            _ => false,
+        })
         .unwrap_or(ops.len().saturating_sub(4));
     if ops.len() <= TRANSACTION_OPS_MAX {
         return vec![ops];
@@ -543,47 +573,10 @@ fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
     all
 }
 
-// ---- the values of `consumed`: 6 bytes a range: first, last, time
-
-const TIME_RANGE_BYTES: usize = 6;
-
-struct TimeRange {
-    first: u8,
-    last: u8,
-    at: UnixSeconds,
-}
-
-fn times_get(value: &[u8], place: u8) -> Option<UnixSeconds> {
-    value.chunks_exact(TIME_RANGE_BYTES).find_map(|range| {
-        (range[0] <= place && place <= range[1])
-            .then(|| UnixSeconds(u32::from_be_bytes([range[2], range[3], range[4], range[5]])))
-    })
-}
-
-fn times_add(old: &[u8], added: &[TimeRange]) -> Vec<u8> {
-    let mut value = old.to_vec();
-    for range in added {
-        let time = range.at.0.to_be_bytes();
-        let joins = value.len().checked_sub(TIME_RANGE_BYTES).filter(|&at| {
-            value[at + 2..] == time && value[at + 1].checked_add(1) == Some(range.first)
-        });
-        if let Some(at) = joins {
-            value[at + 1] = range.last;
-        } else if !value
-            .chunks_exact(TIME_RANGE_BYTES)
-            .any(|kept| kept[0] == range.first && kept[1] == range.last)
-        {
-            value.extend_from_slice(&[range.first, range.last]);
-            value.extend_from_slice(&time);
-        }
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::MessageCode;
+    use crate::message::{MessageCode, Topic};
     use crate::sequences::SequenceSet;
     use crate::store::record::{Change, Entry, Meta};
 
@@ -691,13 +684,14 @@ mod tests {
         for n in 0..36_u32 {
             let mut meta = Meta::default();
             if n % 3 < 2 {
-                meta.topics = vec!["t".parse().unwrap()];
+                // Topics come and go, and so do their places.
+                meta.topics = vec![format!("t{}", n / 6).parse().unwrap(), "t".parse().unwrap()];
                 meta.entries = (next..next + 300)
                     .map(|sequence| Entry {
                         sequence: Sequence(sequence),
                         code: MessageCode::from_bytes([0; 20]),
                         created: UnixSeconds(1_790_000_000 + n * 10_000),
-                        topic: 0,
+                        topic: u32::from(sequence % 5 == 0),
                         offset: 0,
                         len: 0,
                     })
@@ -727,10 +721,19 @@ mod tests {
         }
     }
 
+    fn topics(index: &Index) -> Vec<(Topic, crate::store::Counts)> {
+        let topics = index.topics().iter();
+        let mut topics: Vec<_> = topics
+            .map(|(topic, counts)| (topic.clone(), counts))
+            .collect();
+        topics.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        topics
+    }
+
     fn bits(index: &Index) -> Vec<(u64, Vec<u64>, Vec<u64>)> {
         let number = 0..8;
         let bits_of = |n, kind| -> Vec<u64> {
-            let view = index.view(n, Some(kind));
+            let view = index.view(n, Some(kind), None);
             view.map(|view| view.bits.iter().collect())
                 .unwrap_or_default()
         };
@@ -785,13 +788,15 @@ mod tests {
                 let mirror = Mirror::open(dir.path()).unwrap();
                 for index in [&index, &mirror.load().unwrap()] {
                     assert_eq!(index.counts(), whole.counts(), "{mirrored} {cut}");
+                    assert_eq!(topics(index), topics(&whole), "{mirrored} {cut}");
                     assert_eq!(index.growth(), whole.growth());
+                    assert_eq!(index.quarters(), whole.quarters());
                     assert_eq!(index.floor(), whole.floor());
                     assert_eq!(index.next_sequence(), whole.next_sequence());
                     assert_eq!(bits(index), bits(&whole), "{mirrored} {cut}");
                 }
                 for sequence in (0..7200).step_by(13).map(Sequence) {
-                    let view = whole.view(sequence.0 / 1024, Some(StatusKind::Consumed));
+                    let view = whole.view(sequence.0 / 1024, Some(StatusKind::Consumed), None);
                     if view.is_some_and(|view| view.bits.contains(sequence.0 % 1024)) {
                         let expected = whole.times.get(sequence);
                         assert_eq!(mirror.consumed_at(sequence).unwrap(), expected);
@@ -827,6 +832,7 @@ mod tests {
         let loaded = mirror.load().unwrap();
         assert_eq!(loaded.counts(), index.counts());
         assert_eq!(bits(&loaded), bits(&index));
+        assert_eq!(topics(&loaded), topics(&index));
         assert_eq!(loaded.growth(), index.growth());
     }
 

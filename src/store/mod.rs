@@ -22,11 +22,12 @@ mod recovery;
 mod segments;
 mod snapshot;
 mod times;
-mod topic_set;
+mod topics;
 mod writer;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -53,9 +54,59 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The count of a status.
+    fn of(&mut self, kind: StatusKind) -> &mut u64 {
+        match kind {
+            StatusKind::Accepted => &mut self.accepted,
+            StatusKind::NotConsumed => &mut self.not_consumed,
+            StatusKind::Consumed => &mut self.consumed,
+        }
+    }
+
     /// All messages there are.
     pub fn all(&self) -> u64 {
         self.accepted + self.not_consumed + self.consumed
+    }
+}
+
+/// How many messages of a topic there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicCounts {
+    /// The topic; it has at least one message.
+    pub topic: Topic,
+    /// Its messages by status.
+    pub counts: Counts,
+}
+
+/// What a store takes of the disk, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The folder of log and mirror.
+    pub path: PathBuf,
+    /// The log.
+    pub log_bytes: u64,
+    /// The mirror.
+    pub mirror_bytes: u64,
+    /// The snapshot.
+    pub snapshot_bytes: u64,
+}
+
+/// The place of a message in a list, which goes by time of creation and then sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// When the message was created.
+    pub created: UnixSeconds,
+    /// Its sequence.
+    pub sequence: Sequence,
+}
+
+impl Message {
+    /// Its place in a list.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            created: self.created,
+            sequence: self.sequence,
+        }
     }
 }
 
@@ -70,6 +121,8 @@ pub struct Query {
     pub status: Option<StatusKind>,
     /// Of this topic; `None`: of any.
     pub topic: Option<Topic>,
+    /// Older than this one: where a list that was read in part goes on.
+    pub before: Option<Mark>,
 }
 
 /// Which messages to read back for the queue.
@@ -115,8 +168,9 @@ pub trait Store: Send + Sync + 'static {
     fn append(&self, drafts: Vec<Draft>, permit: Option<OwnedSemaphorePermit>) -> Appended;
 
     /// Records what became of messages; those that are gone, or may not change so, are passed
-    /// over. It is not synced at once: after a power cut, the last changes may have to be made
-    /// again. The receiver, which may be dropped, resolves when reads see the change.
+    /// over. Deletions are synced; other changes are not at once: after a power cut, the last
+    /// of them may have to be made again. The receiver, which may be dropped, resolves when
+    /// reads see the change.
     fn change(
         &self,
         change: Change,
@@ -135,6 +189,57 @@ pub trait Store: Send + Sync + 'static {
     /// How many messages were accepted on each day of the last 400 that had any, deleted ones
     /// included.
     fn growth(&self) -> Vec<(Day, u64)>;
+
+    /// How many messages were accepted in each quarter of an hour of the last 31 days that had
+    /// any, by its begin; deleted ones included.
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)>;
+
+    /// How many messages there are of each topic that has any, in no order.
+    fn topics(&self) -> Vec<TopicCounts>;
+
+    /// How many messages there are of a topic.
+    fn topic(&self, topic: &Topic) -> Counts;
+
+    /// How many topics have messages.
+    fn topic_count(&self) -> usize;
+
+    /// When the oldest message that is not consumed was created: of each of `topics`, in their
+    /// order. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError>;
+
+    /// When the oldest message that is not consumed was created. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError>;
+
+    /// How many accepted messages have a sequence from `first` to `last`.
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64;
+
+    /// Takes out those messages that are gone.
+    fn retain_live(&self, messages: &mut Vec<Message>);
+
+    /// The message with this code. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError>;
+
+    /// Deletes the messages of a topic that are in one of `kinds` and were stored before the
+    /// call; says how many. They are gone for good when it returns. Blocks.
+    ///
+    /// # Errors
+    /// When the log cannot be written; some of them may be gone then.
+    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError>;
+
+    /// Why messages cannot be stored at the moment, if so.
+    fn trouble(&self) -> Option<String>;
+
+    /// What the store takes of the disk; `None` if it has none. Blocks.
+    fn usage(&self) -> Option<Usage>;
 
     /// The sequence that the next message gets.
     fn next_sequence(&self) -> Sequence;

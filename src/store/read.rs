@@ -3,7 +3,7 @@
 //! The index says which blocks and messages, the log has their meta and data. All of it blocks
 //! on the disk, so it runs on threads that may.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,11 +17,13 @@ use super::index::{BlockView, Index};
 use super::mirror::Mirror;
 use super::record::{Entry, Head};
 use super::segments::{Position, Segment, Segments, Step};
-use super::topic_set::TopicSet;
-use super::{Query, Scan, Scanned};
+use super::topics::TopicIds;
+use super::{Mark, Query, Scan, Scanned};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
+/// The statuses of a message that still waits.
+const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
 /// Messages handed over at once by [`Reader::list`].
 const LIST_CHUNK: usize = 256;
 const LIST_CHUNK_BYTES: usize = 1 << 20;
@@ -137,33 +139,21 @@ impl Reader {
     /// See [`super::Store::scan`].
     pub(crate) fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         const BLOCKS: usize = 4;
-        let topics: Option<TopicSet> = scan.topics.as_ref().map(|topics| topics.iter().collect());
+        let topics = scan.topics.as_ref().map(|topics| self.ids(topics));
         let mut scanned = Scanned {
             messages: vec![],
             next: scan.from,
         };
         let (mut bytes, mut cache) = (0, DataCache::default());
         loop {
-            let views =
+            let (views, next) =
                 self.lock()
-                    .in_status(scan.kind, topics.as_ref(), scanned.next, scan.to, BLOCKS);
-            if views.is_empty() {
-                scanned.next = Sequence(scan.to.0.saturating_add(1));
-                return Ok(scanned);
-            }
-            for view in views {
-                let found = self.find(&view)?;
-                if view.whole && scan.kind == StatusKind::NotConsumed {
-                    let waiting = found.iter().map(|found| &found.topic).collect();
-                    self.lock()
-                        .narrow_waiting(view.number, view.version, waiting);
-                }
-                for found in &found {
-                    if scan
-                        .topics
-                        .as_ref()
-                        .is_some_and(|topics| !topics.contains(&found.topic))
-                    {
+                    .in_status(&[scan.kind], topics.as_ref(), scanned.next, scan.to, BLOCKS);
+            for found in views.iter().map(|view| self.find(view)) {
+                for found in &found? {
+                    // A place in the table may have come to be another topic's meanwhile.
+                    let topics = scan.topics.as_ref();
+                    if topics.is_some_and(|topics| !topics.contains(&found.topic)) {
                         continue;
                     }
                     if scanned.messages.len() >= scan.messages_max || bytes >= scan.bytes_max {
@@ -175,9 +165,19 @@ impl Reader {
                         scanned.messages.push(message);
                     }
                 }
-                scanned.next = Sequence((view.number + 1) * BLOCK_LEN);
+            }
+            match next {
+                Some(next) => scanned.next = next,
+                None => {
+                    scanned.next = Sequence(scan.to.0.saturating_add(1));
+                    return Ok(scanned);
+                }
             }
         }
+    }
+
+    fn ids<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) -> TopicIds {
+        self.lock().topics().ids(topics)
     }
 
     /// See [`super::Store::list`].
@@ -188,15 +188,16 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let from = query.from.unwrap_or(UnixSeconds::MIN);
         let to = query.to.unwrap_or(UnixSeconds::MAX);
-        let topics = query
-            .topic
-            .as_ref()
-            .map(|topic| TopicSet::from_iter([topic]));
+        let mut to = to;
+        if let Some(mark) = query.before {
+            to = to.min(mark.created);
+        }
+        let topics = query.topic.as_ref().map(|topic| self.ids([topic]));
         // Blocks by the newest that they may hold, messages by what they are: a block is
         // opened when nothing already found is newer than it may be.
         let mut blocks: BinaryHeap<(UnixSeconds, u64)> = self
             .lock()
-            .created_between(from, to, topics.as_ref(), query.status)
+            .created_between(from, to, query.before, topics.as_ref(), query.status)
             .into();
         let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
         let mut cache = DataCache::default();
@@ -208,7 +209,7 @@ impl Reader {
                     break;
                 }
                 blocks.pop();
-                self.open_block(number, query, from, to, &mut ready)?;
+                self.open_block(number, query, topics.as_ref(), &mut ready)?;
             }
             let Some(Ready { found, status }) = ready.pop() else {
                 break;
@@ -234,28 +235,20 @@ impl Reader {
         &self,
         number: u64,
         query: &Query,
-        from: UnixSeconds,
-        to: UnixSeconds,
+        topics: Option<&TopicIds>,
         ready: &mut BinaryHeap<Ready>,
     ) -> Result<(), StoreError> {
         let (view, in_status) = {
             let index = self.lock();
-            let Some(view) = index.view(number, query.status) else {
+            let Some(view) = index.view(number, query.status, topics) else {
                 return Ok(());
             };
-            let kinds =
-                StatusKind::ALL.map(|kind| index.view(number, Some(kind)).map(|view| view.bits));
+            let kinds = StatusKind::ALL
+                .map(|kind| index.view(number, Some(kind), None).map(|view| view.bits));
             (view, kinds)
         };
         for found in self.find(&view)? {
-            let created = found.entry.created;
-            if created < from
-                || to < created
-                || query
-                    .topic
-                    .as_ref()
-                    .is_some_and(|topic| *topic != found.topic)
-            {
+            if !query.has(&found) {
                 continue;
             }
             let bit = found.entry.sequence.0 % BLOCK_LEN;
@@ -269,6 +262,119 @@ impl Reader {
         Ok(())
     }
 
+    /// See [`super::Store::find`]: the code tells when the message was created, and so the few
+    /// blocks that it can be in.
+    pub(crate) fn message_with(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+        let created = code.created();
+        let blocks = self
+            .lock()
+            .created_between(created, created, None, None, None);
+        for (_, number) in blocks {
+            let view = self.lock().view(number, None, None);
+            let found = view.map(|view| self.find(&view)).transpose()?;
+            let mut found = found.unwrap_or_default().into_iter();
+            if let Some(found) = found.find(|found| found.entry.code == code) {
+                return self.now(&found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A message with the status that it has now; `None` if it is gone.
+    fn now(&self, found: &Found) -> Result<Option<Message>, StoreError> {
+        let status = self.lock().status(found.entry.sequence);
+        status
+            .map(|status| self.message(found, status, &mut DataCache::default()))
+            .transpose()
+    }
+
+    /// See [`super::Store::oldest_waiting_of`].
+    pub(crate) fn oldest_waiting_of(
+        &self,
+        topics: &[Topic],
+    ) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        let oldest = self.first_waiting_of(topics);
+        oldest
+            .into_iter()
+            .map(|sequence| sequence.map_or(Ok(None), |at| self.created(at)))
+            .collect()
+    }
+
+    /// See [`super::Store::oldest_waiting`].
+    pub(crate) fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        let mut from = Some(Sequence::default());
+        while let Some(first) = from {
+            let (views, next) = {
+                let index = self.lock();
+                index.in_status(&WAITING, None, first, index.next_sequence(), 1)
+            };
+            let bit = views.first().and_then(|view| view.bits.iter().next());
+            if let Some(bit) = bit {
+                return self.created(Sequence(views[0].number * BLOCK_LEN + bit));
+            }
+            from = next;
+        }
+        Ok(None)
+    }
+
+    /// The first message of each topic that is not consumed.
+    fn first_waiting_of(&self, topics: &[Topic]) -> Vec<Option<Sequence>> {
+        let mut first = vec![None; topics.len()];
+        let mut open: HashMap<&Topic, usize> = topics.iter().zip(0..).collect();
+        {
+            let index = self.lock();
+            open.retain(|topic, _| {
+                let counts = index.topics().counts(topic);
+                counts.accepted + counts.not_consumed > 0
+            });
+        }
+        let mut from = Some(Sequence::default());
+        while let Some(start) = from.filter(|_| !open.is_empty()) {
+            let index = self.lock();
+            let wanted = index.topics().ids(open.keys().copied());
+            let to = index.next_sequence();
+            let (views, next) = index.in_status(&WAITING, Some(&wanted), start, to, 16);
+            for view in views {
+                index.first_of_each_topic(&view, |topic, sequence| {
+                    if let Some(at) = open.remove(topic) {
+                        first[at] = Some(sequence);
+                    }
+                });
+            }
+            from = next;
+        }
+        first
+    }
+
+    /// The messages of a topic in one of `kinds`, from `from` on and before `end`, of a limited
+    /// number of blocks; and where to go on, unless that was all.
+    pub(crate) fn of_topic(
+        &self,
+        topic: &Topic,
+        kinds: &[StatusKind],
+        from: Sequence,
+        end: Sequence,
+    ) -> (SequenceSet, Option<Sequence>) {
+        const BLOCKS: usize = 64;
+        let index = self.lock();
+        let ids = index.topics().ids([topic]);
+        let last = Sequence(end.0.saturating_sub(1));
+        let (views, next) = index.in_status(kinds, Some(&ids), from, last, BLOCKS);
+        drop(index);
+        let sequences = views.iter().flat_map(|view| {
+            let base = view.number * BLOCK_LEN;
+            view.bits.iter().map(move |bit| Sequence(base + bit))
+        });
+        (sequences.collect(), next)
+    }
+
+    /// When a message was created, if it is there.
+    fn created(&self, sequence: Sequence) -> Result<Option<UnixSeconds>, StoreError> {
+        let view = self.lock().view_of(sequence);
+        let found = view.map(|view| self.find(&view)).transpose()?;
+        Ok(found.and_then(|found| Some(found.first()?.entry.created)))
+    }
+
     /// The messages that a floor at `floor` takes from blocks that have newer ones too.
     pub(crate) fn expired_beside_newer(
         &self,
@@ -277,7 +383,7 @@ impl Reader {
         let mut expired = SequenceSet::new();
         let numbers = self.lock().straddling(floor);
         for number in numbers {
-            let view = self.lock().view(number, None);
+            let view = self.lock().view(number, None, None);
             let found = view
                 .map(|view| self.find(&view))
                 .transpose()?
@@ -356,12 +462,28 @@ pub(crate) fn codes_between(
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
     let mut codes = vec![];
-    for (_, number) in index.created_between(from, to, None, None) {
-        if let Some(view) = index.view(number, None) {
+    for (_, number) in index.created_between(from, to, None, None, None) {
+        if let Some(view) = index.view(number, None, None) {
             codes.extend(find(segments, &view)?.iter().map(|found| found.entry.code));
         }
     }
     Ok(codes)
+}
+
+impl Query {
+    fn has(&self, found: &Found) -> bool {
+        let Entry {
+            created, sequence, ..
+        } = found.entry;
+        let rank = Mark { created, sequence };
+        self.from.is_none_or(|from| from <= created)
+            && self.to.is_none_or(|to| created <= to)
+            && self.before.is_none_or(|mark| rank < mark)
+            && self
+                .topic
+                .as_ref()
+                .is_none_or(|topic| *topic == found.topic)
+    }
 }
 
 /// A message that matches, ordered by time and then sequence.

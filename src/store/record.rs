@@ -100,6 +100,9 @@ pub(crate) struct Base {
     pub(crate) floor: u32,
     /// Messages accepted on each day since 1970.
     pub(crate) growth: Vec<(i32, u64)>,
+    /// Messages accepted in each quarter of an hour since 1970.
+    #[serde(default)]
+    pub(crate) quarters: Vec<(u32, u64)>,
 }
 
 /// A message as meta tells it.
@@ -435,6 +438,7 @@ mod tests {
                     first_live: 3,
                     floor: 50,
                     growth: vec![(20_000, 12)],
+                    quarters: vec![(1_988_888, 3)],
                 }),
                 first: Sequence(7),
                 accepts: &accepts,

@@ -188,6 +188,14 @@ impl Segments {
             .insert(segment.number, segment);
     }
 
+    /// The bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        let map = self.lock_read();
+        let ends = map.values();
+        ends.map(|segment| segment.end.load(Ordering::Relaxed))
+            .sum()
+    }
+
     /// Whether [`Segments::take_dead`] would take a segment.
     pub(crate) fn has_dead(&self, first_live: u64) -> bool {
         let map = self.lock_read();

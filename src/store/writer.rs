@@ -60,6 +60,9 @@ pub(crate) enum Request {
 /// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
 pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
 
+/// Why the last group could not be written, until one is.
+pub(crate) type Trouble = Arc<Mutex<Option<StoreError>>>;
+
 /// What a sync came to: a failed one poisons the store.
 pub(crate) fn poison_on_error(
     synced: Result<(), StoreError>,
@@ -89,6 +92,7 @@ pub(crate) struct Writer {
     pub(crate) last_created: UnixSeconds,
     /// Messages refused since one was stored.
     pub(crate) refused_messages: usize,
+    pub(crate) trouble: Trouble,
 }
 
 /// What is written together.
@@ -131,6 +135,13 @@ impl Group {
             }
             _ => self.changes.push((change, sequences)),
         }
+    }
+
+    /// Whether messages are deleted because somebody asked for it, and waits to hear that they
+    /// are gone.
+    fn deletes(&self) -> bool {
+        let mut changes = self.changes.iter();
+        changes.any(|(change, _)| *change == Change::Deleted)
     }
 
     /// The changes in pieces that each fit well into a frame.
@@ -328,7 +339,7 @@ impl Writer {
             return Ok((start, frames));
         }
         self.log.append(buffer)?;
-        if !group.messages.is_empty() {
+        if !group.messages.is_empty() || group.deletes() {
             self.sync()?;
         }
         Ok((start, frames))
@@ -344,6 +355,7 @@ impl Writer {
             if self.refused_messages > 0 {
                 let messages = std::mem::take(&mut self.refused_messages);
                 tracing::info!(refused = messages, "messages are stored again");
+                self.set_trouble(None);
             }
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
@@ -392,12 +404,21 @@ impl Writer {
         }
     }
 
-    fn refuse(&mut self, group: Group, error: &StoreError) {
+    fn set_trouble(&self, trouble: Option<StoreError>) {
+        *self.trouble.lock().expect("no holder of this lock panics") = trouble;
+    }
+
+    fn refuse(&mut self, mut group: Group, error: &StoreError) {
         if self.refused_messages == 0 {
             // Said once: a full disk refuses thousands of groups a second.
             tracing::error!(%error, "messages are refused, because they cannot be stored");
         }
         self.refused_messages += group.messages.len().max(1);
+        self.set_trouble(Some(error.clone()));
+        // Whoever asked for it is told that it was not done.
+        group
+            .changes
+            .retain(|(change, _)| *change != Change::Deleted);
         if matches!(error, StoreError::Poisoned(_)) {
             // Nothing can be written any more: memory at least tells what really happened.
             for (change, sequences) in &group.changes {

@@ -236,6 +236,8 @@ pub(crate) struct Model {
     /// By sequence; deleted ones are taken out.
     pub(crate) messages: BTreeMap<u64, Message>,
     pub(crate) growth: BTreeMap<Day, u64>,
+    /// By the time divided by 900.
+    pub(crate) quarters: BTreeMap<u32, u64>,
     pub(crate) next: u64,
     pub(crate) floor: UnixSeconds,
     pub(crate) codes: HashSet<MessageCode>,
@@ -255,6 +257,7 @@ impl Model {
         assert!(self.codes.insert(message.code), "a code came twice");
         self.next += 1;
         *self.growth.entry(day_of(message.created)).or_default() += 1;
+        *self.quarters.entry(message.created.0 / 900).or_default() += 1;
         self.messages.insert(message.sequence.0, message);
     }
 
@@ -287,6 +290,14 @@ impl Model {
         deleted as u64
     }
 
+    pub(crate) fn purge(&mut self, topic: &Topic, kinds: &[StatusKind]) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(|_, message| {
+            message.topic != *topic || !kinds.contains(&message.status.kind())
+        });
+        (before - self.messages.len()) as u64
+    }
+
     pub(crate) fn list(&self, query: &Query) -> Vec<Message> {
         let mut found: Vec<Message> = self
             .messages
@@ -298,6 +309,7 @@ impl Model {
                         .status
                         .is_none_or(|kind| message.status.kind() == kind)
                     && query.topic.as_ref().is_none_or(|t| *t == message.topic)
+                    && query.before.is_none_or(|mark| message.mark() < mark)
             })
             .cloned()
             .collect();
@@ -339,7 +351,50 @@ impl Model {
         assert_eq!(store.floor(), self.floor);
         let growth: Vec<_> = self.growth.iter().map(|(day, n)| (*day, *n)).collect();
         assert_eq!(store.growth(), growth);
+        let quarters = self.quarters.iter();
+        let quarters: Vec<_> = quarters
+            .map(|(quarter, n)| (UnixSeconds(quarter * 900), *n))
+            .collect();
+        assert_eq!(store.growth_by_quarter(), quarters);
+        self.check_topics(store);
         same(&list_all(store), &self.list(&Query::default()));
+    }
+}
+
+impl Model {
+    fn check_topics(&self, store: &dyn Store) {
+        let mut counts: BTreeMap<Topic, Counts> = BTreeMap::new();
+        let mut oldest: BTreeMap<&Topic, UnixSeconds> = BTreeMap::new();
+        for message in self.messages.values() {
+            let counts = counts.entry(message.topic.clone()).or_default();
+            match message.status {
+                Status::Accepted => counts.accepted += 1,
+                Status::NotConsumed => counts.not_consumed += 1,
+                Status::Consumed { .. } => counts.consumed += 1,
+            }
+            if message.status.kind() != StatusKind::Consumed {
+                oldest.entry(&message.topic).or_insert(message.created);
+            }
+        }
+        let told = store.topics().into_iter();
+        let told: BTreeMap<Topic, Counts> = told.map(|row| (row.topic, row.counts)).collect();
+        assert_eq!(told, counts);
+        assert_eq!(store.topic_count(), counts.len());
+        let mut topics: Vec<Topic> = counts.keys().cloned().collect();
+        topics.push(topic("nobody sends here"));
+        for topic in &topics {
+            let expected = counts.get(topic).copied().unwrap_or_default();
+            assert_eq!(store.topic(topic), expected);
+        }
+        let told = store.oldest_waiting_of(&topics).unwrap();
+        let expected = topics.iter().map(|topic| oldest.get(topic).copied());
+        assert_eq!(told, expected.collect::<Vec<_>>());
+        let mut waiting = self.messages.values();
+        let first = waiting.find(|message| message.status.kind() != StatusKind::Consumed);
+        assert_eq!(
+            store.oldest_waiting().unwrap(),
+            first.map(|message| message.created)
+        );
     }
 }
 

@@ -1,11 +1,15 @@
 //! Searching the index: which blocks, and which messages of them.
 
+use super::super::Mark;
 use super::super::bitmap::{BLOCK_LEN, Bitmap};
 use super::super::block::Block;
 use super::super::segments::Position;
-use super::super::topic_set::TopicSet;
+use super::super::topics::TopicIds;
 use super::Index;
-use crate::message::{Sequence, StatusKind, UnixSeconds};
+use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
+
+/// Blocks that are looked at before the index is let go: everything waits for it.
+const BLOCKS_AT_ONCE: usize = 256;
 
 /// Where a block's messages of interest are.
 #[derive(Clone, Debug)]
@@ -13,82 +17,109 @@ pub(crate) struct BlockView {
     pub(crate) number: u64,
     /// The messages looked for.
     pub(crate) bits: Bitmap,
-    /// Whether the block has no more of them outside the range that was looked at.
-    pub(crate) whole: bool,
     pub(crate) runs: [Position; 16],
-    pub(crate) version: u32,
 }
 
 impl Index {
-    /// The blocks, oldest first, with messages in `kind` from `from` up to `to`, whose topics
-    /// may be among `topics`; at most `limit` blocks.
+    /// The blocks, oldest first, with messages of `topics` in one of `kinds` from `from` up to
+    /// `to`; at most `limit` blocks. Also where to go on, unless that was all: a long way without
+    /// any is cut.
     pub(crate) fn in_status(
         &self,
-        kind: StatusKind,
-        topics: Option<&TopicSet>,
+        kinds: &[StatusKind],
+        topics: Option<&TopicIds>,
         from: Sequence,
         to: Sequence,
         limit: usize,
-    ) -> Vec<BlockView> {
+    ) -> (Vec<BlockView>, Option<Sequence>) {
+        let mut views = vec![];
         let first = (from.0 / BLOCK_LEN).max(self.first_block);
         let skip = usize::try_from(first - self.first_block).unwrap_or(usize::MAX);
-        self.blocks
-            .iter()
-            .skip(skip)
-            .zip(first..=to.0 / BLOCK_LEN)
-            .filter(|(block, _)| {
-                let has = match kind {
-                    StatusKind::NotConsumed => &block.waiting,
-                    StatusKind::Accepted | StatusKind::Consumed => &block.topics,
-                };
-                block.has(kind) && topics.is_none_or(|topics| has.intersects(topics))
-            })
-            .map(|(block, number)| {
-                let base = number * BLOCK_LEN;
-                let mut bits = block.in_status(kind);
-                let low = from.0.saturating_sub(base).min(BLOCK_LEN);
-                let high = to.0.saturating_add(1).saturating_sub(base).min(BLOCK_LEN);
-                let mask = Bitmap::range(low, high.max(low));
-                BlockView {
+        let blocks = self.blocks.iter().skip(skip).zip(first..=to.0 / BLOCK_LEN);
+        for (looked, (block, number)) in blocks.enumerate() {
+            if views.len() == limit || looked == BLOCKS_AT_ONCE {
+                return (views, Some(Sequence(number * BLOCK_LEN)));
+            }
+            let bits = self.matching(number, block, kinds, topics, from, to);
+            if !bits.is_empty() {
+                views.push(BlockView {
                     number,
-                    bits: bits.take(&mask),
-                    whole: bits.is_empty(),
+                    bits,
                     runs: block.runs,
-                    version: block.version,
-                }
-            })
-            .filter(|view| !view.bits.is_empty())
-            .take(limit)
-            .collect()
-    }
-
-    /// Narrows what topics are waiting in a block, if nothing became not consumed since
-    /// `version`.
-    pub(crate) fn narrow_waiting(&mut self, number: u64, version: u32, waiting: TopicSet) {
-        if let Some(at) = number.checked_sub(self.first_block)
-            && let Some(block) = usize::try_from(at)
-                .ok()
-                .and_then(|at| self.blocks.get_mut(at))
-            && block.version == version
-        {
-            block.waiting = waiting;
+                });
+            }
         }
+        (views, None)
     }
 
-    /// The numbers of the blocks that may have messages created from `from` to `to`, with the
-    /// time and sequence that none of their messages is behind.
+    fn matching(
+        &self,
+        number: u64,
+        block: &Block,
+        kinds: &[StatusKind],
+        topics: Option<&TopicIds>,
+        from: Sequence,
+        to: Sequence,
+    ) -> Bitmap {
+        let base = number * BLOCK_LEN;
+        let low = from.0.saturating_sub(base).min(BLOCK_LEN);
+        let high = to.0.saturating_add(1).saturating_sub(base).min(BLOCK_LEN);
+        let mut bits = Bitmap::default();
+        for kind in kinds {
+            bits.insert(&block.in_status(*kind));
+        }
+        let mut bits = bits.take(&Bitmap::range(low, high.max(low)));
+        if let Some(topics) = topics
+            && !bits.is_empty()
+        {
+            block.topics.retain(&mut bits, topics);
+        }
+        bits
+    }
+
+    /// How many messages in `kind` have a sequence from `first` to `last`.
+    pub(crate) fn count_between(&self, kind: StatusKind, first: Sequence, last: Sequence) -> u64 {
+        let begin = (first.0 / BLOCK_LEN).max(self.first_block);
+        let skip = usize::try_from(begin - self.first_block).unwrap_or(usize::MAX);
+        let blocks = self.blocks.iter().skip(skip);
+        blocks
+            .zip(begin..=last.0 / BLOCK_LEN)
+            .filter(|(block, _)| block.has(kind))
+            .map(|(block, number)| {
+                self.matching(number, block, &[kind], None, first, last)
+                    .len()
+            })
+            .sum()
+    }
+
+    /// Whether a message is there.
+    pub(crate) fn is_live(&self, sequence: Sequence) -> bool {
+        let block = self.block(sequence.0 / BLOCK_LEN);
+        block.is_some_and(|block| block.live().contains(sequence.0 % BLOCK_LEN))
+    }
+
+    /// The numbers of the blocks that may have messages of `topics` created from `from` to
+    /// `to` and before `before`, with the time that none of their messages is behind.
     pub(crate) fn created_between(
         &self,
         from: UnixSeconds,
         to: UnixSeconds,
-        topics: Option<&TopicSet>,
+        before: Option<Mark>,
+        topics: Option<&TopicIds>,
         kind: Option<StatusKind>,
     ) -> Vec<(UnixSeconds, u64)> {
+        let is_behind = |block: &Block, number: u64| {
+            before.is_some_and(|mark| {
+                let in_block = (block.created_min, Sequence(number * BLOCK_LEN));
+                in_block >= (mark.created, mark.sequence)
+            })
+        };
         self.numbered()
-            .filter(|(_, block)| {
+            .filter(|(number, block)| {
                 block.created_min <= to
                     && from <= block.created_max
-                    && topics.is_none_or(|topics| block.topics.intersects(topics))
+                    && !is_behind(block, *number)
+                    && topics.is_none_or(|topics| block.topics.has(topics))
                     && match kind {
                         Some(kind) => block.has(kind),
                         None => !block.is_empty(),
@@ -98,19 +129,62 @@ impl Index {
             .collect()
     }
 
-    /// The messages of a block in `kind`, or all that are there.
-    pub(crate) fn view(&self, number: u64, kind: Option<StatusKind>) -> Option<BlockView> {
+    /// The messages of a block in `kind`, or all that are there; of `topics` only, if given.
+    pub(crate) fn view(
+        &self,
+        number: u64,
+        kind: Option<StatusKind>,
+        topics: Option<&TopicIds>,
+    ) -> Option<BlockView> {
         let block = self.block(number)?;
+        let mut bits = match kind {
+            Some(kind) => block.in_status(kind),
+            None => block.live(),
+        };
+        if let Some(topics) = topics {
+            block.topics.retain(&mut bits, topics);
+        }
         Some(BlockView {
             number,
-            bits: match kind {
-                Some(kind) => block.in_status(kind),
-                None => block.live(),
-            },
-            whole: true,
+            bits,
             runs: block.runs,
-            version: block.version,
         })
+    }
+
+    /// One message, if it is there.
+    pub(crate) fn view_of(&self, sequence: Sequence) -> Option<BlockView> {
+        let number = sequence.0 / BLOCK_LEN;
+        let mut view = self.view(number, None, None)?;
+        view.bits.retain(|bit| bit == sequence.0 % BLOCK_LEN);
+        Some(view)
+    }
+
+    /// The status of a message, if it is there.
+    pub(crate) fn status(&self, sequence: Sequence) -> Option<StatusKind> {
+        let block = self.block(sequence.0 / BLOCK_LEN)?;
+        StatusKind::ALL
+            .into_iter()
+            .find(|kind| block.in_status(*kind).contains(sequence.0 % BLOCK_LEN))
+    }
+
+    /// Tells the topics in a view, each with its first message of it.
+    pub(crate) fn first_of_each_topic<'a>(
+        &'a self,
+        view: &BlockView,
+        mut each: impl FnMut(&'a Topic, Sequence),
+    ) {
+        let Some(block) = self.block(view.number) else {
+            return;
+        };
+        let mut seen = TopicIds::default();
+        for bit in view.bits.iter() {
+            if let Some(id) = block.topics.of(bit)
+                && seen.insert(id)
+                && let Some(topic) = self.topics().name(id)
+            {
+                each(topic, Sequence(view.number * BLOCK_LEN + bit));
+            }
+        }
     }
 
     pub(super) fn block(&self, number: u64) -> Option<&Block> {
