@@ -41,6 +41,19 @@ impl Clock {
         }
     }
 
+    /// The time of day in Unix milliseconds; a manual clock knows whole seconds only.
+    pub fn now_ms(&self) -> u64 {
+        match &self.0 {
+            Source::System => {
+                let since = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }
+            Source::Manual(_) => u64::from(self.now().0) * 1000,
+        }
+    }
+
     /// Moves a manual clock; the system's clock is not moved.
     pub fn set(&self, now: UnixSeconds) {
         if let Source::Manual(cell) = &self.0 {

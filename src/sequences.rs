@@ -67,6 +67,12 @@ impl SequenceSet {
         &self.0
     }
 
+    /// Whether a sequence is in the set.
+    pub fn contains(&self, sequence: Sequence) -> bool {
+        let behind = self.0.partition_point(|span| span.first <= sequence.0);
+        behind > 0 && sequence.0 < self.0[behind - 1].end()
+    }
+
     /// How many sequences are in the set.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|span| span.len).sum()
@@ -109,6 +115,13 @@ mod tests {
             set(&[1, 2, 3, 7, 8]).spans(),
             [Span { first: 1, len: 3 }, Span { first: 7, len: 2 }]
         );
+    }
+
+    #[test]
+    fn a_sequence_between_two_ranges_is_in_none() {
+        let set = set(&[2, 3, 7]);
+        let found: Vec<u64> = (0..10).filter(|n| set.contains(Sequence(*n))).collect();
+        assert_eq!(found, [2, 3, 7]);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpmq::broker::{
-    Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+    Broker, ClientInfo, OutboxLimits, Pace, PushAgainError, Queue, Settings, Subscription, Tasks,
+    Ticket,
 };
 use dpmq::clock::Clock;
-use dpmq::message::{Draft, Message, Topic, UnixSeconds};
-use dpmq::store::{MemoryStore, Store};
+use dpmq::message::{Draft, Message, StatusKind, Topic, UnixSeconds};
+use dpmq::store::{MemoryStore, Query, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,6 +36,14 @@ const AMPLE: Limits = Limits {
 };
 
 fn start(limits: &Limits, before: usize) -> Running {
+    start_with(limits, before, |_| {})
+}
+
+fn start_at(limits: &Limits, before: usize, pace: Pace) -> Running {
+    start_with(limits, before, |settings| settings.pace = pace)
+}
+
+fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) -> Running {
     let (queue, items) = Queue::new(limits.queue_messages, limits.queue_bytes);
     let store = if before == 0 {
         MemoryStore::new(Clock::system(), queue.committed())
@@ -53,7 +62,7 @@ fn start(limits: &Limits, before: usize) -> Running {
         )
     };
     drop(store.append(drafts(0..before), None));
-    let settings = Settings {
+    let mut settings = Settings {
         pace: Pace {
             batch_messages: 100,
             pause: Duration::ZERO,
@@ -68,6 +77,7 @@ fn start(limits: &Limits, before: usize) -> Running {
         check_every: Duration::from_millis(20),
         clock: Clock::system(),
     };
+    change(&mut settings);
     let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
     Running {
         broker,
@@ -93,6 +103,12 @@ impl Running {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
         })
+    }
+
+    /// The newest messages.
+    async fn newest(&self) -> Vec<Message> {
+        let mut chunks = self.broker.list(Query::default());
+        chunks.recv().await.unwrap().unwrap()
     }
 
     async fn publish(&self, numbers: Range<usize>) {
@@ -219,4 +235,97 @@ async fn second_take(subscription: &mut Subscription) -> Vec<Ticket> {
     subscription.recv(&mut tickets, 1).await;
     assert_eq!(tickets.len(), 1);
     tickets
+}
+
+async fn wait_until(broker: &Broker, is_so: impl Fn(&dpmq::store::Counts) -> bool) {
+    let waiting = async {
+        while !is_so(&broker.counts()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{:?}", broker.counts());
+}
+
+#[tokio::test]
+async fn a_message_that_is_deleted_in_the_queue_is_not_pushed() {
+    let slow = Pace {
+        batch_messages: 1,
+        pause: Duration::from_millis(20),
+    };
+    let running = start_at(&AMPLE, 0, slow);
+    let mut subscription = running.join();
+    running.publish(0..10).await;
+    let page = running.newest().await;
+    let (deleted, kept): (Vec<_>, Vec<_>) = page[..8].iter().partition(|m| m.sequence.0 % 2 == 0);
+    for message in &deleted {
+        assert!(running.broker.delete(message).await.unwrap());
+        assert!(!running.broker.delete(message).await.unwrap());
+    }
+    let mut expected: Vec<usize> = kept.iter().map(|m| m.data.parse().unwrap()).collect();
+    expected.extend(page[8..].iter().map(|m| m.data.parse::<usize>().unwrap()));
+    expected.reverse();
+    let numbers = receive(&mut subscription, expected.len()).await;
+    assert_eq!(numbers, expected);
+    wait_until(&running.broker, |counts| counts.consumed == counts.all()).await;
+}
+
+#[tokio::test]
+async fn what_is_purged_gives_its_room_back() {
+    let limits = Limits {
+        queue_messages: 200,
+        queue_bytes: 1000,
+        ..AMPLE
+    };
+    let never = Pace {
+        batch_messages: 1,
+        pause: Duration::from_secs(3600),
+    };
+    let running = start_at(&limits, 0, never);
+    // One by one, so that all but the first few are kept on disk only.
+    for n in 0..200 {
+        running.publish(n..n + 1).await;
+    }
+    wait_until(&running.broker, |counts| counts.not_consumed == 1).await;
+    let purged = running
+        .broker
+        .purge(topic(), &[StatusKind::Accepted])
+        .await
+        .unwrap();
+    assert_eq!(purged, 199);
+    // What is in the channel keeps its room until it leaves; what was on disk only does not.
+    let more = running.publish(0..150);
+    tokio::time::timeout(PATIENCE, more).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_pushed_again_when_an_operator_wants_it() {
+    let running = start_with(&AMPLE, 0, |settings| settings.re_push = false);
+    running.publish(0..3).await;
+    wait_until(&running.broker, |counts| counts.not_consumed == 3).await;
+    let message = running.newest().await;
+    let mut subscription = running.join();
+    running.broker.push_again(&message[0]).await.unwrap();
+    assert_eq!(receive(&mut subscription, 1).await, [2]);
+    wait_until(&running.broker, |counts| counts.consumed == 1).await;
+    let again = running.broker.push_again(&message[0]).await;
+    assert!(matches!(again, Err(PushAgainError::Consumed)), "{again:?}");
+    assert!(running.broker.delete(&message[0]).await.unwrap());
+    let again = running.broker.push_again(&message[0]).await;
+    assert!(matches!(again, Err(PushAgainError::Gone)), "{again:?}");
+}
+
+#[tokio::test]
+async fn wishes_that_meet_push_a_message_once() {
+    let running = start_with(&AMPLE, 0, |settings| settings.re_push = false);
+    running.publish(0..1).await;
+    wait_until(&running.broker, |counts| counts.not_consumed == 1).await;
+    let message = &running.newest().await[0];
+    let mut subscription = running.join();
+    let broker = &running.broker;
+    let (a, b) = tokio::join!(broker.push_again(message), broker.push_again(message));
+    assert!(a.is_ok() && b.is_err(), "{a:?} {b:?}");
+    assert_eq!(receive(&mut subscription, 1).await, [0]);
+    running.publish(7..8).await;
+    assert_eq!(receive(&mut subscription, 1).await, [7]);
 }

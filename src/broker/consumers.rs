@@ -5,34 +5,18 @@
 //! room beside others that have it is too slow, and is closed.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
+use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Outbox, Role};
 use super::delivery::{Delivery, Outcomes, Ticket};
-use crate::message::{Message, Sequence, Topic, UnixSeconds};
-
-/// A client, as the console shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// The name it gave itself; not unique.
-    pub id: String,
-    /// Its topic.
-    pub topic: Topic,
-    /// Where it connects from.
-    pub ip: IpAddr,
-    /// Since when it is logged in.
-    pub since: UnixSeconds,
-}
-
-/// Why the broker ends a consumer's session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// Its outbox was full while others kept up.
-    TooSlow,
-}
+use super::topics::{LaneState, Rate};
+use super::trace::{Recipient, Roster, Trace};
+use crate::message::{Message, Sequence, Topic};
+use crate::sequences::SequenceSet;
 
 /// How much may wait for one consumer.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +39,11 @@ pub(super) struct Consumer {
     room: Arc<Notify>,
     /// The same, for all topics.
     any_room: Arc<Notify>,
-    close: watch::Sender<Option<CloseReason>>,
+    /// Messages written to it.
+    written: AtomicU64,
+    /// How fast they were.
+    rate: Mutex<Rate>,
+    close: Closer,
 }
 
 impl Consumer {
@@ -78,6 +66,44 @@ impl Consumer {
         }
     }
 
+    /// Counts messages that were written to it.
+    pub(super) fn wrote(&self, messages: usize) {
+        self.written.fetch_add(messages as u64, Ordering::Relaxed);
+        self.rate().add(messages, Instant::now());
+    }
+
+    fn rate(&self) -> MutexGuard<'_, Rate> {
+        self.rate.lock().expect("no holder of this lock panics")
+    }
+
+    /// Wants its session to end.
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.close.close(reason);
+    }
+
+    /// The consumer as seen from outside.
+    pub(super) fn client(&self) -> Client {
+        Client {
+            number: self.number,
+            role: Role::Consumer,
+            info: self.info.clone(),
+            messages: self.written.load(Ordering::Relaxed),
+            outbox: Some(Outbox {
+                messages: self.messages.load(Ordering::Relaxed),
+                bytes: self.bytes.load(Ordering::Relaxed),
+                limits: self.limits,
+            }),
+        }
+    }
+
+    fn recipient(&self) -> Recipient {
+        Recipient {
+            number: self.number,
+            id: self.info.id.clone(),
+            ip: self.info.ip,
+        }
+    }
+
     /// A ticket that finds nobody is dropped, which reports it as failed.
     fn send(&self, ticket: Ticket) {
         let _ = self.outbox.send(ticket);
@@ -88,6 +114,8 @@ impl Consumer {
 #[derive(Default)]
 struct Lane {
     consumers: Vec<Arc<Consumer>>,
+    /// Who the consumers are, for the trace.
+    roster: Roster,
     behind: Option<Behind>,
     room: Arc<Notify>,
 }
@@ -104,10 +132,13 @@ pub(super) struct Consumers {
     /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
     lanes: Mutex<HashMap<Topic, Lane>>,
     any_room: Arc<Notify>,
-    next_number: AtomicU64,
+    numbers: Arc<Numbers>,
     limits: OutboxLimits,
     retries: u32,
     outcomes: Outcomes,
+    trace: Trace,
+    /// The last sequence that came from the queue for the first time.
+    reached: AtomicU64,
 }
 
 /// A consumer's place among the others; dropping it leaves.
@@ -115,7 +146,6 @@ pub struct Subscription {
     consumer: Arc<Consumer>,
     consumers: Arc<Consumers>,
     outbox: mpsc::UnboundedReceiver<Ticket>,
-    close: watch::Receiver<Option<CloseReason>>,
 }
 
 impl Subscription {
@@ -126,22 +156,7 @@ impl Subscription {
 
     /// What tells when the broker wants the session to end.
     pub fn close_signal(&self) -> CloseSignal {
-        CloseSignal(self.close.clone())
-    }
-}
-
-/// Tells a session that the broker wants it to end.
-#[derive(Clone)]
-pub struct CloseSignal(watch::Receiver<Option<CloseReason>>);
-
-impl CloseSignal {
-    /// Waits until the broker wants the session to end. Safe to cancel.
-    pub async fn closed(&mut self) -> CloseReason {
-        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
-            Ok(Some(reason)) => reason,
-            // The consumer itself is gone: there is nobody who could want it.
-            Ok(None) | Err(_) => std::future::pending().await,
-        }
+        self.consumer.close.signal()
     }
 }
 
@@ -171,14 +186,21 @@ pub(super) enum Way {
 }
 
 impl Consumers {
-    pub(super) fn new(limits: OutboxLimits, retries: u32, outcomes: Outcomes) -> Arc<Consumers> {
+    pub(super) fn new(
+        limits: OutboxLimits,
+        retries: u32,
+        outcomes: Outcomes,
+        numbers: Arc<Numbers>,
+    ) -> Arc<Consumers> {
         Arc::new(Consumers {
             lanes: Mutex::default(),
             any_room: Arc::default(),
-            next_number: AtomicU64::new(0),
+            numbers,
             limits,
             retries,
+            trace: Trace::new(outcomes.clock.clone()),
             outcomes,
+            reached: AtomicU64::new(0),
         })
     }
 
@@ -189,11 +211,10 @@ impl Consumers {
     /// Adds a consumer: from now on it gets what is pushed to its topic.
     pub(super) fn join(self: &Arc<Consumers>, info: ClientInfo) -> Subscription {
         let (outbox, receiver) = mpsc::unbounded_channel();
-        let (close, closed) = watch::channel(None);
         let mut lanes = self.lock();
         let lane = lanes.entry(info.topic.clone()).or_default();
         let consumer = Arc::new(Consumer {
-            number: self.next_number.fetch_add(1, Ordering::Relaxed),
+            number: self.numbers.next(),
             info,
             outbox,
             messages: AtomicUsize::new(0),
@@ -201,9 +222,12 @@ impl Consumers {
             limits: self.limits,
             room: lane.room.clone(),
             any_room: self.any_room.clone(),
-            close,
+            written: AtomicU64::new(0),
+            rate: Mutex::new(Rate::new(Instant::now())),
+            close: Closer::new(),
         });
         lane.consumers.push(consumer.clone());
+        lane.roster = lane.new_roster();
         lane.room.notify_one();
         self.any_room.notify_one();
         drop(lanes);
@@ -211,7 +235,6 @@ impl Consumers {
             consumer,
             consumers: self.clone(),
             outbox: receiver,
-            close: closed,
         }
     }
 
@@ -220,6 +243,7 @@ impl Consumers {
         if let Some(lane) = lanes.get_mut(&consumer.info.topic) {
             lane.consumers
                 .retain(|other| other.number != consumer.number);
+            lane.roster = lane.new_roster();
             lane.room.notify_one();
             self.any_room.notify_one();
             if lane.consumers.is_empty() && lane.behind.is_none() {
@@ -236,6 +260,51 @@ impl Consumers {
         all.into_iter()
             .map(|consumer| consumer.info.clone())
             .collect()
+    }
+
+    /// The same with their outboxes, in no order.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        let lanes = self.lock();
+        let all = lanes.values().flat_map(|lane| &lane.consumers);
+        all.map(|consumer| consumer.client()).collect()
+    }
+
+    /// The consumer with this number.
+    pub(super) fn find(&self, number: u64) -> Option<Arc<Consumer>> {
+        let lanes = self.lock();
+        let mut all = lanes.values().flat_map(|lane| &lane.consumers);
+        all.find(|consumer| consumer.number == number).cloned()
+    }
+
+    /// The topics that have consumers or are behind.
+    pub(super) fn lanes(&self) -> Vec<(Topic, LaneState)> {
+        let (lanes, now) = (self.lock(), Instant::now());
+        lanes
+            .iter()
+            .map(|(topic, lane)| (topic.clone(), lane.state(now)))
+            .collect()
+    }
+
+    /// What the consumers of a topic are.
+    pub(super) fn lane(&self, topic: &Topic) -> Option<LaneState> {
+        let lanes = self.lock();
+        Some(lanes.get(topic)?.state(Instant::now()))
+    }
+
+    /// How many topics are behind.
+    pub(super) fn topics_behind(&self) -> usize {
+        let lanes = self.lock();
+        lanes.values().filter(|lane| lane.behind.is_some()).count()
+    }
+
+    /// To whom messages were handed over.
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Up to here everything has come from the queue once.
+    pub(super) fn reached(&self) -> Sequence {
+        Sequence(self.reached.load(Ordering::Relaxed))
     }
 
     /// Whether nobody is connected.
@@ -271,13 +340,17 @@ impl Consumers {
             return Pushed::Done;
         };
         let (first, last) = (first.sequence, last.sequence);
+        if way == Way::Fresh {
+            self.reached.fetch_max(last.0, Ordering::Relaxed);
+        }
+        let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
         let mut late = vec![];
         {
             let mut lanes = self.lock();
             let lane = lanes.get_mut(topic);
             let Some(lane) = lane.filter(|lane| lane.blocks(way) || !lane.consumers.is_empty())
             else {
-                self.outcomes.not_consumed(&messages);
+                self.outcomes.not_consumed(sequences);
                 return Pushed::Done;
             };
             let full = !lane.has_room();
@@ -286,7 +359,7 @@ impl Consumers {
                 // pass the limit by what it takes at once.
                 Way::Requeued if !lane.blocks(way) => {}
                 Way::Requeued => {
-                    self.outcomes.not_consumed(&messages);
+                    self.outcomes.not_consumed(sequences);
                     return Pushed::Done;
                 }
                 Way::Fresh | Way::ReadBack if full || lane.blocks(way) => {
@@ -295,7 +368,8 @@ impl Consumers {
                 Way::Fresh | Way::ReadBack => {}
             }
             let sessions = lane.consumers.len();
-            let delivery = Delivery::new(messages, sessions, self.outcomes.clone());
+            let handover = self.trace.begin(sequences, lane.roster.clone());
+            let delivery = Delivery::new(messages, sessions, handover, self.outcomes.clone());
             for consumer in &lane.consumers {
                 let room = full || consumer.has_room();
                 let ticket = Ticket::new(delivery.clone(), consumer.clone());
@@ -329,7 +403,7 @@ impl Consumers {
                 .collect();
         }
         for (consumer, ticket) in late {
-            consumer.close.send_replace(Some(CloseReason::TooSlow));
+            consumer.close(CloseReason::TooSlow);
             drop(ticket);
         }
     }
@@ -369,6 +443,22 @@ impl Consumers {
 impl Lane {
     fn has_room(&self) -> bool {
         self.consumers.iter().any(|consumer| consumer.has_room())
+    }
+
+    fn new_roster(&self) -> Roster {
+        Roster::new(self.consumers.iter().map(|consumer| consumer.recipient()))
+    }
+
+    fn state(&self, now: Instant) -> LaneState {
+        let rates = self
+            .consumers
+            .iter()
+            .map(|consumer| consumer.rate().at(now));
+        LaneState {
+            consumers: self.consumers.len(),
+            rate_out: rates.sum(),
+            behind: self.behind.is_some(),
+        }
     }
 
     /// Whether somebody listens and could take what is pushed again.

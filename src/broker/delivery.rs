@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::activity::Activity;
 use super::consumers::Consumer;
+use super::figures::Counter;
+use super::trace::Handover;
 use crate::clock::Clock;
 use crate::message::Message;
 use crate::sequences::SequenceSet;
@@ -16,22 +19,25 @@ use crate::store::{Change, Store};
 pub(super) struct Outcomes {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Clock,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl Outcomes {
     /// These messages were written to nobody.
-    pub(super) fn not_consumed(&self, messages: &[Message]) {
-        self.record(Change::NotConsumed, messages);
+    pub(super) fn not_consumed(&self, sequences: SequenceSet) {
+        let counters = &self.activity.counters;
+        self.record(Change::NotConsumed, sequences, &counters.not_consumed);
     }
 
-    fn consumed(&self, messages: &[Message]) {
+    fn consumed(&self, sequences: SequenceSet) {
         let at = self.clock.now();
-        self.record(Change::Consumed { at }, messages);
+        let counters = &self.activity.counters;
+        self.record(Change::Consumed { at }, sequences, &counters.consumed);
     }
 
-    fn record(&self, change: Change, messages: &[Message]) {
-        let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
+    fn record(&self, change: Change, sequences: SequenceSet, counter: &Counter) {
         if !sequences.is_empty() {
+            counter.add(sequences.len());
             // Nobody waits for it: the store sees to it, and a crash before is a second push.
             drop(self.store.change(change, sequences));
         }
@@ -48,6 +54,7 @@ pub(super) struct Delivery {
     written: AtomicBool,
     /// Sessions that may still write.
     tickets: AtomicUsize,
+    handover: Arc<Handover>,
     outcomes: Outcomes,
 }
 
@@ -56,6 +63,7 @@ impl Delivery {
     pub(super) fn new(
         messages: Vec<Message>,
         sessions: usize,
+        handover: Arc<Handover>,
         outcomes: Outcomes,
     ) -> Arc<Delivery> {
         let bytes = messages.iter().map(|message| message.data.len()).sum();
@@ -65,6 +73,7 @@ impl Delivery {
             frames: OnceLock::new(),
             written: AtomicBool::new(false),
             tickets: AtomicUsize::new(sessions),
+            handover,
             outcomes,
         })
     }
@@ -75,12 +84,18 @@ impl Delivery {
 pub struct Ticket {
     delivery: Arc<Delivery>,
     consumer: Arc<Consumer>,
+    /// This session has written the messages.
+    written: AtomicBool,
 }
 
 impl Ticket {
     pub(super) fn new(delivery: Arc<Delivery>, consumer: Arc<Consumer>) -> Ticket {
         consumer.reserve(delivery.messages.len(), delivery.bytes);
-        Ticket { delivery, consumer }
+        Ticket {
+            delivery,
+            consumer,
+            written: AtomicBool::new(false),
+        }
     }
 
     /// The frames to write, in order; `encode` appends the frame of a message, and is called
@@ -108,11 +123,22 @@ impl Ticket {
         let Delivery {
             messages,
             written,
+            handover,
             outcomes,
             ..
         } = &*self.delivery;
+        if self.written.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        handover.written();
+        self.consumer.wrote(messages.len());
+        outcomes
+            .activity
+            .counters
+            .delivered
+            .add(messages.len() as u64);
         if !written.swap(true, Ordering::AcqRel) {
-            outcomes.consumed(messages);
+            outcomes.consumed(handover.sequences.clone());
         }
     }
 }
@@ -124,13 +150,17 @@ impl Drop for Ticket {
             bytes,
             written,
             tickets,
+            handover,
             outcomes,
             ..
         } = &*self.delivery;
+        if !*self.written.get_mut() {
+            handover.failed();
+        }
         self.consumer.give_back(messages.len(), *bytes);
         let last = tickets.fetch_sub(1, Ordering::AcqRel) == 1;
         if last && !written.load(Ordering::Acquire) {
-            outcomes.not_consumed(messages);
+            outcomes.not_consumed(handover.sequences.clone());
         }
     }
 }

@@ -92,6 +92,7 @@ impl Dispatch {
                     self.push_all(&mut batch, messages, Way::Requeued).await
                 }
                 Item::Behind(refill) => self.push_refill(&mut batch, refill).await,
+                Item::Fence => self.queue.end_deletion(),
             }
             self.queue.taken(size);
         }
@@ -102,7 +103,7 @@ impl Dispatch {
         while rest.peek().is_some() {
             let chunk = self.next_chunk(batch, &mut rest).await;
             let taken = chunk.len();
-            for (topic, messages) in by_topic(self.not_expired(chunk)) {
+            for (topic, messages) in by_topic(self.still_there(chunk)) {
                 if self.consumers.push(&topic, messages, way).await == Pushed::BehindNow {
                     self.read_back(topic);
                 }
@@ -131,10 +132,13 @@ impl Dispatch {
         chunk
     }
 
-    /// Without the messages that expired while they were queued.
-    fn not_expired(&self, mut messages: Vec<Message>) -> Vec<Message> {
+    /// Without the messages that expired or were deleted while they were queued.
+    fn still_there(&self, mut messages: Vec<Message>) -> Vec<Message> {
         let floor = self.store.floor();
         messages.retain(|message| message.created >= floor);
+        if self.queue.has_deletions() {
+            self.store.retain_live(&mut messages);
+        }
         messages
     }
 
@@ -148,7 +152,7 @@ impl Dispatch {
         let mut rest = messages.into_iter().peekable();
         let mut reached = next;
         while rest.peek().is_some() {
-            let chunk = self.not_expired(self.next_chunk(batch, &mut rest).await);
+            let chunk = self.still_there(self.next_chunk(batch, &mut rest).await);
             let Some(first) = chunk.first().map(|message| message.sequence) else {
                 continue;
             };

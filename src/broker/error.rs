@@ -15,3 +15,23 @@ pub enum PublishError {
     #[error("the message could not be stored: {}", .0.cause())]
     Store(#[from] StoreError),
 }
+
+/// Why a message was not put back into the queue.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PushAgainError {
+    /// It is on its way to be pushed.
+    #[error("the message is on its way already")]
+    Waiting,
+    /// A consumed message stays consumed; it can be published again.
+    #[error("the message was consumed, and is not pushed a second time")]
+    Consumed,
+    /// It is not there any more.
+    #[error("the message is gone")]
+    Gone,
+    /// The queue has no room.
+    #[error("the queue is full, try again later")]
+    Full,
+    /// The change could not be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

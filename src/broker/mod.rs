@@ -1,14 +1,24 @@
 //! The broker: takes messages from producers, stores them, pushes them to consumers.
 //!
 //! [`Broker`] is the handle that the edges call; the tasks behind it are the dispatch, the
-//! feeder of the queue and the sweep. Nothing here knows JSON, HTTP or WebSocket.
+//! feeder of the queue, the sweep and the figures. Nothing here knows JSON, HTTP or WebSocket.
 
+mod activity;
+mod clients;
 mod consumers;
 mod delivery;
 mod dispatch;
 mod error;
+mod figures;
+#[cfg(test)]
+mod fixture;
+mod life;
 mod queue;
+mod steer;
 mod sweep;
+mod topics;
+mod trace;
+mod watch;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,20 +28,30 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-pub use consumers::{ClientInfo, CloseReason, CloseSignal, OutboxLimits, Subscription};
+pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
+pub use consumers::{OutboxLimits, Subscription};
 pub use delivery::Ticket;
 pub use dispatch::Pace;
-pub use error::PublishError;
+pub use error::{PublishError, PushAgainError};
+pub use figures::{Backlog, Point, Rates, Series, Step};
+pub use life::{Life, Waiting};
 pub use queue::{Items, Queue};
+pub use topics::TopicState;
+pub use trace::{Push, Recipient};
+pub use watch::{Watch, Watched};
 
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode};
 use crate::store::{Counts, Day, Query, Scan, Scanned, Store, StoreError};
+use activity::Activity;
+use clients::{Numbers, Producers};
 use consumers::Consumers;
 use delivery::Outcomes;
 use dispatch::Dispatch;
-use sweep::Sweep;
+use figures::Figures;
+use sweep::{Sweep, Wanted};
 
 /// The most messages that [`Broker::publish`] takes at once.
 pub const PUBLISH_MESSAGES_MAX: usize = 256;
@@ -39,6 +59,8 @@ pub const PUBLISH_MESSAGES_MAX: usize = 256;
 const INGEST_BYTES_MAX: usize = 64 << 20;
 /// Its permits are of so many bytes.
 const INGEST_UNIT_BYTES: usize = 1024;
+/// Operators that wait for a message to be pushed again.
+const WANTED_MAX: usize = 64;
 /// After a failure to read, the next try is in this time.
 const READ_RETRY: Duration = Duration::from_secs(1);
 
@@ -69,8 +91,15 @@ struct Inner {
     store: Arc<dyn Store>,
     queue: Arc<Queue>,
     consumers: Arc<Consumers>,
+    producers: Arc<Producers>,
+    activity: Arc<Activity>,
+    figures: Arc<Figures>,
     clock: Clock,
+    re_push: bool,
+    clean_after_seconds: Option<u64>,
+    next_check: tokio::sync::watch::Receiver<Instant>,
     ingest: Arc<Semaphore>,
+    wanted: mpsc::Sender<Wanted>,
     stopping: AtomicBool,
 }
 
@@ -86,11 +115,16 @@ impl Broker {
         items: Items,
         settings: Settings,
     ) -> (Broker, Tasks) {
+        let activity = queue.activity().clone();
         let outcomes = Outcomes {
             store: store.clone(),
             clock: settings.clock.clone(),
+            activity: activity.clone(),
         };
-        let consumers = Consumers::new(settings.outbox, settings.retries, outcomes);
+        let numbers = Arc::<Numbers>::default();
+        let producers = Producers::new(numbers.clone());
+        let consumers = Consumers::new(settings.outbox, settings.retries, outcomes, numbers);
+        let figures = Figures::new(activity.clone(), store.clone(), settings.clock.clone());
         queue.recover(store.counts().accepted, store.next_sequence());
         let dispatch = Dispatch {
             queue: queue.clone(),
@@ -98,6 +132,9 @@ impl Broker {
             store: store.clone(),
             pace: settings.pace,
         };
+        let (wanted, receiver) = mpsc::channel(WANTED_MAX);
+        let next_check = Instant::now() + settings.check_every;
+        let (next, next_check) = tokio::sync::watch::channel(next_check);
         let sweep = Sweep {
             queue: queue.clone(),
             consumers: consumers.clone(),
@@ -106,17 +143,26 @@ impl Broker {
             every: settings.check_every,
             clean_after_seconds: settings.clean_after_seconds,
             re_push: settings.re_push,
+            next,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch.run(items));
         tasks.spawn(queue.clone().feed(store.clone()));
-        tasks.spawn(sweep.run());
+        tasks.spawn(sweep.run(receiver));
+        tasks.spawn(figures.clone().run());
         let broker = Broker(Arc::new(Inner {
             store,
             queue,
             consumers,
+            producers,
+            activity,
+            figures,
             clock: settings.clock,
+            re_push: settings.re_push,
+            clean_after_seconds: settings.clean_after_seconds,
+            next_check,
             ingest: Arc::new(Semaphore::new(INGEST_BYTES_MAX / INGEST_UNIT_BYTES)),
+            wanted,
             stopping: AtomicBool::new(false),
         }));
         (broker, Tasks(tasks))

@@ -7,10 +7,12 @@
 //! at the first message that is still to be pushed. So the queue is never the only place of
 //! anything, and its memory does not grow with the backlog.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
 
+use super::activity::Activity;
 use crate::message::{Message, Sequence, StatusKind, Topic};
 use crate::store::{Committed, Scan, Store};
 
@@ -28,6 +30,8 @@ pub(super) enum Item {
     Requeued(Vec<Message>),
     /// Messages that a topic's consumers had no room for before.
     Behind(Refill),
+    /// What comes behind has no message of a deletion that is over: see [`Deletion`].
+    Fence,
 }
 
 /// What was read back for a topic that is behind.
@@ -51,6 +55,9 @@ pub struct Queue {
     memory_bytes: usize,
     /// The channel has drained to half of its memory, or something went cold.
     moved: Notify,
+    /// Deletions whose messages may be in the channel.
+    deletions: AtomicUsize,
+    activity: Arc<Activity>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +68,8 @@ struct State {
     cold: Option<Cold>,
     /// Messages over the capacity, which a restart may find: room that is owed.
     owed: usize,
+    /// Cold messages may be gone, and their room with them.
+    recount: bool,
 }
 
 /// The messages from `next` to `end` are to be read back.
@@ -68,6 +77,20 @@ struct State {
 struct Cold {
     next: Sequence,
     end: Sequence,
+    /// How many they are: what they hold of the room.
+    messages: usize,
+}
+
+/// Messages are being deleted; while this is held, and until what is in the channel then has
+/// left it, the dispatch asks the store which messages are still there.
+pub(super) struct Deletion<'a>(&'a Queue);
+
+impl Drop for Deletion<'_> {
+    fn drop(&mut self) {
+        // Without a dispatch nobody is pushed to.
+        let _ = self.0.sender.send(Item::Fence);
+        self.0.recount();
+    }
 }
 
 /// The receiving end of the queue, for the dispatch.
@@ -92,6 +115,8 @@ impl Queue {
             capacity,
             memory_bytes,
             moved: Notify::new(),
+            deletions: AtomicUsize::new(0),
+            activity: Arc::default(),
         };
         (Arc::new(queue), Items(receiver))
     }
@@ -99,7 +124,15 @@ impl Queue {
     /// What the store calls with messages just stored: they are queued in that order.
     pub fn committed(self: &Arc<Queue>) -> Committed {
         let queue = self.clone();
-        Box::new(move |messages| queue.push_fresh(messages))
+        Box::new(move |messages| {
+            queue.activity.committed(&messages);
+            queue.push_fresh(messages);
+        })
+    }
+
+    /// Where what is committed is counted.
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -119,6 +152,7 @@ impl Queue {
         state.cold = Some(Cold {
             next: Sequence(1),
             end: last,
+            messages,
         });
         self.moved.notify_one();
     }
@@ -177,10 +211,14 @@ impl Queue {
                 state.cold = Some(Cold {
                     next: first,
                     end: last,
+                    messages: messages.len(),
                 });
                 self.moved.notify_one();
             }
-            Some(cold) => cold.end = last,
+            Some(cold) => {
+                cold.end = last;
+                cold.messages += messages.len();
+            }
         }
     }
 
@@ -239,6 +277,47 @@ impl Queue {
         }
     }
 
+    /// Begins to delete messages, of which some may be in the queue.
+    pub(super) fn begin_deletion(&self) -> Deletion<'_> {
+        self.deletions.fetch_add(1, Ordering::SeqCst);
+        Deletion(self)
+    }
+
+    /// The dispatch has met [`Item::Fence`].
+    pub(super) fn end_deletion(&self) {
+        self.deletions.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether messages in the channel may have been deleted.
+    pub(super) fn has_deletions(&self) -> bool {
+        self.deletions.load(Ordering::SeqCst) > 0
+    }
+
+    /// Messages may be gone: the room of those that were cold is to be given back.
+    pub(super) fn recount(&self) {
+        self.lock().recount = true;
+        self.moved.notify_one();
+    }
+
+    /// Gives back the room of cold messages that are gone.
+    fn release_gone(&self, store: &Arc<dyn Store>) {
+        let cold = {
+            let mut state = self.lock();
+            if !std::mem::take(&mut state.recount) {
+                return;
+            }
+            state.cold
+        };
+        let Some(cold) = cold else { return };
+        let there = store.accepted_between(cold.next, cold.end);
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        let gone = cold.messages.saturating_sub(there);
+        if let Some(cold) = &mut self.lock().cold {
+            cold.messages -= gone;
+        }
+        self.release(gone);
+    }
+
     fn cold_and_drained(&self) -> Option<Cold> {
         let state = self.lock();
         state
@@ -250,6 +329,7 @@ impl Queue {
     pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>) {
         loop {
             let moved = self.moved.notified();
+            self.release_gone(&store);
             let Some(cold) = self.cold_and_drained() else {
                 moved.await;
                 continue;
@@ -265,23 +345,30 @@ impl Queue {
             let Some(scanned) = super::read_back(&store, scan).await else {
                 continue;
             };
-            let mut state = self.lock();
-            state.hot_bytes += bytes_of(&scanned.messages);
-            if !scanned.messages.is_empty() {
-                let _ = self.sender.send(Item::Fresh(scanned.messages));
-            }
-            if let Some(cold) = &mut state.cold {
-                cold.next = scanned.next;
-                if cold.next > cold.end {
-                    state.cold = None;
+            let mut gone = 0;
+            {
+                let mut state = self.lock();
+                state.hot_bytes += bytes_of(&scanned.messages);
+                if let Some(cold) = &mut state.cold {
+                    cold.next = scanned.next;
+                    cold.messages = cold.messages.saturating_sub(scanned.messages.len());
+                    if cold.next > cold.end {
+                        gone = cold.messages;
+                        state.cold = None;
+                    }
+                }
+                if !scanned.messages.is_empty() {
+                    let _ = self.sender.send(Item::Fresh(scanned.messages));
                 }
             }
+            // They were deleted, or cannot be read.
+            self.release(gone);
         }
     }
 }
 
 /// What an item takes of the channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Size {
     bytes: usize,
     /// Messages that are pushed again.
@@ -294,6 +381,7 @@ impl Item {
             Item::Fresh(messages) => (messages, 0),
             Item::Requeued(messages) => (messages, messages.len()),
             Item::Behind(refill) => (&refill.messages, 0),
+            Item::Fence => return Size::default(),
         };
         Size {
             bytes: bytes_of(messages),

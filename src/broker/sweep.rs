@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
 use super::consumers::Consumers;
+use super::error::PushAgainError;
 use super::queue::{Item, Queue};
 use super::read_back;
 use crate::clock::Clock;
-use crate::message::{Sequence, Status, StatusKind};
-use crate::store::{Change, Scan, Store};
+use crate::message::{MessageCode, Sequence, Status, StatusKind};
+use crate::store::{Change, Scan, Store, StoreError};
 
 /// Messages queued again at once.
 const REQUEUE_MESSAGES: usize = 4096;
@@ -24,11 +28,20 @@ pub(super) struct Sweep {
     /// Messages older than this many seconds are deleted; `None`: none is.
     pub(super) clean_after_seconds: Option<u64>,
     pub(super) re_push: bool,
+    /// When the next check is.
+    pub(super) next: watch::Sender<Instant>,
+}
+
+/// A message to be pushed again now, and who waits to hear whether it is.
+pub(super) struct Wanted {
+    pub(super) code: MessageCode,
+    pub(super) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
 
 impl Sweep {
-    /// Checks every so often, for ever.
-    pub(super) async fn run(self) {
+    /// Checks every so often, for ever, and in between queues what an operator wants to be
+    /// pushed again.
+    pub(super) async fn run(self, mut wanted: mpsc::Receiver<Wanted>) {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Where a check that found the queue full goes on.
@@ -37,10 +50,17 @@ impl Sweep {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
+                    self.next.send_replace(Instant::now() + self.every);
                     self.expire().await;
                     unfinished = unfinished.or(Some(Sequence(1)));
                 }
                 () = self.room(), if unfinished.is_some() => {}
+                Some(wanted) = wanted.recv() => {
+                    let pushed = self.push_again(wanted.code).await;
+                    // Whoever has gone meanwhile does not want to hear it.
+                    let _ = wanted.done.send(pushed);
+                    continue;
+                }
             }
             if let (true, Some(from)) = (self.re_push, unfinished) {
                 unfinished = self.requeue(from).await;
@@ -59,9 +79,37 @@ impl Sweep {
         let expired = tokio::task::spawn_blocking(move || store.expire(floor)).await;
         match expired {
             Ok(Ok(0)) | Err(_) => {}
-            Ok(Ok(messages)) => tracing::info!(messages, "deleted what had expired"),
+            Ok(Ok(messages)) => {
+                self.queue.recount();
+                tracing::info!(messages, "deleted what had expired");
+            }
             Ok(Err(error)) => tracing::error!(%error, "could not delete what has expired"),
         }
+    }
+
+    /// Only the sweep queues messages again, so none is queued twice.
+    async fn push_again(&self, code: MessageCode) -> Result<(), PushAgainError> {
+        let store = self.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.find(code)).await;
+        let found = found.unwrap_or(Err(StoreError::Closed))?;
+        let mut message = found.ok_or(PushAgainError::Gone)?;
+        match message.status.kind() {
+            StatusKind::Accepted => return Err(PushAgainError::Waiting),
+            StatusKind::Consumed => return Err(PushAgainError::Consumed),
+            StatusKind::NotConsumed => {}
+        }
+        // What the queue still has to read back it would find there too.
+        if message.sequence > self.queue.passed() {
+            return Err(PushAgainError::Full);
+        }
+        let room = self.queue.try_room(1).ok_or(PushAgainError::Full)?;
+        let sequences = [message.sequence].into_iter().collect();
+        let requeued = self.store.change(Change::Requeued, sequences).await;
+        requeued.unwrap_or(Err(StoreError::Closed))?;
+        room.forget();
+        message.status = Status::Accepted;
+        self.queue.push(Item::Requeued(vec![message]));
+        Ok(())
     }
 
     /// Waits until queue and consumers have room for more to be pushed again.

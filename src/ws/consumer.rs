@@ -4,13 +4,13 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 
 use super::{End, WsState, ask_for_key, close, login};
-use crate::broker::{CloseReason, CloseSignal, Subscription, Ticket};
+use crate::broker::{CloseSignal, Subscription, Ticket};
 use crate::wire;
 
 /// Deliveries that are written before a flush.
 const TICKETS_MAX: usize = 16;
 
-/// Logs a consumer in, and serves it until it leaves, is too slow, or the server stops.
+/// Logs a consumer in, and serves it until it leaves, the broker ends it, or the server stops.
 ///
 /// It is subscribed before it is told that it is logged in: what is published from then on
 /// reaches it.
@@ -107,13 +107,5 @@ async fn or_end(
         },
         reason = closed.closed() => Err(reason.into()),
         () = state.stop.cancelled() => Err(End::Stopping),
-    }
-}
-
-impl From<CloseReason> for End {
-    fn from(reason: CloseReason) -> End {
-        match reason {
-            CloseReason::TooSlow => End::Again("too slow: the outbox is full".into()),
-        }
     }
 }

@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Broker, ClientInfo};
+use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Config;
 use crate::message::Topic;
 
@@ -66,7 +66,8 @@ struct ProducerQuery {
 
 async fn producers(
     State(state): State<WsState>,
-    Path((topic, _id)): Path<(String, String)>,
+    Path((topic, id)): Path<(String, String)>,
+    ConnectInfo(address): ConnectInfo<SocketAddr>,
     Query(query): Query<ProducerQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -91,9 +92,12 @@ async fn producers(
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
-            if let Some(socket) = login(socket, &state).await {
-                producer::run(socket, topic, acks, &state).await;
-            }
+            let join = || {
+                state
+                    .broker
+                    .join_producer(client(id, topic, address, &state))
+            };
+            producer::login_and_run(socket, join, acks, &state).await;
         })
     })
 }
@@ -116,14 +120,7 @@ async fn consumers(
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
-            let subscribe = || {
-                state.broker.join(ClientInfo {
-                    id,
-                    topic,
-                    ip: address.ip().to_canonical(),
-                    since: state.broker.clock().now(),
-                })
-            };
+            let subscribe = || state.broker.join(client(id, topic, address, &state));
             consumer::login_and_run(socket, subscribe, &state).await;
         })
     })
@@ -136,18 +133,13 @@ fn parse_topic(topic: &str) -> Result<Topic, Response> {
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}")).into_response())
 }
 
-/// Asks for the key; a socket only if it was right.
-async fn login(mut socket: WebSocket, state: &WsState) -> Option<WebSocket> {
-    match ask_for_key(&mut socket, state).await {
-        Ok(()) => {}
-        Err(end) => {
-            close(&mut socket, end).await;
-            return None;
-        }
-    }
-    match socket.send(Message::text(login::SUCCEEDED)).await {
-        Ok(()) => Some(socket),
-        Err(_) => None,
+/// A client that has just logged in.
+fn client(id: String, topic: Topic, address: SocketAddr, state: &WsState) -> ClientInfo {
+    ClientInfo {
+        id,
+        topic,
+        ip: address.ip().to_canonical(),
+        since: state.broker.clock().now(),
     }
 }
 
@@ -174,7 +166,7 @@ enum End {
     Protocol(u16, String),
     /// A frame over the limit (1009).
     TooBig(String),
-    /// The client broke a rule of the server (1008).
+    /// The client broke a rule of the server, or its operator does not want it (1008).
     Policy(&'static str),
     /// The client may come back later (1013).
     Again(String),
@@ -194,6 +186,15 @@ impl From<axum::Error> for End {
             )) => End::Gone,
             Some(tungstenite::Error::Protocol(_)) => End::Protocol(close_code::PROTOCOL, text),
             _ => End::Gone,
+        }
+    }
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> End {
+        match reason {
+            CloseReason::TooSlow => End::Again("too slow: the outbox is full".into()),
+            CloseReason::Disconnected => End::Policy("disconnected by the operator"),
         }
     }
 }

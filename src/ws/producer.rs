@@ -10,8 +10,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{End, WsState, close};
-use crate::broker::{PublishError, Receipt};
+use super::{CLOSE_WAIT, End, WsState, ask_for_key, close, login};
+use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt};
 use crate::message::{Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
@@ -19,25 +19,60 @@ const RECEIPTS_MAX: usize = 64;
 /// Data that is published together, unless it is one message.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// Serves a producer until it leaves or the server stops; what was read by then is answered.
-pub(super) async fn run(socket: WebSocket, topic: Topic, acks: bool, state: &WsState) {
+/// Logs a producer in, and serves it until it leaves, the broker ends it, or the server stops.
+///
+/// It is on the list of clients before it is told that it is logged in.
+pub(super) async fn login_and_run(
+    mut socket: WebSocket,
+    join: impl FnOnce() -> ProducerSession,
+    acks: bool,
+    state: &WsState,
+) {
+    if let Err(end) = ask_for_key(&mut socket, state).await {
+        return close(&mut socket, end).await;
+    }
+    let session = join();
+    if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
+        serve(socket, session, acks, state).await;
+    }
+}
+
+/// Serves a producer until its session ends; what was published by then is answered.
+async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &WsState) {
     let (sink, mut stream) = socket.split();
     let (receipts, waiting) = mpsc::channel(RECEIPTS_MAX);
-    let mut answers = tokio::spawn(answer(sink, waiting, acks));
+    let topic = session.topic().clone();
+    let mut closed = session.close_signal();
+    let mut answers = tokio::spawn(answer(sink, waiting, session, acks));
     let (end, answered) = tokio::select! {
         end = publish(&mut stream, topic, receipts, state) => (end, None),
         // It ends first only when the socket is dead or the store has failed.
         answered = &mut answers => (End::Gone, Some(answered)),
+        reason = closed.closed() => (reason.into(), None),
     };
     let answered = match answered {
-        Some(answered) => answered,
-        None => answers.await,
+        Some(answered) => Some(answered),
+        None => tokio::select! {
+            answered = &mut answers => Some(answered),
+            // Answers that it does not read are no reason to keep it.
+            () = too_late(&mut closed) => None,
+        },
+    };
+    let Some(answered) = answered else {
+        answers.abort();
+        return;
     };
     if let Ok((sink, failed)) = answered
         && let Ok(mut socket) = stream.reunite(sink)
     {
         close(&mut socket, failed.unwrap_or(end)).await;
     }
+}
+
+/// Waits until the broker has wanted the session to end for long enough.
+async fn too_late(closed: &mut CloseSignal) {
+    closed.closed().await;
+    tokio::time::sleep(CLOSE_WAIT).await;
 }
 
 /// Reads frames and publishes them, until the session ends.
@@ -73,13 +108,14 @@ async fn publish(
             }
         }
         if !drafts.is_empty() {
-            let receipt = match state.broker.publish(drafts).await {
-                Ok(receipt) => receipt,
+            // First the place for the receipt: what is published is answered, whenever this ends.
+            let Ok(place) = receipts.reserve().await else {
+                return End::Gone;
+            };
+            match state.broker.publish(drafts).await {
+                Ok(receipt) => place.send(receipt),
                 Err(PublishError::Stopping) => return End::Stopping,
                 Err(error) => return End::Failed(error.to_string()),
-            };
-            if receipts.send(receipt).await.is_err() {
-                return End::Gone;
             }
         }
         if let Some(end) = end {
@@ -109,11 +145,15 @@ fn data_of(frame: Message) -> Option<ByteString> {
 async fn answer(
     mut sink: SplitSink<WebSocket, Message>,
     mut receipts: mpsc::Receiver<Receipt>,
+    session: ProducerSession,
     acks: bool,
 ) -> (SplitSink<WebSocket, Message>, Option<End>) {
     while let Some(receipt) = receipts.recv().await {
         let messages = receipt.messages();
         let stored = receipt.codes().await;
+        if stored.is_ok() {
+            session.published(messages);
+        }
         let frames = match stored {
             Ok(_) if !acks => continue,
             Ok(codes) => codes.iter().map(|code| ack(&code.to_hex())).collect(),

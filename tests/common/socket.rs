@@ -60,6 +60,11 @@ impl Socket {
         sent.expect("the server reads").unwrap();
     }
 
+    /// Sends a text frame; an error if the connection has ended.
+    pub async fn try_send(&mut self, text: &str) -> Result<(), tungstenite::Error> {
+        self.0.send(Message::text(text)).await
+    }
+
     /// Sends text frames with one flush at the end.
     pub async fn send_all(&mut self, texts: impl IntoIterator<Item = String>) {
         for text in texts {

@@ -1,0 +1,30 @@
+//! What is counted and shown of messages while they pass.
+//!
+//! The store's writer waits for [`Activity::committed`], and sessions for what they report:
+//! the cost is that of a batch, not of each of its messages.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::figures::Counters;
+use super::topics::Arrivals;
+use super::watch::Watchers;
+use crate::message::Message;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    pub(super) counters: Counters,
+    pub(super) arrivals: Arrivals,
+    pub(super) watchers: Arc<Watchers>,
+}
+
+impl Activity {
+    /// These messages were just stored.
+    pub(super) fn committed(&self, messages: &[Message]) {
+        self.counters.accepted.add(messages.len() as u64);
+        self.arrivals.add(messages, Instant::now());
+        self.watchers.show(messages);
+    }
+}

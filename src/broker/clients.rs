@@ -1,0 +1,252 @@
+//! Who is connected: what producers and consumers have in common, and the list of producers.
+//! Consumers are listed by topic, with their outboxes, in `super::consumers`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::Broker;
+use super::consumers::OutboxLimits;
+use crate::message::{Topic, UnixSeconds};
+
+/// A client, as the console shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The name it gave itself; not unique.
+    pub id: String,
+    /// Its topic.
+    pub topic: Topic,
+    /// Where it connects from.
+    pub ip: IpAddr,
+    /// Since when it is logged in.
+    pub since: UnixSeconds,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is pushed to.
+    Consumer,
+    /// It sends, over WebSocket.
+    Producer,
+}
+
+/// A connected client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its number among all clients since the start; never reused.
+    pub number: u64,
+    /// What it does.
+    pub role: Role,
+    /// Who it is.
+    pub info: ClientInfo,
+    /// Messages written to it, or received from it and stored.
+    pub messages: u64,
+    /// What waits for it; `None` for a producer.
+    pub outbox: Option<Outbox>,
+}
+
+/// How full an outbox is.
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox {
+    /// Messages that wait.
+    pub messages: usize,
+    /// Their data.
+    pub bytes: usize,
+    /// How much may wait.
+    pub limits: OutboxLimits,
+}
+
+/// Why the broker ends a client's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// A consumer's outbox was full while others kept up.
+    TooSlow,
+    /// An operator wants it.
+    Disconnected,
+}
+
+/// Tells a session that the broker wants it to end.
+#[derive(Clone)]
+pub struct CloseSignal(watch::Receiver<Option<CloseReason>>);
+
+impl CloseSignal {
+    /// Waits until the broker wants the session to end. Safe to cancel.
+    pub async fn closed(&mut self) -> CloseReason {
+        match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
+            Ok(Some(reason)) => reason,
+            // The client itself is gone: there is nobody who could want it.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// The end of a [`CloseSignal`] that the broker has.
+pub(super) struct Closer(watch::Sender<Option<CloseReason>>);
+
+impl Closer {
+    pub(super) fn new() -> Closer {
+        Closer(watch::Sender::new(None))
+    }
+
+    pub(super) fn signal(&self) -> CloseSignal {
+        CloseSignal(self.0.subscribe())
+    }
+
+    /// Wants the session to end; the first reason counts.
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.0.send_if_modified(|before| {
+            let first = before.is_none();
+            before.get_or_insert(reason);
+            first
+        });
+    }
+}
+
+/// Numbers clients, from 1 on.
+#[derive(Default)]
+pub(super) struct Numbers(AtomicU64);
+
+impl Numbers {
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A connected producer.
+struct Producer {
+    number: u64,
+    info: ClientInfo,
+    /// Messages received from it and stored.
+    messages: AtomicU64,
+    close: Closer,
+}
+
+impl Producer {
+    fn client(&self) -> Client {
+        Client {
+            number: self.number,
+            role: Role::Producer,
+            info: self.info.clone(),
+            messages: self.messages.load(Ordering::Relaxed),
+            outbox: None,
+        }
+    }
+}
+
+/// All producers that are connected over WebSocket, by number.
+pub(super) struct Producers {
+    connected: Mutex<BTreeMap<u64, Arc<Producer>>>,
+    numbers: Arc<Numbers>,
+}
+
+impl Producers {
+    pub(super) fn new(numbers: Arc<Numbers>) -> Arc<Producers> {
+        Arc::new(Producers {
+            connected: Mutex::default(),
+            numbers,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Producer>>> {
+        self.connected
+            .lock()
+            .expect("no holder of this lock panics")
+    }
+
+    fn join(self: &Arc<Producers>, info: ClientInfo) -> ProducerSession {
+        let producer = Arc::new(Producer {
+            number: self.numbers.next(),
+            info,
+            messages: AtomicU64::new(0),
+            close: Closer::new(),
+        });
+        self.lock().insert(producer.number, producer.clone());
+        ProducerSession {
+            producer,
+            producers: self.clone(),
+        }
+    }
+
+    /// The topic of each.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        let connected = self.lock();
+        let topics = connected.values().map(|producer| &producer.info.topic);
+        topics.cloned().collect()
+    }
+}
+
+/// A producer's place in the list; dropping it leaves.
+pub struct ProducerSession {
+    producer: Arc<Producer>,
+    producers: Arc<Producers>,
+}
+
+impl ProducerSession {
+    /// The topic that it sends to.
+    pub fn topic(&self) -> &Topic {
+        &self.producer.info.topic
+    }
+
+    /// What tells when the broker wants the session to end.
+    pub fn close_signal(&self) -> CloseSignal {
+        self.producer.close.signal()
+    }
+
+    /// Counts messages that were stored for it.
+    pub fn published(&self, messages: usize) {
+        self.producer
+            .messages
+            .fetch_add(messages as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ProducerSession {
+    fn drop(&mut self) {
+        self.producers.lock().remove(&self.producer.number);
+    }
+}
+
+impl Broker {
+    /// Adds a producer to the list of clients.
+    pub fn join_producer(&self, client: ClientInfo) -> ProducerSession {
+        self.0.producers.join(client)
+    }
+
+    /// Everybody who is connected, longest first.
+    pub fn clients(&self) -> Vec<Client> {
+        let mut clients = self.0.consumers.clients();
+        let producers = self.0.producers.lock();
+        clients.extend(producers.values().map(|producer| producer.client()));
+        drop(producers);
+        clients.sort_unstable_by_key(|client| client.number);
+        clients
+    }
+
+    /// The client with this number.
+    pub fn client(&self, number: u64) -> Option<Client> {
+        let producer = self.0.producers.lock().get(&number).cloned();
+        match producer {
+            Some(producer) => Some(producer.client()),
+            None => Some(self.0.consumers.find(number)?.client()),
+        }
+    }
+
+    /// Ends a client's session; `false` if there is none of this number. It is off the list
+    /// when its session has ended, which may take a moment.
+    pub fn disconnect(&self, number: u64) -> bool {
+        let reason = CloseReason::Disconnected;
+        if let Some(producer) = self.0.producers.lock().get(&number) {
+            producer.close.close(reason);
+            return true;
+        }
+        let consumer = self.0.consumers.find(number);
+        consumer.is_some_and(|consumer| {
+            consumer.close(reason);
+            true
+        })
+    }
+}

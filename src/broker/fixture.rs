@@ -1,0 +1,222 @@
+//! For tests: a store that is told what it says, and a broker over it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket};
+use crate::clock::Clock;
+use crate::message::{
+    Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
+};
+use crate::sequences::SequenceSet;
+use crate::store::{
+    Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError, TopicCounts,
+    Usage,
+};
+
+/// A store that keeps nothing, and says it has these topics and that every message waits.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) topics: Vec<TopicCounts>,
+}
+
+fn nobody_calls<T>() -> T {
+    unreachable!("no test of the broker needs this of the store")
+}
+
+impl Store for Told {
+    fn append(&self, _: Vec<Draft>, _: Option<OwnedSemaphorePermit>) -> Appended {
+        nobody_calls()
+    }
+
+    fn change(&self, _: Change, _: SequenceSet) -> oneshot::Receiver<Result<(), StoreError>> {
+        oneshot::channel().1
+    }
+
+    fn expire(&self, _: UnixSeconds) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn counts(&self) -> Counts {
+        let topics = self.topics.iter().map(|topic| topic.counts);
+        topics.fold(Counts::default(), |sum, counts| Counts {
+            accepted: sum.accepted + counts.accepted,
+            not_consumed: sum.not_consumed + counts.not_consumed,
+            consumed: sum.consumed + counts.consumed,
+        })
+    }
+
+    fn growth(&self) -> Vec<(Day, u64)> {
+        nobody_calls()
+    }
+
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        nobody_calls()
+    }
+
+    fn topics(&self) -> Vec<TopicCounts> {
+        self.topics.clone()
+    }
+
+    fn topic(&self, topic: &Topic) -> Counts {
+        let told = self.topics.iter().find(|told| told.topic == *topic);
+        told.map(|told| told.counts).unwrap_or_default()
+    }
+
+    fn topic_count(&self) -> usize {
+        nobody_calls()
+    }
+
+    fn oldest_waiting_of(&self, _: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        nobody_calls()
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        nobody_calls()
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        last.0 + 1 - first.0
+    }
+
+    fn retain_live(&self, _: &mut Vec<Message>) {}
+
+    fn find(&self, _: MessageCode) -> Result<Option<Message>, StoreError> {
+        nobody_calls()
+    }
+
+    fn purge(&self, _: &Topic, _: &[StatusKind]) -> Result<u64, StoreError> {
+        nobody_calls()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        nobody_calls()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        nobody_calls()
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        Sequence(1)
+    }
+
+    fn floor(&self) -> UnixSeconds {
+        UnixSeconds::MIN
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
+        Ok(Scanned {
+            messages: vec![],
+            next: scan.to.next(),
+        })
+    }
+
+    fn list(
+        &self,
+        _: &Query,
+        _: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        nobody_calls()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        nobody_calls()
+    }
+}
+
+/// A broker over [`Told`], and the way in for messages.
+pub(super) struct Running {
+    pub(super) broker: Broker,
+    _tasks: Tasks,
+    committed: Committed,
+}
+
+/// Settings of a broker that pushes at once, and whose clock stands.
+pub(super) fn settings() -> Settings {
+    Settings {
+        pace: Pace {
+            batch_messages: 100,
+            pause: Duration::ZERO,
+        },
+        retries: 1,
+        outbox: OutboxLimits {
+            messages: 100,
+            bytes: 1 << 20,
+        },
+        re_push: true,
+        clean_after_seconds: None,
+        check_every: Duration::from_secs(60),
+        clock: Clock::manual(UnixSeconds(1000)),
+    }
+}
+
+pub(super) fn start(store: Told, settings: Settings) -> Running {
+    let (queue, items) = Queue::new(1000, 1 << 20);
+    let committed = queue.committed();
+    let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+    Running {
+        broker,
+        _tasks: tasks,
+        committed,
+    }
+}
+
+pub(super) fn topic(name: &str) -> Topic {
+    name.parse().unwrap()
+}
+
+pub(super) fn client(name: &str, id: &str) -> ClientInfo {
+    ClientInfo {
+        id: id.to_owned(),
+        topic: topic(name),
+        ip: std::net::Ipv4Addr::LOCALHOST.into(),
+        since: UnixSeconds(1000),
+    }
+}
+
+/// A message that was just stored.
+pub(super) fn message(name: &str, sequence: u64) -> Message {
+    Message {
+        sequence: Sequence(sequence),
+        code: MessageCode::from_bytes([0; 20]),
+        topic: topic(name),
+        data: "x".into(),
+        created: UnixSeconds(1000),
+        status: Status::Accepted,
+    }
+}
+
+/// Takes the next ticket; a ticket that is dropped has failed.
+pub(super) async fn ticket(subscription: &mut Subscription) -> Ticket {
+    let mut tickets = vec![];
+    subscription.recv(&mut tickets, 1).await;
+    tickets.remove(0)
+}
+
+impl Running {
+    /// Lets messages in, as the store does once they are safe.
+    pub(super) fn commit(&mut self, messages: Vec<Message>) {
+        let room = self.broker.0.queue.try_room(messages.len());
+        room.unwrap().forget();
+        (self.committed)(messages);
+    }
+
+    /// Waits until `condition` holds; what leads to it must not need time to pass.
+    pub(super) async fn until(&self, condition: impl Fn(&Broker) -> bool) {
+        let holds = async {
+            while !condition(&self.broker) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, holds).await.unwrap();
+    }
+
+    pub(super) fn join(&self, name: &str, id: &str) -> Subscription {
+        self.broker.join(client(name, id))
+    }
+}

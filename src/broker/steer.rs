@@ -1,0 +1,118 @@
+//! What an operator does to messages: look one up, delete, purge, push again.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::error::PushAgainError;
+use super::sweep::Wanted;
+use super::{Broker, Inner};
+use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
+use crate::store::{Change, Store, StoreError, Usage};
+
+impl Broker {
+    /// The message with this code.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+        self.on_disk(move |store| store.find(code)).await
+    }
+
+    /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but
+    /// consumers that it is being written to may still get it.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub async fn delete(&self, message: &Message) -> Result<bool, StoreError> {
+        let Inner { store, queue, .. } = &*self.0;
+        let mut there = vec![message.clone()];
+        store.retain_live(&mut there);
+        if there.is_empty() {
+            return Ok(false);
+        }
+        let _deletion = queue.begin_deletion();
+        let sequences = [message.sequence].into_iter().collect();
+        let deleted = store.change(Change::Deleted, sequences).await;
+        deleted.unwrap_or(Err(StoreError::Closed))?;
+        Ok(true)
+    }
+
+    /// Deletes the messages of a topic that are in one of `kinds`, and says how many; see
+    /// [`Broker::delete`].
+    ///
+    /// # Errors
+    /// When the log cannot be written; some of them may be gone then.
+    pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
+        let _deletion = self.0.queue.begin_deletion();
+        let kinds = kinds.to_vec();
+        self.on_disk(move |store| store.purge(&topic, &kinds)).await
+    }
+
+    /// Puts a message that was not consumed back into the queue.
+    ///
+    /// # Errors
+    /// When it is on its way already, is consumed, is gone, or the queue has no room.
+    pub async fn push_again(&self, message: &Message) -> Result<(), PushAgainError> {
+        let (done, pushed) = oneshot::channel();
+        let wanted = Wanted {
+            code: message.code,
+            done,
+        };
+        let sent = self.0.wanted.send(wanted).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        pushed.await.unwrap_or(Err(StoreError::Closed.into()))
+    }
+
+    /// When the oldest waiting message of each topic was created.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn oldest_waiting_of(
+        &self,
+        topics: Vec<Topic>,
+    ) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        self.on_disk(move |store| store.oldest_waiting_of(&topics))
+            .await
+    }
+
+    /// When the oldest waiting message was created.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        self.on_disk(|store| store.oldest_waiting()).await
+    }
+
+    /// How many topics have messages.
+    pub fn topic_count(&self) -> usize {
+        self.0.store.topic_count()
+    }
+
+    /// How many messages were accepted in each quarter of an hour of the last 31 days that had
+    /// any, by its begin.
+    pub fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        self.0.store.growth_by_quarter()
+    }
+
+    /// Why messages cannot be stored at the moment, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.store.trouble()
+    }
+
+    /// What the store takes of the disk; `None` if it has none.
+    pub async fn usage(&self) -> Option<Usage> {
+        let usage = self.on_disk(|store| Ok(store.usage())).await;
+        usage.ok().flatten()
+    }
+
+    /// Works with the store on a thread that may block.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<dyn Store>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.0.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or(Err(StoreError::Closed))
+    }
+}

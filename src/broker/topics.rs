@@ -1,0 +1,358 @@
+//! Topics: what there is of each, and how fast it comes and goes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Broker;
+use crate::message::{Message, Topic};
+use crate::store::{Counts, TopicCounts};
+
+/// Topics whose rate of arrival is known at a time.
+const ARRIVALS_TOPICS_MAX: usize = 200_000;
+/// A [`Rate`] is about the mean over so long.
+const RATE_SECONDS: f64 = 10.0;
+/// A topic without a message for so long may be forgotten: its rate has fallen to less than a
+/// hundred-thousandth.
+const QUIET: Duration = Duration::from_secs(120);
+/// Topics that are looked up in one go, while the store waits to count its messages.
+const LOOKUPS: usize = 256;
+
+/// A topic as the console shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicState {
+    /// Its name.
+    pub topic: Topic,
+    /// Its messages by status.
+    pub counts: Counts,
+    /// Its consumers.
+    pub consumers: usize,
+    /// Its producers over WebSocket.
+    pub producers: usize,
+    /// Messages stored a second, over about the last ten.
+    pub rate_in: f64,
+    /// Messages written a second to the consumers that it has, each one counted.
+    pub rate_out: f64,
+    /// All its consumers' outboxes are full.
+    pub behind: bool,
+}
+
+impl TopicState {
+    fn new(topic: Topic, counts: Counts) -> TopicState {
+        TopicState {
+            topic,
+            counts,
+            consumers: 0,
+            producers: 0,
+            rate_in: 0.0,
+            rate_out: 0.0,
+            behind: false,
+        }
+    }
+
+    fn has_anything(&self) -> bool {
+        self.counts.all() > 0 || self.consumers > 0 || self.producers > 0
+    }
+}
+
+/// What the consumers of a topic are.
+pub(super) struct LaneState {
+    pub(super) consumers: usize,
+    pub(super) rate_out: f64,
+    pub(super) behind: bool,
+}
+
+impl Broker {
+    /// Every topic that has messages or clients, in no order.
+    pub fn topics(&self) -> Vec<TopicState> {
+        let counts = self.0.store.topics().into_iter();
+        let mut states: HashMap<Topic, TopicState> = counts
+            .map(|TopicCounts { topic, counts }| (topic.clone(), TopicState::new(topic, counts)))
+            .collect();
+        let mut at = |topic: Topic, change: &dyn Fn(&mut TopicState)| {
+            let entry = states.entry(topic.clone());
+            change(entry.or_insert_with(|| TopicState::new(topic, Counts::default())));
+        };
+        for (topic, lane) in self.0.consumers.lanes() {
+            at(topic, &|state| state.set_lane(&lane));
+        }
+        for topic in self.0.producers.topics() {
+            at(topic, &|state| state.producers += 1);
+        }
+        let mut states: Vec<TopicState> = states.into_values().collect();
+        states.retain(TopicState::has_anything);
+        for some in states.chunks_mut(LOOKUPS) {
+            self.0.activity.arrivals.fill(some, Instant::now());
+        }
+        states
+    }
+
+    /// A topic, if it has messages or clients.
+    pub fn topic(&self, topic: &Topic) -> Option<TopicState> {
+        let mut state = TopicState::new(topic.clone(), self.0.store.topic(topic));
+        if let Some(lane) = self.0.consumers.lane(topic) {
+            state.set_lane(&lane);
+        }
+        let producers = self.0.producers.topics().into_iter();
+        state.producers = producers.filter(|other| other == topic).count();
+        if !state.has_anything() {
+            return None;
+        }
+        let arrivals = &self.0.activity.arrivals;
+        arrivals.fill(std::slice::from_mut(&mut state), Instant::now());
+        Some(state)
+    }
+}
+
+impl TopicState {
+    fn set_lane(&mut self, lane: &LaneState) {
+        self.consumers = lane.consumers;
+        self.rate_out = lane.rate_out;
+        self.behind = lane.behind;
+    }
+}
+
+/// Messages a second, each counting less the longer it is ago. Nothing has to tick: the value
+/// is brought up to date when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    per_second: f64,
+    at: Instant,
+}
+
+impl Rate {
+    pub(super) fn new(at: Instant) -> Rate {
+        Rate {
+            per_second: 0.0,
+            at,
+        }
+    }
+
+    pub(super) fn add(&mut self, messages: usize, now: Instant) {
+        self.per_second = self.at(now) + messages as f64 / RATE_SECONDS;
+        self.at = now;
+    }
+
+    /// What it is at `now`.
+    pub(super) fn at(&self, now: Instant) -> f64 {
+        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
+        self.per_second * (-seconds / RATE_SECONDS).exp()
+    }
+}
+
+/// How fast messages come, by topic, as far as it is remembered.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    rates: Mutex<Generations>,
+    topics_max: usize,
+}
+
+/// Topics are in `young` if they had a message since the turn, and else in `old` if they had one
+/// since the turn before. So quiet ones are forgotten without looking for them.
+#[derive(Debug)]
+struct Generations {
+    young: HashMap<Topic, Rate>,
+    old: HashMap<Topic, Rate>,
+    turned: Instant,
+}
+
+impl Default for Arrivals {
+    fn default() -> Arrivals {
+        Arrivals::new(ARRIVALS_TOPICS_MAX)
+    }
+}
+
+impl Arrivals {
+    fn new(topics_max: usize) -> Arrivals {
+        let generations = Generations {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            turned: Instant::now(),
+        };
+        Arrivals {
+            rates: Mutex::new(generations),
+            topics_max,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        self.rates.lock().expect("no holder of this lock panics")
+    }
+
+    /// Counts messages that came together.
+    pub(super) fn add(&self, messages: &[Message], now: Instant) {
+        let mut rates = self.lock();
+        for run in messages.chunk_by(|a, b| a.topic == b.topic) {
+            if let Some(rate) = rates.rate(&run[0].topic, self.topics_max, now) {
+                rate.add(run.len(), now);
+            }
+        }
+    }
+
+    /// Forgets topics that have been quiet for long; to be called now and then.
+    pub(super) fn forget(&self, now: Instant) {
+        let mut rates = self.lock();
+        if now.saturating_duration_since(rates.turned) < QUIET {
+            return;
+        }
+        rates.turned = now;
+        let young = std::mem::take(&mut rates.young);
+        let forgotten = std::mem::replace(&mut rates.old, young);
+        // Freeing many takes long, and the store waits for this lock.
+        drop(rates);
+        drop(forgotten);
+    }
+
+    /// Tells `states` their rates.
+    fn fill(&self, states: &mut [TopicState], now: Instant) {
+        let rates = self.lock();
+        for state in states {
+            let rate = rates.young.get(&state.topic);
+            let rate = rate.or_else(|| rates.old.get(&state.topic));
+            state.rate_in = rate.map_or(0.0, |rate| rate.at(now));
+        }
+    }
+}
+
+impl Generations {
+    /// The rate to count at; `None` if there are too many.
+    fn rate(&mut self, topic: &Topic, topics_max: usize, now: Instant) -> Option<&mut Rate> {
+        if !self.young.contains_key(topic) {
+            let known = self.old.remove(topic);
+            if known.is_none() && self.young.len() + self.old.len() >= topics_max {
+                return None;
+            }
+            let rate = known.unwrap_or_else(|| Rate::new(now));
+            self.young.insert(topic.clone(), rate);
+        }
+        self.young.get_mut(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::{Told, client, message, settings, start, ticket, topic};
+
+    fn messages(topics: &[&str]) -> Vec<Message> {
+        topics.iter().map(|name| message(name, 1)).collect()
+    }
+
+    fn rate_of(arrivals: &Arrivals, name: &str, now: Instant) -> f64 {
+        let mut state = TopicState::new(topic(name), Counts::default());
+        arrivals.fill(std::slice::from_mut(&mut state), now);
+        state.rate_in
+    }
+
+    #[test]
+    fn a_rate_comes_near_what_is_steady_and_falls_when_it_ends() {
+        let mut now = Instant::now();
+        let mut rate = Rate::new(now);
+        for _ in 0..1000 {
+            now += Duration::from_millis(100);
+            rate.add(50, now);
+        }
+        assert!((490.0..510.0).contains(&rate.at(now)), "{rate:?}");
+        let later = rate.at(now + Duration::from_secs(10));
+        assert!((180.0..190.0).contains(&later), "{later}");
+        assert!(rate.at(now + QUIET) < 0.01);
+    }
+
+    #[test]
+    fn each_topic_has_its_own_rate() {
+        let now = Instant::now();
+        let arrivals = Arrivals::default();
+        arrivals.add(&messages(&["a", "a", "b", "a"]), now);
+        assert_eq!(rate_of(&arrivals, "a", now), 0.1 + 0.2);
+        assert_eq!(rate_of(&arrivals, "b", now), 0.1);
+        assert_eq!(rate_of(&arrivals, "c", now), 0.0);
+    }
+
+    #[test]
+    fn only_quiet_topics_are_forgotten() {
+        let arrivals = Arrivals::default();
+        let mut now = Instant::now();
+        arrivals.add(&messages(&["quiet", "busy"]), now);
+        for _ in 0..3 {
+            now += QUIET;
+            arrivals.forget(now);
+            arrivals.add(&messages(&["busy"]), now);
+        }
+        let rates = arrivals.lock();
+        assert!(rates.young.contains_key("busy"));
+        assert_eq!(rates.young.len() + rates.old.len(), 1);
+    }
+
+    #[test]
+    fn no_more_topics_are_counted_than_there_may_be() {
+        let arrivals = Arrivals::new(2);
+        let now = Instant::now();
+        arrivals.add(&messages(&["a", "b", "c", "a"]), now);
+        assert_eq!(rate_of(&arrivals, "c", now), 0.0);
+        assert!(rate_of(&arrivals, "a", now) > 0.1);
+        arrivals.forget(now + QUIET);
+        arrivals.forget(now + QUIET * 2);
+        arrivals.add(&messages(&["c"]), now + QUIET * 2);
+        assert!(rate_of(&arrivals, "c", now + QUIET * 2) > 0.0);
+    }
+
+    /// A store whose only messages are a consumed one of "old" and two of "t".
+    fn told() -> Told {
+        let counts = |consumed| Counts {
+            consumed,
+            ..Counts::default()
+        };
+        let topics = [("old", 1), ("t", 2)];
+        Told {
+            topics: topics
+                .map(|(name, consumed)| TopicCounts {
+                    topic: topic(name),
+                    counts: counts(consumed),
+                })
+                .into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_there_if_it_has_messages_or_clients() {
+        let running = start(told(), settings());
+        let broker = &running.broker;
+        let _consumers = [running.join("t", "a"), running.join("t", "b")];
+        let left = running.join("left", "c");
+        let _producers = ["t", "new"].map(|name| broker.join_producer(client(name, "p")));
+        drop(left);
+        let mut topics = broker.topics();
+        topics.sort_by_key(|state| state.topic.clone());
+        let seen: Vec<_> = topics
+            .iter()
+            .map(|state| {
+                let all = state.counts.all();
+                (state.topic.as_str(), all, state.consumers, state.producers)
+            })
+            .collect();
+        assert_eq!(seen, [("new", 0, 0, 1), ("old", 1, 0, 0), ("t", 2, 2, 1)]);
+        for state in topics {
+            assert_eq!(broker.topic(&state.topic), Some(state));
+        }
+        assert_eq!(broker.topic(&topic("left")), None);
+    }
+
+    #[tokio::test]
+    async fn a_topic_knows_what_comes_and_what_goes_to_each_consumer() {
+        let mut running = start(told(), settings());
+        let mut consumers = [running.join("t", "a"), running.join("t", "b")];
+        running.commit(messages(&["t", "t", "old"]));
+        for consumer in &mut consumers {
+            ticket(consumer).await.written();
+        }
+        let rates = |name| {
+            let state = running.broker.topic(&topic(name)).unwrap();
+            [state.rate_in, state.rate_out].map(|rate| (rate * 10.0).round())
+        };
+        assert_eq!(rates("t"), [2.0, 4.0]);
+        assert_eq!(rates("old"), [1.0, 0.0]);
+        assert!(!running.broker.topic(&topic("t")).unwrap().behind);
+    }
+}
