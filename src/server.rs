@@ -99,10 +99,7 @@ pub async fn run(
 
     let stop = CancellationToken::new();
     let sessions = TaskTracker::new();
-    let app = http::router(HttpState {
-        broker: broker.clone(),
-        config: config.clone(),
-    });
+    let app = http::router(HttpState::new(broker.clone(), config.clone(), stop.clone()));
     let app = app.merge(ws::router(WsState {
         broker: broker.clone(),
         config: config.clone(),

@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::api::Refusal;
 use super::reply::ApiError;
 use super::{HttpState, fields};
 use crate::config::SecretKey;
@@ -20,6 +21,15 @@ pub(super) async fn require_key(
     }
     fields::discard(request).await;
     Err(ApiError::Key)
+}
+
+/// The same, for the console API, which refuses in its own form.
+pub(super) async fn require_key_of_api(
+    state: State<HttpState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    Ok(require_key(state, request, next).await?)
 }
 
 /// Header values are bytes: a key beyond ASCII is compared as UTF-8.

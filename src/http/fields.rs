@@ -75,7 +75,12 @@ async fn drain(mut chunks: BodyDataStream) {
     tokio::time::timeout(TIME_MAX, all).await.ok();
 }
 
-async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+/// The whole body.
+///
+/// # Errors
+///
+/// It has more than `bytes_max` bytes, or the connection breaks.
+pub(super) async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
     let too_large = ApiError::BodyTooLarge { bytes_max };
     let declared = request.body().size_hint().lower();
     if usize::try_from(declared).is_ok_and(|bytes| bytes > bytes_max) {

@@ -1,10 +1,14 @@
 //! The HTTP side of the wire contract: the route table, CORS and limits, on one screen.
 //!
+//! The routes of the console API are in `api/`.
+//!
 //! Called by `server.rs`, which merges in the WebSocket routes and then wraps everything in
 //! [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
-//! Invariant: a reply to a client is written by `reply.rs` or `view.rs` and by nothing else.
+//! Invariant: a reply to a client is written by `reply.rs`, `view.rs` or `api/` and by nothing
+//! else.
 
+mod api;
 mod auth;
 mod console;
 mod fields;
@@ -24,21 +28,38 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::message::UnixSeconds;
+use api::{Console, Refusal};
 use reply::ApiError;
 
 /// What the handlers of these routes work with.
 #[derive(Clone)]
 pub struct HttpState {
-    /// Where messages go and what is asked.
-    pub broker: Broker,
-    /// Key, limits, and what GetConfig shows.
-    pub config: Arc<Config>,
+    broker: Broker,
+    config: Arc<Config>,
+    /// Cancelled when the server stops: streams then end.
+    stop: CancellationToken,
+    started: UnixSeconds,
+    console: Arc<Console>,
 }
 
 impl HttpState {
+    /// A state for routes that ask this `broker`; `config` has key and limits. Streams of
+    /// events end as soon as `stop` is cancelled.
+    pub fn new(broker: Broker, config: Arc<Config>, stop: CancellationToken) -> HttpState {
+        HttpState {
+            started: broker.clock().now(),
+            broker,
+            config,
+            stop,
+            console: Arc::new(Console::new()),
+        }
+    }
+
     /// The most bytes of body that are read: percent-encoding makes three bytes of one, and the
     /// names, the topic and the lines between multipart fields need room too.
     fn body_bytes_max(&self) -> usize {
@@ -48,7 +69,7 @@ impl HttpState {
     }
 }
 
-/// The routes of the contract (protocol, "HTTP"), and the page.
+/// The routes of the contract (protocol, "HTTP"), the console API, and the page.
 ///
 /// It has a fallback, so a router that is merged with it must have none.
 pub fn router(state: HttpState) -> Router {
@@ -67,6 +88,7 @@ pub fn router(state: HttpState) -> Router {
         .route("/", get(view::page))
         .route("/view/{*file}", get(view::file))
         .merge(with_key)
+        .merge(api::router(&state))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(state)
@@ -105,13 +127,24 @@ async fn cors(request: Request, next: Next) -> Response {
     response
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::WrongMethod {
-        method: method.to_string(),
-        path: uri.path().to_owned(),
-    }
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    refused_at(
+        uri.path(),
+        ApiError::WrongMethod {
+            method: method.to_string(),
+            path: uri.path().to_owned(),
+        },
+    )
 }
 
-async fn no_such_path(uri: Uri) -> ApiError {
-    ApiError::NoSuchPath(uri.path().to_owned())
+async fn no_such_path(uri: Uri) -> Response {
+    refused_at(uri.path(), ApiError::NoSuchPath(uri.path().to_owned()))
+}
+
+/// The reply in the form of the API that the path belongs to.
+fn refused_at(path: &str, error: ApiError) -> Response {
+    match api::has(path) {
+        true => Refusal::from(error).into_response(),
+        false => error.into_response(),
+    }
 }

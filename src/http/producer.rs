@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytestring::ByteString;
 
 use super::reply::{self, ApiError};
 use super::{HttpState, fields};
 use crate::broker::{PublishError, Receipt};
-use crate::message::Draft;
+use crate::message::{Draft, MessageCode};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
 /// is a promise. A client that hangs up before has been promised nothing.
@@ -21,6 +22,17 @@ pub(super) async fn send(
     else {
         return Err(ApiError::Required);
     };
+    let code = publish(&state, &topic, data).await?;
+    Ok(reply::msg(&code.to_string()))
+}
+
+/// Publishes a message, and returns its code once it is synced. These are the rules and limits
+/// of everybody who publishes over HTTP.
+pub(super) async fn publish(
+    state: &HttpState,
+    topic: &str,
+    data: ByteString,
+) -> Result<MessageCode, ApiError> {
     let server = &state.config.server;
     if data.len() > server.max_message_bytes {
         return Err(ApiError::DataTooLarge {
@@ -31,8 +43,7 @@ pub(super) async fn send(
     let draft = Draft::new(topic.parse()?, data);
     let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
     let codes = receipt.codes().await?;
-    let code = codes.first().expect("a receipt has a code for each draft");
-    Ok(reply::msg(&code.to_string()))
+    Ok(*codes.first().expect("a receipt has a code for each draft"))
 }
 
 /// Waits for room in the queue, but not longer than `limit`.

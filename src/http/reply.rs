@@ -78,9 +78,18 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    /// The status and the `msg` of the reply. What is wrong inside is logged, not sent.
-    fn reply(self) -> (StatusCode, String) {
-        let text = match self {
+    /// The status of the reply.
+    fn status(&self) -> StatusCode {
+        match self {
+            ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
+            ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            _ => StatusCode::OK,
+        }
+    }
+
+    /// The `msg` of the reply. What is wrong inside is logged, not sent.
+    pub(super) fn text(&self) -> String {
+        match self {
             ApiError::Key => "Secret key matching error".into(),
             ApiError::Required => "Required data cannot be empty".into(),
             ApiError::Topic(error) => error.to_string(),
@@ -96,32 +105,26 @@ impl ApiError {
                 value,
                 expected,
             } => {
-                format!("{name} is {expected}, not {:?}", shortened(&value))
+                format!("{name} is {expected}, not {:?}", shortened(value))
             }
             ApiError::Store(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+                tracing::error!(error = error as &dyn std::error::Error, "the store failed");
                 format!("the store failed: {}", error.cause())
             }
             // The store has logged why it failed, once for all messages of the group.
             ApiError::Publish(error) => error.to_string(),
-            ApiError::NoSuchPath(path) => {
-                let text = format!("no such path: {}", shortened(&path));
-                return (StatusCode::NOT_FOUND, text);
-            }
+            ApiError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
             ApiError::WrongMethod { method, path } => {
-                let text = format!("{} does not take {method}", shortened(&path));
-                return (StatusCode::METHOD_NOT_ALLOWED, text);
+                format!("{} does not take {method}", shortened(path))
             }
-        };
-        (StatusCode::OK, text)
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, text) = self.reply();
-        let mut response = envelope(-1, Some(&text), None::<()>);
-        *response.status_mut() = status;
+        let mut response = envelope(-1, Some(&self.text()), None::<()>);
+        *response.status_mut() = self.status();
         response
     }
 }
@@ -145,7 +148,7 @@ impl From<StoreError> for ApiError {
 }
 
 /// What a client sent, cut to a length that is fit for a reply.
-fn shortened(text: &str) -> &str {
+pub(super) fn shortened(text: &str) -> &str {
     const BYTES_MAX: usize = 200;
     &text[..text.floor_char_boundary(BYTES_MAX)]
 }

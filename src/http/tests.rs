@@ -51,7 +51,11 @@ fn app_with(config: Config) -> Router {
         clock: Clock::system(),
     };
     let (broker, _) = Broker::start(store, queue, items, settings);
-    with_cors(router(HttpState { broker, config }))
+    with_cors(router(HttpState::new(
+        broker,
+        config,
+        CancellationToken::new(),
+    )))
 }
 
 struct Reply {
@@ -369,11 +373,38 @@ async fn the_page_is_at_the_root_and_under_view() {
         let reply = ask(&app(), Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, StatusCode::OK);
         assert_eq!(reply.headers["Content-Type"], "text/html; charset=utf-8");
-        assert!(
-            reply
-                .text
-                .contains("The console is not part of this version yet")
-        );
+        assert!(reply.text.to_lowercase().starts_with("<!doctype html>"));
+        assert_eq!(reply.headers["X-Content-Type-Options"], "nosniff");
+        let policy = reply.headers["Content-Security-Policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'self';"), "{policy}");
+        let head = ask(&app(), Request::head(path).body(Body::empty()).unwrap()).await;
+        assert_eq!((head.status, &*head.text), (StatusCode::OK, ""));
+        assert_eq!(head.headers["ETag"], reply.headers["ETag"]);
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_packed_for_those_who_take_it() {
+    let ask_for = async |accepted: &str| {
+        let request = Request::get("/").header("Accept-Encoding", accepted);
+        let request = request.body(Body::empty()).unwrap();
+        app().oneshot(request).await.unwrap()
+    };
+    let plain = ask_for("identity").await;
+    assert!(!plain.headers().contains_key("Content-Encoding"));
+    assert_eq!(plain.headers()["Vary"], "Accept-Encoding");
+    let plain_tag = plain.headers()["ETag"].clone();
+    let plain = to_bytes(plain.into_body(), usize::MAX).await.unwrap();
+    for _ in 0..2 {
+        let packed = ask_for("br, gzip").await;
+        assert_eq!(packed.headers()["Content-Encoding"], "gzip");
+        assert_eq!(packed.headers()["Content-Type"], "text/html; charset=utf-8");
+        assert_ne!(packed.headers()["ETag"], plain_tag);
+        let packed = to_bytes(packed.into_body(), usize::MAX).await.unwrap();
+        let mut unpacked = vec![];
+        let mut decoder = flate2::read::GzDecoder::new(&*packed);
+        std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Times of day as the console writes them, in the server's zone (protocol, "HTTP").
 
-use chrono::{Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{
+    Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone,
+};
 
 use crate::message::UnixSeconds;
 
@@ -21,6 +23,13 @@ pub(super) fn read(text: &str, side: Side) -> Option<UnixSeconds> {
     Some(resolve(local, side, |at| {
         Local.offset_from_local_datetime(at)
     }))
+}
+
+/// The first second of a day here.
+pub(super) fn day_begin(date: NaiveDate) -> UnixSeconds {
+    resolve(date.and_time(NaiveTime::MIN), Side::Start, |at| {
+        Local.offset_from_local_datetime(at)
+    })
 }
 
 fn parse(text: &str) -> Option<NaiveDateTime> {

@@ -1,48 +1,40 @@
-//! The page at `/` and the files it loads from `/view/…`, all of them in the binary.
+//! The page at `/` and the files it loads from `/view/…`, all of them in the binary; a debug
+//! build reads them from the disk, so that a page that is worked on shows at once.
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{LazyLock, Mutex};
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rust_embed::{Embed, EmbeddedFile};
 
 use super::reply::ApiError;
 
-/// A file of `view/`.
-struct File {
-    name: &'static str,
-    kind: HeaderValue,
-    text: &'static str,
-    tag: HeaderValue,
-}
-
-impl File {
-    fn new(name: &'static str, kind: &'static str, text: &'static str) -> File {
-        let tag = format!("\"{:08x}\"", crc32fast::hash(text.as_bytes()));
-        File {
-            name,
-            kind: HeaderValue::from_static(kind),
-            text,
-            tag: HeaderValue::from_str(&tag).expect("hex digits and quotes are ASCII"),
-        }
-    }
-}
+/// The files of `view/` that a browser needs.
+#[derive(Embed)]
+#[folder = "view/"]
+#[include = "*.html"]
+#[include = "*.css"]
+#[include = "*.js"]
+#[include = "*.svg"]
+#[include = "*.txt"]
+struct Files;
 
 const PAGE: &str = "index.html";
 
-/// Every file there is.
-static FILES: LazyLock<[File; 2]> = LazyLock::new(|| {
-    let page = include_str!("../../view/index.html");
-    let style = include_str!("../../view/page.css");
-    [
-        File::new(PAGE, "text/html; charset=utf-8", page),
-        File::new("page.css", "text/css; charset=utf-8", style),
-    ]
-});
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      object-src 'none'";
 
 /// GET /: the page.
 pub(super) async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
-    serve(PAGE, &headers)
+    file(Path(PAGE.to_owned()), headers).await
 }
 
 /// GET /view/…: a file of the page.
@@ -50,39 +42,73 @@ pub(super) async fn file(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    serve(&name, &headers)
+    // The first time it is packed, and a debug build reads the disk: both take their time.
+    let served = tokio::task::spawn_blocking(move || serve(&name, &headers)).await;
+    served.unwrap_or_else(|error| {
+        tracing::error!(%error, "a file of the page could not be served");
+        Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    })
 }
 
 fn serve(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; \
-                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let Some(file) = FILES.iter().find(|file| file.name == name) else {
-        return Err(ApiError::NoSuchPath(format!("/view/{name}")));
-    };
+    let no_such_path = || ApiError::NoSuchPath(format!("/view/{name}"));
+    let kind = content_type(name).ok_or_else(no_such_path)?;
+    let file = Files::get(name).ok_or_else(no_such_path)?;
+    let packed = takes_gzip(headers);
+    let hash = file.metadata.sha256_hash();
+    let tag = tag(&hash, packed);
     // The names have no version in them, so a browser asks every time, and is told 304.
     let about = [
-        (header::ETAG, file.tag.clone()),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, fixed("no-cache")),
+        (header::VARY, fixed("Accept-Encoding")),
+        (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+        (header::REFERRER_POLICY, fixed("no-referrer")),
     ];
-    if has_current(headers, &file.tag) {
+    if has_current(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, about).into_response());
     }
-    let content = [
-        (header::CONTENT_TYPE, file.kind.clone()),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(POLICY),
-        ),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-        (
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
-        ),
-    ];
-    Ok((about, content, file.text).into_response())
+    let kind = [(header::CONTENT_TYPE, fixed(kind))];
+    if packed {
+        let encoding = [(header::CONTENT_ENCODING, fixed("gzip"))];
+        let body = gzipped(name, hash, &file);
+        return Ok((about, kind, encoding, body).into_response());
+    }
+    let body = match file.data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Ok((about, kind, body).into_response())
+}
+
+fn fixed(text: &'static str) -> HeaderValue {
+    HeaderValue::from_static(text)
+}
+
+/// The content type by the end of the name; `None` for what is not served.
+fn content_type(name: &str) -> Option<&'static str> {
+    let (_, end) = name.rsplit_once('.')?;
+    match end {
+        "html" => Some("text/html; charset=utf-8"),
+        "css" => Some("text/css; charset=utf-8"),
+        "js" => Some("text/javascript; charset=utf-8"),
+        "svg" => Some("image/svg+xml"),
+        "txt" => Some("text/plain; charset=utf-8"),
+        _ => None,
+    }
+}
+
+/// What the content is known by: the packed bytes are others, so they have another tag.
+fn tag(hash: &[u8; 32], packed: bool) -> HeaderValue {
+    let hex: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let end = if packed { "-gzip" } else { "" };
+    let tag = format!("\"{hex}{end}\"");
+    HeaderValue::from_str(&tag).expect("hex digits and quotes are ASCII")
 }
 
 /// Whether If-None-Match names `tag`, among others or weakly.
@@ -93,4 +119,84 @@ fn has_current(headers: &HeaderMap, tag: &HeaderValue) -> bool {
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(|known| known.trim_ascii())
         .any(|known| known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes() || known == b"*")
+}
+
+/// Whether Accept-Encoding names gzip, and does not weigh it zero.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING);
+    accepted
+        .iter()
+        .filter_map(|value: &HeaderValue| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let gzip = parts
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            gzip && weight.is_none_or(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0))
+        })
+}
+
+/// The packed bytes of each file, with the hash of what was packed.
+type Packed = HashMap<String, ([u8; 32], Bytes)>;
+
+/// A file, packed; it is packed once. There are as many as there are files.
+fn gzipped(name: &str, hash: [u8; 32], file: &EmbeddedFile) -> Bytes {
+    static PACKED: LazyLock<Mutex<Packed>> = LazyLock::new(Mutex::default);
+    let lock = || PACKED.lock().expect("no holder of this lock panics");
+    if let Some((of, bytes)) = lock().get(name)
+        && *of == hash
+    {
+        return bytes.clone();
+    }
+    let mut encoder = GzEncoder::new(vec![], Compression::best());
+    let packed = encoder
+        .write_all(&file.data)
+        .and_then(|()| encoder.finish());
+    let bytes = Bytes::from(packed.expect("memory takes what is written"));
+    lock().insert(name.to_owned(), (hash, bytes.clone()));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("br,gzip ; q=1", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000", false),
+            ("gzip;q=x", false),
+            ("identity", false),
+            ("", false),
+            ("xgzip", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+            assert_eq!(takes_gzip(&headers), takes, "{accepted}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn only_what_a_browser_needs_is_served() {
+        assert!(Files::iter().any(|name| name == PAGE));
+        for name in Files::iter() {
+            assert!(content_type(&name).is_some(), "{name}");
+        }
+        for name in [
+            "tsconfig.json",
+            "js/api.d.ts",
+            "vendor/update",
+            "../Cargo.toml",
+            "",
+        ] {
+            assert!(serve(name, &HeaderMap::new()).is_err(), "{name}");
+        }
+    }
 }

@@ -1,0 +1,97 @@
+//! Clients: listed, and disconnected.
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::super::HttpState;
+use super::caller::Caller;
+use super::error::Refusal;
+use super::needle::Needle;
+use super::params::{self, InPath};
+use super::shape::ClientJson;
+use crate::broker::{Client, Role};
+
+const LIMIT_MAX: usize = 500;
+const LIMIT: usize = 50;
+
+/// GET /api/clients: longest connected first, a page at a time. The cursor is the number of
+/// the last one: numbers grow, so a page goes on rightly whoever has left.
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let names = ["role", "topic", "search", "limit", "cursor"];
+    let values = params::read(query.as_deref(), names)?;
+    let [role, topic, search, limit, cursor] = values.each_ref().map(Option::as_deref);
+    let roles = [
+        ("", None),
+        ("consumer", Some(Role::Consumer)),
+        ("producer", Some(Role::Producer)),
+    ];
+    let role = params::choice("role", role, &roles)?;
+    let topic = topic.map(params::topic).transpose()?;
+    let mut needle = search.map(Needle::new);
+    let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
+    let after = cursor.map(params::number_cursor).transpose()?;
+    let broker = state.broker.clone();
+    let text = super::off_thread(move || {
+        let mut clients = broker.clients();
+        clients.retain(|client| {
+            role.is_none_or(|role| client.role == role)
+                && topic
+                    .as_ref()
+                    .is_none_or(|topic| client.info.topic == *topic)
+                && needle.as_mut().is_none_or(|needle| {
+                    needle.is_in(&client.info.id)
+                        || needle.is_in(&client.info.ip.to_canonical().to_string())
+                })
+        });
+        page(&clients, after, limit)
+    })
+    .await?;
+    Ok(super::json(StatusCode::OK, &text))
+}
+
+fn page(clients: &[Client], after: Option<u64>, limit: usize) -> String {
+    #[derive(Serialize)]
+    struct List<'a> {
+        clients: Vec<ClientJson<'a>>,
+        total: usize,
+        next: Option<String>,
+    }
+    let rest = clients
+        .iter()
+        .filter(|client| after.is_none_or(|after| client.number > after));
+    let mut page: Vec<_> = rest.take(limit + 1).collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let last = page.last().filter(|_| more);
+    super::text_of(&List {
+        next: last.map(|client| client.number.to_string()),
+        clients: page.into_iter().map(ClientJson::of).collect(),
+        total: clients.len(),
+    })
+}
+
+/// DELETE /api/clients/{number}: its connection is closed.
+pub(super) async fn disconnect(
+    State(state): State<HttpState>,
+    caller: Caller,
+    InPath(number): InPath<u64>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let confirm = params::confirm(query.as_deref())?;
+    let client = state.broker.client(number);
+    let client = client.ok_or_else(|| Refusal::no_such_client(number))?;
+    let topic = client.info.topic.as_str();
+    if confirm != topic {
+        return Err(Refusal::not_confirmed(&confirm));
+    }
+    if !state.broker.disconnect(number) {
+        return Err(Refusal::no_such_client(number));
+    }
+    tracing::info!(%caller, topic, number, ip = %client.info.ip, "disconnected a client");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,197 @@
+//! Messages: listed, looked at, published, deleted, pushed again.
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::super::{HttpState, producer};
+use super::body::Json;
+use super::caller::Caller;
+use super::error::Refusal;
+use super::life::LifeJson;
+use super::params::{self, Filter, InPath, NoParams, cursor_of};
+use super::shape::{Full, Row, mark_of};
+use crate::message::{Message, MessageCode};
+use crate::store::StoreError;
+
+const LIMIT_MAX: usize = 500;
+const LIMIT: usize = 50;
+
+/// A page of messages.
+#[derive(Serialize)]
+struct List {
+    messages: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// GET /api/messages: newest first, a page at a time.
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let names = ["topic", "status", "from", "to", "limit", "cursor"];
+    let values = params::read(query.as_deref(), names)?;
+    let [topic, status, from, to, limit, cursor] = values.each_ref().map(Option::as_deref);
+    let filter = Filter {
+        topic,
+        status,
+        from,
+        to,
+        cursor,
+    };
+    let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
+    let list = page(state.broker.list(filter.query()?), limit).await?;
+    Ok(super::reply(StatusCode::OK, &list))
+}
+
+/// Reads a page. Of each chunk only what is shown is kept: the messages could be of any size.
+async fn page(
+    mut chunks: mpsc::Receiver<Result<Vec<Message>, StoreError>>,
+    limit: usize,
+) -> Result<List, Refusal> {
+    let (mut messages, mut last) = (vec![], None);
+    while let Some(chunk) = chunks.recv().await {
+        for message in chunk? {
+            if messages.len() == limit {
+                let next = last.map(cursor_of);
+                return Ok(List { messages, next });
+            }
+            let row = serde_json::value::to_raw_value(&Row::of(&message));
+            messages.push(row.expect("a row is texts and numbers"));
+            last = Some(mark_of(&message));
+        }
+    }
+    let next = None;
+    Ok(List { messages, next })
+}
+
+/// GET /api/messages/{code}: all that is known of a message.
+pub(super) async fn detail(
+    State(state): State<HttpState>,
+    InPath(code): InPath<MessageCode>,
+    _: NoParams,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        #[serde(flatten)]
+        message: Full<'a>,
+        life: LifeJson<'a>,
+    }
+    let message = find(&state, code).await?;
+    let life = state.broker.life(&message);
+    let detail = Detail {
+        message: Full::of(&message, usize::MAX),
+        life: LifeJson::of(&life),
+    };
+    Ok(super::reply(StatusCode::OK, &detail))
+}
+
+async fn find(state: &HttpState, code: MessageCode) -> Result<Message, Refusal> {
+    let found = state.broker.find(code).await?;
+    found.ok_or_else(|| Refusal::no_such_message(code))
+}
+
+/// A message to publish.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishRequest {
+    topic: String,
+    data: String,
+}
+
+/// POST /api/messages: replies once the message is synced, by the rules of POST /Producer/Send.
+pub(super) async fn publish(
+    State(state): State<HttpState>,
+    caller: Caller,
+    _: NoParams,
+    Json(request): Json<PublishRequest>,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Reply {
+        code: String,
+    }
+    for (name, text) in [("topic", &request.topic), ("data", &request.data)] {
+        if text.is_empty() {
+            return Err(Refusal::missing(name));
+        }
+    }
+    let code = producer::publish(&state, &request.topic, request.data.into()).await?;
+    tracing::info!(%caller, topic = request.topic, %code, "published a message");
+    let reply = Reply {
+        code: code.to_string(),
+    };
+    Ok(super::reply(StatusCode::CREATED, &reply))
+}
+
+/// DELETE /api/messages/{code}.
+pub(super) async fn delete(
+    State(state): State<HttpState>,
+    caller: Caller,
+    InPath(code): InPath<MessageCode>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let confirm = params::confirm(query.as_deref())?;
+    let message = find(&state, code).await?;
+    if confirm != message.topic.as_str() {
+        return Err(Refusal::not_confirmed(&confirm));
+    }
+    if !state.broker.delete(&message).await? {
+        return Err(Refusal::no_such_message(code));
+    }
+    let topic = message.topic.as_str();
+    tracing::info!(%caller, topic, %code, "deleted a message");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// POST /api/messages/{code}/push: a message that was not consumed goes back into the queue.
+pub(super) async fn push(
+    State(state): State<HttpState>,
+    caller: Caller,
+    InPath(code): InPath<MessageCode>,
+    _: NoParams,
+) -> Result<Response, Refusal> {
+    let message = find(&state, code).await?;
+    state.broker.push_again(&message).await?;
+    let topic = message.topic.as_str();
+    tracing::info!(%caller, topic, %code, "queued a message again");
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::sample;
+    use super::*;
+
+    /// How many messages a page of two shows, and its cursor, when the list comes in `chunks`.
+    async fn page_of_two(chunks: &[u64]) -> (usize, Option<String>) {
+        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
+        for messages in chunks {
+            let chunk = (0..*messages).map(|n| sample(9 - n, "x")).collect();
+            sender.try_send(Ok(chunk)).unwrap();
+        }
+        drop(sender);
+        let page = page(receiver, 2).await.unwrap();
+        (page.messages.len(), page.next)
+    }
+
+    #[tokio::test]
+    async fn a_page_knows_whether_there_is_more() {
+        assert_eq!(page_of_two(&[]).await, (0, None));
+        assert_eq!(page_of_two(&[1, 0]).await, (1, None));
+        assert_eq!(page_of_two(&[1, 1]).await, (2, None));
+        let next = Some(cursor_of(mark_of(&sample(8, "x"))));
+        assert_eq!(page_of_two(&[3]).await, (2, next.clone()));
+        assert_eq!(page_of_two(&[2, 1]).await, (2, next));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_cannot_be_read_is_a_failure() {
+        let (sender, receiver) = mpsc::channel(2);
+        sender.try_send(Ok(vec![sample(1, "x")])).unwrap();
+        sender.try_send(Err(StoreError::Closed)).unwrap();
+        assert!(page(receiver, 2).await.is_err());
+    }
+}

@@ -1,0 +1,293 @@
+//! The overview: everything that tells at a glance how the broker does.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::super::HttpState;
+use super::error::Refusal;
+use super::params::NoParams;
+use super::shape::{CountsJson, waiting};
+use crate::broker::{Broker, Role, Step};
+use crate::config::Durability;
+use crate::store::Usage;
+
+/// Sizes of files and free space are asked for no more often than this.
+const DISK_EVERY: Duration = Duration::from_secs(2);
+
+/// GET /api/overview.
+pub(super) async fn overview(
+    State(state): State<HttpState>,
+    _: NoParams,
+) -> Result<Response, Refusal> {
+    let overview = build(&state).await?;
+    Ok(super::reply(StatusCode::OK, &overview))
+}
+
+/// See the module.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Overview {
+    version: &'static str,
+    started_at: u32,
+    now_ms: u64,
+    health: Health,
+    durability: &'static str,
+    counts: CountsJson,
+    rates: RatesJson,
+    backlog: BacklogJson,
+    memory: Memory,
+    disk: Option<Disk>,
+    clients: Clients,
+    topics: usize,
+    last: PointJson,
+}
+
+#[derive(Serialize)]
+struct Health {
+    state: &'static str,
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RatesJson {
+    accepted: f64,
+    delivered: f64,
+    consumed: f64,
+    not_consumed: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BacklogJson {
+    waiting: u64,
+    queued: usize,
+    queue_capacity: usize,
+    topics_behind: usize,
+    oldest_waiting: Option<u32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Memory {
+    resident_bytes: Option<u64>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Disk {
+    path: String,
+    log_bytes: u64,
+    mirror_bytes: u64,
+    snapshot_bytes: u64,
+    free_bytes: u64,
+    total_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Clients {
+    consumers: usize,
+    producers: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PointJson {
+    at: u32,
+    accepted: u64,
+    delivered: u64,
+    consumed: u64,
+    not_consumed: u64,
+    waiting: u64,
+}
+
+/// The overview of this moment.
+pub(super) async fn build(state: &HttpState) -> Result<Overview, Refusal> {
+    let broker = &state.broker;
+    let disk = state.console.disk.get(broker).await;
+    let listed = broker.clone();
+    let clients = super::off_thread(move || clients(&listed)).await?;
+    let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
+    let reasons: Vec<_> = broker.trouble().into_iter().collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: state.started.0,
+        now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+        health: Health {
+            state: if reasons.is_empty() { "ok" } else { "refusing" },
+            reasons,
+        },
+        durability: match state.config.mq.durability {
+            Durability::Disk => "disk",
+            Durability::Memory => "memory",
+        },
+        counts: counts.into(),
+        rates: RatesJson {
+            accepted: super::rounded(rates.accepted),
+            delivered: super::rounded(rates.delivered),
+            consumed: super::rounded(rates.consumed),
+            not_consumed: super::rounded(rates.not_consumed),
+        },
+        backlog: BacklogJson {
+            waiting: waiting(counts),
+            queued: backlog.queued,
+            queue_capacity: backlog.queue_capacity,
+            topics_behind: backlog.topics_behind,
+            oldest_waiting: oldest_waiting(broker).await,
+        },
+        memory: Memory {
+            resident_bytes: resident_bytes().await,
+        },
+        disk,
+        clients,
+        topics: broker.topic_count(),
+        last: last_point(broker),
+    })
+}
+
+/// Unix seconds. What cannot be read is left out: an overview is needed most when little works.
+async fn oldest_waiting(broker: &Broker) -> Option<u32> {
+    match broker.oldest_waiting().await {
+        Ok(oldest) => oldest.map(|at| at.0),
+        Err(error) => {
+            tracing::warn!(%error, "the oldest waiting message is not known");
+            None
+        }
+    }
+}
+
+fn clients(broker: &Broker) -> Clients {
+    let clients = broker.clients();
+    let consumers = clients
+        .iter()
+        .filter(|client| client.role == Role::Consumer);
+    let consumers = consumers.count();
+    Clients {
+        consumers,
+        producers: clients.len() - consumers,
+    }
+}
+
+/// The newest full second; before there is one, nothing has happened.
+fn last_point(broker: &Broker) -> PointJson {
+    let series = broker.series(Step::Second, 1);
+    let point = series.points.last().copied().unwrap_or_default();
+    PointJson {
+        at: series.start.0,
+        accepted: point.accepted,
+        delivered: point.delivered,
+        consumed: point.consumed,
+        not_consumed: point.not_consumed,
+        waiting: point.waiting,
+    }
+}
+
+/// The memory that the process has, where the system tells.
+async fn resident_bytes() -> Option<u64> {
+    let status = tokio::fs::read_to_string("/proc/self/status").await.ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// What is known of the disk, and since when.
+#[derive(Default)]
+pub(super) struct DiskCache(Mutex<Option<(Instant, Option<Disk>)>>);
+
+impl DiskCache {
+    async fn get(&self, broker: &Broker) -> Option<Disk> {
+        if let Some(known) = self.fresh() {
+            return known;
+        }
+        let disk = match broker.usage().await {
+            Some(usage) => tokio::task::spawn_blocking(move || measure(usage))
+                .await
+                .ok(),
+            None => None,
+        };
+        let mut known = self.0.lock().expect("no holder of this lock panics");
+        *known = Some((Instant::now(), disk.clone()));
+        disk
+    }
+
+    /// What is known, if it is new enough. Else whoever asks has to find out, and others are
+    /// content with what is known until then.
+    fn fresh(&self) -> Option<Option<Disk>> {
+        let mut known = self.0.lock().expect("no holder of this lock panics");
+        let (since, disk) = known.as_mut()?;
+        if since.elapsed() < DISK_EVERY {
+            return Some(disk.clone());
+        }
+        *since = Instant::now();
+        None
+    }
+}
+
+/// Asks the file system for its room. Blocks.
+fn measure(usage: Usage) -> Disk {
+    let (free_bytes, total_bytes) = space(&usage.path);
+    Disk {
+        path: usage.path.display().to_string(),
+        log_bytes: usage.log_bytes,
+        mirror_bytes: usage.mirror_bytes,
+        snapshot_bytes: usage.snapshot_bytes,
+        free_bytes,
+        total_bytes,
+    }
+}
+
+/// Bytes that this process may still write, and those of the whole file system; zeros, and a
+/// line in the log, if it does not say.
+fn space(path: &Path) -> (u64, u64) {
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => {
+            let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+            (bytes(stat.f_bavail), bytes(stat.f_blocks))
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "the free space is not known");
+            (0, 0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_room() {
+        let (free, total) = space(Path::new("/"));
+        assert!(total > 0 && free <= total, "{free} of {total}");
+        assert_eq!(space(Path::new("/nowhere")), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_process_has_memory() {
+        let known = Path::new("/proc/self/status").exists();
+        assert_eq!(
+            resident_bytes().await.is_some_and(|bytes| bytes > 1 << 20),
+            known
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_disk_is_not_asked_all_the_time() {
+        let cache = DiskCache(Mutex::new(Some((Instant::now(), None))));
+        assert!(cache.fresh().is_some());
+        tokio::time::advance(DISK_EVERY).await;
+        assert!(cache.fresh().is_none(), "the first one asks");
+        assert!(cache.fresh().is_some(), "the others do not");
+        assert!(DiskCache::default().fresh().is_none());
+    }
+}

@@ -1,0 +1,282 @@
+//! Parameters of path and query: read whole, or refused by name.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use super::error::Refusal;
+use crate::message::{MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
+use crate::store::{Mark, Query};
+
+/// The value of each of `names` in a query, `None` if it is missing or empty.
+///
+/// # Errors
+/// A name that is none of `names`, or comes twice: a slip must not show what was not asked for.
+pub(super) fn read<const N: usize>(
+    query: Option<&str>,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Refusal> {
+    let mut values = [const { None }; N];
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let place = names.iter().position(|known| *known == name);
+        match place.map(|place| &mut values[place]) {
+            Some(slot @ None) => *slot = Some(value.into_owned()),
+            Some(Some(_)) | None => return Err(Refusal::unknown(&name, &names)),
+        }
+    }
+    Ok(values.map(|value| value.filter(|text| !text.is_empty())))
+}
+
+/// The query of a request without parameters.
+pub(super) struct NoParams;
+
+impl<S: Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoParams, Refusal> {
+        read(parts.uri.query(), []).map(|[]| NoParams)
+    }
+}
+
+/// The one parameter of the path.
+pub(super) struct InPath<T>(pub(super) T);
+
+/// What can be in a path.
+pub(super) trait PathParameter: Sized {
+    /// Reads the decoded text.
+    fn parse(text: &str) -> Result<Self, Refusal>;
+}
+
+impl PathParameter for Topic {
+    fn parse(text: &str) -> Result<Topic, Refusal> {
+        topic(text)
+    }
+}
+
+impl PathParameter for MessageCode {
+    fn parse(text: &str) -> Result<MessageCode, Refusal> {
+        text.parse()
+            .map_err(|_| Refusal::parameter("code", text, "40 hex digits"))
+    }
+}
+
+impl PathParameter for u64 {
+    fn parse(text: &str) -> Result<u64, Refusal> {
+        digits(text).ok_or_else(|| Refusal::parameter("number", text, "the number of a client"))
+    }
+}
+
+impl PathParameter for String {
+    fn parse(text: &str) -> Result<String, Refusal> {
+        Ok(text.to_owned())
+    }
+}
+
+impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, Refusal> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => T::parse(&text).map(InPath),
+            Err(_) => {
+                let path = parts.uri.path();
+                Err(Refusal::parameter(
+                    "the path",
+                    path,
+                    "percent-encoded UTF-8",
+                ))
+            }
+        }
+    }
+}
+
+/// The topic that confirms an action, which is its one parameter.
+pub(super) fn confirm(query: Option<&str>) -> Result<String, Refusal> {
+    let [confirm] = read(query, ["confirm"])?;
+    confirm.ok_or_else(|| Refusal::missing("confirm"))
+}
+
+/// A topic's name.
+pub(super) fn topic(name: &str) -> Result<Topic, Refusal> {
+    name.parse().map_err(Refusal::topic)
+}
+
+/// A whole number in `range`; `default` if it is missing.
+pub(super) fn whole(
+    name: &str,
+    text: Option<&str>,
+    range: RangeInclusive<usize>,
+    default: usize,
+) -> Result<usize, Refusal> {
+    let Some(text) = text else { return Ok(default) };
+    digits(text)
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            Refusal::parameter(name, text, &expected)
+        })
+}
+
+/// One of `choices`, which go by a name; the first if it is missing.
+pub(super) fn choice<T: Copy>(
+    name: &str,
+    text: Option<&str>,
+    choices: &[(&str, T)],
+) -> Result<T, Refusal> {
+    let found = match text {
+        None => choices.first(),
+        Some(text) => choices.iter().find(|(choice, _)| *choice == text),
+    };
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let all: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+        let expected = format!("one of {}", all.join(", "));
+        Refusal::parameter(name, text.unwrap_or_default(), &expected)
+    })
+}
+
+/// A cursor that is a number.
+pub(super) fn number_cursor(cursor: &str) -> Result<u64, Refusal> {
+    digits(cursor).ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+}
+
+/// A text of digits and nothing else, as a number.
+fn digits<T: FromStr>(text: &str) -> Option<T> {
+    let readable = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| readable)
+}
+
+/// The names that statuses have in this API.
+pub(super) const STATUSES: [(&str, StatusKind); 3] = [
+    ("accepted", StatusKind::Accepted),
+    ("not_consumed", StatusKind::NotConsumed),
+    ("consumed", StatusKind::Consumed),
+];
+
+/// Which messages are asked for, as texts.
+pub(super) struct Filter<'a> {
+    pub(super) topic: Option<&'a str>,
+    pub(super) status: Option<&'a str>,
+    pub(super) from: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
+    pub(super) cursor: Option<&'a str>,
+}
+
+impl Filter<'_> {
+    /// What the texts mean.
+    pub(super) fn query(self) -> Result<Query, Refusal> {
+        let status = self
+            .status
+            .map(|text| choice("status", Some(text), &STATUSES));
+        let query = Query {
+            from: seconds("from", self.from)?,
+            to: seconds("to", self.to)?,
+            status: status.transpose()?,
+            topic: self.topic.map(topic).transpose()?,
+            before: self.cursor.map(mark).transpose()?,
+        };
+        in_order(&query)?;
+        Ok(query)
+    }
+}
+
+/// Refuses a span that ends before it begins.
+pub(super) fn in_order(query: &Query) -> Result<(), Refusal> {
+    match query.from.zip(query.to) {
+        Some((from, to)) if from > to => Err(Refusal::parameter(
+            "from",
+            &from.0.to_string(),
+            "a time that is not after to",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn seconds(name: &str, text: Option<&str>) -> Result<Option<UnixSeconds>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    match digits(text) {
+        Some(seconds) => Ok(Some(UnixSeconds(seconds))),
+        None => Err(Refusal::parameter(name, text, "a time in Unix seconds")),
+    }
+}
+
+/// The cursor of a list that goes on behind this message.
+pub(super) fn cursor_of(mark: Mark) -> String {
+    format!("{:x}-{:x}", mark.created.0, mark.sequence.0)
+}
+
+fn mark(cursor: &str) -> Result<Mark, Refusal> {
+    let hex = |text: &str| {
+        let readable = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| readable)
+    };
+    let parts = cursor.split_once('-');
+    let mark = parts.and_then(|(created, sequence)| {
+        Some(Mark {
+            created: UnixSeconds(u32::try_from(hex(created)?).ok()?),
+            sequence: Sequence(hex(sequence)?),
+        })
+    });
+    mark.ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_what_it_may_have_and_once() {
+        let read = |query| read(Some(query), ["a", "b"]);
+        assert_eq!(read("b=1%2B+2&a=").unwrap(), [None, Some("1+ 2".into())]);
+        assert_eq!(read("").unwrap(), [None, None]);
+        for wrong in ["c=1", "a=1&a=2", "a=1&A=2", "a%00=1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        for (created, sequence) in [(0, 0), (1_795_367_326, 7), (u32::MAX, u64::MAX)] {
+            let place = Mark {
+                created: UnixSeconds(created),
+                sequence: Sequence(sequence),
+            };
+            assert_eq!(mark(&cursor_of(place)).unwrap(), place);
+        }
+        for wrong in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "1-2-3",
+            "+1-2",
+            "g-1",
+            "100000000-1",
+            "1--2",
+        ] {
+            assert!(mark(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_whole_and_in_their_range() {
+        let read = |text| whole("limit", text, 1..=500, 50).ok();
+        assert_eq!(
+            [read(None), read(Some("1")), read(Some("500"))],
+            [Some(50), Some(1), Some(500)]
+        );
+        for wrong in [
+            "0",
+            "501",
+            "+1",
+            "1.0",
+            "-1",
+            "x",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(read(Some(wrong)), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! GET /api/search: looks for a text in the data of messages, newest first, and says how far
+//! it is. What it found and read is on its way to the client at once; a client that goes away
+//! ends it, since the search is the body of the reply.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::HttpState;
+use super::error::Refusal;
+use super::needle::Needle;
+use super::params::{self, Filter, cursor_of};
+use super::shape::{Row, mark_of};
+use crate::message::Message;
+use crate::store::{Mark, StoreError};
+
+const LIMIT_MAX: usize = 500;
+const LIMIT: usize = 50;
+const LOOK_MAX: usize = 1_000_000_000;
+const LOOK: usize = 1_000_000;
+const TEXT_BYTES_MAX: usize = 4096;
+/// A progress line comes at least this often, in messages and in time.
+const PROGRESS_MESSAGES: u64 = 50_000;
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
+/// Chunks with more data than this are looked through on a thread that may take its time.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// GET /api/search.
+pub(super) async fn search(
+    State(state): State<HttpState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let names = [
+        "text", "topic", "status", "from", "to", "limit", "look", "cursor",
+    ];
+    let values = params::read(query.as_deref(), names)?;
+    let [text, topic, status, from, to, limit, look, cursor] =
+        values.each_ref().map(Option::as_deref);
+    let filter = Filter {
+        topic,
+        status,
+        from,
+        to,
+        cursor,
+    };
+    let query = filter.query()?;
+    let needle = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
+    let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
+    let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
+    let permit = state.console.list_permit()?;
+    let search = Search {
+        chunks: state.broker.list(query),
+        progress_at: Instant::now() + PROGRESS_EVERY,
+        told: 0,
+        findings: Some(Findings {
+            needle,
+            limit,
+            look: look as u64,
+            looked: 0,
+            found: 0,
+            last: None,
+            lines: vec![],
+        }),
+        stop: state.stop.clone(),
+        _permit: permit,
+    };
+    let body = stream::unfold(search, async |mut search| {
+        let lines = search.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(lines), search))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// A text to look for, if there is one.
+pub(super) fn text_to_find(text: Option<&str>) -> Result<Option<Needle>, Refusal> {
+    match text {
+        Some(text) if text.len() > TEXT_BYTES_MAX => {
+            let expected = format!("at most {TEXT_BYTES_MAX} bytes long");
+            Err(Refusal::parameter("text", text, &expected))
+        }
+        Some(text) if !text.is_empty() => Ok(Some(Needle::new(text))),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// A line of the reply.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    Message(Row<'a>),
+    Progress(Progress),
+    End {
+        #[serde(flatten)]
+        progress: Progress,
+        reason: Reason,
+        next: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Progress {
+    looked: u64,
+    found: usize,
+    /// When the message that was looked at last was created.
+    reached: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Reason {
+    End,
+    Limit,
+    Look,
+}
+
+/// A search under way.
+struct Search {
+    chunks: mpsc::Receiver<Result<Vec<Message>, StoreError>>,
+    progress_at: Instant,
+    /// How many messages the last progress line told of.
+    told: u64,
+    /// `None` once it has ended.
+    findings: Option<Findings>,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Search {
+    /// The next lines; `None` when all have been given.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut findings = self.findings.take()?;
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Some(failure(&Refusal::stopping())),
+                chunk = self.chunks.recv() => chunk,
+                () = tokio::time::sleep_until(self.progress_at) => {
+                    let lines = self.tell(&mut findings);
+                    self.findings = Some(findings);
+                    return Some(lines);
+                }
+            };
+            let ended = match chunk {
+                None => Some(Reason::End),
+                Some(Err(error)) => return Some(failure(&error.into())),
+                Some(Ok(chunk)) => {
+                    let looked = findings.look_through(chunk).await?;
+                    findings = looked.0;
+                    looked.1
+                }
+            };
+            if let Some(reason) = ended {
+                return Some(findings.end(reason));
+            }
+            let due = findings.looked - self.told >= PROGRESS_MESSAGES
+                || Instant::now() >= self.progress_at;
+            if due || !findings.lines.is_empty() {
+                let lines = match due {
+                    true => self.tell(&mut findings),
+                    false => std::mem::take(&mut findings.lines).into(),
+                };
+                self.findings = Some(findings);
+                return Some(lines);
+            }
+        }
+    }
+
+    /// What was found since the last lines, and how far the search is.
+    fn tell(&mut self, findings: &mut Findings) -> Bytes {
+        self.progress_at = Instant::now() + PROGRESS_EVERY;
+        self.told = findings.looked;
+        let progress = findings.progress();
+        findings.line(&Line::Progress(progress));
+        std::mem::take(&mut findings.lines).into()
+    }
+}
+
+/// What was looked at and found so far.
+struct Findings {
+    needle: Needle,
+    limit: usize,
+    look: u64,
+    looked: u64,
+    found: usize,
+    last: Option<Mark>,
+    /// Lines that are still to be sent.
+    lines: Vec<u8>,
+}
+
+impl Findings {
+    /// Looks through a chunk where that holds up nobody; `None` if that thread died.
+    async fn look_through(mut self, chunk: Vec<Message>) -> Option<(Findings, Option<Reason>)> {
+        let bytes: usize = chunk.iter().map(|message| message.data.len()).sum();
+        let look = move || {
+            let ended = self.look_at(&chunk);
+            (self, ended)
+        };
+        match bytes {
+            0..=INLINE_BYTES_MAX => Some(look()),
+            _ => tokio::task::spawn_blocking(look).await.ok(),
+        }
+    }
+
+    fn look_at(&mut self, chunk: &[Message]) -> Option<Reason> {
+        for message in chunk {
+            self.looked += 1;
+            self.last = Some(mark_of(message));
+            if self.needle.is_in(&message.data) {
+                self.found += 1;
+                self.line(&Line::Message(Row::of(message)));
+                if self.found == self.limit {
+                    return Some(Reason::Limit);
+                }
+            }
+            if self.looked == self.look {
+                return Some(Reason::Look);
+            }
+        }
+        None
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            looked: self.looked,
+            found: self.found,
+            reached: self.last.map(|mark| mark.created.0),
+        }
+    }
+
+    fn line(&mut self, line: &Line<'_>) {
+        serde_json::to_writer(&mut self.lines, line).expect("a line is texts and numbers");
+        self.lines.push(b'\n');
+    }
+
+    /// The last lines.
+    fn end(mut self, reason: Reason) -> Bytes {
+        let progress = self.progress();
+        self.line(&Line::Progress(progress));
+        let next = self.last.filter(|_| reason != Reason::End);
+        self.line(&Line::End {
+            progress,
+            reason,
+            next: next.map(cursor_of),
+        });
+        self.lines.into()
+    }
+}
+
+/// A failure as the last line: the status of the reply was sent before.
+fn failure(refusal: &Refusal) -> Bytes {
+    (refusal.text() + "\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::shape::sample;
+    use super::*;
+
+    type Chunk = Result<Vec<Message>, StoreError>;
+
+    fn search(
+        text: &str,
+        limit: usize,
+        look: u64,
+    ) -> (mpsc::Sender<Chunk>, Search, CancellationToken) {
+        let (sender, chunks) = mpsc::channel(2);
+        let stop = CancellationToken::new();
+        let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        let search = Search {
+            chunks,
+            progress_at: Instant::now() + PROGRESS_EVERY,
+            told: 0,
+            findings: Some(Findings {
+                needle: Needle::new(text),
+                limit,
+                look,
+                looked: 0,
+                found: 0,
+                last: None,
+                lines: vec![],
+            }),
+            stop: stop.clone(),
+            _permit: permits.try_acquire_owned().unwrap(),
+        };
+        (sender, search, stop)
+    }
+
+    fn lines(bytes: &Bytes) -> Vec<Value> {
+        let text = std::str::from_utf8(bytes).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn chunk(from: u64, data: &[&str]) -> Chunk {
+        let messages = (from..)
+            .zip(data)
+            .map(|(sequence, data)| sample(sequence, data));
+        Ok(messages.collect())
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_told_at_once_and_the_end_says_why() {
+        let (sender, mut search, _) = search("b", 9, 99);
+        sender.send(chunk(5, &["a", "xB", "c"])).await.unwrap();
+        let found = lines(&search.next().await.unwrap());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["message"]["sequence"], 6);
+        drop(sender);
+        let end = lines(&search.next().await.unwrap());
+        assert_eq!(end[0]["progress"]["looked"], 3);
+        assert_eq!(end[1]["end"]["reason"], "end");
+        assert_eq!(end[1]["end"]["found"], 1);
+        assert_eq!(end[1]["end"]["next"], Value::Null);
+        assert!(search.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn it_stops_at_the_limit_and_goes_on_behind_the_last_message_looked_at() {
+        for (limit, look, reason) in [(1, 99, "limit"), (9, 2, "look")] {
+            let (sender, mut search, _) = search("b", limit, look);
+            sender.send(chunk(5, &["a", "b", "b"])).await.unwrap();
+            let end = lines(&search.next().await.unwrap()).pop().unwrap();
+            assert_eq!(end["end"]["reason"], reason);
+            assert_eq!(end["end"]["looked"], 2);
+            let last = mark_of(&sample(6, "b"));
+            assert_eq!(end["end"]["next"], cursor_of(last));
+            assert!(search.next().await.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_comes_when_nothing_is_found() {
+        let (sender, mut search, _) = search("b", 9, u64::MAX);
+        let begin = Instant::now();
+        let none = lines(&search.next().await.unwrap());
+        assert_eq!(begin.elapsed(), PROGRESS_EVERY);
+        assert_eq!(none[0]["progress"]["reached"], Value::Null);
+        let many = vec!["a"; 30_000];
+        sender.send(chunk(1, &many)).await.unwrap();
+        sender.send(chunk(1, &many)).await.unwrap();
+        let begin = Instant::now();
+        let progress = lines(&search.next().await.unwrap());
+        assert_eq!(progress[0]["progress"]["looked"], 60_000);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_nobody_reads_on() {
+        let (sender, mut search, _) = search("b", 9, 99);
+        sender.send(chunk(1, &["b"])).await.unwrap();
+        assert!(search.next().await.is_some() && !sender.is_closed());
+        drop(search);
+        assert!(sender.is_closed(), "the store reads no further");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_the_last_line() {
+        let (sender, mut failed, _) = search("b", 9, 99);
+        sender.send(Err(StoreError::Closed)).await.unwrap();
+        let last = lines(&failed.next().await.unwrap());
+        assert_eq!(last[0]["error"]["code"], "store_failed");
+        assert!(failed.next().await.is_none());
+        let (_sender, mut stopped, stop) = search("b", 9, 99);
+        stop.cancel();
+        let last = lines(&stopped.next().await.unwrap());
+        assert_eq!(last[0]["error"]["code"], "stopping");
+        assert!(stopped.next().await.is_none());
+    }
+}

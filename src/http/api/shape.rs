@@ -1,0 +1,226 @@
+//! Messages and clients as JSON.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::params::STATUSES;
+use crate::broker::{Client, Role};
+use crate::message::{Message, Status, StatusKind};
+use crate::store::{Counts, Mark};
+
+/// The characters of data that a row shows.
+const PREVIEW_CHARS: usize = 256;
+
+/// The name of a status.
+pub(super) fn status_name(kind: StatusKind) -> &'static str {
+    let named = STATUSES.iter().find(|(_, named)| *named == kind);
+    named.map_or("", |(name, _)| name)
+}
+
+fn consumed_at(status: Status) -> Option<u32> {
+    match status {
+        Status::Consumed { at } => Some(at.0),
+        Status::Accepted | Status::NotConsumed => None,
+    }
+}
+
+/// The place of a message in lists.
+pub(super) fn mark_of(message: &Message) -> Mark {
+    Mark {
+        created: message.created,
+        sequence: message.sequence,
+    }
+}
+
+/// What every view of a message begins with.
+#[derive(Serialize)]
+pub(super) struct Head<'a> {
+    sequence: u64,
+    code: String,
+    topic: &'a str,
+    status: &'static str,
+    created: u32,
+    consumed: Option<u32>,
+    bytes: usize,
+}
+
+impl<'a> Head<'a> {
+    fn of(message: &'a Message) -> Head<'a> {
+        Head {
+            sequence: message.sequence.0,
+            code: message.code.to_string(),
+            topic: message.topic.as_str(),
+            status: status_name(message.status.kind()),
+            created: message.created.0,
+            consumed: consumed_at(message.status),
+            bytes: message.data.len(),
+        }
+    }
+}
+
+/// A message in a list, with the beginning of its data.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    preview: &'a str,
+    preview_complete: bool,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of(message: &'a Message) -> Row<'a> {
+        let data: &str = &message.data;
+        let end = data.char_indices().nth(PREVIEW_CHARS);
+        let preview = &data[..end.map_or(data.len(), |(end, _)| end)];
+        Row {
+            head: Head::of(message),
+            preview,
+            preview_complete: end.is_none(),
+        }
+    }
+}
+
+/// A message with its data.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Full<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    data: &'a str,
+    data_complete: bool,
+}
+
+impl<'a> Full<'a> {
+    /// The message with at most so many bytes of its data, cut between two characters.
+    pub(super) fn of(message: &'a Message, bytes_max: usize) -> Full<'a> {
+        let data = &message.data[..message.data.floor_char_boundary(bytes_max)];
+        Full {
+            head: Head::of(message),
+            data,
+            data_complete: data.len() == message.data.len(),
+        }
+    }
+}
+
+/// How many messages there are.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CountsJson {
+    all: u64,
+    accepted: u64,
+    not_consumed: u64,
+    consumed: u64,
+}
+
+impl From<Counts> for CountsJson {
+    fn from(counts: Counts) -> CountsJson {
+        CountsJson {
+            all: counts.all(),
+            accepted: counts.accepted,
+            not_consumed: counts.not_consumed,
+            consumed: counts.consumed,
+        }
+    }
+}
+
+/// Messages that are not consumed yet.
+pub(super) fn waiting(counts: Counts) -> u64 {
+    counts.accepted + counts.not_consumed
+}
+
+/// A connected client.
+#[derive(Serialize)]
+pub(super) struct ClientJson<'a> {
+    number: u64,
+    role: &'static str,
+    id: &'a str,
+    topic: &'a str,
+    ip: IpAddr,
+    since: u32,
+    messages: u64,
+    outbox: Option<OutboxJson>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutboxJson {
+    messages: usize,
+    messages_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl<'a> ClientJson<'a> {
+    pub(super) fn of(client: &'a Client) -> ClientJson<'a> {
+        ClientJson {
+            number: client.number,
+            role: match client.role {
+                Role::Consumer => "consumer",
+                Role::Producer => "producer",
+            },
+            id: &client.info.id,
+            topic: client.info.topic.as_str(),
+            ip: client.info.ip.to_canonical(),
+            since: client.info.since.0,
+            messages: client.messages,
+            outbox: client.outbox.map(|outbox| OutboxJson {
+                messages: outbox.messages,
+                messages_max: outbox.limits.messages,
+                bytes: outbox.bytes,
+                bytes_max: outbox.limits.bytes,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn sample(sequence: u64, data: &str) -> Message {
+    use crate::message::{MessageCode, Sequence, UnixSeconds};
+    Message {
+        sequence: Sequence(sequence),
+        code: MessageCode::from_bytes([7; 20]),
+        topic: "t".parse().unwrap(),
+        data: data.to_owned().into(),
+        created: UnixSeconds(1_795_367_326),
+        status: Status::NotConsumed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_has_whole_characters() {
+        for (data, chars, complete) in [
+            ("é".repeat(255), 255, true),
+            ("é".repeat(256), 256, true),
+            ("短".repeat(257), 256, false),
+            (String::new(), 0, true),
+        ] {
+            let message = sample(1, &data);
+            let row = Row::of(&message);
+            assert_eq!(row.preview.chars().count(), chars);
+            assert_eq!(row.preview_complete, complete);
+            assert!(data.starts_with(row.preview));
+        }
+    }
+
+    #[test]
+    fn data_is_cut_between_characters() {
+        let message = sample(1, "aé");
+        for (bytes_max, data, complete) in [(3, "aé", true), (2, "a", false), (0, "", false)] {
+            let full = Full::of(&message, bytes_max);
+            assert_eq!((full.data, full.data_complete), (data, complete));
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_name() {
+        for kind in StatusKind::ALL {
+            assert!(STATUSES.contains(&(status_name(kind), kind)));
+        }
+    }
+}

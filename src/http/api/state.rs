@@ -1,0 +1,65 @@
+//! What the console API keeps between requests: bounded, and nothing that matters.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::Refusal;
+use super::events::Overviews;
+use super::export::Links;
+use super::overview::DiskCache;
+
+/// Streams of events that can be open at once.
+pub(super) const STREAMS_MAX: usize = 64;
+/// Searches and exports that can run at once: each holds a thread that reads the disk.
+const LISTS_MAX: usize = 8;
+
+/// See the module.
+pub(in crate::http) struct Console {
+    pub(super) links: Links,
+    pub(super) overviews: Overviews,
+    pub(super) disk: DiskCache,
+    streams: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+}
+
+impl Console {
+    /// Nothing is open.
+    pub(in crate::http) fn new() -> Console {
+        Console {
+            links: Links::default(),
+            overviews: Overviews::default(),
+            disk: DiskCache::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            lists: Arc::new(Semaphore::new(LISTS_MAX)),
+        }
+    }
+
+    /// A place for a stream of events, as long as it is held.
+    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = self.streams.clone().try_acquire_owned();
+        permit.map_err(|_| Refusal::too_many("streams of events", STREAMS_MAX))
+    }
+
+    /// A place for a search or an export, as long as it is held.
+    pub(super) fn list_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = self.lists.clone().try_acquire_owned();
+        permit.map_err(|_| Refusal::too_many("searches and exports", LISTS_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_searches_and_no_more() {
+        let console = Console::new();
+        let mut open: Vec<_> = (0..LISTS_MAX)
+            .map(|_| console.list_permit().unwrap())
+            .collect();
+        assert!(console.list_permit().is_err());
+        open.pop();
+        assert!(console.list_permit().is_ok());
+    }
+}

@@ -1,0 +1,382 @@
+//! Topics: listed, looked at, purged.
+
+use std::cmp::Ordering;
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::super::HttpState;
+use super::body::Json;
+use super::caller::Caller;
+use super::error::Refusal;
+use super::needle::Needle;
+use super::params::{self, InPath, NoParams};
+use super::shape::{ClientJson, CountsJson, waiting};
+use crate::broker::TopicState;
+use crate::message::{StatusKind, Topic, UnixSeconds};
+
+const LIMIT_MAX: usize = 500;
+const LIMIT: usize = 50;
+
+/// A topic in a list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    topic: &'a str,
+    counts: CountsJson,
+    waiting: u64,
+    oldest_waiting: Option<u32>,
+    consumers: usize,
+    producers: usize,
+    rate_in: f64,
+    rate_out: f64,
+    behind: bool,
+}
+
+impl<'a> Row<'a> {
+    fn of(state: &'a TopicState, oldest_waiting: Option<UnixSeconds>) -> Row<'a> {
+        Row {
+            topic: state.topic.as_str(),
+            counts: state.counts.into(),
+            waiting: waiting(state.counts),
+            oldest_waiting: oldest_waiting.map(|at| at.0),
+            consumers: state.consumers,
+            producers: state.producers,
+            rate_in: super::rounded(state.rate_in),
+            rate_out: super::rounded(state.rate_out),
+            behind: state.behind,
+        }
+    }
+}
+
+/// By what topics are sorted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Waiting,
+    Name,
+    Oldest,
+    Consumers,
+    Rate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Ascending,
+    Descending,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy)]
+struct Sorting {
+    by: Sort,
+    order: Order,
+}
+
+/// GET /api/topics: a page at a time, sorted.
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        topics: Vec<Row<'a>>,
+        total: usize,
+        next: Option<String>,
+    }
+    let names = ["search", "sort", "order", "limit", "cursor"];
+    let values = params::read(query.as_deref(), names)?;
+    let [search, sort, order, limit, cursor] = values.each_ref().map(Option::as_deref);
+    let sorts = [
+        ("waiting", Sort::Waiting),
+        ("name", Sort::Name),
+        ("oldest", Sort::Oldest),
+        ("consumers", Sort::Consumers),
+        ("rate", Sort::Rate),
+    ];
+    let orders = [("asc", Order::Ascending), ("desc", Order::Descending)];
+    let by = params::choice("sort", sort, &sorts)?;
+    let order = match (order, by) {
+        (None, Sort::Name | Sort::Oldest) => Order::Ascending,
+        (None, _) => Order::Descending,
+        (Some(_), _) => params::choice("order", order, &orders)?,
+    };
+    let sorting = Sorting { by, order };
+    let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
+    let after = cursor.map(Key::parse).transpose()?;
+
+    let broker = state.broker.clone();
+    let mut needle = search.map(Needle::new);
+    let topics = super::off_thread(move || {
+        let mut topics = broker.topics();
+        if let Some(needle) = &mut needle {
+            topics.retain(|state| needle.is_in(state.topic.as_str()));
+        }
+        topics
+    })
+    .await?;
+    let total = topics.len();
+    let oldest = match by {
+        Sort::Oldest => oldest_of(&state, &topics).await?,
+        Sort::Waiting | Sort::Name | Sort::Consumers | Sort::Rate => vec![None; total],
+    };
+    let mut page = super::off_thread(move || {
+        let keyed = topics.into_iter().zip(oldest);
+        let keyed = keyed.map(|(state, oldest)| (Key::of(&state, oldest, sorting), state));
+        page(keyed.collect(), after.as_ref(), sorting, limit)
+    })
+    .await?;
+    let next = page.next.take();
+    let oldest = oldest_of(&state, &page.topics).await?;
+    let rows = page.topics.iter().zip(oldest);
+    let list = List {
+        topics: rows.map(|(state, oldest)| Row::of(state, oldest)).collect(),
+        total,
+        next: next.map(|key| key.cursor()),
+    };
+    Ok(super::reply(StatusCode::OK, &list))
+}
+
+async fn oldest_of(
+    state: &HttpState,
+    topics: &[TopicState],
+) -> Result<Vec<Option<UnixSeconds>>, Refusal> {
+    let names = topics.iter().map(|state| state.topic.clone()).collect();
+    Ok(state.broker.oldest_waiting_of(names).await?)
+}
+
+/// The place of a topic in a list. It is also the cursor: a page goes on behind it, even if
+/// the topic is elsewhere by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    value: u64,
+    topic: Topic,
+}
+
+impl Key {
+    fn of(state: &TopicState, oldest: Option<UnixSeconds>, sorting: Sorting) -> Key {
+        // Thousandths of a message a second; far below what a float is exact for.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from a float stops at the ends of the range"
+        )]
+        let thousandths = |rate: f64| (rate * 1000.0) as u64;
+        let value = match sorting.by {
+            Sort::Waiting => waiting(state.counts),
+            Sort::Name => 0,
+            // Topics in which nothing waits come last.
+            Sort::Oldest => match (oldest, sorting.order) {
+                (Some(at), _) => u64::from(at.0) + 1,
+                (None, Order::Ascending) => u64::MAX,
+                (None, Order::Descending) => 0,
+            },
+            Sort::Consumers => state.consumers as u64,
+            Sort::Rate => thousandths(state.rate_in + state.rate_out),
+        };
+        Key {
+            value,
+            topic: state.topic.clone(),
+        }
+    }
+
+    /// Where names are not what is sorted by, equal values go by name from a to z.
+    fn cmp(&self, other: &Key, sorting: Sorting) -> Ordering {
+        let values = self.value.cmp(&other.value);
+        let names = self.topic.cmp(&other.topic);
+        match (sorting.order, sorting.by) {
+            (Order::Ascending, _) => values.then(names),
+            (Order::Descending, Sort::Name) => names.reverse(),
+            (Order::Descending, _) => values.reverse().then(names),
+        }
+    }
+
+    fn cursor(&self) -> String {
+        format!("{:x}-{}", self.value, self.topic)
+    }
+
+    fn parse(cursor: &str) -> Result<Key, Refusal> {
+        let key = cursor.split_once('-').and_then(|(value, topic)| {
+            Some(Key {
+                value: u64::from_str_radix(value, 16).ok()?,
+                topic: topic.parse().ok()?,
+            })
+        });
+        key.ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+    }
+}
+
+struct Page {
+    topics: Vec<TopicState>,
+    next: Option<Key>,
+}
+
+/// The first `limit` topics behind `after`, in order.
+fn page(
+    mut keyed: Vec<(Key, TopicState)>,
+    after: Option<&Key>,
+    sorting: Sorting,
+    limit: usize,
+) -> Page {
+    if let Some(after) = after {
+        keyed.retain(|(key, _)| key.cmp(after, sorting) == Ordering::Greater);
+    }
+    let by_key = |a: &(Key, TopicState), b: &(Key, TopicState)| a.0.cmp(&b.0, sorting);
+    let more = keyed.len() > limit;
+    if more {
+        keyed.select_nth_unstable_by(limit, by_key);
+        keyed.truncate(limit);
+    }
+    keyed.sort_unstable_by(by_key);
+    let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
+    let topics = keyed.into_iter().map(|(_, state)| state).collect();
+    Page { topics, next }
+}
+
+/// GET /api/topics/{topic}: a topic and its clients.
+pub(super) async fn detail(
+    State(state): State<HttpState>,
+    InPath(topic): InPath<Topic>,
+    _: NoParams,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        #[serde(flatten)]
+        row: Row<'a>,
+        clients: Vec<ClientJson<'a>>,
+    }
+    let found = state.broker.topic(&topic);
+    let found = found.ok_or_else(|| Refusal::no_such_topic(&topic))?;
+    let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
+    let broker = state.broker.clone();
+    let clients = super::off_thread(move || {
+        let mut clients = broker.clients();
+        clients.retain(|client| client.info.topic == topic);
+        clients
+    })
+    .await?;
+    let detail = Detail {
+        row: Row::of(&found, oldest.into_iter().next().flatten()),
+        clients: clients.iter().map(ClientJson::of).collect(),
+    };
+    Ok(super::reply(StatusCode::OK, &detail))
+}
+
+/// What is to be purged.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PurgeRequest {
+    confirm: String,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Waiting,
+    Consumed,
+    All,
+}
+
+impl What {
+    fn kinds(self) -> &'static [StatusKind] {
+        match self {
+            What::Waiting => &[StatusKind::Accepted, StatusKind::NotConsumed],
+            What::Consumed => &[StatusKind::Consumed],
+            What::All => &StatusKind::ALL,
+        }
+    }
+}
+
+/// POST /api/topics/{topic}/purge: deletes messages; they are gone for good when it replies.
+pub(super) async fn purge(
+    State(state): State<HttpState>,
+    caller: Caller,
+    InPath(topic): InPath<Topic>,
+    _: NoParams,
+    Json(request): Json<PurgeRequest>,
+) -> Result<Response, Refusal> {
+    #[derive(Serialize)]
+    struct Reply {
+        deleted: u64,
+    }
+    if request.confirm != topic.as_str() {
+        return Err(Refusal::not_confirmed(&request.confirm));
+    }
+    let kinds = request.what.kinds();
+    let deleted = state.broker.purge(topic.clone(), kinds).await?;
+    let (topic, what) = (topic.as_str(), request.what);
+    tracing::info!(%caller, topic, ?what, deleted, "purged a topic");
+    Ok(super::reply(StatusCode::OK, &Reply { deleted }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Counts;
+
+    fn topic(name: &str, waiting: u64) -> TopicState {
+        TopicState {
+            topic: name.parse().unwrap(),
+            counts: Counts {
+                accepted: waiting,
+                ..Counts::default()
+            },
+            consumers: 0,
+            producers: 0,
+            rate_in: 0.0,
+            rate_out: 0.0,
+            behind: false,
+        }
+    }
+
+    fn pages(by: Sort, order: Order, limit: usize) -> Vec<String> {
+        let sorting = Sorting { by, order };
+        let all = [("b", 2), ("a-1", 2), ("d", 0), ("c", 9)];
+        let (mut names, mut after) = (vec![], None);
+        loop {
+            let keyed = all.map(|(name, waiting)| {
+                let state = topic(name, waiting);
+                let oldest = u32::try_from(waiting).ok().filter(|at| *at > 0);
+                (Key::of(&state, oldest.map(UnixSeconds), sorting), state)
+            });
+            let page = page(keyed.into(), after.as_ref(), sorting, limit);
+            names.extend(page.topics.iter().map(|state| state.topic.to_string()));
+            match page.next {
+                Some(key) => after = Some(Key::parse(&key.cursor()).unwrap()),
+                None => return names,
+            }
+        }
+    }
+
+    #[test]
+    fn pages_have_every_topic_once_and_in_order() {
+        for limit in 1..6 {
+            for (sort, order, names) in [
+                (Sort::Waiting, Order::Descending, ["c", "a-1", "b", "d"]),
+                (Sort::Waiting, Order::Ascending, ["d", "a-1", "b", "c"]),
+                (Sort::Name, Order::Ascending, ["a-1", "b", "c", "d"]),
+                (Sort::Oldest, Order::Ascending, ["a-1", "b", "c", "d"]),
+                (Sort::Oldest, Order::Descending, ["c", "a-1", "b", "d"]),
+            ] {
+                assert_eq!(pages(sort, order, limit), names, "{order:?} by {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_can_go_from_z_to_a() {
+        assert_eq!(
+            pages(Sort::Name, Order::Descending, 2),
+            ["d", "c", "b", "a-1"]
+        );
+    }
+
+    #[test]
+    fn a_cursor_that_is_none_is_refused() {
+        for wrong in ["", "x", "1", "1-", "g-t", "-t"] {
+            assert!(Key::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
