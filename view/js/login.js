@@ -1,0 +1,64 @@
+import { html, useEffect, useId, useRef, useState } from "./html.js";
+import { ApiError, login, loginRefused } from "./api.js";
+import { texts } from "./i18n.js";
+import { LangSwitch, ThemeSwitch } from "./switches.js";
+import { Button, Checkbox, explain, IconButton } from "./ui.js";
+
+const t = texts({
+  en: {
+    title: "Log in", lead: "Console of {address}", key: "Secret key", hint: "The value of mq.secretKey in the server’s configuration",
+    show: "Show the key", hide: "Hide the key", remember: "Remember on this computer", rememberHint: "Otherwise until this tab is closed",
+    go: "Log in", working: "Checking…", wrong: "This key is wrong. Check mq.secretKey on the server, and capital letters and spaces.",
+    ended: "You have been logged out: the server does not accept the key any more. It may have been changed.", none: "Enter the key.",
+  },
+  zh: {
+    title: "登录", lead: "{address} 的控制台", key: "密钥", hint: "即服务器配置中 mq.secretKey 的值",
+    show: "显示密钥", hide: "隐藏密钥", remember: "在此电脑上记住", rememberHint: "否则关闭此标签页后失效",
+    go: "登录", working: "验证中…", wrong: "密钥不正确。请核对服务器上的 mq.secretKey，并注意大小写和空格。",
+    ended: "已退出登录：服务器不再接受此密钥，它可能已被更改。", none: "请输入密钥。",
+  },
+});
+
+export function Login() {
+  const [typed, setTyped] = useState("");
+  const [shown, setShown] = useState(false);
+  const [remember, setRemember] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const id = useId();
+  useEffect(() => { field.current?.focus(); }, []);
+  useEffect(() => { document.title = `${t("title")} · DPMQ`; });
+
+  /** @param {Event} event */
+  async function submit(event) {
+    event.preventDefault();
+    if (!typed) { setError("none"); return; }
+    setBusy(true);
+    try {
+      await login(typed, remember);
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+      field.current?.select();
+    }
+  }
+
+  const problem = error === "none" ? t("none")
+    : error instanceof ApiError && error.status === 401 ? t("wrong")
+      : error ? `${explain(error).what} ${explain(error).hint}`
+        : loginRefused.value ? t("ended") : null;
+
+  return html`<div class="login"><div class="login-top"><${LangSwitch} /><${ThemeSwitch} /></div>
+    <main><div class="brand"><img src="/view/favicon.svg" alt="" />DPMQ</div>
+      <h1>${t("title")}</h1><p class="quiet break">${t("lead", { address: location.host })}</p>
+      <form class="card column" onSubmit=${submit} noValidate>
+        <div class="field"><label for=${id}>${t("key")}</label>
+          <div class="with-toggle"><input ref=${field} id=${id} class="input" name="key" type=${shown ? "text" : "password"} autocomplete="current-password" autocapitalize="none" spellcheck=${false}
+            value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.currentTarget.value)} aria-describedby="${id}-more" aria-invalid=${problem ? "true" : undefined} />
+            <${IconButton} icon=${shown ? "eyeOff" : "eye"} label=${t(shown ? "hide" : "show")} aria-pressed=${shown ? "true" : "false"} onClick=${() => setShown(!shown)} /></div>
+          <div id="${id}-more"><p class="field-hint">${t("hint")}</p><p class="field-error" role="alert">${problem}</p></div></div>
+        <${Checkbox} label=${t("remember")} hint=${t("rememberHint")} checked=${remember} onChecked=${setRemember} />
+        <${Button} kind="primary" type="submit" busy=${busy}>${t(busy ? "working" : "go")}<//>
+      </form></main></div>`;
+}
