@@ -7,8 +7,8 @@ export const t = texts({
     isWell: "Is it well?", well: "All is well", lookAt: "{n} {n|thing|things} to look at", refusing: "It refuses messages", unknownState: "Not known", unknownDetail: "The server does not answer. This is how it was last.",
     onDisk: "Messages are synced to disk before the answer.", inMemory: "Messages are in memory only.",
     isKeeping: "Is it keeping up?", empty: "Yes, nothing waits", steady: "Yes, the backlog is steady", grows: "No, the backlog grows", shrinks: "Yes, the backlog shrinks", unknown: "Measuring…",
-    emptyDetail: "What comes in is consumed at once.", steadyDetail: "It has changed little in the last {seconds}.", growsDetail: "By {rate}, over the last {seconds}.", shrinksDetail: "By {rate}, over the last {seconds}; empty in about {eta} at this pace.", unknownDetailPace: "This takes some seconds.",
-    whatWaits: "What is waiting?", nothing: "Nothing", messages: "{n} {n|message|messages}", oldest: "The oldest since {duration}", waitsNothing: "Every message is consumed.", byTopic: "by topic",
+    emptyDetail: "What comes in is consumed at once.", steadyDetail: "Little changed in {seconds}.", growsDetail: "By {rate}, measured over {seconds}.", shrinksDetail: "By {rate}, measured over {seconds}; empty in about {eta} at this pace.", unknownDetailPace: "This takes some seconds.",
+    whatWaits: "What is waiting?", nothing: "Nothing", messages: "{n} {n|message|messages}", oldest: "The oldest for {duration}", waitsNothing: "Every message is consumed.", byTopic: "by topic",
 
     refusingTitle: "Messages are refused: nothing can be stored now.", reasonsAre: "What the server says:",
     fixSpace: "Free space on the disk of {path}, or make it larger. The broker tries again by itself; no restart is needed. Producers get an error until then.",
@@ -26,7 +26,7 @@ export const t = texts({
     queue: "Queue", ofCapacity: "of {capacity}", behind: "Topics behind", behindNone: "all consumers keep up", behindSome: "outboxes are full",
     consumers: "Consumers", producers: "Producers", connected: "connected", topics: "Topics", topicsHint: "with messages or clients", memory: "Memory", memoryHint: "of the process", notKnown: "not known", disk: "Disk", free: "{free} free", noDisk: "none, memory only",
 
-    traffic: "Traffic", waiting: "Waiting", notConsumed: "Not consumed", range: "Span of the charts", perSecond: "Messages per second", perSecondMean: "Messages per second, mean of {each}",
+    traffic: "Traffic", waiting: "Waiting", waitingMessages: "Waiting messages: accepted and not consumed", notConsumed: "Not consumed", range: "Span of the charts", perSecond: "Messages per second", perSecondMean: "Messages per second, mean of {each}",
     "5m": "5 min", "15m": "15 min", "1h": "1 h", "24h": "24 h", "30d": "30 d", all: "Since the start",
     notYet: "Not yet: the server has run for {age} only, and the series begin with its start.", notYetShort: "Longer spans come with time: the series began with the server, {age} ago.", noTraffic: "The first points come in a few seconds", seriesFailed: "The series could not be loaded.",
 
@@ -61,7 +61,7 @@ export const t = texts({
     queue: "队列", ofCapacity: "容量 {capacity}", behind: "跟不上的主题", behindNone: "消费者都跟得上", behindSome: "发件箱已满",
     consumers: "消费者", producers: "生产者", connected: "在线", topics: "主题", topicsHint: "有消息或客户端", memory: "内存", memoryHint: "进程占用", notKnown: "未知", disk: "磁盘", free: "剩余 {free}", noDisk: "无，仅内存",
 
-    traffic: "流量", waiting: "等待中", notConsumed: "未消费", range: "图表的时间范围", perSecond: "每秒消息数", perSecondMean: "每秒消息数，{each}平均",
+    traffic: "流量", waiting: "等待中", waitingMessages: "等待中的消息：已接收和未消费", notConsumed: "未消费", range: "图表的时间范围", perSecond: "每秒消息数", perSecondMean: "每秒消息数，{each}平均",
     "5m": "5 分钟", "15m": "15 分钟", "1h": "1 小时", "24h": "24 小时", "30d": "30 天", all: "启动以来",
     notYet: "暂不可选：服务器只运行了 {age}，数据从启动时开始记录。", notYetShort: "更长的范围需要时间积累：数据从服务器启动时开始记录，至今 {age}。", noTraffic: "几秒后出现第一批数据", seriesFailed: "无法加载图表数据。",
 

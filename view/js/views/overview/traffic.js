@@ -27,7 +27,7 @@ export function Traffic({ range, age, history: { series, error, retry } }) {
     ${error && !series ? html`<${ErrorState} error=${error} what=${t("seriesFailed")} onRetry=${retry} />` : html`<div class="traffic">
       <figure><figcaption class="quiet small">${mean}</figcaption>
         <${Chart} label=${mean} times=${drawn?.times ?? []} series=${lines ?? []} step=${range.each} ...${span} height=${200} format=${rate} empty=${t("noTraffic")} /></figure>
-      <figure><figcaption class="quiet small">${t("isKeeping")}</figcaption>
+      <figure><figcaption class="quiet small">${t("waitingMessages")}</figcaption>
         <${Chart} label=${t("waiting")} times=${drawn?.times ?? []} series=${drawn ? [{ label: t("waiting"), values: drawn.waiting, color: "--series-4", kind: "area" }] : []} step=${range.each} ...${span} height=${200} format=${compact} empty=${t("noTraffic")} /></figure>
     </div>`}
     ${!exists(RANGES[RANGES.length - 1], age) && html`<p class="quiet small">${t("notYetShort", { age: duration(age) })}</p>`}
