@@ -26,7 +26,7 @@ export default function Overview() {
     <div class="view-head"><div><h1>${t("title")}</h1>
       <p class="lead">${server ? t("lead", { version: server.version, uptime: duration(age), time: time(server.startedAt) }) : " "}</p></div></div>
     ${server ? html`
-      <${Verdicts} server=${server} seconds=${seconds.series} />
+      <${Verdicts} server=${server} seconds=${seconds} />
       <${Findings} server=${server} />
       ${server.counts.all === 0 && html`<${FirstSteps} server=${server} />`}
       <${Figures} server=${server} />

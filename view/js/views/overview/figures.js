@@ -1,5 +1,5 @@
 import { html } from "../../html.js";
-import { bytes, number, rate } from "../../format.js";
+import { bytes, compact, number, rate } from "../../format.js";
 import { href } from "../../router.js";
 import { Stat } from "../../ui.js";
 import { dataBytes, diskLow, queueHigh } from "./health.js";
@@ -30,3 +30,6 @@ export function Figures({ server }) {
 
 /** A width; what is there at all can be seen. @param {number} n @param {number} all */
 export const part = (n, all) => (n > 0 && all > 0 ? `max(2px, ${Math.min(100, (n / all) * 100)}%)` : "0");
+
+/** For charts of whole things: an axis up to 1 has no halves. @param {number} n */
+export const count = (n) => (Number.isInteger(n) ? compact(n) : "");

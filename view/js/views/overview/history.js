@@ -34,7 +34,7 @@ export const RANGES = [
   { id: "15m", seconds: 900, step: 1, each: 3 },
   { id: "1h", seconds: 3600, step: 1, each: 10 },
   { id: "24h", seconds: 86400, step: 60, each: 300 },
-  { id: "30d", seconds: 30 * 86400, step: 3600, each: 3600 },
+  { id: "30d", seconds: 30 * 86400, step: 3600, each: 7200 },
 ];
 
 /** Everything since the server's start, in the finest steps that are kept that long. @param {number} age seconds @returns {Range} */

@@ -1,9 +1,10 @@
 import { html, useMemo } from "../../html.js";
 import { Chart } from "../../chart.js";
-import { compact, duration, rate } from "../../format.js";
+import { duration, rate } from "../../format.js";
 import { lang } from "../../i18n.js";
 import { setParams } from "../../router.js";
 import { Card, ErrorState, Segments } from "../../ui.js";
+import { count } from "./figures.js";
 import { draw, endOf, exists, RANGES } from "./history.js";
 import { t } from "./text.js";
 
@@ -28,9 +29,9 @@ export function Traffic({ range, age, history: { series, error, retry } }) {
       <figure><figcaption class="quiet small">${mean}</figcaption>
         <${Chart} label=${mean} times=${drawn?.times ?? []} series=${lines ?? []} step=${range.each} ...${span} height=${200} format=${rate} empty=${t("noTraffic")} /></figure>
       <figure><figcaption class="quiet small">${t("waitingMessages")}</figcaption>
-        <${Chart} label=${t("waiting")} times=${drawn?.times ?? []} series=${drawn ? [{ label: t("waiting"), values: drawn.waiting, color: "--series-4", kind: "area" }] : []} step=${range.each} ...${span} height=${200} format=${compact} empty=${t("noTraffic")} /></figure>
+        <${Chart} label=${t("waiting")} times=${drawn?.times ?? []} series=${drawn ? [{ label: t("waiting"), values: drawn.waiting, color: "--series-4", kind: "area" }] : []} step=${range.each} ...${span} height=${200} format=${count} empty=${t("noTraffic")} /></figure>
     </div>`}
-    ${!exists(RANGES[RANGES.length - 1], age) && html`<p class="quiet small">${t("notYetShort", { age: duration(age) })}</p>`}
+    ${!exists(RANGES[RANGES.length - 1], age) && html`<p class="quiet small traffic-note">${t("notYetShort", { age: duration(age) })}</p>`}
   <//>`;
 }
 

@@ -20,18 +20,19 @@ export function useHistory(step, points) {
   /** How many points `series` was asked for. */
   const asked = useRef(0);
   const asking = useRef(/** @type {AbortController | null} */ (null));
+  const failedAt = useRef(-RETRY_MS);
   const last = overview.value?.last;
   const known = series?.step === step ? series : null;
 
   useEffect(() => {
     asking.current?.abort();
     asking.current = null;
-    setError(null);
+    failedAt.current = -RETRY_MS;
   }, [step, points, turn]);
   useEffect(() => () => asking.current?.abort(), []);
 
   useEffect(() => {
-    if (step === null || !last || asking.current || error) return;
+    if (step === null || !last || asking.current || performance.now() - failedAt.current < RETRY_MS) return;
     const end = Math.floor((last.at + 1) / step) * step;
     const enough = known && asked.current >= points;
     if (enough && endOf(known) === end) return;
@@ -50,16 +51,15 @@ export function useHistory(step, points) {
         if (stop.signal.aborted) return;
         asked.current = points;
         setSeries(filled);
+        setError(null);
       },
-      (failure) => { if (!stop.signal.aborted && !isAbort(failure)) setError(failure); },
+      (failure) => {
+        if (stop.signal.aborted || isAbort(failure)) return;
+        failedAt.current = performance.now();
+        setError(failure);
+      },
     ).finally(() => { if (asking.current === stop) asking.current = null; });
-  }, [step, points, turn, last?.at, error]);
-
-  useEffect(() => {
-    if (!error) return;
-    const timer = setTimeout(() => setError(null), RETRY_MS);
-    return () => clearTimeout(timer);
-  }, [error]);
+  }, [step, points, turn, last?.at]);
 
   return { series: known, error, retry: () => setTurn(turn + 1) };
 }

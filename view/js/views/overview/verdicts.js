@@ -10,14 +10,16 @@ import { t } from "./text.js";
 /** @typedef {import("./health.js").Finding} Finding */
 /** @typedef {import("../../ui/basic.js").Children} Children */
 
-/** The three answers that the page is for. @param {{ server: Overview, seconds: import("../../types.d.ts").Series | null }} props */
+/** @typedef {ReturnType<typeof import("./use-history.js").useHistory>} History */
+
+/** The three answers that the page is for. @param {{ server: Overview, seconds: History }} props */
 export function Verdicts({ server, seconds }) {
   const { backlog } = server;
   return html`<div class="verdicts">
     <${Health} server=${server} />
-    <${Pace} seconds=${seconds} />
+    <${Pace} history=${seconds} />
     <${Verdict} question=${t("whatWaits")} tone=${backlog.waiting === 0 ? "good" : "neutral"} answer=${backlog.waiting === 0 ? t("nothing") : t("messages", { n: backlog.waiting })}>
-      ${backlog.waiting === 0 ? t("waitsNothing") : html`${backlog.oldestWaiting !== null && `${t("oldest", { duration: duration(now.value - backlog.oldestWaiting) })} · `}
+      ${backlog.waiting === 0 ? t(server.counts.all === 0 ? "noMessages" : "waitsNothing") : html`${backlog.oldestWaiting !== null && `${t("oldest", { duration: duration(now.value - backlog.oldestWaiting) })} · `}
         <a href=${href("Topics")}>${t("byTopic")}</a>`}<//>
   </div>`;
 }
@@ -31,9 +33,10 @@ function Health({ server }) {
     answer=${refusing ? t("refusing") : found.length ? t("lookAt", { n: found.length }) : t("well")}>${t(server.durability === "disk" ? "onDisk" : "inMemory")}<//>`;
 }
 
-/** @param {{ seconds: import("../../types.d.ts").Series | null }} props */
-function Pace({ seconds }) {
-  const { way, tone, trend } = pace(seconds);
+/** @param {{ history: History }} props */
+function Pace({ history: { series, error } }) {
+  const { way, tone, trend } = pace(series);
+  if (!series && error) return html`<${Verdict} question=${t("isKeeping")} tone="neutral" answer=${t("unknownState")}>${t("seriesFailed")}<//>`;
   const words = trend && { rate: rate(trend.perSecond), seconds: duration(trend.seconds), eta: duration(trend.waiting / trend.perSecond) };
   const detail = /** @type {const} */ ({ unknown: "unknownDetailPace", empty: "emptyDetail", grows: "growsDetail", shrinks: "shrinksDetail", steady: "steadyDetail" });
   return html`<${Verdict} question=${t("isKeeping")} tone=${tone} answer=${t(way)}>${t(detail[way], words ?? {})}<//>`;

@@ -8,6 +8,7 @@ import { useLoad } from "../../load.js";
 import { href, route } from "../../router.js";
 import { Card, ErrorState, Loading } from "../../ui.js";
 import { byDay, byHour } from "./growth.js";
+import { count } from "./figures.js";
 import { t } from "./text.js";
 
 /** @typedef {import("./growth.js").Day} Day */
@@ -52,7 +53,7 @@ function Hours({ days, growth }) {
   const hours = byHour(growth.buckets, day, now.value);
   return html`<div><div class="row between"><h3>${t("hoursOf", { day: name, n: day.accepted })}</h3><span class="small">${close}</span></div>
     <${Chart} label=${t("perHour", { day: name })} times=${hours.map((hour) => hour.start)} series=${[{ label: t("accepted"), values: hours.map((hour) => hour.accepted), color: "--series-1", kind: "bars" }]}
-      step=${3600} from=${day.start} to=${day.end - 1} height=${150} format=${compact} timeFormat=${(/** @type {number} */ at) => time(at, "minute")} /></div>`;
+      step=${3600} from=${day.start} to=${day.end - 1} height=${150} format=${count} timeFormat=${(/** @type {number} */ at) => time(at, "minute")} /></div>`;
 }
 
 const weekday = (/** @type {number} */ unix) => new Intl.DateTimeFormat(locale(), { weekday: "short" }).format(unix * 1000);
