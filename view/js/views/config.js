@@ -28,8 +28,8 @@ function Settings({ settings, changed }) {
       <${Input} type="search" label=${t("filter")} placeholder=${t("filterHint")} value=${q} onValue=${(/** @type {string} */ text) => setParams({ q: text }, { replace: true })} />
       <${Checkbox} label=${t("onlyChanged")} checked=${only === "1"} onChecked=${(/** @type {boolean} */ on) => setParams({ changed: on ? "1" : null })} />
       <p class="quiet small" role="status">${t("shown", { shown: shown.length, all: settings.length, changed })}</p></div>
-    ${shown.length === 0 && html`<${Card}><${Empty} icon="filter" title=${only === "1" && changed === 0 ? t("noneChanged") : t("none")}><p>${t("noneHint")}</p>
-      <p><${Button} small href=${href("Config")}>${t("showAll")}<//></p><//><//>`}
+    ${shown.length === 0 && html`<${Card}><${Empty} icon="filter" title=${only === "1" && changed === 0 ? t("noneChanged") : t("none")}><div class="column"><p>${t("noneHint")}</p>
+      <div><${Button} small href=${href("Config")}>${t("showAll")}<//></div></div><//><//>`}
     ${bySection(shown).map(([section, inside]) => html`<${Card} key=${section} class="flush config" title=${html`${sectionName(section)} <code class="quiet">${section}</code>`}>
       <${Table} caption=${t("settingsOf", { section: sectionName(section) })} columns=${columns()} rows=${inside} rowKey=${(/** @type {Setting} */ one) => one.key}
         rowClass=${(/** @type {Setting} */ one) => (isChanged(one) ? "changed" : "")} /><//>`)}`;

@@ -32,7 +32,7 @@ export const t = texts({
 
     week: "Recent messages", total: "{n} (last week)", weekLead: "Accepted per day, in {zone}", dayHas: "{day}: {n} {n|message|messages}", today: "today", chooseDay: "Choose a day to see its hours.", hoursOf: "Hours of {day}: {n} {n|message|messages}", closeDay: "Hide the hours", growthFailed: "The growth could not be loaded.", notInWeek: "{day} is not one of the last seven days.", perHour: "Accepted per hour, {day}",
     byStatus: "Messages by status", all_: "All", code: "protocol status {code}",
-    storage: "Storage", log: "Log", mirror: "Mirror", snapshot: "Snapshot", data: "Data", freeOf: "{free} of {total} ({percent})", freeLabel: "Free", path: "Path", used: "Used on this disk", noStorage: "Nothing is kept on disk (mq.isPersistent is 0).",
+    storage: "Storage", log: "Log", mirror: "Mirror", snapshot: "Snapshot", data: "Data", freeOf: "{free} of {total} ({percent})", freeLabel: "Free", path: "Path", noStorage: "Nothing is kept on disk (mq.isPersistent is 0).",
 
     first: "First steps", firstLead: "The broker holds no message. Send one and see it arrive: put your secret key in place of YOUR_KEY.",
     listen: "1. Listen", listenHow: "Connect a WebSocket client to the topic “hello”. Its first frame is the secret key; then messages are pushed as JSON.", send: "2. Send", sendHow: "The answer is code 0 and the message’s code, once it is synced to disk.", sendHowMemory: "The answer is code 0 and the message’s code.", or: "Or do both in this page:", copyListen: "Copy the WebSocket address", copySend: "Copy the command",
@@ -42,7 +42,7 @@ export const t = texts({
     isWell: "是否正常？", well: "一切正常", lookAt: "有 {n} 项需要关注", refusing: "正在拒绝消息", unknownState: "未知", unknownDetail: "服务器没有响应，以下为最后一次的状态。",
     onDisk: "消息写入磁盘后才应答。", inMemory: "消息仅保存在内存中。",
     isKeeping: "是否跟得上？", empty: "跟得上，没有等待的消息", steady: "跟得上，积压平稳", grows: "跟不上，积压在增加", shrinks: "跟得上，积压在减少", unknown: "测量中…",
-    emptyDetail: "没有积压。", steadyDetail: "最近 {seconds}变化不大。", growsDetail: "最近 {seconds}每秒增加 {rate}。", shrinksDetail: "最近 {seconds}每秒减少 {rate}；照此速度约 {eta}后清空。", unknownDetailPace: "需要几秒钟。",
+    emptyDetail: "没有积压。", steadyDetail: "最近 {seconds}变化不大。", growsDetail: "最近 {seconds}以 {rate}的速度增加。", shrinksDetail: "最近 {seconds}以 {rate}的速度减少，约 {eta}后清空。", unknownDetailPace: "需要几秒钟。",
     whatWaits: "有什么在等待？", nothing: "没有", messages: "{n} 条消息", oldest: "最早的已等待 {duration}", waitsNothing: "所有消息均已消费。", noMessages: "没有消息。", byTopic: "按主题查看",
 
     refusingTitle: "正在拒绝消息：目前无法存储。", reasonsAre: "服务器给出的原因：",
@@ -67,7 +67,7 @@ export const t = texts({
 
     week: "最近消息", total: "{n} 条（最近一周）", weekLead: "每天接收的消息，时区 {zone}", dayHas: "{day}：{n} 条消息", today: "今天", chooseDay: "选择某一天，查看每小时的数量。", hoursOf: "{day} 各小时：{n} 条消息", closeDay: "收起", growthFailed: "无法加载每日数量。", notInWeek: "{day} 不在最近七天之内。", perHour: "{day} 每小时接收",
     byStatus: "按状态统计", all_: "全部", code: "协议状态 {code}",
-    storage: "存储", log: "日志", mirror: "镜像", snapshot: "快照", data: "数据", freeOf: "{free} / {total}（{percent}）", freeLabel: "剩余", path: "路径", used: "占用此磁盘", noStorage: "磁盘上没有保存任何内容（mq.isPersistent 为 0）。",
+    storage: "存储", log: "日志", mirror: "镜像", snapshot: "快照", data: "数据", freeOf: "{free} / {total}（{percent}）", freeLabel: "剩余", path: "路径", noStorage: "磁盘上没有保存任何内容（mq.isPersistent 为 0）。",
 
     first: "快速上手", firstLead: "目前没有任何消息。发送一条试试：请将 YOUR_KEY 替换为您的密钥。",
     listen: "1. 监听", listenHow: "用 WebSocket 客户端连接主题 “hello”。第一帧发送密钥，之后消息会以 JSON 推送过来。", send: "2. 发送", sendHow: "写入磁盘后返回 code 0 和消息编码。", sendHowMemory: "返回 code 0 和消息编码。", or: "也可以直接在本页面中完成：", copyListen: "复制 WebSocket 地址", copySend: "复制命令",
