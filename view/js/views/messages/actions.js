@@ -1,18 +1,11 @@
 import { html, useState } from "../../html.js";
 import { ApiError, del, isAbort, post } from "../../api.js";
 import { bytes, time } from "../../format.js";
-import { Button, confirmTopic, copyText, explain, toast, uiText } from "../../ui.js";
+import { Button, confirmTopic, explain, toast, uiText } from "../../ui.js";
 import { Publish } from "./publish.js";
 import { t } from "./text.js";
 
 /** @typedef {import("../../types.d.ts").MessageDetail} MessageDetail */
-
-const STATUS = { accepted: -1, not_consumed: 0, consumed: 1 };
-
-/** As a consumer gets it. @param {MessageDetail} message */
-const frameOf = (message) => JSON.stringify({
-  MessageCode: message.code, MessageData: message.data, Topic: message.topic, CreateTime: message.created, ConsumedTime: message.consumed ?? 0, Status: STATUS[message.status],
-});
 
 /** @param {MessageDetail} message @param {() => void} onGone */
 async function remove({ code, topic, status, bytes: size, created }, onGone) {
@@ -54,7 +47,6 @@ export function Actions({ message, params, onChanged, onGone }) {
   return html`<div class="actions">
     ${message.status === "not_consumed" && html`<${Button} small icon="refresh" busy=${pushing} onClick=${push}>${t("pushAgain")}<//>`}
     <${Button} small icon="resend" onClick=${() => setPublishing(true)}>${t("publishAgain")}<//>
-    <${Button} small icon="copy" onClick=${async () => { if (await copyText(frameOf(message))) toast(uiText("copied")); else toast(uiText("copyFailed"), "error"); }}>${t("copyFrame")}<//>
     <${Button} small icon="trash" class="danger-text" onClick=${() => remove(message, onGone)}>${t("delete")}<//>
     ${publishing && html`<${Publish} topic=${message.topic} data=${message.data} params=${params} onClose=${() => setPublishing(false)} />`}</div>`;
 }

@@ -1,9 +1,8 @@
 import { html, useEffect, useRef, useState } from "../../html.js";
 import { ApiError, get } from "../../api.js";
-import { bytes, time } from "../../format.js";
 import { useLoad } from "../../load.js";
 import { go, href, setParams } from "../../router.js";
-import { Ago, CopyButton, ErrorState, IconButton, Button, Loading, StatusTag } from "../../ui.js";
+import { CopyButton, ErrorState, IconButton, Loading, StatusTag } from "../../ui.js";
 import { Actions } from "./actions.js";
 import { Data } from "./data.js";
 import { Life } from "./life.js";
@@ -60,7 +59,7 @@ export function Detail({ id, params, shown, onGone }) {
   }, []);
 
   return html`<aside ref=${panel} class="detail" tabIndex=${-1} aria-label=${t("message")}>
-    <header class="detail-head"><span class="below-wide"><${Button} kind="quiet" small icon="back" onClick=${close}>${t("back")}<//></span><h2 class="above-wide">${t("message")}</h2>
+    <header class="detail-head"><span class="below-wide"><${IconButton} icon="back" label=${t("back")} onClick=${close} /></span><h2>${t("message")}</h2>
       <div class="actions"><${IconButton} icon="up" label=${t("newer")} disabled=${!newer} onClick=${() => move(newer)} /><${IconButton} icon="down" label=${t("olderOne")} disabled=${!older} onClick=${() => move(older)} />
         <span class="above-wide"><${IconButton} icon="close" label=${t("close")} onClick=${close} /></span></div></header>
     <div class="detail-body">${code ? html`<${Loaded} key=${code} code=${code} params=${params} onGone=${onGone} />` : html`<${Missing} id=${id} params=${params} />`}</div></aside>`;
@@ -76,9 +75,7 @@ function Loaded({ code, params, onGone }) {
 
   return html`<div class="row between"><${StatusTag} status=${message.status} /><${Actions} message=${message} params=${params} onChanged=${reload} onGone=${() => onGone(code)} /></div>
     <dl class="facts"><dt>${t("topic")}</dt><dd><a href=${href("Topics", message.topic)}><bdi>${visibleLine(message.topic)}</bdi></a></dd>
-      <dt>${t("code")}</dt><dd class="row tight"><code class="break">${code}</code><${CopyButton} text=${code} label=${t("copyCode")} /></dd>
-      <dt>${t("created")}</dt><dd>${time(message.created)} <span class="quiet"><${Ago} at=${message.created} /></span></dd>
-      <dt>${t("size")}</dt><dd>${bytes(message.bytes)}</dd></dl>
+      <dt>${t("code")}</dt><dd class="row tight"><code class="break">${code}</code><${CopyButton} text=${code} label=${t("copyCode")} /></dd></dl>
     <${Life} message=${message} />
     <${Data} message=${message} as=${params.as} onAs=${(/** @type {string} */ as) => setParams({ as }, { replace: true })} />`;
 }

@@ -28,7 +28,7 @@ export function Filters({ params }) {
       <${Select} label=${t("status")} value=${params.status ?? ""} onValue=${(/** @type {string} */ status) => set({ status })}
         options=${[{ value: "", label: t("anyStatus") }, ...STATUSES.map((value) => ({ value, label: uiText(value) }))]} />
       <${TimeFilter} label=${t("from")} at=${from} hint=${zoneName()} onTime=${(/** @type {number | null} */ at) => setTimes({ from: at })} />
-      <${TimeFilter} label=${t("to")} at=${to} hint=${zoneName()} error=${from !== undefined && to !== undefined && from > to && t("fromAfterTo")} onTime=${(/** @type {number | null} */ at) => setTimes({ to: at })} />
+      <${TimeFilter} label=${t("to")} at=${to} error=${from !== undefined && to !== undefined && from > to && t("fromAfterTo")} onTime=${(/** @type {number | null} */ at) => setTimes({ to: at })} />
     </div>
     <div class="row between">
       <${Segments} label=${t("range")} value=${range ?? (params.from || params.to ? "" : "any")} onValue=${(/** @type {string} */ value) => set({ range: value === "any" ? null : value, from: null, to: null })}
@@ -85,7 +85,7 @@ function TopicFilter({ topic, onTopic }) {
     <datalist id=${id}>${data?.topics.map((row) => html`<option key=${row.topic} value=${row.topic}></option>`)}</datalist></div>`;
 }
 
-/** @param {{ label: string, at: number | undefined, hint: string, error?: string | false, onTime: (at: number | null) => void }} props */
+/** @param {{ label: string, at: number | undefined, hint?: string, error?: string | false, onTime: (at: number | null) => void }} props */
 function TimeFilter({ label, at, hint, error, onTime }) {
   const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   const latest = useRef(onTime);

@@ -4,7 +4,7 @@ import { now } from "../../live.js";
 import { href } from "../../router.js";
 import { Ago, Button, Card, Icon } from "../../ui.js";
 import { t } from "./text.js";
-import { visibleLine } from "./visible.js";
+import { inSentence, visibleLine } from "./visible.js";
 
 /** @typedef {import("../../types.d.ts").MessageDetail} MessageDetail */
 /** @typedef {import("../../types.d.ts").Push} Push */
@@ -50,7 +50,7 @@ function Handed({ push }) {
 function Why({ waiting, topic }) {
   const words = waiting.reason === "queued" ? (waiting.ahead > 0 ? t("queued", { ahead: waiting.ahead }) : t("queuedNext"))
     : waiting.reason === "next_check" ? t("next_check", { time: duration(waiting.seconds) })
-    : t(waiting.reason, { topic: visibleLine(topic) });
+    : t(waiting.reason, { topic: inSentence(topic) });
   return html`<div class="note warn why"><div><p class="break">${words}</p>
     ${["outbox", "behind", "no_consumer"].includes(waiting.reason) && html`<p><a href=${href("Clients", null, { topic })}>${t("clientsOf")} <${Icon} name="next" size=${10} /></a></p>`}
     ${waiting.reason === "no_re_push" && html`<p><a href=${href("Config")}>${t("settings")} <${Icon} name="next" size=${10} /></a></p>`}</div></div>`;

@@ -4,7 +4,7 @@ export const t = texts({
   en: {
     title: "Messages", caption: "Messages, newest first", message: "Message",
     // Finding
-    find: "Find a message", findHere: "Message code, or text in the data", findButton: "Find", findHint: "A code of 40 hex digits opens that message; anything else is looked for as text in the data.",
+    find: "Find a message", findHere: "Code, or text in the data", findButton: "Find", findHint: "A code of 40 hex digits opens that message; anything else is looked for as text in the data.",
     topic: "Topic", anyTopic: "Any topic", status: "Status", anyStatus: "Any status", from: "From", to: "To", range: "Quick ranges",
     any: "Any time", "15m": "Last 15 min", "1h": "Last hour", today: "Today", week: "Last 7 days", clear: "Clear filters", fromAfterTo: "Before “From”: nothing can match.",
     text: "Text", searchLabel: "“{text}”",
@@ -25,7 +25,7 @@ export const t = texts({
     asText: "Look for it as text in the data",
     // Data
     asData: "Show the data as", Text: "Text", JSON: "JSON", Hex: "Hex", copyData: "Copy data", copyFrame: "Copy as JSON frame", download: "Download", incomplete: "Only the beginning of the data came from the server.",
-    shownPart: "The first {shown} of {all} are shown.", showAll: "Show all", showMore: "Show more", controls: "Control characters are shown as symbols (␀, ⟨U+202E⟩). Copy and download take the data as it is.", blank: "Nothing but white space, shown as symbols.",
+    shownPart: "The first {shown} of {all} are shown.", showAll: "Show all", showMore: "Show more", controls: "Control characters are shown as symbols (⟨00⟩, ⟨U+202E⟩). Copy and download take the data as it is.", blank: "Nothing but white space, shown as symbols.",
     entries: "{n} {n|entry|entries}", moreEntries: "Show {n} more of {left}", wholeString: "Show the whole text ({size})", offset: "Offset, bytes, ASCII",
     // Life
     life: "Where it is", accepted: "Accepted", acceptedHint: "Stored by the server", handed: "Handed to {n} {n|consumer|consumers}", handedNone: "Handed over", written: "written to {written} of {total}", failed: "failed: {n}", pending: "not taken yet: {n}", andMore: "and {n} more", earlier: "{n} earlier {n|hand-over|hand-overs}", forgotten: "Hand-overs before {time} are not remembered.", noPush: "No hand-over so far.",
@@ -45,7 +45,7 @@ export const t = texts({
   },
   zh: {
     title: "消息", caption: "消息列表，最新的在前", message: "消息",
-    find: "查找消息", findHere: "消息编码，或数据中的文本", findButton: "查找", findHint: "输入 40 位十六进制编码可直接打开该消息；其他内容会作为文本在数据中查找。",
+    find: "查找消息", findHere: "编码，或数据中的文本", findButton: "查找", findHint: "输入 40 位十六进制编码可直接打开该消息；其他内容会作为文本在数据中查找。",
     topic: "主题", anyTopic: "全部主题", status: "状态", anyStatus: "全部状态", from: "开始时间", to: "结束时间", range: "快捷时间范围",
     any: "不限时间", "15m": "最近 15 分钟", "1h": "最近 1 小时", today: "今天", week: "最近 7 天", clear: "清除筛选", fromAfterTo: "早于开始时间，不会有匹配的消息。",
     text: "文本", searchLabel: "“{text}”",
@@ -62,7 +62,7 @@ export const t = texts({
     goneExpired: "它已过期：消息在创建 {keep}后会被删除。", goneWhy: "可能的原因：", whyExpired: "已过期：消息在创建 {keep}后会被删除", whyExpiredAny: "已过期", whyDeleted: "被人删除，或其主题被清空", whyServer: "发送到了另一台服务器；当前服务器是 {host}", whyNever: "服务器没有应答生产者，消息并未保存",
     asText: "在数据中查找这段文本",
     asData: "数据显示方式", Text: "文本", JSON: "JSON", Hex: "十六进制", copyData: "复制数据", copyFrame: "复制为 JSON 帧", download: "下载", incomplete: "服务器只返回了数据的开头部分。",
-    shownPart: "已显示前 {shown}，共 {all}。", showAll: "全部显示", showMore: "显示更多", controls: "控制字符以符号显示（␀、⟨U+202E⟩）；复制和下载得到的是原始数据。", blank: "只有空白字符，以符号显示。",
+    shownPart: "已显示前 {shown}，共 {all}。", showAll: "全部显示", showMore: "显示更多", controls: "控制字符以符号显示（⟨00⟩、⟨U+202E⟩）；复制和下载得到的是原始数据。", blank: "只有空白字符，以符号显示。",
     entries: "{n} 项", moreEntries: "再显示 {n} 项（剩余 {left} 项）", wholeString: "显示完整文本（{size}）", offset: "偏移、字节、ASCII",
     life: "消息在哪里", accepted: "已接收", acceptedHint: "服务器已保存", handed: "已交给 {n} 个消费者", handedNone: "已交付", written: "已写入 {written}/{total}", failed: "失败 {n}", pending: "尚未取走 {n}", andMore: "以及另外 {n} 个", earlier: "更早的 {n} 次交付", forgotten: "{time} 之前的交付没有保留记录。", noPush: "目前还没有交付。",
     isConsumed: "已消费", waiting: "等待中", expires: "过期时间", expiresSoon: "已过期，将在下次检查时删除", never: "不会过期", clientsOf: "该主题的客户端", settings: "配置", afterwards: "接收后 {time}", atOnce: "与接收在同一秒",
