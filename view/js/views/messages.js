@@ -35,13 +35,14 @@ export default function Messages() {
  * @param {{ current: HTMLElement | null }} list @param {boolean} open
  */
 function usePlace(list, open) {
-  const before = useRef({ open, scroll: scrollY, row: 0 });
-  const selected = () => /** @type {HTMLElement | null} */ (list.current?.querySelector("tr.selected, tr:focus"));
+  const place = useRef({ open, scroll: 0, row: /** @type {number | undefined} */ (undefined) });
   const hidden = () => list.current?.offsetParent === null;
-  if (before.current.open !== open) before.current = { open, scroll: hidden() ? before.current.scroll : scrollY, row: selected()?.getBoundingClientRect().top ?? 0 };
+  const rowTop = () => list.current?.querySelector("tr.selected, tr:focus")?.getBoundingClientRect().top;
+  if (place.current.open !== open) place.current = { open, scroll: hidden() ? place.current.scroll : scrollY, row: hidden() ? undefined : rowTop() };
   useLayoutEffect(() => {
+    const { scroll, row } = place.current;
     if (hidden()) scrollTo(0, 0);
-    else if (!open) scrollTo(0, before.current.scroll);
-    else if (before.current.row) scrollBy(0, (selected()?.getBoundingClientRect().top ?? before.current.row) - before.current.row);
+    else if (row !== undefined) scrollBy(0, (rowTop() ?? row) - row);
+    else if (!open) scrollTo(0, scroll);
   }, [open]);
 }

@@ -47,14 +47,10 @@ function TextView({ data }) {
 function chunksOf(text) {
   const chunks = [];
   for (let at = 0; at < text.length;) {
-    const line = text.lastIndexOf("\n", at + CHUNK);
-    if (text.length - at > CHUNK && line > at) {
-      chunks.push(text.slice(at, line));
-      at = line + 1;
-    } else {
-      chunks.push(head(text.slice(at, at + CHUNK), CHUNK));
-      at += chunks[chunks.length - 1].length;
-    }
+    const chunk = head(text.slice(at, at + CHUNK), CHUNK);
+    const line = at + chunk.length < text.length ? chunk.lastIndexOf("\n") : -1;
+    chunks.push(line > 0 ? chunk.slice(0, line) : chunk);
+    at += line > 0 ? line + 1 : chunk.length;
   }
   return chunks;
 }
