@@ -10,7 +10,7 @@ const t = texts({
   en: {
     consumer: "consumer", producer: "producer", role: "Role", id: "Id", topic: "Topic", address: "Address", since: "Connected",
     messages: "Messages", received: "written to it", sent: "received from it", outbox: "Outbox", noOutbox: "Producers have no outbox",
-    fill: "{messages} of {messagesMax} messages, {bytes} of {bytesMax}", full: "{part} full", disconnect: "Disconnect", disconnectThis: "Disconnect {id}",
+    fill: "Messages: {messages}, bytes: {bytes}", full: "{part} full", disconnect: "Disconnect", disconnectThis: "Disconnect {id}",
     title: "Disconnect this client", willConsumer: "consumer {id} ({address}): its connection is closed; it may connect again by itself. What is still in its outbox ({n} {n|message|messages}) and reached nobody is pushed again, to other consumers or later.",
     willProducer: "producer {id} ({address}): its connection is closed; it may connect again by itself. What it has sent stays; what is on the way without an acknowledgement may have to be sent again.",
     done: "{id} was disconnected",
@@ -18,7 +18,7 @@ const t = texts({
   zh: {
     consumer: "消费者", producer: "生产者", role: "角色", id: "ID", topic: "主题", address: "地址", since: "连接时间",
     messages: "消息数", received: "已写给它", sent: "已从它收到", outbox: "发件箱", noOutbox: "生产者没有发件箱",
-    fill: "{messages} / {messagesMax} 条消息，{bytes} / {bytesMax}", full: "已用 {part}", disconnect: "断开", disconnectThis: "断开 {id}",
+    fill: "消息：{messages}，字节：{bytes}", full: "已用 {part}", disconnect: "断开", disconnectThis: "断开 {id}",
     title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发件箱中尚未送达任何消费者的消息（共 {n} 条）会重新推送给其他消费者，或稍后再推送。",
     willProducer: "生产者 {id}（{address}）：连接将被关闭，它可能会自动重连。已发送的消息保留；正在发送且未得到确认的消息可能需要重发。",
     done: "已断开 {id}",
@@ -30,18 +30,15 @@ const t = texts({
 /** From here a consumer is nearly too slow. */
 const NEARLY_FULL = 0.8;
 
-/** How full an outbox is, by whichever of its two limits is nearer. @param {NonNullable<Client["outbox"]>} outbox */
-const fillOf = (outbox) => Math.min(1, Math.max(outbox.messages / outbox.messagesMax, outbox.bytes / outbox.bytesMax));
-
-/** @param {{ outbox: Client["outbox"] }} props */
+/** By whichever of its two limits is nearer; the tooltip tells both. @param {{ outbox: Client["outbox"] }} props */
 function Outbox({ outbox }) {
   if (outbox === null) return html`<span class="quiet" title=${t("noOutbox")}>–</span>`;
-  const fill = fillOf(outbox), high = fill > NEARLY_FULL;
-  const told = t("fill", { messages: outbox.messages, messagesMax: outbox.messagesMax, bytes: bytes(outbox.bytes), bytesMax: bytes(outbox.bytesMax) });
-  return html`<span class="outbox ${high ? "high" : ""}" title=${told}>
-    <span class="nowrap">${high && html`<strong>${t("full", { part: percent(fill) })}</strong> `}<span class="quiet">${number(outbox.messages)} / ${number(outbox.messagesMax)}</span></span>
-    <span class="bar" aria-hidden="true"><span style=${{ width: `${fill * 100}%` }}></span></span>
-    <span class="quiet small nowrap">${bytes(outbox.bytes)} / ${bytes(outbox.bytesMax)}</span></span>`;
+  const messages = outbox.messages / outbox.messagesMax, size = outbox.bytes / outbox.bytesMax;
+  const fill = Math.min(1, Math.max(messages, size)), high = fill > NEARLY_FULL;
+  const ofMessages = `${number(outbox.messages)} / ${number(outbox.messagesMax)}`, ofBytes = `${bytes(outbox.bytes)} / ${bytes(outbox.bytesMax)}`;
+  return html`<span class="outbox ${high ? "high" : ""}" title=${t("fill", { messages: ofMessages, bytes: ofBytes })}>
+    <span class="nowrap">${high && html`<strong>${t("full", { part: percent(fill) })}</strong> `}<span class="quiet">${size > messages ? ofBytes : ofMessages}</span></span>
+    <span class="bar" aria-hidden="true"><span style=${{ width: `${fill * 100}%` }}></span></span></span>`;
 }
 
 /** Asks, and says what happens. @param {Client} client @returns {Promise<boolean>} */
@@ -67,7 +64,7 @@ export function ClientTable({ caption, clients, gone, withTopic = false, busy, o
     { key: "since", label: t("since"), render: (one) => html`<span class="since nowrap"><${Ago} at=${one.since} /><span class="quiet small">${time(one.since)}</span></span>` },
     { key: "messages", label: t("messages"), numeric: true, render: (one) => html`<span title=${t(one.role === "consumer" ? "received" : "sent")}>${number(one.messages)}</span>` },
     { key: "outbox", label: t("outbox"), render: (one) => html`<${Outbox} outbox=${one.outbox} />` },
-    { key: "disconnect", label: "", render: (one) => html`<${IconButton} icon="close" label=${t("disconnectThis", { id: isolated(one.id) })}
+    { key: "disconnect", label: t("disconnect"), render: (one) => html`<${IconButton} icon="close" label=${t("disconnectThis", { id: isolated(one.id) })}
       onClick=${async () => { if (await disconnect(one)) onChanged(); }} />` },
   ];
   return html`<div class="client-table"><${Table} caption=${caption} rows=${clients} busy=${busy} columns=${withTopic ? columns : columns.filter((one) => one.key !== "topic")}

@@ -44,10 +44,10 @@ function columns(/** @type {number} */ most) {
     { key: "name", label: t("name"), grow: true, sortable: true, render: (row) => html`<a href=${href("Topics", row.topic)} tabIndex=${-1}><${Name} text=${row.topic} /></a>` },
     { key: "waiting", label: t("waiting"), numeric: true, sortable: true, render: (row) => html`<${Depth} n=${row.waiting} most=${most} />` },
     { key: "oldest", label: t("oldest"), numeric: true, sortable: true, render: (row) => html`<${Age} since=${row.oldestWaiting} />` },
-    { key: "rate", label: t("rate"), numeric: true, sortable: true, render: (row) => rate(row.rateIn) },
-    { key: "out", label: t("out"), numeric: true, render: (row) => rate(row.rateOut) },
-    { key: "consumers", label: t("consumers"), numeric: true, sortable: true, render: (row) => number(row.consumers) },
-    { key: "producers", label: t("producers"), numeric: true, secondary: true, render: (row) => number(row.producers) },
+    { key: "rate", label: t("rate"), numeric: true, sortable: true, render: (row) => orQuiet(row.rateIn, rate) },
+    { key: "out", label: t("out"), numeric: true, render: (row) => orQuiet(row.rateOut, rate) },
+    { key: "consumers", label: t("consumers"), numeric: true, sortable: true, render: (row) => orQuiet(row.consumers, number) },
+    { key: "producers", label: t("producers"), numeric: true, secondary: true, render: (row) => orQuiet(row.producers, number) },
     { key: "state", label: t("state"), render: (row) => html`<${State} row=${row} />` },
   ];
   return all;
@@ -87,6 +87,9 @@ export function TopicList() {
     : error === null && html`<${Card}><${Loading} lines=${8} /><//>`}
   </div>`;
 }
+
+/** Nothing to see where there is nothing. @param {number} n @param {(n: number) => string} format */
+const orQuiet = (n, format) => (n === 0 ? html`<span class="quiet">${format(n)}</span>` : format(n));
 
 /** @param {{ n: number, most: number }} props */
 const Depth = ({ n, most }) => html`<span class="depth" title=${t("share", { part: percent(n / most) })}><span>${number(n)}</span>
