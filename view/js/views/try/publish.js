@@ -106,9 +106,8 @@ function Results() {
 function Result({ one }) {
   const n = one.codes.length, last = one.codes.at(-1);
   const span = (/** @type {number} */ ms) => duration(Math.max(1, ms) / 1000);
-  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} /><strong><${Name} text=${one.topic} wrap /></strong>
-      <span class="quiet">${!one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted }) : n === 0 ? "" : one.wanted === 1 ? t("synced", { time: span(one.ms) })
-        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) })}${one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : ""}</span></div>
+  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} /><p><strong><${Name} text=${one.topic} wrap /></strong> <span class="quiet">${!one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted }) : n === 0 ? "" : one.wanted === 1 ? t("synced", { time: span(one.ms) })
+        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) })}${one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : ""}</span></p></div>
     ${last && html`<div class="row tight sent-code">${one.wanted > 1 && html`<span class="quiet small nowrap">${t("code")}</span>`}<a class="mono break" href=${href("Messages", last)}>${last}</a><${CopyButton} text=${last} label=${t("copyCode")} /></div>`}
     ${one.error !== null && html`<${ErrorState} error=${one.error} what=${t(one.wanted > 1 ? "failed" : "failedOne")} />`}`;
 }
