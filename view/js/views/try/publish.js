@@ -99,7 +99,7 @@ function Results() {
   if (sent.value.length === 0) return null;
   return html`<div class="sent" role="region" aria-label=${t("sent")}><h3>${t("sent")}</h3>
     <ol aria-live="polite">${sent.value.map((one) => html`<li key=${one.id}><${Result} one=${one} /></li>`)}</ol>
-    <p class="quiet small">${overview.value?.durability === "memory" ? t("memory") : t("measured")}</p></div>`;
+    ${sent.value.some((one) => one.codes.length) && html`<p class="quiet small">${overview.value?.durability === "memory" ? t("memory") : t("measured")}</p>`}</div>`;
 }
 
 /** @param {{ one: import("./send.js").Sent }} props */
