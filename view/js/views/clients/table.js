@@ -19,7 +19,7 @@ const t = texts({
     consumer: "消费者", producer: "生产者", role: "角色", id: "ID", topic: "主题", address: "地址", since: "连接时间",
     messages: "消息数", received: "已写给它", sent: "已从它收到", outbox: "发件箱", noOutbox: "生产者没有发件箱",
     fill: "消息：{messages}，字节：{bytes}", disconnect: "断开", disconnectThis: "断开 {id}",
-    title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发件箱中尚未送达任何消费者的消息（共 {n} 条）会重新推送给其他消费者，或稍后再推送。",
+    title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发件箱（{n} 条）中尚未送达任何消费者的消息会重新推送给其他消费者，或稍后再推送。",
     willProducer: "生产者 {id}（{address}）：连接将被关闭，它可能会自动重连。已发送的消息保留；正在发送且未得到确认的消息可能需要重发。",
     done: "已断开 {id}",
   },
