@@ -10,7 +10,7 @@ const t = texts({
   en: {
     consumer: "consumer", producer: "producer", role: "Role", id: "Id", topic: "Topic", address: "Address", since: "Connected",
     messages: "Messages", received: "written to it", sent: "received from it", outbox: "Outbox", noOutbox: "Producers have no outbox",
-    fill: "Messages: {messages}, bytes: {bytes}", full: "{part} full", disconnect: "Disconnect", disconnectThis: "Disconnect {id}",
+    fill: "Messages: {messages}, bytes: {bytes}", disconnect: "Disconnect", disconnectThis: "Disconnect {id}",
     title: "Disconnect this client", willConsumer: "consumer {id} ({address}): its connection is closed; it may connect again by itself. What is still in its outbox ({n} {n|message|messages}) and reached nobody is pushed again, to other consumers or later.",
     willProducer: "producer {id} ({address}): its connection is closed; it may connect again by itself. What it has sent stays; what is on the way without an acknowledgement may have to be sent again.",
     done: "{id} was disconnected",
@@ -18,8 +18,8 @@ const t = texts({
   zh: {
     consumer: "消费者", producer: "生产者", role: "角色", id: "ID", topic: "主题", address: "地址", since: "连接时间",
     messages: "消息数", received: "已写给它", sent: "已从它收到", outbox: "发件箱", noOutbox: "生产者没有发件箱",
-    fill: "消息：{messages}，字节：{bytes}", full: "已用 {part}", disconnect: "断开", disconnectThis: "断开 {id}",
-    title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发件箱中尚未送达任何消费者的消息（共 {n} 条）会重新推送给其他消费者，或稍后再推送。",
+    fill: "消息：{messages}，字节：{bytes}", disconnect: "断开", disconnectThis: "断开 {id}",
+    title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发件箱（{n} 条）中尚未送达任何消费者的消息会重新推送给其他消费者，或稍后再推送。",
     willProducer: "生产者 {id}（{address}）：连接将被关闭，它可能会自动重连。已发送的消息保留；正在发送且未得到确认的消息可能需要重发。",
     done: "已断开 {id}",
   },
@@ -37,7 +37,7 @@ function Outbox({ outbox }) {
   const fill = Math.min(1, Math.max(messages, size)), high = fill > NEARLY_FULL;
   const ofMessages = `${number(outbox.messages)} / ${number(outbox.messagesMax)}`, ofBytes = `${bytes(outbox.bytes)} / ${bytes(outbox.bytesMax)}`;
   return html`<span class="outbox ${high ? "high" : ""}" title=${t("fill", { messages: ofMessages, bytes: ofBytes })}>
-    <span class="nowrap">${high && html`<strong>${t("full", { part: percent(fill) })}</strong> `}<span class="quiet">${size > messages ? ofBytes : ofMessages}</span></span>
+    <span class="nowrap">${high && html`<strong>${percent(fill)}</strong> `}<span class="quiet">${size > messages ? ofBytes : ofMessages}</span></span>
     <span class="bar" aria-hidden="true"><span style=${{ width: `${fill * 100}%` }}></span></span></span>`;
 }
 
@@ -57,7 +57,7 @@ async function disconnect(client) {
 export function ClientTable({ caption, clients, gone, withTopic = false, busy, onChanged }) {
   /** @type {import("../../ui/table.js").ColumnOf<Client>[]} */
   const columns = [
-    { key: "id", label: t("id"), grow: true, render: (one) => html`<${Name} text=${one.id} />` },
+    { key: "id", label: t("id"), grow: !withTopic, cut: withTopic, render: (one) => html`<${Name} text=${one.id} />` },
     { key: "role", label: t("role"), render: (one) => html`<${Tag} tone=${one.role === "consumer" ? "info" : "neutral"}>${t(one.role)}<//>` },
     { key: "topic", label: t("topic"), cut: true, render: (one) => html`<a href=${href("Topics", one.topic)}><${Name} text=${one.topic} /></a>` },
     { key: "address", label: t("address"), render: (one) => html`<code class="address-cell">${one.ip}</code>` },

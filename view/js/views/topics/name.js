@@ -6,15 +6,10 @@ import { html } from "../../html.js";
  */
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-/** @param {string} character */
-function sign(character) {
-  const point = character.charCodeAt(0);
-  if (point < 0x20) return String.fromCharCode(0x2400 + point);
-  return point === 0x7f ? "\u2421" : codePoint(character);
-}
+const SHORT = /** @type {Record<string, string>} */ ({ "\n": "\\n", "\r": "\\r", "\t": "\\t" });
 
-/** @param {string} character */
-const codePoint = (character) => `U+${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+/** As a programmer writes it: every font has that. @param {string} character */
+const sign = (character) => SHORT[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
 /**
  * The text with signs for what cannot be seen. With `lines`, line ends and tabs stay what they are.
@@ -26,7 +21,7 @@ export function visible(text, { lines = false } = {}) {
   let from = 0;
   for (const found of text.matchAll(UNSEEN)) {
     if (lines && (found[0] === "\n" || found[0] === "\t")) continue;
-    parts.push(text.slice(from, found.index), html`<span class="unseen" title=${codePoint(found[0])}>${sign(found[0])}</span>`);
+    parts.push(text.slice(from, found.index), html`<span class="unseen">${sign(found[0])}</span>`);
     from = found.index + found[0].length;
   }
   return parts.length ? [...parts, text.slice(from)] : text;

@@ -99,16 +99,15 @@ function Results() {
   if (sent.value.length === 0) return null;
   return html`<div class="sent" role="region" aria-label=${t("sent")}><h3>${t("sent")}</h3>
     <ol aria-live="polite">${sent.value.map((one) => html`<li key=${one.id}><${Result} one=${one} /></li>`)}</ol>
-    <p class="quiet small">${overview.value?.durability === "memory" ? t("memory") : t("measured")}</p></div>`;
+    ${sent.value.some((one) => one.codes.length) && html`<p class="quiet small">${overview.value?.durability === "memory" ? t("memory") : t("measured")}</p>`}</div>`;
 }
 
 /** @param {{ one: import("./send.js").Sent }} props */
 function Result({ one }) {
   const n = one.codes.length, last = one.codes.at(-1);
   const span = (/** @type {number} */ ms) => duration(Math.max(1, ms) / 1000);
-  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} /><strong><${Name} text=${one.topic} wrap /></strong>
-      <span class="quiet">${!one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted }) : n === 0 ? "" : one.wanted === 1 ? t("synced", { time: span(one.ms) })
-        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) })}${one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : ""}</span></div>
+  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} /><p><strong><${Name} text=${one.topic} wrap /></strong> <span class="quiet">${!one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted }) : n === 0 ? "" : one.wanted === 1 ? t("synced", { time: span(one.ms) })
+        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) })}${one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : ""}</span></p></div>
     ${last && html`<div class="row tight sent-code">${one.wanted > 1 && html`<span class="quiet small nowrap">${t("code")}</span>`}<a class="mono break" href=${href("Messages", last)}>${last}</a><${CopyButton} text=${last} label=${t("copyCode")} /></div>`}
     ${one.error !== null && html`<${ErrorState} error=${one.error} what=${t(one.wanted > 1 ? "failed" : "failedOne")} />`}`;
 }

@@ -17,33 +17,35 @@ export const curl = (topic) => `curl ${location.origin}/Producer/Send \\
   --data-urlencode ${quoted(`topic=${topic}`)} \\
   --data-urlencode 'messageData=hello'`;
 
+/** @param {string} url @param {string} onReady @param {string} onFrame */
+const script = (url, onReady, onFrame) => `const url = "${url}";
+const socket = new WebSocket(url);
+socket.onmessage = ({ data }) => {
+  if (data === "Please enter the secret key") socket.send("${KEY}");
+  else if (data === "Secret key matching succeeded") ${onReady};
+  else if (data === "Secret key matching error") socket.close();
+  else {
+${onFrame}
+  }
+};
+socket.onclose = ({ code, reason }) => console.log("closed", code, reason);`;
+
 /** @param {string} topic */
 export const javascript = (topic) => ({
-  consumer: `const socket = new WebSocket("${socketUrl("consumer", topic)}");
-socket.onmessage = ({ data }) => {
-  if (data === "Please enter the secret key") return socket.send("${KEY}");
-  if (data === "Secret key matching succeeded") return console.log("listening");
-  if (data === "Secret key matching error") return socket.close();
-  const message = JSON.parse(data);
-  console.log(message.MessageCode, message.MessageData);
-};
-socket.onclose = ({ code, reason }) => console.log("closed", code, reason);`,
-  producer: `const socket = new WebSocket("${socketUrl("producer", topic)}?ack=1");
-socket.onmessage = ({ data }) => {
-  if (data === "Please enter the secret key") return socket.send("${KEY}");
-  if (data === "Secret key matching succeeded") return socket.send("hello");
-  if (data === "Secret key matching error") return socket.close();
-  const { code, msg } = JSON.parse(data); // one for each message, in the order sent
-  console.log(code === 0 ? \`on disk: \${msg}\` : \`not stored: \${msg}\`);
-};
-socket.onclose = ({ code, reason }) => console.log("closed", code, reason);`,
+  consumer: script(socketUrl("consumer", topic), 'console.log("listening")', `    const message = JSON.parse(data);
+    console.log(message.MessageCode, message.MessageData);`),
+  producer: script(`${socketUrl("producer", topic)}?ack=1`, 'socket.send("hello")', `    // One reply for each message, in the order sent.
+    const { code, msg } = JSON.parse(data);
+    console.log(code === 0 ? "on disk:" : "not stored:", msg);`),
 });
 
 /** @param {string} url @param {string} then */
-const python = (url, then) => `import json
-from websockets.sync.client import connect  # pip install websockets
+const python = (url, then) => `# pip install websockets
+import json
+from websockets.sync.client import connect
 
-with connect("${url}", max_size=None) as socket:
+url = "${url}"
+with connect(url, max_size=None) as socket:
     socket.recv()  # Please enter the secret key
     socket.send("${KEY}")
     if socket.recv() != "Secret key matching succeeded":
@@ -56,6 +58,7 @@ export const pythons = (topic) => ({
         message = json.loads(frame)
         print(message["MessageCode"], message["MessageData"])`),
   producer: python(`${socketUrl("producer", topic)}?ack=1`, `    socket.send("hello")
-    reply = json.loads(socket.recv())  # one for each message, in the order sent
+    # One reply for each message, in the order sent.
+    reply = json.loads(socket.recv())
     print("on disk:" if reply["code"] == 0 else "not stored:", reply["msg"])`),
 });

@@ -62,8 +62,7 @@ export function Watch({ topic, watched }) {
         ${topic && topic !== watched && html`<${Button} small kind="quiet" onClick=${start}>${t("instead", { topic: isolated(topic) })}<//>`}</div>
       <div class="watch-filter"><${Input} type="search" label=${t("filter")} placeholder=${t("filterHint")} value=${filter} onValue=${setFilter} autocomplete="off" spellcheck=${false} />
         <${Button} small disabled=${feed.shown.length + feed.fresh.length === 0} onClick=${feed.clear}>${t("clear")}<//></div>
-      <p class="small watch-counts"><span>${t("came", { n: feed.came })}</span> · ${feed.missed ? html`<strong class="warn-text">${t("missed", { n: feed.missed })}</strong>` : html`<span>${t("noneMissed")}</span>`}
-        · <span class="quiet">${t("kept", { n: KEPT })}</span></p>`}
+      <p class="small watch-counts"><span>${t("came", { n: feed.came })}</span> · ${feed.missed ? html`<strong class="warn-text">${t("missed", { n: feed.missed })}</strong>` : html`<span>${t("noneMissed")}</span>`} · <span class="quiet">${t("kept", { n: KEPT })}</span></p>`}
     ${feed.error !== null && watched && html`<${ErrorState} error=${feed.error} what=${t("failed")} />`}
     ${watched ? html`<div class="feed-box" ref=${list} onPointerEnter=${() => setInside((old) => ({ ...old, pointer: true }))} onPointerLeave=${() => setInside((old) => ({ ...old, pointer: false }))}
         onFocusCapture=${() => setInside((old) => ({ ...old, focus: true }))} onBlurCapture=${() => setInside((old) => ({ ...old, focus: false }))}>
