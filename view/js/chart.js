@@ -101,7 +101,8 @@ function make(target, series, data, height, latest, onCursor) {
   return new uPlot({
     width: target.clientWidth || 300,
     height,
-    padding: [10, 12, 0, 0],
+    // The last time below the axis stands out by half its width.
+    padding: [10, 26, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     scales: {

@@ -1,0 +1,58 @@
+import { lang, texts } from "../../i18n.js";
+
+export const t = texts({
+  en: {
+    title: "Configuration", lead: "The settings in effect. Each layer goes over the one before: built-in default, file, environment, command line. Changes take effect at the next start.",
+    filter: "Filter", filterHint: "name, value, source or meaning", onlyChanged: "Only what differs from the default", shown: "{shown} of {all} settings, {changed} {changed|differs|differ} from the default",
+    copyYaml: "Copy the changed ones as YAML", failed: "The configuration could not be loaded.",
+    key: "Setting", value: "Value", usual: "Default", source: "Source", meaning: "Meaning", changed: "changed", secret: "hidden", isDefault: "default", publicKey: "published default",
+    none: "No setting matches", noneHint: "Change the filter, or show all of them.", noneChanged: "Every setting has its default.", showAll: "Show all settings", empty: "empty",
+    server: "Server", mq: "Message queue", log: "Log", settingsOf: "Settings of {section}",
+  },
+  zh: {
+    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改后在下次启动时生效。",
+    filter: "筛选", filterHint: "名称、值、来源或说明", onlyChanged: "仅显示与默认值不同的", shown: "显示 {shown} 项，共 {all} 项；其中 {changed} 项与默认值不同",
+    copyYaml: "将已修改的配置复制为 YAML", failed: "无法加载配置。",
+    key: "配置项", value: "当前值", usual: "默认值", source: "来源", meaning: "说明", changed: "已修改", secret: "已隐藏", isDefault: "默认", publicKey: "公开的默认密钥",
+    none: "没有匹配的配置项", noneHint: "请修改筛选条件，或显示全部配置。", noneChanged: "所有配置均为默认值。", showAll: "显示全部", empty: "空",
+    server: "服务器", mq: "消息队列", log: "日志", settingsOf: "{section}配置",
+  },
+});
+
+/** The server tells the meanings in English. @type {Record<string, string>} */
+const ZH = {
+  "server.port": "监听端口；0 表示任意空闲端口",
+  "server.host": "监听地址；0.0.0.0 为所有 IPv4 地址，:: 为所有地址",
+  "server.allowDefaultKey": "1：即使使用公开的默认密钥，也向本机以外监听",
+  "server.maxMessageBytes": "可接收的最大消息，单位字节",
+  "server.sendWaitSeconds": "HTTP 发送等待队列空位的秒数",
+  "server.drainSeconds": "停止时留给现有连接的秒数",
+  "server.loginAttempts": "WebSocket 客户端可以输错密钥的次数，之后关闭连接",
+  "server.loginSeconds": "WebSocket 客户端完成登录的时限，单位秒",
+  "mq.secretKey": "所有客户端必须出示的密钥",
+  "mq.messageChanBuffer": "队列容量，单位条；队列满后生产者等待",
+  "mq.pushMessagesSpeed": "两批推送之间的秒数；可为小数，0 表示不停顿",
+  "mq.sendCount": "每批推送的消息条数",
+  "mq.sendRetryCount": "推送失败后立即重试的次数，仍失败则关闭该客户端",
+  "mq.persistentFile": "快照文件",
+  "mq.isPersistent": "1：消息保存到磁盘；0：仅内存，重启后全部丢失",
+  "mq.recoveryStrategy": "0：从空开始，清除本地数据；1：恢复",
+  "mq.persistentTime": "两次快照之间的秒数",
+  "mq.isRePush": "1：重新推送无人消费的消息",
+  "mq.isClean": "1：删除过期消息",
+  "mq.checkSpeed": "两次检查（重推、过期）之间的秒数",
+  "mq.checkCount": "不起作用，仅为兼容旧配置文件而保留",
+  "mq.cleanTime": "消息过期的秒数",
+  "mq.queueMemoryMiB": "队列中消息数据可用的内存；超出部分从磁盘读回",
+  "mq.outboxMessages": "可以为一个慢消费者积压的消息条数",
+  "mq.outboxMiB": "为一个慢消费者积压消息可用的内存",
+  "mq.writeSeconds": "消费者超过这么多秒不读取任何数据，则关闭",
+  "log.level": "error、warn、info、debug、trace、off，或过滤指令",
+  "log.file": "1：同时写入 log/dpmq-YYYY-MM.log",
+};
+
+/** @param {import("../../types.d.ts").Setting} setting */
+export const meaningOf = ({ key, meaning }) => (lang.value === "zh" && Object.hasOwn(ZH, key) ? ZH[key] : meaning);
+
+/** @param {string} section */
+export const sectionName = (section) => (section === "server" || section === "mq" || section === "log" ? t(section) : section);
