@@ -226,6 +226,12 @@ impl Broker {
         clients
     }
 
+    /// How many consumers are connected, and how many producers.
+    pub fn client_counts(&self) -> (usize, usize) {
+        let producers = self.0.producers.lock().len();
+        (self.0.consumers.count(), producers)
+    }
+
     /// The client with this number.
     pub fn client(&self, number: u64) -> Option<Client> {
         let producer = self.0.producers.lock().get(&number).cloned();

@@ -291,6 +291,12 @@ impl Consumers {
         Some(lanes.get(topic)?.state(Instant::now()))
     }
 
+    /// How many are connected.
+    pub(super) fn count(&self) -> usize {
+        let lanes = self.lock();
+        lanes.values().map(|lane| lane.consumers.len()).sum()
+    }
+
     /// How many topics are behind.
     pub(super) fn topics_behind(&self) -> usize {
         let lanes = self.lock();

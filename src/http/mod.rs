@@ -20,6 +20,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -36,9 +37,12 @@ use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 use reply::ApiError;
 
-/// What the handlers of these routes work with.
+/// What the handlers of these routes work with; clones are cheap, and made for every request.
 #[derive(Clone)]
-pub struct HttpState {
+pub struct HttpState(Arc<Shared>);
+
+/// See [`HttpState`].
+pub struct Shared {
     broker: Broker,
     config: Arc<Config>,
     /// Cancelled when the server stops: streams then end.
@@ -47,17 +51,25 @@ pub struct HttpState {
     console: Arc<Console>,
 }
 
+impl Deref for HttpState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl HttpState {
     /// A state for routes that ask this `broker`; `config` has key and limits. Streams of
     /// events end as soon as `stop` is cancelled.
     pub fn new(broker: Broker, config: Arc<Config>, stop: CancellationToken) -> HttpState {
-        HttpState {
+        HttpState(Arc::new(Shared {
             started: broker.clock().now(),
             broker,
             config,
             stop,
             console: Arc::new(Console::new()),
-        }
+        }))
     }
 
     /// The most bytes of body that are read: percent-encoding makes three bytes of one, and the

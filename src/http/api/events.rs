@@ -159,11 +159,8 @@ async fn tell(state: HttpState) {
         if overviews.unused() {
             return;
         }
-        // A failure is logged where it is, and shows as a second without an event.
-        if let Ok(overview) = overview::build(&state).await {
-            let event = event("overview", &overview);
-            overviews.newest.send_replace(Some(event));
-        }
+        let event = event("overview", &overview::build(&state).await);
+        overviews.newest.send_replace(Some(event));
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::HttpState;
 use super::error::Refusal;
 use super::params::NoParams;
 use super::shape::{CountsJson, waiting};
-use crate::broker::{Broker, Role, Step};
+use crate::broker::{Broker, Step};
 use crate::config::Durability;
 use crate::store::Usage;
 
@@ -26,7 +26,7 @@ pub(super) async fn overview(
     State(state): State<HttpState>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    let overview = build(&state).await?;
+    let overview = build(&state).await;
     Ok(super::reply(StatusCode::OK, &overview))
 }
 
@@ -109,15 +109,14 @@ struct PointJson {
 }
 
 /// The overview of this moment.
-pub(super) async fn build(state: &HttpState) -> Result<Overview, Refusal> {
+pub(super) async fn build(state: &HttpState) -> Overview {
     let broker = &state.broker;
     let disk = state.console.disk.get(broker).await;
-    let listed = broker.clone();
-    let clients = super::off_thread(move || clients(&listed)).await?;
+    let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
     let reasons: Vec<_> = broker.trouble().into_iter().collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Ok(Overview {
+    Overview {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started.0,
         now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
@@ -147,10 +146,13 @@ pub(super) async fn build(state: &HttpState) -> Result<Overview, Refusal> {
             resident_bytes: resident_bytes().await,
         },
         disk,
-        clients,
+        clients: Clients {
+            consumers,
+            producers,
+        },
         topics: broker.topic_count(),
         last: last_point(broker),
-    })
+    }
 }
 
 /// Unix seconds. What cannot be read is left out: an overview is needed most when little works.
@@ -161,18 +163,6 @@ async fn oldest_waiting(broker: &Broker) -> Option<u32> {
             tracing::warn!(%error, "the oldest waiting message is not known");
             None
         }
-    }
-}
-
-fn clients(broker: &Broker) -> Clients {
-    let clients = broker.clients();
-    let consumers = clients
-        .iter()
-        .filter(|client| client.role == Role::Consumer);
-    let consumers = consumers.count();
-    Clients {
-        consumers,
-        producers: clients.len() - consumers,
     }
 }
 
