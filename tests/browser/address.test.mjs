@@ -45,7 +45,7 @@ for (const address of ["", "#/", "#/Console", "#Console", "#/nothing", "#/overvi
 }
 
 test("a topic of any letters is in the address and comes back from it", scene(async ({ api, open }) => {
-  for (const topic of ["a/b", "50%", "#?&=+", "订单 📦", "..", "'\"<>"]) {
+  for (const topic of ["a/b", "50%", "#?&=+", "订单 📦", "...", "'\"<>"]) {
     await api.publish(topic, "x");
     const page = await open("#/Topics");
     await rows(page).filter({ has: page.locator(`[title*=${JSON.stringify(topic)}]`) }).click();

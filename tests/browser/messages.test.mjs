@@ -43,7 +43,7 @@ test("messages are listed newest first, filtered by topic and status, and loosen
   await counted(rows(page), 3);
 }));
 
-test("messages are filtered by time, in the browser's zone", scene(async ({ api, open }) => {
+test("messages are filtered by time, in the browser's zone", scene(async ({ api, open, tolerate }) => {
   const code = await api.publish("orders", "now");
   const { created } = await api.message(code);
   // The browser is in Shanghai, eight hours before Greenwich.
@@ -60,6 +60,7 @@ test("messages are filtered by time, in the browser's zone", scene(async ({ api,
   await page.getByLabel("From", { exact: true }).fill(local(created));
   await page.getByLabel("From", { exact: true }).press("Enter");
   await counted(rows(page), 1);
+  tolerate(/status of 400.*from=/);
   await page.getByLabel("To", { exact: true }).fill(local(created - 1));
   await page.getByLabel("To", { exact: true }).press("Enter");
   await shows(page.locator(".messages-filters"), "nothing can match");

@@ -12,7 +12,7 @@ test("what is published arrives, byte by byte, and is watched without being cons
   await shows(page.locator(".watch-head"), "watching");
   const data = '{"name": "Zoë 订单", "n": 12345678901234567890}';
   await field(page, "Data").fill(data);
-  await page.getByRole("button", { name: "Send" }).click();
+  await page.locator(".publish").getByRole("button", { name: "Send" }).click();
   await shows(page.locator(".sent"), /accepted and synced in/);
   const code = await page.locator(".sent a").innerText();
   assert.equal((await api.message(code)).data, data);
@@ -41,12 +41,12 @@ test("a message is sent many times, and by the keyboard", scene(async ({ api, op
 
 test("what cannot be sent is said beside its field", scene(async ({ api, open }) => {
   const page = await open("#/Try");
-  await page.getByRole("button", { name: "Send" }).click();
+  await page.locator(".publish").getByRole("button", { name: "Send" }).click();
   await shows(page.locator(".publish"), "A message needs a topic.");
   await shows(page.locator(".publish"), "A message needs data");
   await field(page, "Topic").fill("a|b");
   await field(page, "Data").fill("{ no json");
-  await page.getByRole("button", { name: "Send" }).click();
+  await page.locator(".publish").getByRole("button", { name: "Send" }).click();
   await shows(page.locator(".publish"), "A topic cannot contain |.");
   await page.getByRole("button", { name: "Format JSON" }).click();
   await shows(page.locator(".publish"), "This is not JSON");

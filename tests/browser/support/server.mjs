@@ -23,28 +23,31 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => p
 
 export class Server {
   #dir;
+  #sections;
   #child = null;
   /** What it wrote to standard error, the newest lines. */
   log = [];
 
-  constructor(dir) { this.#dir = dir; }
+  constructor(dir, sections) {
+    this.#dir = dir;
+    this.#sections = sections;
+  }
 
   /** @param {{ mq?: Record<string, unknown>, server?: Record<string, unknown> }} [settings] over the quick ones */
   static async start({ mq = {}, server = {} } = {}) {
     const dir = await mkdtemp(join(tmpdir(), "dpmq-browser-"));
-    const sections = { server: { host: "127.0.0.1", port: 0, ...server }, mq: { ...QUICK, ...mq } };
-    const yaml = Object.entries(sections).map(([section, settings]) => [`${section}:`,
-      ...Object.entries(settings).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)].join("\n"));
-    await mkdir(join(dir, "config"));
-    await writeFile(join(dir, "config", "application.yaml"), `${yaml.join("\n")}\n`);
-    const started = new Server(dir);
-    started.key = sections.mq.secretKey;
+    const started = new Server(dir, { server: { host: "127.0.0.1", port: 0, ...server }, mq: { ...QUICK, ...mq } });
     await started.startAgain();
     return started;
   }
 
-  /** In the same folder, on the same port. */
-  async startAgain() {
+  /** In the same folder, on the same port. @param {Record<string, unknown>} [mq] settings that change */
+  async startAgain(mq) {
+    Object.assign(this.#sections.mq, mq);
+    const yaml = Object.entries(this.#sections).map(([section, settings]) => [`${section}:`,
+      ...Object.entries(settings).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)].join("\n"));
+    await mkdir(join(this.#dir, "config"), { recursive: true });
+    await writeFile(join(this.#dir, "config", "application.yaml"), `${yaml.join("\n")}\n`);
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DPMQ_|RUST_LOG)/.test(name)));
     const args = this.port ? ["serve", "--port", String(this.port)] : ["serve"];
     const child = spawn(BINARY, args, { cwd: this.#dir, env, stdio: ["ignore", "ignore", "pipe"] });
@@ -65,6 +68,8 @@ export class Server {
       });
     });
   }
+
+  get key() { return this.#sections.mq.secretKey; }
 
   get address() { return `127.0.0.1:${this.port}`; }
 
