@@ -66,12 +66,13 @@ export const del = async (path, params, options) => json(await request("DELETE",
 
 /**
  * Server-sent events, until the server ends them (returns) or fails (throws). `onAnything` is called for whatever
- * comes, comments too: a sign of life.
+ * comes, the answer itself and comments too: a sign of life.
  * @param {string} path @param {(event: { type: string, data: string }) => void} onEvent
  * @param {Options & { onAnything?: () => void }} [options]
  */
 export async function events(path, onEvent, options) {
   const response = await request("GET", path, { ...options, accept: "text/event-stream" });
+  options?.onAnything?.();
   const feed = eventParser(onEvent);
   await readText(response, (text) => { options?.onAnything?.(); feed(text); });
 }

@@ -1,4 +1,4 @@
-import { html, signal, useEffect, useId, useRef, useState } from "../html.js";
+import { html, signal, useId, useLayoutEffect, useRef, useState } from "../html.js";
 import { Button, CopyButton, IconButton } from "./basic.js";
 import { ErrorState } from "./states.js";
 import { t } from "./text.js";
@@ -14,7 +14,7 @@ export function Dialog({ title, onClose, drawer, wide, footer, children }) {
   const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const id = useId();
   const [before] = useState(() => document.activeElement);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = /** @type {HTMLDialogElement} */ (box.current);
     dialog.showModal();
     return () => {

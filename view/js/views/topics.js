@@ -1,11 +1,9 @@
 import { html } from "../html.js";
-import { texts } from "../i18n.js";
-
-const t = texts({
-  en: { title: "Topics" },
-  zh: { title: "主题" },
-});
+import { route } from "../router.js";
+import { TopicDetail } from "./topics/detail.js";
+import { TopicList } from "./topics/list.js";
 
 export default function Topics() {
-  return html`<div class="view"><div class="view-head"><h1>${t("title")}</h1></div></div>`;
+  const { id } = route.value;
+  return id === null ? html`<${TopicList} />` : html`<${TopicDetail} key=${id} topic=${id} />`;
 }

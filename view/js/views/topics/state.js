@@ -1,0 +1,35 @@
+import { html } from "../../html.js";
+import { duration, time } from "../../format.js";
+import { texts } from "../../i18n.js";
+import { now } from "../../live.js";
+import { Tag } from "../../ui.js";
+
+const t = texts({
+  en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "waiting: nobody listens", behind: "behind: its consumers are too slow" },
+  zh: { idle: "空闲", flowing: "流动中", waiting: "等待推送", nobody: "等待：无人消费", behind: "积压：消费者过慢" },
+});
+
+/** @typedef {import("../../types.d.ts").TopicRow} TopicRow */
+
+/** Below this a mean that decays is as good as none. */
+const FLOWS = 0.01;
+
+const TONES = /** @type {const} */ ({ idle: "neutral", flowing: "good", waiting: "info", nobody: "warn", behind: "bad" });
+
+/** What is the matter with a topic, the worst first. @param {TopicRow} row @returns {keyof typeof TONES} */
+export function stateOf(row) {
+  if (row.behind) return "behind";
+  if (row.waiting > 0 && row.consumers === 0) return "nobody";
+  if (row.rateIn >= FLOWS || row.rateOut >= FLOWS) return "flowing";
+  return row.waiting > 0 ? "waiting" : "idle";
+}
+
+/** @param {{ row: TopicRow }} props */
+export function State({ row }) {
+  const state = stateOf(row);
+  return html`<${Tag} tone=${TONES[state]}>${t(state)}<//>`;
+}
+
+/** How long ago, kept true: "2 h 5 min". @param {{ since: number | null }} props */
+export const Age = ({ since }) => since === null ? html`<span class="quiet">–</span>`
+  : html`<time class="nowrap" dateTime=${new Date(since * 1000).toISOString()} title=${time(since)}>${duration(now.value - since)}</time>`;
