@@ -35,14 +35,18 @@ export default function Messages() {
  * @param {{ current: HTMLElement | null }} list @param {boolean} open
  */
 function usePlace(list, open) {
-  const place = useRef({ open, scroll: 0, row: /** @type {number | undefined} */ (undefined) });
+  const place = useRef({ open, scroll: 0, row: /** @type {HTMLElement | null} */ (null), top: 0 });
   const hidden = () => list.current?.offsetParent === null;
-  const rowTop = () => list.current?.querySelector("tr.selected, tr:focus")?.getBoundingClientRect().top;
-  if (place.current.open !== open) place.current = { open, scroll: hidden() ? place.current.scroll : scrollY, row: hidden() ? undefined : rowTop() };
+  if (place.current.open !== open) {
+    const row = /** @type {HTMLElement | null} */ (list.current?.querySelector("tr.selected, tr:focus") ?? null);
+    const top = hidden() ? 0 : row?.getBoundingClientRect().top ?? 0;
+    place.current = { open, scroll: hidden() ? place.current.scroll : scrollY, row, top };
+  }
   useLayoutEffect(() => {
-    const { scroll, row } = place.current;
-    if (hidden()) scrollTo(0, 0);
-    else if (row !== undefined) scrollBy(0, (rowTop() ?? row) - row);
+    const { scroll, row, top } = place.current;
+    if (hidden()) return scrollTo(0, 0);
+    if (top && row) scrollBy(0, row.getBoundingClientRect().top - top);
     else if (!open) scrollTo(0, scroll);
+    if (!open && document.activeElement === document.body) row?.focus({ preventScroll: true });
   }, [open]);
 }

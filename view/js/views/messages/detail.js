@@ -31,10 +31,7 @@ export function Detail({ id, params, shown, onGone }) {
   const newer = at > 0 ? shown.value[at - 1].code : null;
   const older = at >= 0 ? shown.value[at + 1]?.code ?? null : null;
   const move = (/** @type {string | null} */ to) => { if (to) go("Messages", to, params, { replace: true }); };
-  const close = () => {
-    /** @type {HTMLElement | null} */ (document.querySelector("tr.selected"))?.focus({ preventScroll: true });
-    go("Messages", null, params);
-  };
+  const close = () => go("Messages", null, params);
 
   useEffect(() => {
     if (!panel.current?.contains(document.activeElement)) panel.current?.focus({ preventScroll: true });

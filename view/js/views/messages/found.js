@@ -27,6 +27,6 @@ export function Found({ params, shown, gone }) {
     ${rows.length > 0 && html`<${Rows} rows=${rows} />`}
     ${!rows.length && phase === "running" && html`<p class="quiet search-none">${t("notYet")}</p>`}
     ${!rows.length && phase === "end" && html`<${Empty} title=${t("noMatch")} icon="search"><${Loosen} params=${params} /><//>`}
-    ${!rows.length && (phase === "paused" || phase === "cancelled") && html`<${Empty} title=${t("nothingSoFar")} icon="search">${t("goOnHint")}<//>`}
+    ${!rows.length && (phase === "paused" || phase === "cancelled") && html`<${Empty} title=${t("nothingSoFar")} icon="search">${t(phase === "paused" ? "goOnHint" : "restHint")}<//>`}
     ${phase === "paused" && html`<div class="pager"><span class="quiet">${rows.length > 0 && t("goOnHint")}</span><${Button} small icon="down" onClick=${search.goOn}>${t("goOn")}<//></div>`}<//>`;
 }
