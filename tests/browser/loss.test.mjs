@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Consumer } from "./support/client.mjs";
+import { Consumer, eventually } from "./support/client.mjs";
 import { figure, go, scene, shows } from "./support/scene.mjs";
 
 const WITHIN = { within: 5000 };
@@ -12,6 +12,8 @@ test("a killed server is seen to be gone, and its return, without a reload", sce
   const page = await open();
   await page.evaluate(() => { globalThis.sameDocument = true; });
   await shows(page.locator(".statuses"), "All 1");
+  // The other views are loaded meanwhile.
+  await eventually(() => page.evaluate(() => performance.getEntriesByType("resource").some(({ name }) => name.endsWith("/topics/list.js"))));
 
   await server.kill();
   await shows(told(page), "Disconnected", WITHIN);
