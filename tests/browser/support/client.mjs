@@ -124,37 +124,49 @@ export class Producer extends Socket {
   }
 }
 
+/**
+ * The frames by hand, without a mask: a general client takes longer for ten million of them than the server does.
+ */
+class Pipe {
+  static async open(server, path) {
+    const socket = connect({ host: "127.0.0.1", port: server.port, noDelay: true });
+    await once(socket, "connect");
+    const until = async (text) => {
+      let seen = "";
+      while (!seen.includes(text)) seen += (await once(socket, "data"))[0].toString("latin1");
+    };
+    socket.write([`GET ${path} HTTP/1.1`, `Host: ${server.address}`, "Connection: Upgrade", "Upgrade: websocket",
+      "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""].join("\r\n"));
+    await until("Please enter the secret key");
+    socket.write(Pipe.frame(server.key));
+    await until("Secret key matching succeeded");
+    return socket;
+  }
+
+  static frame(text) {
+    const length = Buffer.byteLength(text);
+    const head = length < 126 ? [0x81, 0x80 | length] : [0x81, 0xfe, length >> 8, length & 255];
+    return Buffer.concat([Buffer.from([...head, 0, 0, 0, 0]), Buffer.from(text)]);
+  }
+}
+
 const BATCH = 2000;
 const IN_FLIGHT_MAX = 20_000;
 /** `{"code":0,"msg":"<40 digits>"}` in a frame. */
 const ACK_BYTES = 2 + 59;
 
-/**
- * A producer of many messages of 128 bytes, numbered. It speaks the frames by itself, without a mask and counting
- * acknowledgements by their length: a general client takes longer for that than the server does for its part.
- */
-export async function pour(server, topic, id, count) {
-  const socket = connect({ host: "127.0.0.1", port: server.port, noDelay: true });
-  await once(socket, "connect");
-  const head = (length) => (length < 126 ? Buffer.from([0x81, 0x80 | length, 0, 0, 0, 0]) : Buffer.from([0x81, 0xfe, length >> 8, length & 255, 0, 0, 0, 0]));
-  const frame = (text) => Buffer.concat([head(Buffer.byteLength(text)), Buffer.from(text)]);
-  const until = async (text) => {
-    let seen = "";
-    while (!seen.includes(text)) seen += (await once(socket, "data"))[0].toString("latin1");
-  };
-  socket.write([`GET /Producers/Conn/${encodeURIComponent(topic)}/${encodeURIComponent(id)}?ack=1 HTTP/1.1`, `Host: ${server.address}`,
-    "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""].join("\r\n"));
-  await until("Please enter the secret key");
-  socket.write(frame(server.key));
-  await until("Secret key matching succeeded");
+/** The data of the message with this number: 128 bytes. */
+export const numbered = (topic, number) => `${`{"id":${String(number).padStart(9, "0")},"topic":"${topic}","note":"${"a row of a large table ".repeat(8)}`.slice(0, 126)}"}`;
 
-  const text = (number) => `{"id":${String(number).padStart(9, "0")},"topic":"${topic}","note":"${"a row of a large table ".repeat(8)}`.slice(0, 126) + '"}';
-  const one = frame(text(0));
+/** Publishes so many numbered messages; all of them are acknowledged, which is seen by the length of what comes back. */
+export async function pour(server, topic, id, count) {
+  const socket = await Pipe.open(server, `/Producers/Conn/${encodeURIComponent(topic)}/${encodeURIComponent(id)}?ack=1`);
+  const one = Pipe.frame(numbered(topic, 0));
   assert.equal(one.length, 128 + 8);
   const at = one.indexOf("000000000");
   let acked = 0, wake = () => {};
   socket.on("data", (bytes) => { acked += bytes.length; wake(); });
-  socket.once("close", () => { acked = NaN; wake(); });
+  socket.on("close", () => { acked = NaN; wake(); });
   for (let sent = 0; sent < count; ) {
     const n = Math.min(BATCH, count - sent);
     const batch = Buffer.alloc(one.length * n);
@@ -164,9 +176,16 @@ export async function pour(server, topic, id, count) {
     }
     socket.write(batch);
     sent += n;
-    while (sent - acked / ACK_BYTES > IN_FLIGHT_MAX || (sent === count && acked / ACK_BYTES < count)) await new Promise((done) => { wake = done; });
+    while (sent - acked / ACK_BYTES > IN_FLIGHT_MAX || (sent === count && acked < count * ACK_BYTES)) await new Promise((done) => { wake = done; });
     assert.ok(!Number.isNaN(acked), "the server closed the connection");
   }
   assert.equal(acked, count * ACK_BYTES, "every message is acknowledged");
   socket.destroy();
+}
+
+/** A consumer that throws away whatever comes. */
+export async function drain(server, topic, id) {
+  const socket = await Pipe.open(server, `/Consumers/Conn/${encodeURIComponent(topic)}/${encodeURIComponent(id)}`);
+  socket.resume();
+  return { close: () => socket.destroy() };
 }
