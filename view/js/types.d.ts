@@ -70,7 +70,7 @@ export interface TopicRow {
   /** All its consumers' outboxes are full: messages wait in the store. */
   behind: boolean;
 }
-/** GET /api/topics/{topic} (percent-encoded). 404 when it has neither messages nor clients. */
+/** GET /api/topics/{topic} (percent-encoded). 404 when it has neither messages nor clients. At most 50 clients: GET /api/clients?topic= has all. */
 export interface TopicDetail extends TopicRow { clients: Client[] }
 /** POST /api/topics/{topic}/purge: deletes its messages, synced when answered. `confirm` must be the topic's name, else 409. */
 export interface PurgeRequest { confirm: string; what: "waiting" | "consumed" | "all" }

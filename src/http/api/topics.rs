@@ -17,6 +17,8 @@ use super::shape::{ClientJson, CountsJson, waiting};
 use crate::broker::TopicState;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 
+/// Clients that a topic's detail shows.
+const CLIENTS_MAX: usize = 50;
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
 
@@ -253,6 +255,7 @@ pub(super) async fn detail(
     let clients = super::off_thread(move || {
         let mut clients = broker.clients();
         clients.retain(|client| client.info.topic == topic);
+        clients.truncate(CLIENTS_MAX);
         clients
     })
     .await?;

@@ -24,7 +24,7 @@ export const t = texts({
 
     figures: "Figures", accepted: "Accepted", delivered: "Delivered", consumed: "Consumed", mean: "mean of 10 s", deliveredHint: "each consumer counted",
     queue: "Queue", ofCapacity: "of {capacity}", behind: "Topics behind", behindNone: "all consumers keep up", behindSome: "outboxes are full",
-    consumers: "Consumers", producers: "Producers", connected: "connected", topics: "Topics", topicsHint: "with messages or clients", memory: "Memory", memoryHint: "of the process", notKnown: "not known", disk: "Disk", free: "{free} free", noDisk: "none, memory only",
+    consumers: "Consumers", producers: "Producers", connected: "connected", topics: "Topics", topicsHint: "with messages", memory: "Memory", memoryHint: "of the process", notKnown: "not known", disk: "Disk", free: "{free} free", noDisk: "none, memory only",
 
     traffic: "Traffic", waiting: "Waiting", waitingMessages: "Waiting messages: accepted and not consumed", notConsumed: "Not consumed", range: "Span of the charts", perSecond: "Messages per second", perSecondMean: "Messages per second, mean of {each}",
     "5m": "5 min", "15m": "15 min", "1h": "1 h", "24h": "24 h", "30d": "30 d", all: "Since the start",
@@ -59,7 +59,7 @@ export const t = texts({
 
     figures: "数据", accepted: "已接收", delivered: "已推送", consumed: "已消费", mean: "10 秒平均", deliveredHint: "按消费者分别计数",
     queue: "队列", ofCapacity: "容量 {capacity}", behind: "跟不上的主题", behindNone: "消费者都跟得上", behindSome: "发件箱已满",
-    consumers: "消费者", producers: "生产者", connected: "在线", topics: "主题", topicsHint: "有消息或客户端", memory: "内存", memoryHint: "进程占用", notKnown: "未知", disk: "磁盘", free: "剩余 {free}", noDisk: "无，仅内存",
+    consumers: "消费者", producers: "生产者", connected: "在线", topics: "主题", topicsHint: "有消息", memory: "内存", memoryHint: "进程占用", notKnown: "未知", disk: "磁盘", free: "剩余 {free}", noDisk: "无，仅内存",
 
     traffic: "流量", waiting: "等待中", waitingMessages: "等待中的消息：已接收和未消费", notConsumed: "未消费", range: "图表的时间范围", perSecond: "每秒消息数", perSecondMean: "每秒消息数，{each}平均",
     "5m": "5 分钟", "15m": "15 分钟", "1h": "1 小时", "24h": "24 小时", "30d": "30 天", all: "启动以来",

@@ -34,7 +34,6 @@ const t = texts({
 
 const EVERY_MS = 2000;
 /** More are in Clients, by pages. */
-const CLIENTS_SHOWN = 50;
 
 /** @typedef {import("../../types.d.ts").Status} Status */
 
@@ -46,7 +45,7 @@ export function TopicDetail({ topic }) {
   const { data, error, reload } = useLoad(async (signal) => {
     /** @type {import("../../types.d.ts").TopicDetail} */
     const row = await get(`/api/topics/${encodeURIComponent(topic)}`, {}, { signal });
-    return { question, row, rows: row.clients.slice(0, CLIENTS_SHOWN) };
+    return { question, row, rows: row.clients };
   }, [changes], { every: EVERY_MS });
   const { rows, gone, box } = useSteady(data, (one) => one.number);
   const missing = error instanceof ApiError && error.status === 404;
@@ -65,7 +64,7 @@ export function TopicDetail({ topic }) {
       <${Card} class="flush" title=${t("clients")} actions=${html`<span class="quiet small">${t("clientCount", { consumers: row.consumers, producers: row.producers })}</span>`}><div ...${box}>
         ${rows.length ? html`<${ClientTable} caption=${t("clients")} clients=${rows} gone=${gone} onChanged=${() => setChanges(changes + 1)} />`
           : html`<${Empty} title=${t("noClients")} icon="clients"><a href=${href("Try", null, { topic, how: "javascript" })}>${t("connect")}</a><//>`}</div>
-        ${row.clients.length > CLIENTS_SHOWN && html`<p class="table-foot"><a href=${href("Clients", null, { topic })}>${t("allClients", { n: row.clients.length })}</a></p>`}<//>`
+        ${row.consumers + row.producers > row.clients.length && html`<p class="table-foot"><a href=${href("Clients", null, { topic })}>${t("allClients", { n: row.consumers + row.producers })}</a></p>`}<//>`
     : error === null && html`<${Card}><${Loading} lines=${6} /><//>`}
     ${purging && row && html`<${PurgeDialog} row=${row} onClose=${() => setPurging(false)} onPurged=${() => setChanges(changes + 1)} />`}
   </div>`;

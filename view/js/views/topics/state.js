@@ -5,8 +5,8 @@ import { now } from "../../live.js";
 import { Tag } from "../../ui.js";
 
 const t = texts({
-  en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "waiting: nobody listens", behind: "behind: its consumers are too slow" },
-  zh: { idle: "空闲", flowing: "流动中", waiting: "等待推送", nobody: "等待：无人消费", behind: "积压：消费者过慢" },
+  en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "nobody listens", behind: "consumers too slow" },
+  zh: { idle: "空闲", flowing: "流动中", waiting: "等待推送", nobody: "无人消费", behind: "消费者过慢" },
 });
 
 /** @typedef {import("../../types.d.ts").TopicRow} TopicRow */
