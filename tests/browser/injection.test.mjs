@@ -21,7 +21,8 @@ const foreign = (page) => page.evaluate(() => [...document.querySelectorAll("scr
 
 /** The text is on the page as it is, apart from spaces and what is made visible. */
 async function shown(page, where, text) {
-  const bare = (some) => some.replace(/[\s\u2400-\u2421→↵·]|⟨[0-9A-F]{2}⟩|⟨U\+[0-9A-F]{4}⟩|U\+[0-9A-F]{4}|[\u0000-\u001f\u007f\u202e\u2066]/g, "");
+  const signs = /\\u[0-9a-f]{4}|\\[nrt]|⟨[0-9A-F]{2}⟩|⟨U\+[0-9A-F]{4}⟩|[→↵·]/g;
+  const bare = (some) => some.replace(signs, "").replace(/[\s\u0000-\u001f\u007f\u202e\u2066]/g, "");
   await eventually(async () => assert.ok(bare(await where.first().innerText()).includes(bare(text)), text));
   assert.deepEqual(await foreign(page), [], `${JSON.stringify(text)} at ${page.url()}`);
   assert.doesNotMatch(await where.first().innerText(), /[\u0000-\u0008\u202a-\u202e]/, "control characters are not there as they are");

@@ -114,10 +114,10 @@ class Scene {
     return page;
   };
 
-  judge() {
+  judge = () => {
     const wrong = this.#wrong.filter((text) => !this.#tolerated.some((pattern) => pattern.test(text)));
-    assert.deepEqual(wrong, [], "the page did what it never should");
-  }
+    assert.deepEqual(wrong, [], `the page did what it never should:\n${wrong.join("\n")}`);
+  };
 
   async tell(error) {
     await mkdir(OUTPUT, { recursive: true });
@@ -145,6 +145,8 @@ export async function login(page, key = KEY, { remember = false } = {}) {
   await page.locator("input[name=key]").fill(key);
   if (remember) await page.locator("input[type=checkbox]").check();
   await page.locator("form button[type=submit]").click();
+  // Tables hold still under the pointer.
+  await page.mouse.move(0, 0);
 }
 
 /** By a link, as another tab would: nothing of the page is loaded anew. */

@@ -37,7 +37,12 @@ export class Server {
   static async start({ mq = {}, server = {} } = {}) {
     const dir = await mkdtemp(join(tmpdir(), "dpmq-browser-"));
     const started = new Server(dir, { server: { host: "127.0.0.1", port: 0, ...server }, mq: { ...QUICK, ...mq } });
-    await started.startAgain();
+    try {
+      await started.startAgain();
+    } catch (error) {
+      await started.remove();
+      throw error;
+    }
     return started;
   }
 
@@ -80,7 +85,7 @@ export class Server {
   /** No more of its code runs. */
   async kill() {
     const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGKILL");
     await once(child, "exit");
   }
