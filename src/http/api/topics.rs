@@ -149,7 +149,7 @@ async fn oldest_of(
 }
 
 /// The place of a topic in a list. It is also the cursor: a page goes on behind it, even if
-/// the topic is elsewhere by then.
+/// the topic is elsewhere by then, unless it is sorted by rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     value: u64,
@@ -158,13 +158,6 @@ struct Key {
 
 impl Key {
     fn of(state: &TopicState, oldest: Option<UnixSeconds>, sorting: Sorting) -> Key {
-        // Thousandths of a message a second; far below what a float is exact for.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a cast from a float stops at the ends of the range"
-        )]
-        let thousandths = |rate: f64| (rate * 1000.0) as u64;
         let value = match sorting.by {
             Sort::Waiting => waiting(state.counts),
             Sort::Name => 0,
@@ -175,7 +168,8 @@ impl Key {
                 (None, Order::Descending) => 0,
             },
             Sort::Consumers => state.consumers as u64,
-            Sort::Rate => thousandths(state.rate_in + state.rate_out),
+            // The bits of floats that are not negative have the order of the floats.
+            Sort::Rate => (state.rate_in + state.rate_out).to_bits(),
         };
         Key {
             value,
@@ -221,7 +215,14 @@ fn page(
     sorting: Sorting,
     limit: usize,
 ) -> Page {
-    if let Some(after) = after {
+    // All rates decay at once, and would fall behind a cursor that has one of before.
+    let now = after
+        .filter(|_| sorting.by == Sort::Rate)
+        .and_then(|after| {
+            let mut keys = keyed.iter().map(|(key, _)| key);
+            keys.find(|key| key.topic == after.topic).cloned()
+        });
+    if let Some(after) = now.as_ref().or(after) {
         keyed.retain(|(key, _)| key.cmp(after, sorting) == Ordering::Greater);
     }
     let by_key = |a: &(Key, TopicState), b: &(Key, TopicState)| a.0.cmp(&b.0, sorting);
