@@ -90,7 +90,8 @@ test("everything that has the focus shows it", scene(async ({ api, open }) => {
       await page.keyboard.press("Tab");
       const unseen = await page.evaluate(() => {
         const one = document.activeElement;
-        if (one === document.body) return null;
+        // Within a field for a time, the browser itself shows which part has the focus.
+        if (one === document.body || one.type === "datetime-local") return null;
         // The outline of a link may be that of all it stands for.
         const seen = [getComputedStyle(one), getComputedStyle(one, "::after")].some((style) => style.outlineStyle !== "none" && style.outlineWidth !== "0px");
         return seen ? null : one.outerHTML.slice(0, 200);

@@ -138,7 +138,7 @@ test("data is shown as text, JSON and hex", scene(async ({ api, open }) => {
 test("the life of a consumed message names who got it, that of a waiting one says why it waits", scene(async (made) => {
   const { consumed, waiting } = await some(made);
   const page = await made.open(`#/Messages/${consumed}`);
-  await shows(detail(page).locator(".timeline"), /Accepted .* Handed to 1 consumer .* written to 1 of 1 till 127\.0\.0\.1.* Consumed .* Expires/);
+  await shows(detail(page).locator(".timeline"), /Accepted .* Handed to 1 consumer .* Written to 1 of 1 till 127\.0\.0\.1.* Consumed .* Expires/);
   await made.open(`#/Messages/${waiting}`).then(async (other) => {
     await shows(detail(other).locator(".timeline"), /Accepted .* Waiting Nobody listens to .orders.* Expires/);
     const consumer = await made.use(Consumer.connect(made.server, "orders", "late"));
