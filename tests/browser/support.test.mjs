@@ -12,7 +12,7 @@ for (const [what, pattern, misdeed] of [
     script.textContent = "1";
     document.body.append(script);
   }],
-  ["a request to elsewhere", /asked elsewhere: http:\/\/localhost:9/, () => { fetch("http://localhost:9/").catch(() => {}); }],
+  ["a connection to elsewhere", /asked elsewhere: ws:\/\/localhost:9/, () => { new WebSocket("ws://localhost:9/"); }],
   ["a dialog", /dialog: oops/, () => { setTimeout(() => alert("oops")); }],
 ]) {
   test(`${what} is seen`, scene(async ({ open, judge, tolerate }) => {

@@ -87,9 +87,15 @@ class Scene {
     await context.exposeBinding("reportViolation", (_, text) => this.#wrong.push(`policy violated: ${text}`));
     await context.addInitScript(() => addEventListener("securitypolicyviolation",
       (event) => globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`)));
-    const isOurs = (url) => ["data:", "blob:"].includes(new URL(url).protocol) || new URL(url).host === this.server.address;
-    context.on("request", (request) => { if (!isOurs(request.url())) this.#wrong.push(`asked elsewhere: ${request.url()}`); });
-    context.on("page", (page) => this.#follow(page));
+    const asks = (address) => {
+      const url = new URL(address);
+      if (!["data:", "blob:"].includes(url.protocol) && url.host !== this.server.address) this.#wrong.push(`asked elsewhere: ${url}`);
+    };
+    context.on("request", (request) => asks(request.url()));
+    context.on("page", (page) => {
+      this.#follow(page);
+      page.on("websocket", (socket) => asks(socket.url()));
+    });
     return context;
   };
 
@@ -181,7 +187,7 @@ export const figure = (page, name) => page.locator(".stat").filter({ has: page.l
 export async function accessible(page, what) {
   const { violations } = await page.evaluate(`(async () => { ${AXE}; return axe.run(document, { resultTypes: ["violations"] }); })()`);
   const told = violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message ?? node.failureSummary}`).join(" | ")}`);
-  assert.deepEqual(told, [], `axe, ${what}`);
+  assert.deepEqual(told, [], `axe, ${what}:\n${told.join("\n")}`);
 }
 
 export async function fits(page, what) {
