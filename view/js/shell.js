@@ -43,6 +43,8 @@ export function Shell() {
   useEffect(() => setMenu(false), [view, id]);
   useEffect(() => { document.title = `${id ? `${id} · ` : ""}${t(view)} · DPMQ`; });
   const state = connection.value;
+  // All views come before they are needed: when somebody goes to one, the server may be away.
+  useEffect(() => { if (state === "online") for (const one of VIEWS) LOAD[one]().catch(() => {}); }, [state]);
 
   return html`<div class="shell ${menu ? "menu-open" : ""}">
     <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => { event.preventDefault(); main.current?.focus(); }}>${t("skip")}</a>

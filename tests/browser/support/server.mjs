@@ -1,0 +1,97 @@
+/** The real server, in a folder and on a port of its own. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const BINARY = process.env.DPMQ_BIN ?? fileURLToPath(new URL("../../../target/release/dpmq", import.meta.url));
+const START_MS = 20_000;
+const LOG_LINES_MAX = 2000;
+
+export const KEY = "the key of these tests";
+
+/** Quick: no pause between batches, a check five times a second. */
+const QUICK = { secretKey: KEY, pushMessagesSpeed: 0, checkSpeed: 0.2 };
+
+/** What runs now: it ends with this process, however that ends. */
+const running = new Set();
+process.on("exit", () => { for (const child of running) child.kill("SIGKILL"); });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+export class Server {
+  #dir;
+  #sections;
+  #child = null;
+  /** What it wrote to standard error, the newest lines. */
+  log = [];
+
+  constructor(dir, sections) {
+    this.#dir = dir;
+    this.#sections = sections;
+  }
+
+  /** @param {{ mq?: Record<string, unknown>, server?: Record<string, unknown> }} [settings] over the quick ones */
+  static async start({ mq = {}, server = {} } = {}) {
+    const dir = await mkdtemp(join(tmpdir(), "dpmq-browser-"));
+    const started = new Server(dir, { server: { host: "127.0.0.1", port: 0, ...server }, mq: { ...QUICK, ...mq } });
+    try {
+      await started.startAgain();
+    } catch (error) {
+      await started.remove();
+      throw error;
+    }
+    return started;
+  }
+
+  /** In the same folder, on the same port. @param {Record<string, unknown>} [mq] settings that change */
+  async startAgain(mq) {
+    Object.assign(this.#sections.mq, mq);
+    const yaml = Object.entries(this.#sections).map(([section, settings]) => [`${section}:`,
+      ...Object.entries(settings).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)].join("\n"));
+    await mkdir(join(this.#dir, "config"), { recursive: true });
+    await writeFile(join(this.#dir, "config", "application.yaml"), `${yaml.join("\n")}\n`);
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DPMQ_|RUST_LOG)/.test(name)));
+    const args = this.port ? ["serve", "--port", String(this.port)] : ["serve"];
+    const child = spawn(BINARY, args, { cwd: this.#dir, env, stdio: ["ignore", "ignore", "pipe"] });
+    running.add(child);
+    child.once("exit", () => running.delete(child));
+    this.#child = child;
+    this.port = await new Promise((done, fail) => {
+      const timer = setTimeout(() => fail(new Error(`the server does not say where it listens:\n${this.log.join("\n")}`)), START_MS);
+      child.once("error", fail);
+      child.once("exit", (code) => fail(new Error(`the server ended with ${code}:\n${this.log.join("\n")}`)));
+      createInterface(child.stderr).on("line", (line) => {
+        this.log.push(line);
+        if (this.log.length > LOG_LINES_MAX) this.log.shift();
+        const port = /http:\/\/[^/\s]*:(\d+)\//.exec(line)?.[1];
+        if (!port) return;
+        clearTimeout(timer);
+        done(Number(port));
+      });
+    });
+  }
+
+  get key() { return this.#sections.mq.secretKey; }
+
+  get address() { return `127.0.0.1:${this.port}`; }
+
+  get url() { return `http://${this.address}`; }
+
+  get pid() { return this.#child.pid; }
+
+  /** No more of its code runs. */
+  async kill() {
+    const child = this.#child;
+    if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  async remove() {
+    await this.kill();
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+}
