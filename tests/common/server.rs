@@ -353,6 +353,22 @@ impl TestServer {
         ["all", "consumed", "notConsumed", "stateless"].map(|k| reply["data"][k].as_u64().unwrap())
     }
 
+    /// The counts of each topic that has messages, as [`TestServer::count`].
+    pub async fn topic_counts(&self) -> BTreeMap<String, [u64; 4]> {
+        let request = self.request(reqwest::Method::GET, "/api/topics?limit=500");
+        let request = request.header("secretKey", KEY);
+        let list: Value = request.send().await.unwrap().json().await.unwrap();
+        let topics = list["topics"].as_array().unwrap().iter();
+        topics
+            .map(|row| {
+                let names = ["all", "consumed", "notConsumed", "accepted"];
+                let counts = names.map(|name| row["counts"][name].as_u64().unwrap());
+                (row["topic"].as_str().unwrap().to_owned(), counts)
+            })
+            .filter(|(_, counts)| counts[0] > 0)
+            .collect()
+    }
+
     /// The ids of the connected consumers, sorted.
     pub async fn consumer_ids(&self) -> Vec<String> {
         let reply = self.http("/Console/GetConsumers", &[]).await;

@@ -16,6 +16,7 @@ mod ledger;
 mod load;
 mod random;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,21 @@ const ROUNDS: usize = 8;
 const EPOCH_ROUNDS: usize = 25;
 /// The longest that a backlog takes to be delivered.
 const DRAIN: Duration = Duration::from_secs(60);
+
+/// The counts of each topic: all, consumed, not consumed, accepted.
+fn by_topic(messages: &[Listed]) -> BTreeMap<String, [u64; 4]> {
+    let mut topics: BTreeMap<String, [u64; 4]> = BTreeMap::new();
+    for message in messages {
+        let counts = topics.entry(message.topic.clone()).or_default();
+        counts[0] += 1;
+        counts[match message.status {
+            1 => 1,
+            0 => 2,
+            _ => 3,
+        }] += 1;
+    }
+    topics
+}
 
 fn rounds() -> usize {
     let rounds = std::env::var("DPMQ_KILL_ROUNDS").ok();
@@ -198,8 +214,10 @@ impl Victim {
                 let list = self.server.http_text(route, &[("status", status)]).await;
                 *count = list.matches(r#"{"MessageCode":""#).count() as u64;
             }
+            let topics = self.server.topic_counts().await;
             let after = self.server.count().await;
-            if before == listed && listed == after && listed[1..] == by_status {
+            let same = by_topic(&all) == topics && listed[1..] == by_status;
+            if before == listed && listed == after && same {
                 if !all.is_sorted_by(|a, b| a.created >= b.created) {
                     self.ledger.fault("the list is not in order".to_owned());
                 }
@@ -207,7 +225,7 @@ impl Victim {
             }
             if Instant::now() > deadline {
                 self.ledger.fault(format!(
-                    "counts {before:?}, list {listed:?}, by status {by_status:?}, counts {after:?}"
+                    "counts {before:?}, list {listed:?}, by status {by_status:?}, by topic {topics:?}, counts {after:?}"
                 ));
                 return all;
             }
