@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const BINARY = process.env.DPMQ_BIN ?? fileURLToPath(new URL("../../../target/release/dpmq", import.meta.url));
+const BINARY = process.env.DPMQ_BIN ?? fileURLToPath(new URL("../../../target/optimized/dpmq", import.meta.url));
 const START_MS = 20_000;
 const LOG_LINES_MAX = 2000;
 
