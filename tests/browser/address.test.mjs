@@ -10,18 +10,18 @@ test("back, forward and reload restore views and filters", scene(async ({ api, o
   await api.until(bill, "not_consumed");
   const page = await open("#/Messages?topic=orders");
   await counted(rows(page), 2);
-  await page.getByLabel("Status").selectOption("consumed");
+  await page.getByLabel("Status", { exact: true }).selectOption("consumed");
   await counted(rows(page), 0);
   await page.locator("nav.nav").getByRole("link", { name: "Topics" }).click();
   await shows(page.locator("h1"), "Topics");
 
   await page.goBack();
   await at(page, "#/Messages?topic=orders&status=consumed");
-  assert.equal(await page.getByLabel("Status").inputValue(), "consumed");
+  assert.equal(await page.getByLabel("Status", { exact: true }).inputValue(), "consumed");
   assert.equal(await page.getByLabel("Topic", { exact: true }).inputValue(), "orders");
   await page.goBack();
   await counted(rows(page), 2);
-  assert.equal(await page.getByLabel("Status").inputValue(), "");
+  assert.equal(await page.getByLabel("Status", { exact: true }).inputValue(), "");
   await page.goForward();
   await counted(rows(page), 0);
   await page.reload();

@@ -31,10 +31,10 @@ test("messages are listed newest first, filtered by topic and status, and loosen
   await page.keyboard.press("Enter");
   await at(page, "#/Messages?topic=orders");
   await counted(rows(page), 2);
-  await page.getByLabel("Status").selectOption("consumed");
+  await page.getByLabel("Status", { exact: true }).selectOption("consumed");
   await at(page, "#/Messages?topic=orders&status=consumed");
   await listed(page, ["first"]);
-  await page.getByLabel("Status").selectOption("accepted");
+  await page.getByLabel("Status", { exact: true }).selectOption("accepted");
   await shows(page.locator(".empty"), "No message matches");
   await page.getByRole("button", { name: "Remove this filter: Status Accepted" }).click();
   await counted(rows(page), 2);
