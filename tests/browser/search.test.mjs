@@ -44,6 +44,7 @@ test("a search stops at a page of matches, and goes on", scene(async ({ server, 
 test("a search is cancelled, and begun again", scene(async ({ api, open }) => {
   await api.publish("orders", "needle");
   const page = await open("#/Messages");
+  await page.getByRole("searchbox").waitFor();
   const network = await page.context().newCDPSession(page);
   const latency = (ms) => network.send("Network.emulateNetworkConditions", { offline: false, latency: ms, downloadThroughput: -1, uploadThroughput: -1 });
   await network.send("Network.enable");

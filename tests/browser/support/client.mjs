@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import WebSocket from "ws";
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /**
  * Waits until `look` neither throws nor answers false, and gives what it answers.
