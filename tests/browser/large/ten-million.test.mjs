@@ -68,8 +68,8 @@ test(`${MESSAGES} messages of 128 bytes in ${TOPICS} topics`, scene({ seconds: 6
     codes.push(...messages.slice(0, 1).map(({ code }) => code));
   });
   assert.ok(codes.length > ROUNDS / 2);
-  await measured("a message by its code", 50, (i) => api.message(codes[i % codes.length]));
-  await measured("a message that is not there", 50, (i) => assert.rejects(api.message(`${"0".repeat(32)}${codes[i % codes.length].slice(32)}`), { status: 404 }));
+  await measured("a message by its code", 100, (i) => api.message(codes[i % codes.length]));
+  await measured("a message that is not there", 100, (i) => assert.rejects(api.message(`${"0".repeat(32)}${codes[i % codes.length].slice(32)}`), { status: 404 }));
 
   await search({ server, api, note });
   await page({ open, note, api });
