@@ -4,7 +4,7 @@ import { eventually } from "./support/client.mjs";
 import { scene, shows } from "./support/scene.mjs";
 
 const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-const isDark = async (page) => (await background(page)).match(/\d+/g).slice(0, 3).every((part) => part < 80);
+const dark = (page, expected) => eventually(async () => assert.equal((await background(page)).match(/\d+/g).slice(0, 3).every((part) => part < 80), expected));
 const language = (page) => page.evaluate(() => document.documentElement.lang);
 
 test("the language is the browser's, and can be changed for good", scene(async ({ server, open }) => {
@@ -44,7 +44,7 @@ test("the theme is the system's, light or dark, and is kept", scene(async ({ ope
   const page = await open("", { colorScheme: "dark" });
   await eventually(async () => assert.equal(await isDark(page), true));
   await page.emulateMedia({ colorScheme: "light" });
-  await eventually(async () => assert.equal(await isDark(page), false));
+  await dark(page, false);
   await page.getByRole("button", { name: "Colours: as the system. Change to light" }).click();
   await page.getByRole("button", { name: "Colours: light. Change to dark" }).click();
   await eventually(async () => assert.equal(await isDark(page), true));
@@ -52,5 +52,5 @@ test("the theme is the system's, light or dark, and is kept", scene(async ({ ope
   await page.getByRole("button", { name: "Colours: dark. Change to the system’s" }).waitFor();
   await eventually(async () => assert.equal(await isDark(page), true));
   await page.getByRole("button", { name: "Colours: dark. Change to the system’s" }).click();
-  await eventually(async () => assert.equal(await isDark(page), false));
+  await dark(page, false);
 }));
