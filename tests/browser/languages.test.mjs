@@ -42,15 +42,15 @@ test("no view is half in the other language", scene(async ({ api, open }) => {
 
 test("the theme is the system's, light or dark, and is kept", scene(async ({ open }) => {
   const page = await open("", { colorScheme: "dark" });
-  await eventually(async () => assert.equal(await isDark(page), true));
+  await dark(page, true);
   await page.emulateMedia({ colorScheme: "light" });
   await dark(page, false);
   await page.getByRole("button", { name: "Colours: as the system. Change to light" }).click();
   await page.getByRole("button", { name: "Colours: light. Change to dark" }).click();
-  await eventually(async () => assert.equal(await isDark(page), true));
+  await dark(page, true);
   await page.reload();
   await page.getByRole("button", { name: "Colours: dark. Change to the system’s" }).waitFor();
-  await eventually(async () => assert.equal(await isDark(page), true));
+  await dark(page, true);
   await page.getByRole("button", { name: "Colours: dark. Change to the system’s" }).click();
   await dark(page, false);
 }));
