@@ -1,8 +1,8 @@
 //! The engine with a disk: puts log, index, mirror and snapshot together.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,12 +13,12 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::{IoContext, StoreError};
+use super::files::{Files, Held, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
-use super::snapshot::parent;
 use super::writer::{Poison, Request, Trouble, Writer, accept, frame_ranges};
 use super::{
     Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, TopicCounts, Usage,
@@ -42,6 +42,8 @@ pub struct Options {
     pub clear: bool,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The disk that log and snapshot are on.
+    pub files: Arc<dyn Files>,
     /// The log begins a new file when the newest has this many bytes; tests shrink it.
     #[doc(hidden)]
     pub segment_bytes: u64,
@@ -55,6 +57,7 @@ impl Options {
             snapshot_every: Duration::from_secs(3600),
             clear: false,
             clock: Clock::system(),
+            files: Arc::new(OsFiles),
             segment_bytes: SEGMENT_BYTES_TARGET,
         }
     }
@@ -67,9 +70,10 @@ pub struct DiskStore {
     keeper: Arc<Keeper>,
     threads: Mutex<Option<Threads>>,
     trouble: Trouble,
+    files: Arc<dyn Files>,
     layout: Layout,
-    /// Held open: its lock is what keeps other processes out.
-    _lock: File,
+    /// Keeps other processes out.
+    _lock: Held,
 }
 
 struct Threads {
@@ -90,7 +94,7 @@ impl DiskStore {
     ) -> Result<(DiskStore, Recovered), StoreError> {
         let (mut opened, lock, layout) = open_locked(options)?;
         if opened.original {
-            take_over(&mut opened, &layout)?;
+            take_over(&*options.files, &mut opened, &layout)?;
         }
         if opened.recovered.origin != Origin::Log {
             // From now on an empty mirror means that one was lost.
@@ -143,6 +147,7 @@ impl DiskStore {
             keeper,
             threads: Mutex::new(Some(threads)),
             trouble,
+            files: options.files.clone(),
             layout,
             _lock: lock,
         };
@@ -178,32 +183,28 @@ fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.mirror.flush()
 }
 
-fn open_locked(options: &Options) -> Result<(Opened, File, Layout), StoreError> {
+fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> {
+    let files = &options.files;
     let layout = Layout::new(&options.snapshot);
     let folder = parent(&layout.snapshot);
-    fs::create_dir_all(folder).doing("create", folder)?;
-    let lock = lock_file(&layout)?;
+    files.create_dirs(folder).doing("create", folder)?;
+    let lock = lock(&**files, &layout)?;
     if options.clear {
-        recovery::clear(&layout)?;
+        recovery::clear(&**files, &layout)?;
     }
-    fs::create_dir_all(&layout.dir).doing("create", &layout.dir)?;
-    let opened = recovery::open(&layout, options.segment_bytes)?;
+    files
+        .create_dirs(&layout.dir)
+        .doing("create", &layout.dir)?;
+    let opened = recovery::open(files, &layout, options.segment_bytes)?;
     Ok((opened, lock, layout))
 }
 
 /// The lock is beside the folder, so that clearing the folder does not take it away.
-fn lock_file(layout: &Layout) -> Result<File, StoreError> {
+fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
     let path = with_suffix(&layout.snapshot, ".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .doing("create", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
-        Err(fs::TryLockError::Error(error)) => Err(error).doing("lock", &path),
+    match files.lock(&path) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
+        lock => lock.doing("lock", &path),
     }
 }
 
@@ -224,9 +225,10 @@ fn random_upper_half() -> u128 {
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
 /// file has its new name makes the next start do it again, which changes nothing.
-fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
+fn take_over(files: &dyn Files, opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     let path = &layout.snapshot;
-    let import = import::read(path).map_err(|error| StoreError::NotOurs {
+    let file = files.read(path).doing("read", path)?;
+    let import = import::parse(&file).map_err(|error| StoreError::NotOurs {
         path: path.clone(),
         what: error.to_string(),
     })?;
@@ -235,9 +237,9 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     }
     let imported = add(opened, import.messages, &mut |_| {})?;
     opened.index.mark_all_dirty();
-    let kept = free_name(&with_suffix(path, ".original"));
-    fs::rename(path, &kept).doing("rename", path)?;
-    super::log::sync_dir(parent(path))?;
+    let kept = free_name(files, &with_suffix(path, ".original"))?;
+    files.rename(path, &kept).doing("rename", path)?;
+    files.sync_dir(parent(path)).doing("sync", path)?;
     let damage = import
         .damage
         .map(|damage| format!("{}: {damage}", kept.display()));
@@ -248,12 +250,13 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
 }
 
 /// `wanted`, or with a number behind if there is such a file.
-pub(crate) fn free_name(wanted: &Path) -> PathBuf {
-    let numbered = (2..).map(|n: u32| with_suffix(wanted, &format!(".{n}")));
-    std::iter::once(wanted.to_owned())
-        .chain(numbered)
-        .find(|path| !path.exists())
-        .expect("some number is free")
+pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, StoreError> {
+    let (mut path, mut number) = (wanted.to_owned(), 1);
+    while files.exists(&path).doing("look at", &path)? {
+        number += 1;
+        path = with_suffix(wanted, &format!(".{number}"));
+    }
+    Ok(path)
 }
 
 fn add(
@@ -468,12 +471,12 @@ impl Store for DiskStore {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let snapshot = fs::metadata(&self.layout.snapshot);
+        let snapshot = self.files.open(&self.layout.snapshot, OpenHow::Read);
         Some(Usage {
             path: self.layout.dir.clone(),
             log_bytes: self.reader.segments.bytes(),
             mirror_bytes: self.reader.mirror.bytes(),
-            snapshot_bytes: snapshot.map_or(0, |file| file.len()),
+            snapshot_bytes: snapshot.and_then(|file| file.len()).unwrap_or_default(),
         })
     }
 

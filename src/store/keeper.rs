@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::log::unlink;
 use super::read::Reader;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
@@ -120,7 +119,7 @@ impl MirrorThread {
             state.behind = false;
             std::mem::take(&mut state.dead)
         };
-        if let Err(error) = unlink(&dead) {
+        if let Err(error) = self.reader.segments.unlink(&dead) {
             tracing::error!(%error, "a dead segment of the log is still there");
         }
         if self.poison.get().is_some() {

@@ -13,14 +13,13 @@
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::disk::free_name;
 use super::error::{IoContext, StoreError};
-use super::log::sync_dir;
+use super::files::{Files, OpenHow, StoredFile, parent};
 use super::recovery::with_suffix;
 use super::segments::{Position, Segment, Segments, segment_head, segment_number, segment_path};
 
@@ -38,6 +37,7 @@ const SLACK_BYTES: u64 = 16 << 20;
 
 /// The snapshot file of a running store.
 pub(crate) struct Snapshot {
+    files: Arc<dyn Files>,
     path: PathBuf,
     seed: u32,
     /// Absent while there is no file of this store.
@@ -47,7 +47,7 @@ pub(crate) struct Snapshot {
 }
 
 struct Open {
-    file: File,
+    file: Box<dyn StoredFile>,
     /// The bytes of whole chunks.
     end: u64,
     /// Everything in the log before this is in the file.
@@ -104,23 +104,30 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
 impl Snapshot {
     /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
     /// file of another store is left alone until the first update, which puts it aside.
-    pub(crate) fn open(path: &Path, seed: u32, log_end: Position) -> Result<Snapshot, StoreError> {
-        match fs::remove_file(aside(path)) {
+    pub(crate) fn open(
+        files: &Arc<dyn Files>,
+        path: &Path,
+        seed: u32,
+        log_end: Position,
+    ) -> Result<Snapshot, StoreError> {
+        match files.remove_file(&aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing("remove", &aside(path));
             }
             _ => {}
         }
-        let (open, foreign) = match OpenOptions::new().read(true).write(true).open(path) {
+        let (open, foreign) = match files.open(path, OpenHow::Write) {
             Ok(file) => {
+                let len = file.len().doing("look at", path)?;
                 let open = read_chunks(file, path, seed)?;
-                let foreign = open.is_none() && fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+                let foreign = open.is_none() && len > 0;
                 (open, foreign)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => (None, false),
             Err(error) => return Err(error).doing("open", path),
         };
         Ok(Snapshot {
+            files: files.clone(),
             path: path.to_owned(),
             seed,
             foreign,
@@ -157,15 +164,11 @@ impl Snapshot {
         self.write_anew(&segments)
     }
 
-    fn write_anew(&mut self, segments: &[std::sync::Arc<Segment>]) -> Result<(), StoreError> {
+    fn write_anew(&mut self, segments: &[Arc<Segment>]) -> Result<(), StoreError> {
         let aside = aside(&self.path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&aside)
-            .doing("create", &aside)?;
+        let files = self.files.clone();
+        let file = files.open(&aside, OpenHow::Replace);
+        let file = file.doing("create", &aside)?;
         let mut head = MAGIC.to_vec();
         head.extend_from_slice(&FORMAT.to_le_bytes());
         head.extend_from_slice(&self.seed.to_le_bytes());
@@ -177,18 +180,23 @@ impl Snapshot {
             segments: BTreeMap::new(),
         };
         let written = open.append(segments, &aside).and_then(|()| {
-            open.file.sync_all().doing("sync", &aside)?;
-            if std::mem::take(&mut self.foreign) && self.path.exists() {
-                let kept = free_name(&with_suffix(&self.path, ".other"));
+            open.file.sync().doing("sync", &aside)?;
+            if std::mem::take(&mut self.foreign)
+                && files.exists(&self.path).doing("look at", &self.path)?
+            {
+                let kept = free_name(&*files, &with_suffix(&self.path, ".other"))?;
                 tracing::warn!(kept = %kept.display(), "the snapshot was of another store");
-                fs::rename(&self.path, &kept).doing("rename", &self.path)?;
+                files
+                    .rename(&self.path, &kept)
+                    .doing("rename", &self.path)?;
             }
-            fs::rename(&aside, &self.path).doing("rename", &aside)?;
-            sync_dir(parent(&self.path))
+            files.rename(&aside, &self.path).doing("rename", &aside)?;
+            let folder = parent(&self.path);
+            files.sync_dir(folder).doing("sync", folder)
         });
         if let Err(error) = written {
             // Best effort: the next start removes it too.
-            let _ = fs::remove_file(&aside);
+            let _ = files.remove_file(&aside);
             return Err(error);
         }
         self.open = Some(open);
@@ -198,11 +206,7 @@ impl Snapshot {
 
 impl Open {
     /// Appends what the log has and the file does not.
-    fn append(
-        &mut self,
-        segments: &[std::sync::Arc<Segment>],
-        path: &Path,
-    ) -> Result<(), StoreError> {
+    fn append(&mut self, segments: &[Arc<Segment>], path: &Path) -> Result<(), StoreError> {
         for segment in segments {
             let mut offset = match segment.number.cmp(&self.covered.segment) {
                 std::cmp::Ordering::Less => continue,
@@ -222,7 +226,7 @@ impl Open {
                 self.file
                     .write_all_at(&bytes, behind)
                     .doing("write to", path)?;
-                self.file.sync_data().doing("sync", path)?;
+                self.file.sync().doing("sync", path)?;
                 let len = bytes.len() as u64;
                 self.end = behind + len;
                 offset += len;
@@ -243,21 +247,13 @@ fn aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The folder that a file is in.
-pub(crate) fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn read_head(file: &mut impl Read, path: &Path) -> Result<u32, StoreError> {
+fn read_head(file: &dyn StoredFile, path: &Path) -> Result<u32, StoreError> {
     let not_ours = |what: &str| StoreError::NotOurs {
         path: path.to_owned(),
         what: what.into(),
     };
     let mut head = [0; HEAD_LEN];
-    match file.read_exact(&mut head) {
+    match file.read_exact_at(&mut head, 0) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
             return Err(not_ours("it is too short to be a snapshot"));
         }
@@ -279,8 +275,12 @@ fn read_head(file: &mut impl Read, path: &Path) -> Result<u32, StoreError> {
 }
 
 /// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
-fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, StoreError> {
-    match read_head(&mut file, path) {
+fn read_chunks(
+    file: Box<dyn StoredFile>,
+    path: &Path,
+    seed: u32,
+) -> Result<Option<Open>, StoreError> {
+    match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
         Ok(_) => return Ok(None),
         Err(error @ (StoreError::Io { .. } | StoreError::FormatTooNew { .. })) => {
@@ -288,7 +288,7 @@ fn read_chunks(mut file: File, path: &Path, seed: u32) -> Result<Option<Open>, S
         }
         Err(_) => return Ok(None),
     }
-    let len = file.metadata().doing("look at", path)?.len();
+    let len = file.len().doing("look at", path)?;
     let mut open = Open {
         file,
         end: HEAD_BYTES,
@@ -342,13 +342,14 @@ pub(crate) struct Unpacked {
 }
 
 /// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
-pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
-    let mut file = File::open(path).doing("open", path)?;
-    let len = file.metadata().doing("look at", path)?.len();
-    let seed = read_head(&mut file, path)?;
-    fs::create_dir_all(dir).doing("create", dir)?;
+pub(crate) fn unpack(files: &dyn Files, path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
+    let file = files.open(path, OpenHow::Read).doing("open", path)?;
+    let len = file.len().doing("look at", path)?;
+    let seed = read_head(&*file, path)?;
+    files.create_dirs(dir).doing("create", dir)?;
     let chunks = Chunks { file, path, len };
     let mut output = Output {
+        files,
         dir,
         seed,
         open: None,
@@ -385,13 +386,13 @@ pub(crate) fn unpack(path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
         }
     }
     output.finish()?;
-    sync_dir(dir)?;
+    files.sync_dir(dir).doing("sync", dir)?;
     Ok(unpacked)
 }
 
 /// Reads the chunks of a file.
 struct Chunks<'a> {
-    file: File,
+    file: Box<dyn StoredFile>,
     path: &'a Path,
     len: u64,
 }
@@ -487,9 +488,10 @@ fn place_of(
 
 /// Writes segments.
 struct Output<'a> {
+    files: &'a dyn Files,
     dir: &'a Path,
     seed: u32,
-    open: Option<(u32, PathBuf, File)>,
+    open: Option<(u32, PathBuf, Box<dyn StoredFile>)>,
     /// Where the next chunk's bytes go, unless it begins a segment.
     expected: Option<(u32, u32)>,
 }
@@ -502,12 +504,8 @@ impl Output<'_> {
                 self.open = before;
                 self.finish()?;
                 let path = segment_path(self.dir, segment);
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .open(&path)
-                    .doing("create", &path)?;
+                let file = self.files.open(&path, OpenHow::Create);
+                let file = file.doing("create", &path)?;
                 (path, file)
             }
         };
@@ -525,7 +523,7 @@ impl Output<'_> {
 
     fn finish(&mut self) -> Result<(), StoreError> {
         match self.open.take() {
-            Some((_, path, file)) => file.sync_all().doing("sync", &path),
+            Some((_, path, file)) => file.sync().doing("sync", &path),
             None => Ok(()),
         }
     }
@@ -533,12 +531,19 @@ impl Output<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::files::OsFiles;
     use crate::store::log::Log;
     use crate::store::record::Base;
 
+    fn os() -> Arc<dyn Files> {
+        Arc::new(OsFiles)
+    }
+
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
-        let mut log = Log::open(dir, &Base::default(), 1 << 20).unwrap();
+        let mut log = Log::open(&os(), dir, &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);
@@ -547,7 +552,7 @@ mod tests {
     }
 
     fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
-        unpack(path, to).unwrap();
+        unpack(&OsFiles, path, to).unwrap();
         fs::read(segment_path(to, 1)).unwrap()
     }
 
@@ -556,7 +561,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
+        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
         snapshot.update(log.segments()).unwrap();
         let before = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
@@ -567,14 +572,14 @@ mod tests {
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
         // Opened again it goes on where it was.
         drop(snapshot);
-        let snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
+        let snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
         // What the log has lost meanwhile is not relied on.
         let end = Position {
             segment: 1,
             offset: log.end().offset - 1,
         };
-        let snapshot = Snapshot::open(&path, log.seed(), end).unwrap();
+        let snapshot = Snapshot::open(&os(), &path, log.seed(), end).unwrap();
         assert_eq!(snapshot.covered(), None);
     }
 
@@ -583,21 +588,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        Snapshot::open(&path, log.seed(), log.end())
+        Snapshot::open(&os(), &path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let whole = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
-        Snapshot::open(&path, log.seed(), log.end())
+        Snapshot::open(&os(), &path, log.seed(), log.end())
             .unwrap()
             .update(log.segments())
             .unwrap();
         let both = fs::read(&path).unwrap();
         for len in whole.len() + 1..both.len() {
             fs::write(&path, &both[..len]).unwrap();
-            let mut snapshot = Snapshot::open(&path, log.seed(), log.end()).unwrap();
+            let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
             snapshot.update(log.segments()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), both);
@@ -605,7 +610,7 @@ mod tests {
         let mut flipped = both.clone();
         *flipped.last_mut().unwrap() ^= 1;
         fs::write(&path, &flipped).unwrap();
-        Snapshot::open(&path, log.seed(), log.end()).unwrap();
+        Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
@@ -614,8 +619,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
-        let error = unpack(&path, &dir.path().join("out")).unwrap_err();
+        let error = unpack(&OsFiles, &path, &dir.path().join("out")).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
-        assert!(Snapshot::open(&path, 1, Position::default()).is_err());
+        assert!(Snapshot::open(&os(), &path, 1, Position::default()).is_err());
     }
 }
