@@ -9,8 +9,11 @@ use super::files::{Files, OpenHow};
 #[path = "../../migrations/0001_first_format.rs"]
 mod first_format;
 
+/// Works on the folder of a store.
+type Step = fn(&dyn Files, &Path) -> io::Result<()>;
+
 /// The steps in order: the first leads to format 1.
-const STEPS: [fn(&dyn Files, &Path) -> io::Result<()>; 1] = [first_format::run];
+const STEPS: [Step; 1] = [first_format::run];
 
 /// Brings the folder of a store to the newest format; a new folder is format 0.
 pub(crate) fn migrate(files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
