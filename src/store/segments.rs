@@ -142,10 +142,25 @@ impl Segments {
                 numbers.pop();
             }
         }
+        let opened = numbers.into_iter().map(|number| {
+            let path = segment_path(dir, number);
+            let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+            Ok((number, path, file))
+        });
+        let opened = opened.collect::<Result<_, StoreError>>()?;
+        Segments::of(files, dir, opened)
+    }
+
+    /// The segments of these numbers, names and bytes, which are in `dir` or are only read.
+    pub(crate) fn of(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        opened: Vec<(u32, PathBuf, Box<dyn StoredFile>)>,
+    ) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
         let mut map = BTreeMap::new();
         let mut seeds = vec![];
-        for number in numbers {
-            let (segment, its_seed) = open_segment(&**files, dir, number)?;
+        for (number, path, file) in opened {
+            let (segment, its_seed) = read_segment(number, path, file)?;
             seeds.push((segment.path.clone(), its_seed));
             map.insert(number, Arc::new(segment));
         }
@@ -311,7 +326,7 @@ impl Segments {
     }
 }
 
-fn describe(error: FrameError) -> &'static str {
+pub(crate) fn describe(error: FrameError) -> &'static str {
     match error {
         FrameError::Cut => "the frame is cut off",
         FrameError::Magic => "no frame begins here",
@@ -438,9 +453,11 @@ fn common_seed(seeds: &[(PathBuf, Seed)]) -> Result<u32, StoreError> {
     }
 }
 
-fn open_segment(files: &dyn Files, dir: &Path, number: u32) -> Result<(Segment, Seed), StoreError> {
-    let path = segment_path(dir, number);
-    let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+fn read_segment(
+    number: u32,
+    path: PathBuf,
+    file: Box<dyn StoredFile>,
+) -> Result<(Segment, Seed), StoreError> {
     let end = file.len().doing("look at", &path)?;
     if end > u64::from(u32::MAX) {
         let what = "it is over 4 GiB".into();

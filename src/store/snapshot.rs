@@ -7,12 +7,19 @@
 //! chunk   …   until the end of the file
 //! ```
 //!
+//! [`Backup`] makes the same bytes from the log of a running store, and [`Received`] takes them
+//! in; they end with a chunk without bytes, so that a file cut off later is known for one.
+//!
 //! Chunks are appended in the order of the log and synced one by one, so whatever a copy
 //! catches of a file that is being written is a state the store really had. Restoring is
 //! writing the chunks back to where they came from, and recovering as after a crash. When more
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
+mod backup;
 mod chunk;
+mod chunks;
+mod contents;
+mod receive;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -26,13 +33,16 @@ use super::files::{Files, OpenHow, StoredFile, parent};
 use super::recovery::with_suffix;
 use super::segments::{Position, Segment, Segments};
 
+pub use backup::Backup;
+pub use receive::Received;
+
 pub(crate) use chunk::MAGIC;
+pub(crate) use chunks::{Chunks, Part};
+pub(crate) use contents::Contents;
 pub(crate) use unpack::unpack;
 
-use chunk::{CHUNK_HEAD_BYTES, ChunkHead, FORMAT, HEAD_BYTES, read_head};
+use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head};
 
-/// Small enough that the log's syncs do not wait long behind one.
-const CHUNK_BYTES: usize = 4 << 20;
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
 
@@ -125,10 +135,8 @@ impl Snapshot {
         let files = self.files.clone();
         let file = files.open(&aside, OpenHow::Replace);
         let file = file.doing("create", &aside)?;
-        let mut head = MAGIC.to_vec();
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&self.seed.to_le_bytes());
-        file.write_all_at(&head, 0).doing("write to", &aside)?;
+        file.write_all_at(&file_head(self.seed), 0)
+            .doing("write to", &aside)?;
         let mut open = Open {
             file,
             end: HEAD_BYTES,
@@ -172,7 +180,7 @@ impl Open {
             let end = segment.end();
             while offset < end {
                 let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
-                let bytes = segment.read(offset, rest.min(CHUNK_BYTES))?;
+                let bytes = segment.read(offset, rest.min(CHUNK_BYTES_MAX))?;
                 let start = u32::try_from(offset).expect("a segment is far below 4 GiB");
                 let head = ChunkHead::encode(segment.number, start, &bytes);
                 self.file
@@ -283,7 +291,7 @@ mod tests {
     }
 
     fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
-        unpack(&OsFiles, path, to).unwrap();
+        unpack(&OsFiles, path, to, &mut |_, _| {}).unwrap();
         fs::read(segment_path(to, 1)).unwrap()
     }
 
@@ -350,7 +358,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
-        let error = unpack(&OsFiles, &path, &dir.path().join("out")).unwrap_err();
+        let error = unpack(&OsFiles, &path, &dir.path().join("out"), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
         assert!(Snapshot::open(&os(), &path, 1, Position::default()).is_err());
     }
