@@ -5,13 +5,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::engine::{Drive, Engine, Work};
 use super::error::{IoContext, StoreError};
 use super::files::{Files, Held, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
@@ -68,18 +68,12 @@ pub struct DiskStore {
     requests: UnboundedSender<Request>,
     reader: Reader,
     keeper: Arc<Keeper>,
-    threads: Mutex<Option<Threads>>,
+    drive: Mutex<Drive>,
     trouble: Trouble,
     files: Arc<dyn Files>,
     layout: Layout,
     /// Keeps other processes out.
     _lock: Held,
-}
-
-struct Threads {
-    writer: JoinHandle<Result<(), StoreError>>,
-    mirror: JoinHandle<Result<(), StoreError>>,
-    snapshot: JoinHandle<Result<(), StoreError>>,
 }
 
 impl DiskStore {
@@ -92,6 +86,46 @@ impl DiskStore {
         options: &Options,
         committed: Committed,
     ) -> Result<(DiskStore, Recovered), StoreError> {
+        let (store, engine, recovered) = DiskStore::assemble(options, committed)?;
+        *store.drive() = Drive::Threads(engine.start()?);
+        Ok((store, recovered))
+    }
+
+    /// The same without threads: it does nothing until [`DiskStore::work`] is called, for
+    /// simulations. Calls that wait for the writer do its work themselves.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`].
+    #[doc(hidden)]
+    pub fn open_by_hand(
+        options: &Options,
+        committed: Committed,
+    ) -> Result<(DiskStore, Recovered), StoreError> {
+        let (store, engine, recovered) = DiskStore::assemble(options, committed)?;
+        *store.drive() = Drive::ByHand(Box::new(engine));
+        Ok((store, recovered))
+    }
+
+    /// Does a step of a store that is driven by hand; says how many requests were served.
+    ///
+    /// # Errors
+    /// When mirror or snapshot could not be written; a writer tells those who asked.
+    #[doc(hidden)]
+    pub fn work(&self, work: Work) -> Result<usize, StoreError> {
+        self.drive().work(work)
+    }
+
+    /// Ends a store that is driven by hand as a crash does: nothing more is written.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        *self.drive() = Drive::Ended;
+    }
+
+    /// Everything but who drives it.
+    fn assemble(
+        options: &Options,
+        committed: Committed,
+    ) -> Result<(DiskStore, Engine, Recovered), StoreError> {
         let (mut opened, lock, layout) = open_locked(options)?;
         if opened.original {
             take_over(&*options.files, &mut opened, &layout)?;
@@ -112,6 +146,7 @@ impl DiskStore {
         let (requests, receiver) = unbounded_channel();
         keeper.notify(false, opened.log.end());
         let writer = Writer {
+            buffer: vec![],
             log: opened.log,
             index: reader.index.clone(),
             keeper: keeper.clone(),
@@ -136,22 +171,40 @@ impl DiskStore {
             snapshot: opened.snapshot,
             every: options.snapshot_every,
         };
-        let threads = Threads {
-            writer: spawn("dpmq-writer", move || writer.run(receiver))?,
-            mirror: spawn("dpmq-mirror", move || mirror.run())?,
-            snapshot: spawn("dpmq-snapshot", move || snapshot.run())?,
+        let engine = Engine {
+            requests: receiver,
+            writer,
+            mirror,
+            snapshot,
         };
         let store = DiskStore {
             requests,
             reader,
             keeper,
-            threads: Mutex::new(Some(threads)),
+            drive: Mutex::new(Drive::Ended),
             trouble,
             files: options.files.clone(),
             layout,
             _lock: lock,
         };
-        Ok((store, recovered))
+        Ok((store, engine, recovered))
+    }
+
+    fn drive(&self) -> MutexGuard<'_, Drive> {
+        self.drive.lock().expect("no holder of this lock panics")
+    }
+
+    /// Waits until the writer has answered.
+    fn wait<T>(
+        &self,
+        mut answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.drive().is_by_hand() {
+            // Its turn comes when nobody else is at work, so what was asked for is done now.
+            while self.work(Work::Write(usize::MAX))? > 0 {}
+            return answer.try_recv().unwrap_or(Err(StoreError::Closed));
+        }
+        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Takes messages of an original over into the store that is not running: codes, times
@@ -220,16 +273,6 @@ pub(crate) fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreErro
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
         lock => lock.doing("lock", &path),
     }
-}
-
-fn spawn(
-    name: &str,
-    work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
-) -> Result<JoinHandle<Result<(), StoreError>>, StoreError> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .doing("start a thread for", Path::new(name))
 }
 
 fn random_upper_half() -> u128 {
@@ -346,6 +389,7 @@ fn append_with_status(
     opened.index.apply(position, located.next, &located.meta);
     if opened.log.is_full() {
         let base = opened.index.base();
+        opened.log.sync()?;
         opened.log.roll(&base)?;
         opened.index.advance(opened.log.end());
     }
@@ -403,9 +447,7 @@ impl Store for DiskStore {
             };
             let (done, receiver) = oneshot::channel();
             let _ = self.requests.send(Request::Expire { floor, also, done });
-            receiver
-                .blocking_recv()
-                .unwrap_or(Err(StoreError::Closed))?;
+            self.wait(receiver)?;
             deleted += older;
         }
     }
@@ -471,9 +513,7 @@ impl Store for DiskStore {
             from = next;
             if !sequences.is_empty() {
                 purged += sequences.len();
-                self.change(Change::Deleted, sequences)
-                    .blocking_recv()
-                    .unwrap_or(Err(StoreError::Closed))?;
+                self.wait(self.change(Change::Deleted, sequences))?;
             }
         }
         Ok(purged)
@@ -520,19 +560,9 @@ impl Store for DiskStore {
 
     fn close(&self) -> Result<(), StoreError> {
         // Whoever closes too waits until it is done.
-        let mut running = self.threads.lock().expect("no holder of this lock panics");
-        let Some(threads) = running.take() else {
-            return Ok(());
-        };
+        let mut drive = self.drive();
         let _ = self.requests.send(Request::Close);
-        let joined = |thread: JoinHandle<Result<(), StoreError>>| {
-            thread.join().unwrap_or(Err(StoreError::Closed))
-        };
-        let written = joined(threads.writer);
-        self.keeper.close();
-        let mirrored = joined(threads.mirror);
-        let snapshot = joined(threads.snapshot);
-        written.and(mirrored).and(snapshot)
+        drive.close(&self.keeper)
     }
 }
 

@@ -9,6 +9,7 @@ mod bitmap;
 mod block;
 mod day;
 mod disk;
+mod engine;
 mod error;
 mod files;
 mod index;
@@ -36,6 +37,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use day::Day;
 pub use disk::{DiskStore, Options};
+#[doc(hidden)]
+pub use engine::Work;
 pub use error::StoreError;
 pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use memory::MemoryStore;

@@ -257,11 +257,12 @@ fn replay(
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let segments = log.segments().clone();
-    let mut walk = segments.walk(index.applied(), true);
+    let mut durable = index.applied();
+    let mut walk = segments.walk(durable, true);
     let mut torn: Option<Damage> = None;
     while let Some(step) = walk.next()? {
         if let Some(damage) = torn.take() {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
         match step {
             Step::Frame(frame) => {
@@ -269,7 +270,8 @@ fn replay(
                 recovered.replayed += 1;
                 if index.times.len() >= TIMES_MAX {
                     // The mirror must not be ahead of what a power cut leaves.
-                    log.sync()?;
+                    log.write_again(durable)?;
+                    durable = log.end();
                     mirror.apply(&index.take_changes())?;
                     index.mirrored(None);
                 }
@@ -293,11 +295,21 @@ fn replay(
                 log.begin_again(&index.base())?;
             }
         } else {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
     }
     index.advance(log.end());
-    Ok(())
+    // What is served from now on must not be forgotten, and what is mirrored was synced.
+    log.write_again(durable)
+}
+
+/// What was lost stays lost, and its sequences are not given away again: readers still find
+/// them where the damage is.
+fn note(index: &mut Index, recovered: &mut Recovered, damage: &Damage) {
+    recovered.damage.push(sentence(damage));
+    if let Some(next) = damage.next {
+        index.pass(next);
+    }
 }
 
 fn sentence(damage: &Damage) -> String {
