@@ -12,6 +12,7 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod formats;
 mod index;
 mod keeper;
 mod log;

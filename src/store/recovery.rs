@@ -13,7 +13,7 @@ use super::mirror::{self, Mirror};
 use super::record::Base;
 use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::snapshot::Snapshot;
-use super::{Counts, migrate, snapshot};
+use super::{Counts, formats, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
 
@@ -144,6 +144,7 @@ pub(crate) fn open(
     layout: &Layout,
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
+    formats::refuse_newer(&**files, layout)?;
     let beside = look_at(&**files, &layout.snapshot)?;
     migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {

@@ -12,15 +12,16 @@ use std::sync::{Arc, RwLock};
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
+use super::formats;
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 use crate::message::Sequence;
 
-const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
+pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 const HEAD_LEN: usize = 16;
 /// One read brings in the head and the meta of nearly every frame.
-const READ_AHEAD: usize = 8 << 10;
+pub(super) const READ_AHEAD: usize = 8 << 10;
 /// Damage is searched for the next good frame in steps of this many bytes.
 const SEARCH_BYTES: usize = 1 << 20;
 
@@ -267,7 +268,12 @@ impl Segments {
     fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
         let corrupt = |error| segment.corrupt(offset, describe(error));
         let mut bytes = segment.read(offset, READ_AHEAD)?;
-        let head = Head::parse(&bytes).map_err(corrupt)?;
+        let head = Head::parse(&bytes).map_err(|error| {
+            match record::newer_version(self.seed, &bytes) {
+                Some(version) => formats::newer_frame(&segment.path, version),
+                None => corrupt(error),
+            }
+        })?;
         let need = HEAD_BYTES + head.meta_len;
         if offset + head.frame_len() as u64 > segment.end() {
             return Err(corrupt(FrameError::Cut));
@@ -329,7 +335,7 @@ impl Segments {
     }
 }
 
-pub(crate) fn describe(error: FrameError) -> &'static str {
+fn describe(error: FrameError) -> &'static str {
     match error {
         FrameError::Cut => "the frame is cut off",
         FrameError::Magic => "no frame begins here",

@@ -19,6 +19,7 @@ mod backup;
 mod chunk;
 mod chunks;
 mod contents;
+mod parts;
 mod receive;
 mod unpack;
 
@@ -37,14 +38,36 @@ pub use backup::Backup;
 pub use receive::Received;
 
 pub(crate) use chunk::MAGIC;
-pub(crate) use chunks::{Chunks, Part};
 pub(crate) use contents::Contents;
+pub(crate) use parts::{Part, Parts};
 pub(crate) use unpack::unpack;
+
+use chunks::{Chunks, Met};
 
 use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head};
 
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
+
+/// Refuses the file at `path`, if there is one, when it is a snapshot of a newer format. Before
+/// a chunk of this format it is the number that is damaged.
+pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
+    let file = match files.open(path, OpenHow::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).doing("open", path),
+    };
+    match read_head(&*file, path) {
+        Err(error @ StoreError::FormatTooNew { .. }) => {
+            match Chunks::new(file, path)?.at(HEAD_BYTES)? {
+                Met::Whole(..) => Ok(()),
+                Met::Cut | Met::Damaged(_) => Err(error),
+            }
+        }
+        Err(error @ StoreError::Io { .. }) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
 
 /// The snapshot file of a running store.
 pub(crate) struct Snapshot {
@@ -220,9 +243,7 @@ fn read_chunks(
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
         Ok(_) => return Ok(None),
-        Err(error @ (StoreError::Io { .. } | StoreError::FormatTooNew { .. })) => {
-            return Err(error);
-        }
+        Err(error @ StoreError::Io { .. }) => return Err(error),
         Err(_) => return Ok(None),
     }
     let len = file.len().doing("look at", path)?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::disk;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
-use super::migrate;
+use super::formats;
 use super::recovery::{Beside, Layout, look_at};
 use super::restore;
 use super::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
@@ -104,7 +104,7 @@ pub fn verify_store(
             }),
         };
     }
-    migrate::check(&**files, &layout.dir)?;
+    formats::refuse_newer(&**files, &layout)?;
     let mut report = Report::default();
     let (segments, log_bytes) = open_log(files, &layout, &mut report)?;
     let snapshot_bytes = match beside {

@@ -1,48 +1,20 @@
-//! What is in a snapshot's file, chunk by chunk, also where it is damaged.
+//! Reads the chunks of a snapshot, one by one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead, HEAD_BYTES, read_head};
+use super::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, StoredFile};
-use crate::store::segments::segment_number;
+use crate::store::files::StoredFile;
 
-/// A walk over the chunks of a file.
-pub(crate) struct Chunks<'a> {
-    file: Box<dyn StoredFile>,
-    path: &'a Path,
-    len: u64,
-    /// The seed of the log's checksums.
-    pub(crate) seed: u32,
-    at: u64,
-    /// Where the next chunk's bytes go, unless it begins a segment.
-    expected: Option<(u32, u32)>,
-    torn: u64,
-    ended: bool,
-}
-
-/// A chunk, or what is where one should be.
-pub(crate) struct Part {
-    /// Where it begins in the file.
-    pub(crate) from: u64,
-    /// Where it ends there.
-    pub(crate) to: u64,
-    /// The segment, and the place in it, that its bytes are of, if that is clear.
-    pub(crate) place: Option<(u32, u32)>,
-    /// It is what was written.
-    pub(crate) whole: bool,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Part {
-    /// Where its bytes begin in the file.
-    pub(crate) fn bytes_from(&self) -> u64 {
-        self.from + CHUNK_HEAD_BYTES as u64
-    }
+/// Reads the chunks of a file.
+pub(super) struct Chunks {
+    pub(super) file: Box<dyn StoredFile>,
+    path: PathBuf,
+    pub(super) len: u64,
 }
 
 /// What is where a chunk should be.
-enum Met {
+pub(super) enum Met {
     Whole(ChunkHead, Vec<u8>),
     /// The file ends before the chunk does.
     Cut,
@@ -50,97 +22,23 @@ enum Met {
     Damaged(Option<ChunkHead>),
 }
 
-impl<'a> Chunks<'a> {
-    /// Opens the snapshot at `path`.
-    pub(crate) fn open(files: &dyn Files, path: &'a Path) -> Result<Chunks<'a>, StoreError> {
-        let file = files.open(path, OpenHow::Read).doing("open", path)?;
-        Ok(Chunks {
-            len: file.len().doing("look at", path)?,
-            seed: read_head(&*file, path)?,
-            file,
-            path,
-            at: HEAD_BYTES,
-            expected: None,
-            torn: 0,
-            ended: false,
-        })
+impl Chunks {
+    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path) -> Result<Chunks, StoreError> {
+        let len = file.len().doing("look at", path)?;
+        let path = path.to_owned();
+        Ok(Chunks { file, path, len })
     }
 
-    /// The bytes of the file.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
-    pub(crate) fn torn(&self) -> u64 {
-        self.torn
-    }
-
-    /// Whether the last chunk said that nothing follows.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended
-    }
-
-    /// The file, to be read at will.
-    pub(crate) fn into_file(self) -> Box<dyn StoredFile> {
-        self.file
-    }
-
-    /// What comes next; `None` at the end of the file.
-    pub(crate) fn next(&mut self) -> Result<Option<Part>, StoreError> {
-        if self.at >= self.len {
-            return Ok(None);
-        }
-        let from = self.at;
-        let part = match self.met(from)? {
-            Met::Whole(chunk, bytes) => Part {
-                from,
-                to: from + (CHUNK_HEAD_BYTES + bytes.len()) as u64,
-                place: Some((chunk.segment, chunk.offset)),
-                whole: true,
-                bytes,
-            },
-            met => {
-                let next = self.next_whole(from + 1)?;
-                if next.is_none() && matches!(met, Met::Cut) {
-                    self.torn = self.len - from;
-                    self.at = self.len;
-                    return Ok(None);
-                }
-                let to = next.unwrap_or(self.len);
-                let bytes = self.read(from + CHUNK_HEAD_BYTES as u64, to)?;
-                let head = match met {
-                    Met::Damaged(head) => head,
-                    Met::Whole(..) | Met::Cut => None,
-                };
-                Part {
-                    from,
-                    to,
-                    place: place_of(head, &bytes, self.expected),
-                    whole: false,
-                    bytes,
-                }
-            }
-        };
-        self.at = part.to;
-        self.ended = part.whole && part.bytes.is_empty();
-        if let Some((segment, offset)) = part.place {
-            let len = u32::try_from(part.bytes.len()).unwrap_or(u32::MAX);
-            self.expected = Some((segment, offset.saturating_add(len)));
-        }
-        Ok(Some(part))
-    }
-
-    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
         let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len];
         self.file
             .read_exact_at(&mut bytes, from)
-            .doing("read", self.path)?;
+            .doing("read", &self.path)?;
         Ok(bytes)
     }
 
-    fn met(&self, at: u64) -> Result<Met, StoreError> {
+    pub(super) fn at(&self, at: u64) -> Result<Met, StoreError> {
         let data = at + CHUNK_HEAD_BYTES as u64;
         if data > self.len {
             return Ok(Met::Cut);
@@ -148,7 +46,7 @@ impl<'a> Chunks<'a> {
         let mut head = [0; CHUNK_HEAD_BYTES];
         self.file
             .read_exact_at(&mut head, at)
-            .doing("read", self.path)?;
+            .doing("read", &self.path)?;
         let Some(head) = ChunkHead::parse(&head) else {
             return Ok(Met::Damaged(None));
         };
@@ -165,7 +63,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// The next offset at or behind `from` where a whole chunk begins.
-    fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
+    pub(super) fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
         const WINDOW: u64 = 1 << 20;
         let mut at = from;
         while at < self.len {
@@ -178,34 +76,11 @@ impl<'a> Chunks<'a> {
                 continue;
             };
             at += found as u64;
-            if let Met::Whole(..) = self.met(at)? {
+            if let Met::Whole(..) = self.at(at)? {
                 return Ok(Some(at));
             }
             at += 1;
         }
         Ok(None)
     }
-}
-
-/// Where the bytes of a damaged chunk go: where its checksum says that they belong; if none
-/// fits, where its head says, or the segment that they begin, or behind the chunk before.
-fn place_of(
-    head: Option<ChunkHead>,
-    bytes: &[u8],
-    expected: Option<(u32, u32)>,
-) -> Option<(u32, u32)> {
-    let may_be = |place: &(u32, u32)| match expected {
-        Some((segment, offset)) => *place == (segment, offset) || *place == (segment + 1, 0),
-        None => place.1 == 0,
-    };
-    let told = head.as_ref().map(|head| (head.segment, head.offset));
-    let begun = segment_number(bytes).map(|number| (number, 0));
-    let next = expected.map(|(segment, _)| (segment + 1, 0));
-    let candidates = || [told, begun, expected, next].into_iter().flatten();
-    let by_checksum = candidates().find(|(segment, offset)| {
-        let encoded = ChunkHead::encode(*segment, *offset, bytes);
-        head.as_ref()
-            .is_some_and(|head| encoded[16..] == head.crc.to_le_bytes())
-    });
-    by_checksum.or_else(|| candidates().find(may_be))
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::chunks::Part;
+use super::parts::Part;
 use crate::store::files::StoredFile;
 use crate::store::segments::{segment_head, segment_path};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::chunks::Chunks;
+use super::parts::Parts;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::segments::{segment_head, segment_path};
@@ -26,26 +26,26 @@ pub(crate) fn unpack(
     dir: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Unpacked, StoreError> {
-    let mut chunks = Chunks::open(files, path)?;
+    let mut parts = Parts::open(files, path)?;
     files.create_dirs(dir).doing("create", dir)?;
     let mut output = Output {
         files,
         dir,
-        seed: chunks.seed,
+        seed: parts.seed,
         open: None,
     };
     let mut unpacked = Unpacked::default();
-    while let Some(part) = chunks.next()? {
+    while let Some(part) = parts.next()? {
         if !part.whole {
             unpacked.damaged.push(part.from);
         }
-        progress(part.to, chunks.len());
+        progress(part.to, parts.len());
         if let Some((segment, offset)) = part.place {
             output.put(segment, offset, &part.bytes)?;
             unpacked.bytes += part.bytes.len() as u64;
         }
     }
-    unpacked.torn = chunks.torn();
+    unpacked.torn = parts.torn();
     output.finish()?;
     files.sync_dir(dir).doing("sync", dir)?;
     Ok(unpacked)

@@ -11,10 +11,8 @@ use crate::sequences::SequenceSet;
 use crate::store::bitmap::BLOCK_LEN;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::record::{Base, FrameError};
-use crate::store::segments::{
-    Damage, Located, Position, SEGMENT_HEAD_BYTES, Segments, Step, describe,
-};
+use crate::store::record::Base;
+use crate::store::segments::{Damage, Located, Position, SEGMENT_HEAD_BYTES, Segments, Step};
 
 /// Frames between two looks at what the index has to hand over.
 const FRAMES_BETWEEN: u64 = 1024;
@@ -32,12 +30,21 @@ pub(super) struct LogCheck<'a, 'p> {
     segment: Option<u32>,
     /// The sequence that comes next, once that is known.
     next: Option<u64>,
-    /// No frame behind this damage has been met yet.
-    open: Option<Damage>,
+    /// No frame behind these bytes has been met yet.
+    open: Option<Unread>,
     /// Something before cannot be read, so what follows need not agree with it.
     lost: bool,
     /// Messages whose code has another time than they have.
     other_times: u64,
+}
+
+/// Bytes that are no frame.
+struct Unread {
+    segment: u32,
+    from: u64,
+    to: u64,
+    what: &'static str,
+    messages: SequenceSet,
 }
 
 /// When messages were consumed: 4 bytes for each message of a block that has any.
@@ -112,7 +119,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
                 Step::Damage(damage) => {
                     self.steps.add(damage.to - damage.from);
                     self.close();
-                    self.open = Some(damage);
+                    self.open = Some(self.unread(&damage)?);
                 }
             }
         }
@@ -121,12 +128,14 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             offset: u32::try_from(newest.end()).unwrap_or(u32::MAX),
         });
         let mut whole_to = end.unwrap_or_default();
-        if let Some(damage) = self.open.take_if(|damage| {
-            let number = number_of(&damage.path);
-            number == whole_to.segment && damage.to == u64::from(whole_to.offset)
+        if let Some(torn) = self.open.take_if(|unread| {
+            (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
         }) {
-            whole_to.offset = u32::try_from(damage.from).unwrap_or(u32::MAX);
-            self.torn(&damage);
+            whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
+            let place = (self.place)(torn.segment, torn.from, torn.to);
+            self.report.note(format!(
+                "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
+            ));
         }
         self.close();
         if let Some(mirror) = mirror {
@@ -145,29 +154,33 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         Ok(())
     }
 
-    /// The log ends in the middle of a frame.
-    fn torn(&mut self, damage: &Damage) {
-        let number = number_of(&damage.path);
-        let place = (self.place)(number, damage.from, damage.to);
-        self.report.note(format!(
-            "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
-        ));
+    /// What is wrong with bytes that are no frame.
+    fn unread(&self, damage: &Damage) -> Result<Unread, StoreError> {
+        let segment = number_of(&damage.path);
+        let at = Position {
+            segment,
+            offset: u32::try_from(damage.from).unwrap_or(u32::MAX),
+        };
+        let what = match self.segments.meta_at(at) {
+            Err(StoreError::Corrupt { what, .. }) => what,
+            Err(error) => return Err(error),
+            Ok(_) => "it is no frame",
+        };
+        Ok(Unread {
+            segment,
+            from: damage.from,
+            to: damage.to,
+            what,
+            messages: SequenceSet::new(),
+        })
     }
 
-    /// What was damage stays damage, now that something follows.
+    /// What could not be read is damage, now that something follows.
     fn close(&mut self) {
-        if let Some(damage) = self.open.take() {
-            let number = number_of(&damage.path);
-            let place = (self.place)(number, damage.from, damage.to);
-            let at = Position {
-                segment: number,
-                offset: u32::try_from(damage.from).unwrap_or(u32::MAX),
-            };
-            let what = match self.segments.meta_at(at) {
-                Err(StoreError::Corrupt { what, .. }) => what,
-                _ => describe(damage.what),
-            };
-            self.report.damage(place, Fault::Frame(what));
+        if let Some(unread) = self.open.take() {
+            let place = (self.place)(unread.segment, unread.from, unread.to);
+            let fault = Fault::Frame(unread.what);
+            self.report.damage_of(place, fault, unread.messages);
             self.lost = true;
         }
     }
@@ -304,24 +317,13 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         let data = match self.segments.data_of(&frame.segment, offset, &frame.head) {
             Ok(data) => data,
             Err(StoreError::Corrupt { what, .. }) => {
-                let newest = self.segments.from(0).pop();
-                let last = newest.is_some_and(|newest| {
-                    newest.number == frame.position.segment
-                        && newest.end() == u64::from(frame.next.offset)
+                self.open = Some(Unread {
+                    segment: frame.position.segment,
+                    from: offset.into(),
+                    to: frame.next.offset.into(),
+                    what,
+                    messages: all().collect(),
                 });
-                if last {
-                    self.open = Some(Damage {
-                        path: frame.segment.path.clone(),
-                        from: offset.into(),
-                        to: frame.next.offset.into(),
-                        what: FrameError::Data,
-                    });
-                } else {
-                    let fault = Fault::Frame(what);
-                    self.report
-                        .damage_of(self.at(frame), fault, all().collect());
-                    self.lost = true;
-                }
                 return Ok(false);
             }
             Err(error) => return Err(error),

@@ -7,7 +7,7 @@ use super::{Contents, Steps};
 use crate::store::error::StoreError;
 use crate::store::files::{Files, StoredFile};
 use crate::store::segments::{Segments, segment_head};
-use crate::store::snapshot::{Chunks, Part};
+use crate::store::snapshot::{Part, Parts};
 
 /// A snapshot whose chunks have been looked at.
 pub(super) struct Chunked {
@@ -25,8 +25,8 @@ pub(super) fn check(
     report: &mut Report,
     steps: &mut Steps<'_>,
 ) -> Result<Chunked, StoreError> {
-    let mut chunks = Chunks::open(files, path)?;
-    let seed = chunks.seed;
+    let mut parts = Parts::open(files, path)?;
+    let seed = parts.seed;
     let log = log.filter(|log| {
         let same = log.seed == seed || log.from(0).is_empty();
         if !same {
@@ -39,7 +39,7 @@ pub(super) fn check(
     });
     let mut contents = Contents::default();
     let mut expected: Option<(u32, u32)> = None;
-    while let Some(part) = chunks.next()? {
+    while let Some(part) = parts.next()? {
         steps.add(part.to - part.from);
         report.totals.chunks += 1;
         let place = |from, to| Place {
@@ -76,15 +76,15 @@ pub(super) fn check(
             }
         }
     }
-    if chunks.torn() > 0 {
-        let (len, torn) = (chunks.len(), chunks.torn());
+    if parts.torn() > 0 {
+        let (len, torn) = (parts.len(), parts.torn());
         report.note(format!(
             "{} from byte {} to {len}: the last chunk is not complete, as in the copy of a file that is being written, or one cut off",
             path.display(),
             len - torn
         ));
     }
-    report.ended = chunks.ended();
+    report.ended = parts.ended();
     if let (Some(log), Some((segment, offset))) = (log, expected)
         && let Some(newest) = log.from(0).last()
         && (segment, u64::from(offset)) > (newest.number, newest.end())
@@ -95,7 +95,7 @@ pub(super) fn check(
         ));
     }
     Ok(Chunked {
-        file: chunks.into_file(),
+        file: parts.into_file(),
         seed,
         contents,
     })
