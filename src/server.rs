@@ -162,10 +162,11 @@ async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn
 
 fn options(mq: &MqConfig, clock: Clock) -> Options {
     Options {
+        snapshot: mq.persistent_file.clone(),
         snapshot_every: mq.persistent_every,
         clear: mq.recovery == Recovery::Empty,
         clock,
-        ..Options::new(&mq.persistent_file)
+        segment_bytes: mq.segment_bytes,
     }
 }
 

@@ -42,8 +42,7 @@ pub struct Options {
     pub clear: bool,
     /// Where the time comes from.
     pub clock: Clock,
-    /// The log begins a new file when the newest has this many bytes; tests shrink it.
-    #[doc(hidden)]
+    /// The log begins a new file when the newest has this many bytes, at most a GiB.
     pub segment_bytes: u64,
 }
 
