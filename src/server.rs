@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{self, Broker, OutboxLimits, Pace, Queue};
+use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
 use crate::http::{self, HttpState};
@@ -162,11 +162,11 @@ async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn
 
 fn options(mq: &MqConfig, clock: Clock) -> Options {
     Options {
-        snapshot: mq.persistent_file.clone(),
         snapshot_every: mq.persistent_every,
         clear: mq.recovery == Recovery::Empty,
         clock,
         segment_bytes: mq.segment_bytes,
+        ..Options::new(&mq.persistent_file)
     }
 }
 
@@ -185,6 +185,7 @@ fn settings(mq: &MqConfig) -> broker::Settings {
         clean_after_seconds: mq.clean.then_some(mq.clean_after_seconds),
         check_every: mq.check_every,
         clock: Clock::system(),
+        blocking: Blocking::Threads,
     }
 }
 
