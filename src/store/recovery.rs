@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
+use super::files::{Files, OpenHow, parent};
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
@@ -177,6 +177,7 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
+    keep_what_was_found(&**files, layout, &log)?;
     recovered.counts = index.counts();
     Ok(Opened {
         // Before anything is appended: it must not have more of the log than there is.
@@ -242,6 +243,16 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
             ))
         }
     }
+}
+
+/// What a process that was killed had written is read back like anything else, and yet only the
+/// system's memory may have it. Before it is built upon it must be on the disk, and its names.
+fn keep_what_was_found(files: &dyn Files, layout: &Layout, log: &Log) -> Result<(), StoreError> {
+    log.sync()?;
+    for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
+        files.sync_dir(dir).doing("sync", dir)?;
+    }
+    Ok(())
 }
 
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
