@@ -13,6 +13,7 @@ use std::sync::{Arc, RwLock};
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+use super::recovery::with_suffix;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
@@ -498,16 +499,21 @@ pub(super) fn create_segment(
     let mut bytes = segment_head(segments.seed, number).to_vec();
     encode_base(&mut bytes, segments.seed, base);
     let files = &segments.files;
+    let aside = with_suffix(&path, ".tmp");
+    // It gets its name when it is whole: without its head nothing in it could be read.
     let create = || -> std::io::Result<Box<dyn StoredFile>> {
-        let file = files.open(&path, OpenHow::Replace)?;
+        let file = files.open(&aside, OpenHow::Replace)?;
         file.write_all_at(&bytes, 0)?;
         file.sync()?;
+        files.rename(&aside, &path)?;
         files.sync_dir(&segments.dir)?;
         Ok(file)
     };
     let file = create().inspect_err(|_| {
-        // Best effort: a segment without a frame is removed at the next start anyway.
-        let _ = files.remove_file(&path);
+        // Best effort: a segment without a message does no harm.
+        for path in [&aside, &path] {
+            let _ = files.remove_file(path);
+        }
     });
     let segment = Arc::new(Segment {
         number,
