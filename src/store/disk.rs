@@ -44,8 +44,7 @@ pub struct Options {
     pub clock: Clock,
     /// The disk that log and snapshot are on.
     pub files: Arc<dyn Files>,
-    /// The log begins a new file when the newest has this many bytes; tests shrink it.
-    #[doc(hidden)]
+    /// The log begins a new file when the newest has this many bytes, at most a GiB.
     pub segment_bytes: u64,
 }
 

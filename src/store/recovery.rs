@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
+use super::files::{Files, OpenHow, parent};
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
@@ -183,6 +183,7 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
+    keep_names(&**files, layout)?;
     recovered.counts = index.counts();
     Ok(Opened {
         // Before anything is appended: it must not have more of the log than there is.
@@ -248,6 +249,15 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
             ))
         }
     }
+}
+
+/// The names that a process which was killed gave are found like any other, and yet only the
+/// system's memory may have them. Before they are built upon they must be on the disk.
+fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
+        files.sync_dir(dir).doing("sync", dir)?;
+    }
+    Ok(())
 }
 
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.

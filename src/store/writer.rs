@@ -144,11 +144,10 @@ impl Group {
         }
     }
 
-    /// Whether messages are deleted because somebody asked for it, and waits to hear that they
-    /// are gone.
+    /// Whether messages are deleted: once they are not listed any more they must not come back.
     fn deletes(&self) -> bool {
         let mut changes = self.changes.iter();
-        changes.any(|(change, _)| *change == Change::Deleted)
+        self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
     }
 
     /// The changes in pieces that each fit well into a frame.

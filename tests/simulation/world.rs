@@ -275,10 +275,10 @@ impl World {
             0 => {
                 let closed = life.store.close();
                 self.say(|| format!("close: {closed:?}"));
-                if closed.is_ok() {
-                    End::Closed
-                } else {
-                    End::Killed
+                match closed {
+                    Ok(()) => End::Closed,
+                    Err(_) if self.disk.is_off() => End::PowerCut,
+                    Err(_) => End::Killed,
                 }
             }
             1 => {
