@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::Message;
 const KEY: &str = "bench";
 const ROUNDS: usize = 3;
 /// What the store has before anything is measured.
-const FILL_MESSAGES: usize = 400_000;
+const FILL_MESSAGES: usize = 100_000;
 const FILL_BYTES: usize = 1024;
 const DATA_BYTES: usize = 128;
 const PRODUCERS: usize = 4;

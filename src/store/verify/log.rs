@@ -347,7 +347,8 @@ impl<'a, 'p> LogCheck<'a, 'p> {
 
     fn compare(&mut self, mirror: MirrorCheck, reached: Position) -> Result<(), StoreError> {
         self.times.take(&mut self.index);
-        mirror.compare(&self.index, &self.times, reached, self.place, self.report)
+        let (index, times) = (&self.index, &self.times);
+        mirror.compare(index, times, reached, self.lost, self.place, self.report)
     }
 }
 
