@@ -99,6 +99,7 @@ impl Snapshot {
         seed: u32,
         log_end: Position,
     ) -> Result<Snapshot, StoreError> {
+        refuse_newer(&**files, path)?;
         match files.remove_file(&aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing("remove", &aside(path));
