@@ -51,6 +51,7 @@ impl Watched {
         while self.store.work(Work::Write(usize::MAX)).unwrap() > 0 {
             self.pass_answers();
         }
+        self.pass_answers();
     }
 
     /// What the store has answered since, in the order of asking.
