@@ -352,8 +352,12 @@ impl Writer {
             return Ok((start, frames));
         }
         self.log.append(buffer)?;
-        if !group.messages.is_empty() || group.deletes() {
-            self.sync()?;
+        if (!group.messages.is_empty() || group.deletes())
+            && let Err(error) = self.sync()
+        {
+            // Whoever waits is told that it is not stored, so better it is not found either.
+            self.log.take_back(start);
+            return Err(error);
         }
         Ok((start, frames))
     }
