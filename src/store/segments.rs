@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -227,8 +228,12 @@ impl Segments {
     /// Removes the files of segments that [`Segments::take_dead`] gave.
     pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
         for segment in dead {
-            let removed = self.files.remove_file(&segment.path);
-            removed.doing("remove", &segment.path)?;
+            match self.files.remove_file(&segment.path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).doing("remove", &segment.path);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
