@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -114,7 +114,7 @@ pub(crate) struct Victim {
     /// The disk as far as it would outlive a power cut, from the first start on.
     disk: Option<Disk>,
     /// What was said of holes that power cuts left.
-    holes: HashSet<String>,
+    holes: HashSet<(PathBuf, u64)>,
 }
 
 impl Victim {
@@ -363,21 +363,17 @@ impl Victim {
     /// or an earlier one. To the server it looks like any other damage: it cannot know what had
     /// been synced.
     fn is_hole(&mut self, line: &str) -> bool {
-        let Some((_, what)) = line.split_once("damaged: ") else {
+        let Some((path, from)) = damaged(line) else {
             return false;
         };
-        if self.holes.contains(what) {
+        let path = self.dir().join(path);
+        if self.holes.contains(&(path.clone(), from)) {
             return true;
         }
-        let place = what.split_once(" from byte ");
-        let path = place.map(|(path, _)| self.dir().join(path));
-        let from = place.and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
-        let synced = path.and_then(|path| self.disk.as_ref()?.synced_bytes(&path));
-        let is_hole = from
-            .zip(synced)
-            .is_some_and(|(from, synced)| from >= synced);
+        let synced = self.disk.as_ref().and_then(|disk| disk.synced_bytes(&path));
+        let is_hole = synced.is_some_and(|synced| from >= synced);
         if is_hole {
-            self.holes.insert(what.to_owned());
+            self.holes.insert((path, from));
             self.tally.holes += 1;
         }
         is_hole
@@ -648,6 +644,15 @@ impl Victim {
         self.check(random, "restored from the snapshot").await;
         self.tally.answers += self.ledger.answers();
     }
+}
+
+/// The file and the first byte that a line calls damaged.
+fn damaged(line: &str) -> Option<(&str, u64)> {
+    let (path, rest) = match line.split_once("damaged: ") {
+        Some((_, place)) => place.split_once(" from byte ")?,
+        None => line.split_once(" file=")?.1.split_once(" from=")?,
+    };
+    Some((path, rest.split(' ').next()?.parse().ok()?))
 }
 
 fn remove(path: &Path) {
