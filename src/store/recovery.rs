@@ -177,7 +177,7 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
-    keep_what_was_found(&**files, layout, &log)?;
+    keep_names(&**files, layout)?;
     recovered.counts = index.counts();
     Ok(Opened {
         // Before anything is appended: it must not have more of the log than there is.
@@ -245,10 +245,9 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
     }
 }
 
-/// What a process that was killed had written is read back like anything else, and yet only the
-/// system's memory may have it. Before it is built upon it must be on the disk, and its names.
-fn keep_what_was_found(files: &dyn Files, layout: &Layout, log: &Log) -> Result<(), StoreError> {
-    log.sync()?;
+/// The names that a process which was killed gave are found like any other, and yet only the
+/// system's memory may have them. Before they are built upon they must be on the disk.
+fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
         files.sync_dir(dir).doing("sync", dir)?;
     }
@@ -263,11 +262,12 @@ fn replay(
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let segments = log.segments().clone();
-    let mut walk = segments.walk(index.applied(), true);
+    let mut durable = index.applied();
+    let mut walk = segments.walk(durable, true);
     let mut torn: Option<Damage> = None;
     while let Some(step) = walk.next()? {
         if let Some(damage) = torn.take() {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
         match step {
             Step::Frame(frame) => {
@@ -275,7 +275,8 @@ fn replay(
                 recovered.replayed += 1;
                 if index.times.len() >= TIMES_MAX {
                     // The mirror must not be ahead of what a power cut leaves.
-                    log.sync()?;
+                    log.write_again(durable)?;
+                    durable = log.end();
                     mirror.apply(&index.take_changes())?;
                     index.mirrored(None);
                 }
@@ -299,11 +300,21 @@ fn replay(
                 log.begin_again(&index.base())?;
             }
         } else {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
     }
     index.advance(log.end());
-    Ok(())
+    // What is served from now on must not be forgotten, and what is mirrored was synced.
+    log.write_again(durable)
+}
+
+/// What was lost stays lost, and its sequences are not given away again: readers still find
+/// them where the damage is.
+fn note(index: &mut Index, recovered: &mut Recovered, damage: &Damage) {
+    recovered.damage.push(sentence(damage));
+    if let Some(next) = damage.next {
+        index.pass(next);
+    }
 }
 
 fn sentence(damage: &Damage) -> String {
