@@ -153,20 +153,27 @@ impl MirrorThread {
         let dead = {
             let mut state = self.keeper.lock();
             state.behind = false;
+            if self.poison.get().is_some() {
+                // Memory may tell more than the log has: the mirror must not.
+                return Ok(());
+            }
             std::mem::take(&mut state.dead)
         };
-        let unlinked = self.reader.segments.unlink(&dead);
-        if unlinked.is_err() {
-            self.keeper.lock().dead.extend(dead);
+        let done = self.catch_up(space_checked).and_then(|()| {
+            if dead.is_empty() {
+                return Ok(());
+            }
+            // What these segments told of others is in the mirror for certain before they go.
+            self.flush().inspect_err(|_| self.broken.set(true))?;
+            self.reader.segments.unlink(&dead)
+        });
+        if done.is_err() {
+            self.keeper.lock().dead.splice(..0, dead);
         }
-        self.write(space_checked).and(unlinked)
+        done
     }
 
-    fn write(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
-        if self.poison.get().is_some() {
-            // Memory may tell more than the log has: the mirror must not.
-            return Ok(());
-        }
+    fn catch_up(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
         let bloated = space_checked.elapsed() > SPACE_CHECK && {
             *space_checked = Instant::now();
             self.reader.mirror.is_bloated(&self.reader.lock())

@@ -180,6 +180,11 @@ impl Segments {
             .collect()
     }
 
+    /// The number of the oldest segment.
+    pub(crate) fn oldest(&self) -> Option<u32> {
+        self.lock_read().keys().next().copied()
+    }
+
     fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
         let map = self.lock_read();
         map.range(number..)
@@ -415,7 +420,11 @@ impl Walk<'_> {
 
 /// The numbers of the segments in `dir`, ascending.
 pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
-    let names = files.list(dir).doing("list", dir)?;
+    // A restore that was cut off leaves none.
+    let names = match files.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => vec![],
+        names => names.doing("list", dir)?,
+    };
     let numbers = names.iter().filter_map(|name| name.strip_suffix(".seg"));
     let mut numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();

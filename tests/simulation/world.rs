@@ -577,7 +577,7 @@ impl World {
         if let Some(message) = self.ledger().some_waiting() {
             eprintln!("{:?}", life.broker.life(&message));
         }
-        panic!("not delivered: {:#?}", self.ledger().waiting());
+        panic!("not delivered: {:?}", self.ledger().waiting());
     }
 }
 
