@@ -131,11 +131,6 @@ impl Mirror {
         guarded(|| self.trees().load())
     }
 
-    /// Whether a crash came while it was being written: the log completes it.
-    pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
-        guarded(|| Ok(self.trees().meta_u64("partial")? != 0))
-    }
-
     /// Writes `changes`; all of them are there when this returns, or the next time they will
     /// be read from the log.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -163,12 +158,15 @@ impl Mirror {
         folder_bytes(&self.dir)
     }
 
+    /// Writes everything from memory to the file, which is not synced.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        guarded(|| self.trees().db.flush().map(drop).map_err(failed))
+    }
+
     /// Writes everything from memory, the disk included.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.write_out()?;
         guarded(|| {
-            let trees = self.trees();
-            trees.db.flush().map_err(failed)?;
-            drop(trees);
             // sled's flush does not ask the device to sync.
             let file = self.dir.join("db");
             fs::File::open(&file)
@@ -204,7 +202,13 @@ impl Mirror {
         let mut trees = self.trees.write().expect("no holder of this lock panics");
         remove(&self.dir)?;
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
-        *trees = Arc::new(open_trees(&self.dir)?);
+        let old = std::mem::replace(&mut *trees, Arc::new(open_trees(&self.dir)?));
+        drop(trees);
+        // After a failure sled may panic even at its end.
+        let _ = guarded(|| {
+            drop(old);
+            Ok(())
+        });
         Ok(())
     }
 }
