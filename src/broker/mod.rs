@@ -46,7 +46,7 @@ pub use watch::{Watch, Watched};
 
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode};
-use crate::store::{Counts, Day, Query, Scan, Scanned, Store, StoreError};
+use crate::store::{Backup, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
 use blocking::Disk;
 use clients::{Numbers, Producers};
@@ -252,6 +252,11 @@ impl Broker {
             }
         });
         receiver
+    }
+
+    /// A copy of what is stored now; `None` if it is in memory only.
+    pub fn backup(&self) -> Option<Backup> {
+        self.0.store.backup()
     }
 
     /// The broker's clock.

@@ -23,8 +23,8 @@ use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
 use super::trouble::Trouble;
 use super::writer::{Poison, Request, Writer, accept, frame_ranges};
 use super::{
-    Appended, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store, TopicCounts,
-    Usage, not_present,
+    Appended, Backup, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store,
+    TopicCounts, Usage, not_present, restore,
 };
 use crate::clock::Clock;
 use crate::import::{self, ImportedMessage};
@@ -233,7 +233,7 @@ impl DiskStore {
 }
 
 /// Writes all of the index to the mirror, and the mirror to the disk.
-fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
+pub(crate) fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.index.mark_all_dirty();
     opened.mirror.apply(&opened.index.take_changes())?;
     opened.index.mirrored(None);
@@ -248,7 +248,9 @@ fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> 
     let lock = lock(&**files, &layout)?;
     if options.clear {
         recovery::clear(&**files, &layout)?;
+        restore::clear_unfinished(&**files, &layout)?;
     }
+    restore::refuse_unfinished(&**files, &layout)?;
     files
         .create_dirs(&layout.dir)
         .doing("create", &layout.dir)?;
@@ -256,8 +258,20 @@ fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> 
     Ok((opened, lock, layout))
 }
 
+/// Keeps servers out while a store is looked at; nothing is made where no server has been.
+pub(crate) fn lock_if_there(
+    files: &dyn Files,
+    layout: &Layout,
+) -> Result<Option<Held>, StoreError> {
+    let path = with_suffix(&layout.snapshot, ".lock");
+    match files.exists(&path).doing("look at", &path)? {
+        true => lock(files, layout).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// The lock is beside the folder, so that clearing the folder does not take it away.
-fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
+pub(crate) fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
     let path = with_suffix(&layout.snapshot, ".lock");
     match files.lock(&path) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
@@ -521,6 +535,10 @@ impl Store for DiskStore {
             mirror_bytes: self.reader.mirror.bytes(),
             snapshot_bytes: snapshot.and_then(|file| file.len()).unwrap_or_default(),
         })
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        Some(Backup::of(&self.reader.segments))
     }
 
     fn next_sequence(&self) -> Sequence {

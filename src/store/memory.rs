@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::day::Calendar;
 use super::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
 use super::{
-    Appended, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store, StoreError,
-    TopicCounts, Usage,
+    Appended, Backup, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store,
+    StoreError, TopicCounts, Usage,
 };
 use crate::clock::Clock;
 use crate::message::{
@@ -290,6 +290,10 @@ impl Store for MemoryStore {
     }
 
     fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    fn backup(&self) -> Option<Backup> {
         None
     }
 

@@ -19,6 +19,7 @@
 //! sound because the log behind `applied` leads to the same state from there too.
 
 mod consumed;
+mod copy;
 mod keys;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, Tree};
+
+pub(crate) use copy::MirrorCopy;
 
 use consumed::{TIME_RANGE_BYTES, TimeRange, times_add, times_get};
 use keys::{
@@ -126,6 +129,11 @@ impl Mirror {
     /// The state that the mirror stands for, checked against its own counts.
     pub(crate) fn load(&self) -> Result<Index, StoreError> {
         guarded(|| self.trees().load())
+    }
+
+    /// Whether a crash came while it was being written: the log completes it.
+    pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
+        guarded(|| Ok(self.trees().meta_u64("partial")? != 0))
     }
 
     /// Writes `changes`; all of them are there when this returns, or the next time they will

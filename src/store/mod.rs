@@ -12,6 +12,7 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod formats;
 mod index;
 mod keeper;
 mod log;
@@ -21,11 +22,13 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod restore;
 mod segments;
 mod snapshot;
 mod times;
 mod topics;
 mod trouble;
+mod verify;
 mod writer;
 
 use std::collections::HashSet;
@@ -43,6 +46,9 @@ pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use memory::MemoryStore;
 pub use record::Change;
 pub use recovery::{Origin, Recovered};
+pub use restore::{Restored, restore};
+pub use snapshot::{Backup, Received};
+pub use verify::{Checked, Fault, Finding, Place, Report, Totals, verify_file, verify_store};
 
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
@@ -255,6 +261,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the store takes of the disk; `None` if it has none. Blocks.
     fn usage(&self) -> Option<Usage>;
+
+    /// A copy of what is stored now, everything answered so far included; `None` if it is not
+    /// on a disk.
+    fn backup(&self) -> Option<Backup>;
 
     /// The sequence that the next message gets.
     fn next_sequence(&self) -> Sequence;

@@ -13,7 +13,7 @@ use super::mirror::{self, Mirror};
 use super::record::Base;
 use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::snapshot::Snapshot;
-use super::{Counts, migrate, snapshot};
+use super::{Counts, formats, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
 
@@ -36,10 +36,15 @@ impl Layout {
         let dir = with_suffix(snapshot, ".db");
         Layout {
             snapshot: snapshot.to_owned(),
-            log: dir.join("log"),
+            log: Layout::log_in(&dir),
             sled: dir.join("sled"),
             dir,
         }
+    }
+
+    /// The log in the folder of a store.
+    pub(crate) fn log_in(dir: &Path) -> PathBuf {
+        dir.join("log")
     }
 }
 
@@ -92,13 +97,13 @@ pub(crate) struct Opened {
 }
 
 /// What the file at the snapshot's place is.
-enum Beside {
+pub(crate) enum Beside {
     Nothing,
     Snapshot,
     Original,
 }
 
-fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
+pub(crate) fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
     let file = match files.open(path, OpenHow::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Beside::Nothing),
@@ -139,6 +144,7 @@ pub(crate) fn open(
     layout: &Layout,
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
+    formats::refuse_newer(&**files, layout)?;
     let beside = look_at(&**files, &layout.snapshot)?;
     migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {
@@ -196,7 +202,7 @@ fn restore(
     restoring: &Path,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring)?;
+    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring, &mut |_, _| {})?;
     recovered
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {

@@ -13,15 +13,16 @@ use std::sync::{Arc, RwLock};
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
+use super::formats;
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 use crate::message::Sequence;
 
-const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
+pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 const HEAD_LEN: usize = 16;
 /// One read brings in the head and the meta of nearly every frame.
-const READ_AHEAD: usize = 8 << 10;
+pub(super) const READ_AHEAD: usize = 8 << 10;
 /// Damage is searched for the next good frame in steps of this many bytes.
 const SEARCH_BYTES: usize = 1 << 20;
 
@@ -146,10 +147,25 @@ impl Segments {
                 numbers.pop();
             }
         }
+        let opened = numbers.into_iter().map(|number| {
+            let path = segment_path(dir, number);
+            let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+            Ok((number, path, file))
+        });
+        let opened = opened.collect::<Result<_, StoreError>>()?;
+        Segments::of(files, dir, opened)
+    }
+
+    /// The segments of these numbers, names and bytes, which are in `dir` or are only read.
+    pub(crate) fn of(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        opened: Vec<(u32, PathBuf, Box<dyn StoredFile>)>,
+    ) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
         let mut map = BTreeMap::new();
         let mut seeds = vec![];
-        for number in numbers {
-            let (segment, its_seed) = open_segment(&**files, dir, number)?;
+        for (number, path, file) in opened {
+            let (segment, its_seed) = read_segment(number, path, file)?;
             seeds.push((segment.path.clone(), its_seed));
             map.insert(number, Arc::new(segment));
         }
@@ -262,7 +278,12 @@ impl Segments {
     fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
         let corrupt = |error| segment.corrupt(offset, describe(error));
         let mut bytes = segment.read(offset, READ_AHEAD)?;
-        let head = Head::parse(&bytes).map_err(corrupt)?;
+        let head = Head::parse(&bytes).map_err(|error| {
+            match record::newer_version(self.seed, &bytes) {
+                Some(version) => formats::newer_frame(&segment.path, version),
+                None => corrupt(error),
+            }
+        })?;
         let need = HEAD_BYTES + head.meta_len;
         if offset + head.frame_len() as u64 > segment.end() {
             return Err(corrupt(FrameError::Cut));
@@ -461,9 +482,11 @@ fn common_seed(seeds: &[(PathBuf, Seed)]) -> Result<u32, StoreError> {
     }
 }
 
-fn open_segment(files: &dyn Files, dir: &Path, number: u32) -> Result<(Segment, Seed), StoreError> {
-    let path = segment_path(dir, number);
-    let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+fn read_segment(
+    number: u32,
+    path: PathBuf,
+    file: Box<dyn StoredFile>,
+) -> Result<(Segment, Seed), StoreError> {
     let end = file.len().doing("look at", &path)?;
     if end > u64::from(u32::MAX) {
         let what = "it is over 4 GiB".into();

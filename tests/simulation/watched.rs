@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dpmq::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Appended, Change, Counts, Day, DiskStore, Health, Query, Scan, Scanned, Store, StoreError,
-    TopicCounts, Usage, Work,
+    Appended, Backup, Change, Counts, Day, DiskStore, Health, Query, Scan, Scanned, Store,
+    StoreError, TopicCounts, Usage, Work,
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -160,6 +160,10 @@ impl Store for Watched {
 
     fn usage(&self) -> Option<Usage> {
         self.store.usage()
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        self.store.backup()
     }
 
     fn next_sequence(&self) -> Sequence {

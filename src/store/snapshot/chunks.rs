@@ -1,0 +1,86 @@
+//! Reads the chunks of a snapshot, one by one.
+
+use std::path::{Path, PathBuf};
+
+use super::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::StoredFile;
+
+/// Reads the chunks of a file.
+pub(super) struct Chunks {
+    pub(super) file: Box<dyn StoredFile>,
+    path: PathBuf,
+    pub(super) len: u64,
+}
+
+/// What is where a chunk should be.
+pub(super) enum Met {
+    Whole(ChunkHead, Vec<u8>),
+    /// The file ends before the chunk does.
+    Cut,
+    /// Its head, if that looks like one.
+    Damaged(Option<ChunkHead>),
+}
+
+impl Chunks {
+    pub(super) fn new(file: Box<dyn StoredFile>, path: &Path) -> Result<Chunks, StoreError> {
+        let len = file.len().doing("look at", path)?;
+        let path = path.to_owned();
+        Ok(Chunks { file, path, len })
+    }
+
+    pub(super) fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        self.file
+            .read_exact_at(&mut bytes, from)
+            .doing("read", &self.path)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn at(&self, at: u64) -> Result<Met, StoreError> {
+        let data = at + CHUNK_HEAD_BYTES as u64;
+        if data > self.len {
+            return Ok(Met::Cut);
+        }
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        self.file
+            .read_exact_at(&mut head, at)
+            .doing("read", &self.path)?;
+        let Some(head) = ChunkHead::parse(&head) else {
+            return Ok(Met::Damaged(None));
+        };
+        let end = data + u64::from(head.len);
+        if end > self.len {
+            return Ok(Met::Cut);
+        }
+        let bytes = self.read(data, end)?;
+        Ok(if head.is_of(&bytes) {
+            Met::Whole(head, bytes)
+        } else {
+            Met::Damaged(Some(head))
+        })
+    }
+
+    /// The next offset at or behind `from` where a whole chunk begins.
+    pub(super) fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
+        const WINDOW: u64 = 1 << 20;
+        let mut at = from;
+        while at < self.len {
+            let window = self.read(at, self.len.min(at + WINDOW))?;
+            let mut magics = window.windows(4).enumerate();
+            let found = magics.find(|(_, bytes)| *bytes == CHUNK_MAGIC);
+            let Some((found, _)) = found else {
+                // A magic may lie across the border of two windows.
+                at += (window.len() as u64).saturating_sub(3).max(1);
+                continue;
+            };
+            at += found as u64;
+            if let Met::Whole(..) = self.at(at)? {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+}
