@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use super::Files;
+
 /// Makes the folders of an empty store.
-pub(super) fn run(dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir.join("log"))
+pub(super) fn run(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    files.create_dirs(&dir.join("log"))
 }

@@ -127,7 +127,8 @@ pub fn read(path: &Path) -> Result<Import, ImportError> {
     parse(&file)
 }
 
-fn parse(file: &[u8]) -> Result<Import, ImportError> {
+/// Reads the bytes of such a file: see [`read`].
+pub(crate) fn parse(file: &[u8]) -> Result<Import, ImportError> {
     if file.is_empty() {
         return Ok(Import {
             damage: Some("the file is empty, so it holds no messages".to_owned()),

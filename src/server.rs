@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{self, Broker, OutboxLimits, Pace, Queue};
+use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
 use crate::http::{self, HttpState};
@@ -187,6 +187,7 @@ fn settings(mq: &MqConfig) -> broker::Settings {
         clean_after_seconds: mq.clean.then_some(mq.clean_after_seconds),
         check_every: mq.check_every,
         clock: Clock::system(),
+        blocking: Blocking::Threads,
     }
 }
 

@@ -62,7 +62,22 @@ const RULES: &[(&str, Scope)] = &[
         Never(&["src/store", "src/wire.rs", "src/message.rs"]),
     ),
     ("crate::store", Never(&["src/wire.rs", "src/message.rs"])),
-    ("std::fs", Never(&["src/message.rs", "src/wire.rs"])),
+    (
+        "std::fs",
+        Never(&[
+            "src/message.rs",
+            "src/wire.rs",
+            "src/store/disk.rs",
+            "src/store/keeper.rs",
+            "src/store/log.rs",
+            "src/store/migrate.rs",
+            "src/store/read.rs",
+            "src/store/recovery.rs",
+            "src/store/segments.rs",
+            "src/store/snapshot.rs",
+            "src/store/writer.rs",
+        ]),
+    ),
     ("tokio", Never(&["src/message.rs", "src/wire.rs"])),
     ("serde", Never(&["src/message.rs"])),
 ];

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpmq::broker::{
-    Broker, ClientInfo, OutboxLimits, Pace, PushAgainError, Queue, Settings, Subscription, Tasks,
-    Ticket,
+    Blocking, Broker, ClientInfo, OutboxLimits, Pace, PushAgainError, Queue, Settings,
+    Subscription, Tasks, Ticket,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, StatusKind, Topic, UnixSeconds};
@@ -76,6 +76,7 @@ fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) ->
         clean_after_seconds: None,
         check_every: Duration::from_millis(20),
         clock: Clock::system(),
+        blocking: Blocking::Threads,
     };
     change(&mut settings);
     let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);

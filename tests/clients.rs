@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{KEY, Socket, eventually};
-use dpmq::broker::{Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
+use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
 use dpmq::config::{Config, SecretKey};
 use dpmq::message::UnixSeconds;
@@ -52,6 +52,7 @@ async fn serve() -> Served {
         clean_after_seconds: None,
         check_every: Duration::from_millis(20),
         clock,
+        blocking: Blocking::Threads,
     };
     let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
     let mut config = Config::default();

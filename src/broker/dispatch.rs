@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::blocking::Disk;
 use super::consumers::{Consumers, Pushed, Way};
 use super::queue::{Item, Items, Queue, Refill};
 use super::read_back;
@@ -77,6 +78,7 @@ pub(super) struct Dispatch {
     pub(super) queue: Arc<Queue>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) disk: Disk,
     pub(super) pace: Pace,
 }
 
@@ -168,10 +170,10 @@ impl Dispatch {
 
     /// Sees to it that a topic that has come to be behind is read back.
     fn read_back(&self, topic: Topic) {
-        let (queue, consumers, store) = (
+        let (queue, consumers, disk) = (
             self.queue.clone(),
             self.consumers.clone(),
-            self.store.clone(),
+            self.disk.clone(),
         );
         tokio::spawn(async move {
             while let Some(room) = consumers.room(&topic) {
@@ -191,7 +193,7 @@ impl Dispatch {
                     messages_max: REFILL_MESSAGES,
                     bytes_max: PUSH_BYTES_MAX,
                 };
-                let Some(scanned) = read_back(&store, scan).await else {
+                let Some(scanned) = read_back(&disk, scan).await else {
                     continue;
                 };
                 let (done, pushed) = oneshot::channel();

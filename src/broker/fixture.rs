@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket};
+use super::{
+    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+};
 use crate::clock::Clock;
 use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
@@ -151,6 +153,7 @@ pub(super) fn settings() -> Settings {
         clean_after_seconds: None,
         check_every: Duration::from_secs(60),
         clock: Clock::manual(UnixSeconds(1000)),
+        blocking: Blocking::Threads,
     }
 }
 

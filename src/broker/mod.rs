@@ -4,6 +4,7 @@
 //! feeder of the queue, the sweep and the figures. Nothing here knows JSON, HTTP or WebSocket.
 
 mod activity;
+mod blocking;
 mod clients;
 mod consumers;
 mod delivery;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use blocking::Blocking;
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
 pub use consumers::{OutboxLimits, Subscription};
 pub use delivery::Ticket;
@@ -47,6 +49,7 @@ use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode};
 use crate::store::{Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
+use blocking::Disk;
 use clients::{Numbers, Producers};
 use consumers::Consumers;
 use delivery::Outcomes;
@@ -83,6 +86,8 @@ pub struct Settings {
     pub check_every: Duration,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Where work that blocks on the disk runs.
+    pub blocking: Blocking,
 }
 
 /// The handle to the broker; clones are cheap and the same broker.
@@ -91,6 +96,7 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
+    disk: Disk,
     queue: Arc<Queue>,
     consumers: Arc<Consumers>,
     producers: Arc<Producers>,
@@ -117,6 +123,7 @@ impl Broker {
         items: Items,
         settings: Settings,
     ) -> (Broker, Tasks) {
+        let disk = Disk::new(store.clone(), settings.blocking);
         let activity = queue.activity().clone();
         let outcomes = Outcomes {
             store: store.clone(),
@@ -132,6 +139,7 @@ impl Broker {
             queue: queue.clone(),
             consumers: consumers.clone(),
             store: store.clone(),
+            disk: disk.clone(),
             pace: settings.pace,
         };
         let (wanted, receiver) = mpsc::channel(WANTED_MAX);
@@ -141,6 +149,7 @@ impl Broker {
             queue: queue.clone(),
             consumers: consumers.clone(),
             store: store.clone(),
+            disk: disk.clone(),
             clock: settings.clock.clone(),
             every: settings.check_every,
             expiry: settings
@@ -151,11 +160,12 @@ impl Broker {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch.run(items));
-        tasks.spawn(queue.clone().feed(store.clone()));
+        tasks.spawn(queue.clone().feed(store.clone(), disk.clone()));
         tasks.spawn(sweep.run(receiver));
         tasks.spawn(figures.clone().run());
         let broker = Broker(Arc::new(Inner {
             store,
+            disk,
             queue,
             consumers,
             producers,
@@ -313,15 +323,13 @@ impl Drop for Receipt {
 }
 
 /// Reads messages back on a thread that may block; `None`, after a pause, if that fails.
-async fn read_back(store: &Arc<dyn Store>, scan: Scan) -> Option<Scanned> {
-    let store = store.clone();
-    let scanned = tokio::task::spawn_blocking(move || store.scan(&scan)).await;
+async fn read_back(disk: &Disk, scan: Scan) -> Option<Scanned> {
+    let scanned = disk.run(move |store| store.scan(&scan)).await;
     let error = match scanned {
-        Ok(Ok(scanned)) => return Some(scanned),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
+        Ok(scanned) => return Some(scanned),
+        Err(error) => error,
     };
-    tracing::error!(error, "messages could not be read back");
+    tracing::error!(%error, "messages could not be read back");
     tokio::time::sleep(READ_RETRY).await;
     None
 }

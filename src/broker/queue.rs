@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use super::activity::Activity;
+use super::blocking::Disk;
 use crate::message::{Message, Sequence, StatusKind, Topic};
 use crate::store::{Committed, Scan, Store};
 
@@ -326,7 +327,7 @@ impl Queue {
     }
 
     /// Reads cold messages back, for ever.
-    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>) {
+    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>, disk: Disk) {
         loop {
             let moved = self.moved.notified();
             self.release_gone(&store);
@@ -342,7 +343,7 @@ impl Queue {
                 messages_max: FEED_MESSAGES,
                 bytes_max: self.chunk_bytes(),
             };
-            let Some(scanned) = super::read_back(&store, scan).await else {
+            let Some(scanned) = super::read_back(&disk, scan).await else {
                 continue;
             };
             let mut gone = 0;

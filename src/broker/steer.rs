@@ -1,14 +1,12 @@
 //! What an operator does to messages: look one up, delete, purge, push again.
 
-use std::sync::Arc;
-
 use tokio::sync::oneshot;
 
 use super::error::PushAgainError;
 use super::sweep::Wanted;
 use super::{Broker, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, Store, StoreError, Usage};
+use crate::store::{Change, StoreError, Usage};
 
 impl Broker {
     /// The message with this code.
@@ -16,7 +14,7 @@ impl Broker {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
-        self.on_disk(move |store| store.find(code)).await
+        self.0.disk.run(move |store| store.find(code)).await
     }
 
     /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but
@@ -46,7 +44,10 @@ impl Broker {
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let _deletion = self.0.queue.begin_deletion();
         let kinds = kinds.to_vec();
-        self.on_disk(move |store| store.purge(&topic, &kinds)).await
+        self.0
+            .disk
+            .run(move |store| store.purge(&topic, &kinds))
+            .await
     }
 
     /// Puts a message that was not consumed back into the queue.
@@ -72,7 +73,9 @@ impl Broker {
         &self,
         topics: Vec<Topic>,
     ) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        self.on_disk(move |store| store.oldest_waiting_of(&topics))
+        self.0
+            .disk
+            .run(move |store| store.oldest_waiting_of(&topics))
             .await
     }
 
@@ -81,7 +84,7 @@ impl Broker {
     /// # Errors
     /// When the disk cannot be read.
     pub async fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        self.on_disk(|store| store.oldest_waiting()).await
+        self.0.disk.run(|store| store.oldest_waiting()).await
     }
 
     /// How many topics have messages.
@@ -102,17 +105,7 @@ impl Broker {
 
     /// What the store takes of the disk; `None` if it has none.
     pub async fn usage(&self) -> Option<Usage> {
-        let usage = self.on_disk(|store| Ok(store.usage())).await;
+        let usage = self.0.disk.run(|store| Ok(store.usage())).await;
         usage.ok().flatten()
-    }
-
-    /// Works with the store on a thread that may block.
-    async fn on_disk<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Arc<dyn Store>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.0.store.clone();
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        done.unwrap_or(Err(StoreError::Closed))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::blocking::Disk;
 use super::consumers::Consumers;
 use super::error::PushAgainError;
 use super::expiry::Expiry;
@@ -24,6 +25,7 @@ pub(super) struct Sweep {
     pub(super) queue: Arc<Queue>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) disk: Disk,
     pub(super) clock: Clock,
     pub(super) every: Duration,
     /// What has expired; `None`: nothing does.
@@ -50,18 +52,20 @@ impl Sweep {
         ticks.tick().await;
         loop {
             tokio::select! {
-                _ = ticks.tick() => {
-                    self.next.send_replace(Instant::now() + self.every);
-                    self.expire().await;
-                    unfinished = unfinished.or(Some(Sequence(1)));
-                }
-                () = self.room(), if unfinished.is_some() => {}
+                // An operator waits for an answer, the others for the next time.
+                biased;
                 Some(wanted) = wanted.recv() => {
                     let pushed = self.push_again(wanted.code).await;
                     // Whoever has gone meanwhile does not want to hear it.
                     let _ = wanted.done.send(pushed);
                     continue;
                 }
+                _ = ticks.tick() => {
+                    self.next.send_replace(Instant::now() + self.every);
+                    self.expire().await;
+                    unfinished = unfinished.or(Some(Sequence(1)));
+                }
+                () = self.room(), if unfinished.is_some() => {}
             }
             if let (true, Some(from)) = (self.re_push, unfinished) {
                 unfinished = self.requeue(from).await;
@@ -76,23 +80,19 @@ impl Sweep {
             return;
         };
         let floor = expiry.floor(self.clock.now());
-        let store = self.store.clone();
-        let expired = tokio::task::spawn_blocking(move || store.expire(floor)).await;
-        match expired {
-            Ok(Ok(0)) | Err(_) => {}
-            Ok(Ok(messages)) => {
+        match self.disk.run(move |store| store.expire(floor)).await {
+            Ok(0) => {}
+            Ok(messages) => {
                 self.queue.recount();
                 tracing::info!(messages, "deleted what had expired");
             }
-            Ok(Err(error)) => tracing::error!(%error, "could not delete what has expired"),
+            Err(error) => tracing::error!(%error, "could not delete what has expired"),
         }
     }
 
     /// Only the sweep queues messages again, so none is queued twice.
     async fn push_again(&self, code: MessageCode) -> Result<(), PushAgainError> {
-        let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || store.find(code)).await;
-        let found = found.unwrap_or(Err(StoreError::Closed))?;
+        let found = self.disk.run(move |store| store.find(code)).await?;
         let mut message = found.ok_or(PushAgainError::Gone)?;
         match message.status.kind() {
             StatusKind::Accepted => return Err(PushAgainError::Waiting),
@@ -140,7 +140,7 @@ impl Sweep {
                 messages_max: free,
                 bytes_max: self.queue.chunk_bytes(),
             };
-            let scanned = read_back(&self.store, scan).await?;
+            let scanned = read_back(&self.disk, scan).await?;
             let mut messages = scanned.messages;
             if messages.is_empty() {
                 return None;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::*;
-use crate::broker::{OutboxLimits, Pace, Queue, Settings};
+use crate::broker::{Blocking, OutboxLimits, Pace, Queue, Settings};
 use crate::clock::Clock;
 use crate::store::MemoryStore;
 
@@ -49,6 +49,7 @@ fn app_with(config: Config) -> Router {
         clean_after_seconds: None,
         check_every: Duration::from_secs(5),
         clock: Clock::system(),
+        blocking: Blocking::Threads,
     };
     let (broker, _) = Broker::start(store, queue, items, settings);
     with_cors(router(HttpState::new(

@@ -1,24 +1,24 @@
 //! The engine with a disk: puts log, index, mirror and snapshot together.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::engine::{Drive, Engine, Work};
 use super::error::{IoContext, StoreError};
+use super::files::{Files, Held, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
-use super::snapshot::parent;
 use super::writer::{Poison, Request, Trouble, Writer, accept, frame_ranges};
 use super::{
     Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, TopicCounts, Usage,
@@ -42,6 +42,8 @@ pub struct Options {
     pub clear: bool,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The disk that log and snapshot are on.
+    pub files: Arc<dyn Files>,
     /// The log begins a new file when the newest has this many bytes; tests shrink it.
     #[doc(hidden)]
     pub segment_bytes: u64,
@@ -55,6 +57,7 @@ impl Options {
             snapshot_every: Duration::from_secs(3600),
             clear: false,
             clock: Clock::system(),
+            files: Arc::new(OsFiles),
             segment_bytes: SEGMENT_BYTES_TARGET,
         }
     }
@@ -65,17 +68,12 @@ pub struct DiskStore {
     requests: UnboundedSender<Request>,
     reader: Reader,
     keeper: Arc<Keeper>,
-    threads: Mutex<Option<Threads>>,
+    drive: Mutex<Drive>,
     trouble: Trouble,
+    files: Arc<dyn Files>,
     layout: Layout,
-    /// Held open: its lock is what keeps other processes out.
-    _lock: File,
-}
-
-struct Threads {
-    writer: JoinHandle<Result<(), StoreError>>,
-    mirror: JoinHandle<Result<(), StoreError>>,
-    snapshot: JoinHandle<Result<(), StoreError>>,
+    /// Keeps other processes out.
+    _lock: Held,
 }
 
 impl DiskStore {
@@ -88,9 +86,49 @@ impl DiskStore {
         options: &Options,
         committed: Committed,
     ) -> Result<(DiskStore, Recovered), StoreError> {
+        let (store, engine, recovered) = DiskStore::assemble(options, committed)?;
+        *store.drive() = Drive::Threads(engine.start()?);
+        Ok((store, recovered))
+    }
+
+    /// The same without threads: it does nothing until [`DiskStore::work`] is called, for
+    /// simulations. Calls that wait for the writer do its work themselves.
+    ///
+    /// # Errors
+    /// As [`DiskStore::open`].
+    #[doc(hidden)]
+    pub fn open_by_hand(
+        options: &Options,
+        committed: Committed,
+    ) -> Result<(DiskStore, Recovered), StoreError> {
+        let (store, engine, recovered) = DiskStore::assemble(options, committed)?;
+        *store.drive() = Drive::ByHand(Box::new(engine));
+        Ok((store, recovered))
+    }
+
+    /// Does a step of a store that is driven by hand; says how many requests were served.
+    ///
+    /// # Errors
+    /// When mirror or snapshot could not be written; a writer tells those who asked.
+    #[doc(hidden)]
+    pub fn work(&self, work: Work) -> Result<usize, StoreError> {
+        self.drive().work(work)
+    }
+
+    /// Ends a store that is driven by hand as a crash does: nothing more is written.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        *self.drive() = Drive::Ended;
+    }
+
+    /// Everything but who drives it.
+    fn assemble(
+        options: &Options,
+        committed: Committed,
+    ) -> Result<(DiskStore, Engine, Recovered), StoreError> {
         let (mut opened, lock, layout) = open_locked(options)?;
         if opened.original {
-            take_over(&mut opened, &layout)?;
+            take_over(&*options.files, &mut opened, &layout)?;
         }
         if opened.recovered.origin != Origin::Log {
             // From now on an empty mirror means that one was lost.
@@ -108,6 +146,7 @@ impl DiskStore {
         let (requests, receiver) = unbounded_channel();
         keeper.notify(false, opened.log.end());
         let writer = Writer {
+            buffer: vec![],
             log: opened.log,
             index: reader.index.clone(),
             keeper: keeper.clone(),
@@ -132,21 +171,40 @@ impl DiskStore {
             snapshot: opened.snapshot,
             every: options.snapshot_every,
         };
-        let threads = Threads {
-            writer: spawn("dpmq-writer", move || writer.run(receiver))?,
-            mirror: spawn("dpmq-mirror", move || mirror.run())?,
-            snapshot: spawn("dpmq-snapshot", move || snapshot.run())?,
+        let engine = Engine {
+            requests: receiver,
+            writer,
+            mirror,
+            snapshot,
         };
         let store = DiskStore {
             requests,
             reader,
             keeper,
-            threads: Mutex::new(Some(threads)),
+            drive: Mutex::new(Drive::Ended),
             trouble,
+            files: options.files.clone(),
             layout,
             _lock: lock,
         };
-        Ok((store, recovered))
+        Ok((store, engine, recovered))
+    }
+
+    fn drive(&self) -> MutexGuard<'_, Drive> {
+        self.drive.lock().expect("no holder of this lock panics")
+    }
+
+    /// Waits until the writer has answered.
+    fn wait<T>(
+        &self,
+        mut answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.drive().is_by_hand() {
+            // Its turn comes when nobody else is at work, so what was asked for is done now.
+            while self.work(Work::Write(usize::MAX))? > 0 {}
+            return answer.try_recv().unwrap_or(Err(StoreError::Closed));
+        }
+        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Takes messages of an original over into the store that is not running: codes, times
@@ -178,43 +236,29 @@ fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.mirror.flush()
 }
 
-fn open_locked(options: &Options) -> Result<(Opened, File, Layout), StoreError> {
+fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> {
+    let files = &options.files;
     let layout = Layout::new(&options.snapshot);
     let folder = parent(&layout.snapshot);
-    fs::create_dir_all(folder).doing("create", folder)?;
-    let lock = lock_file(&layout)?;
+    files.create_dirs(folder).doing("create", folder)?;
+    let lock = lock(&**files, &layout)?;
     if options.clear {
-        recovery::clear(&layout)?;
+        recovery::clear(&**files, &layout)?;
     }
-    fs::create_dir_all(&layout.dir).doing("create", &layout.dir)?;
-    let opened = recovery::open(&layout, options.segment_bytes)?;
+    files
+        .create_dirs(&layout.dir)
+        .doing("create", &layout.dir)?;
+    let opened = recovery::open(files, &layout, options.segment_bytes)?;
     Ok((opened, lock, layout))
 }
 
 /// The lock is beside the folder, so that clearing the folder does not take it away.
-fn lock_file(layout: &Layout) -> Result<File, StoreError> {
+fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
     let path = with_suffix(&layout.snapshot, ".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .doing("create", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
-        Err(fs::TryLockError::Error(error)) => Err(error).doing("lock", &path),
+    match files.lock(&path) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
+        lock => lock.doing("lock", &path),
     }
-}
-
-fn spawn(
-    name: &str,
-    work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
-) -> Result<JoinHandle<Result<(), StoreError>>, StoreError> {
-    std::thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .doing("start a thread for", Path::new(name))
 }
 
 fn random_upper_half() -> u128 {
@@ -224,9 +268,10 @@ fn random_upper_half() -> u128 {
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
 /// file has its new name makes the next start do it again, which changes nothing.
-fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
+fn take_over(files: &dyn Files, opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     let path = &layout.snapshot;
-    let import = import::read(path).map_err(|error| StoreError::NotOurs {
+    let file = files.read(path).doing("read", path)?;
+    let import = import::parse(&file).map_err(|error| StoreError::NotOurs {
         path: path.clone(),
         what: error.to_string(),
     })?;
@@ -235,9 +280,9 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
     }
     let imported = add(opened, import.messages, &mut |_| {})?;
     opened.index.mark_all_dirty();
-    let kept = free_name(&with_suffix(path, ".original"));
-    fs::rename(path, &kept).doing("rename", path)?;
-    super::log::sync_dir(parent(path))?;
+    let kept = free_name(files, &with_suffix(path, ".original"))?;
+    files.rename(path, &kept).doing("rename", path)?;
+    files.sync_dir(parent(path)).doing("sync", path)?;
     let damage = import
         .damage
         .map(|damage| format!("{}: {damage}", kept.display()));
@@ -248,12 +293,13 @@ fn take_over(opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
 }
 
 /// `wanted`, or with a number behind if there is such a file.
-pub(crate) fn free_name(wanted: &Path) -> PathBuf {
-    let numbered = (2..).map(|n: u32| with_suffix(wanted, &format!(".{n}")));
-    std::iter::once(wanted.to_owned())
-        .chain(numbered)
-        .find(|path| !path.exists())
-        .expect("some number is free")
+pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, StoreError> {
+    let (mut path, mut number) = (wanted.to_owned(), 1);
+    while files.exists(&path).doing("look at", &path)? {
+        number += 1;
+        path = with_suffix(wanted, &format!(".{number}"));
+    }
+    Ok(path)
 }
 
 fn add(
@@ -386,9 +432,7 @@ impl Store for DiskStore {
             };
             let (done, receiver) = oneshot::channel();
             let _ = self.requests.send(Request::Expire { floor, also, done });
-            receiver
-                .blocking_recv()
-                .unwrap_or(Err(StoreError::Closed))?;
+            self.wait(receiver)?;
             deleted += older;
         }
     }
@@ -454,9 +498,7 @@ impl Store for DiskStore {
             from = next;
             if !sequences.is_empty() {
                 purged += sequences.len();
-                self.change(Change::Deleted, sequences)
-                    .blocking_recv()
-                    .unwrap_or(Err(StoreError::Closed))?;
+                self.wait(self.change(Change::Deleted, sequences))?;
             }
         }
         Ok(purged)
@@ -468,12 +510,12 @@ impl Store for DiskStore {
     }
 
     fn usage(&self) -> Option<Usage> {
-        let snapshot = fs::metadata(&self.layout.snapshot);
+        let snapshot = self.files.open(&self.layout.snapshot, OpenHow::Read);
         Some(Usage {
             path: self.layout.dir.clone(),
             log_bytes: self.reader.segments.bytes(),
             mirror_bytes: self.reader.mirror.bytes(),
-            snapshot_bytes: snapshot.map_or(0, |file| file.len()),
+            snapshot_bytes: snapshot.and_then(|file| file.len()).unwrap_or_default(),
         })
     }
 
@@ -499,19 +541,9 @@ impl Store for DiskStore {
 
     fn close(&self) -> Result<(), StoreError> {
         // Whoever closes too waits until it is done.
-        let mut running = self.threads.lock().expect("no holder of this lock panics");
-        let Some(threads) = running.take() else {
-            return Ok(());
-        };
+        let mut drive = self.drive();
         let _ = self.requests.send(Request::Close);
-        let joined = |thread: JoinHandle<Result<(), StoreError>>| {
-            thread.join().unwrap_or(Err(StoreError::Closed))
-        };
-        let written = joined(threads.writer);
-        self.keeper.close();
-        let mirrored = joined(threads.mirror);
-        let snapshot = joined(threads.snapshot);
-        written.and(mirrored).and(snapshot)
+        drive.close(&self.keeper)
     }
 }
 

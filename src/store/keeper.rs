@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::log::unlink;
 use super::read::Reader;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
@@ -102,7 +101,7 @@ impl MirrorThread {
             let closing = self.keeper.wait_behind() || self.keeper.pause(MIRROR_PAUSE);
             let result = self.step(&mut space_checked);
             if closing {
-                return result.and_then(|()| self.reader.mirror.flush());
+                return result.and_then(|()| self.flush());
             }
             if let Err(error) = result {
                 tracing::error!(%error, "the mirror is behind; a restart makes it up from the log");
@@ -114,13 +113,24 @@ impl MirrorThread {
         }
     }
 
-    fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
+    /// Catches up, and sees to it that all of it is on disk.
+    pub(crate) fn end(&self) -> Result<(), StoreError> {
+        self.step(&mut Instant::now())?;
+        self.flush()
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.reader.mirror.flush()
+    }
+
+    /// Catches up with the log, and removes the files of dead segments.
+    pub(crate) fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
         let dead = {
             let mut state = self.keeper.lock();
             state.behind = false;
             std::mem::take(&mut state.dead)
         };
-        if let Err(error) = unlink(&dead) {
+        if let Err(error) = self.reader.segments.unlink(&dead) {
             tracing::error!(%error, "a dead segment of the log is still there");
         }
         if self.poison.get().is_some() {
@@ -180,7 +190,7 @@ impl SnapshotThread {
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         loop {
             let closing = self.keeper.pause(self.every);
-            let result = self.snapshot.update(&self.segments);
+            let result = self.step();
             if closing {
                 return result;
             }
@@ -188,5 +198,10 @@ impl SnapshotThread {
                 tracing::error!(%error, "the snapshot could not be written; the next try is in {:?}", self.every);
             }
         }
+    }
+
+    /// Catches up with the log.
+    pub(crate) fn step(&mut self) -> Result<(), StoreError> {
+        self.snapshot.update(&self.segments)
     }
 }

@@ -3,13 +3,12 @@
 //! One thread appends frames to the newest segment, syncs them, and lets readers see them; the
 //! files and how they are read are in [`super::segments`].
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{IoContext, StoreError};
+use super::files::Files;
 use super::record::Base;
 use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
@@ -29,8 +28,13 @@ pub(crate) struct Log {
 impl Log {
     /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
     /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
-    pub(crate) fn open(dir: &Path, base: &Base, segment_bytes: u64) -> Result<Log, StoreError> {
-        let (segments, damaged_heads) = Segments::open(dir)?;
+    pub(crate) fn open(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        base: &Base,
+        segment_bytes: u64,
+    ) -> Result<Log, StoreError> {
+        let (segments, damaged_heads) = Segments::open(files, dir)?;
         let last = segments.from(0).pop();
         let current = match last {
             Some(segment) => segment,
@@ -72,7 +76,7 @@ impl Log {
             .file
             .set_len(u64::from(end.offset))
             .doing("cut", path)?;
-        self.current.file.sync_data().doing("sync", path)?;
+        self.current.file.sync().doing("sync", path)?;
         self.current
             .end
             .store(u64::from(end.offset), Ordering::Release);
@@ -144,19 +148,4 @@ impl Log {
         self.written = self.current.end();
         Ok(())
     }
-}
-
-/// Unlinks segments that [`Segments::take_dead`] gave.
-pub(crate) fn unlink(segments: &[Arc<Segment>]) -> Result<(), StoreError> {
-    for segment in segments {
-        fs::remove_file(&segment.path).doing("remove", &segment.path)?;
-    }
-    Ok(())
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .doing("sync", dir)
 }

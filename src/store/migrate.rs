@@ -1,36 +1,38 @@
 //! The number of the stored format, and the steps of `migrations/` that lead to it.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::error::{IoContext, StoreError};
-use super::log::sync_dir;
+use super::files::{Files, OpenHow};
 
 #[path = "../../migrations/0001_first_format.rs"]
 mod first_format;
 
+/// Works on the folder of a store.
+type Step = fn(&dyn Files, &Path) -> io::Result<()>;
+
 /// The steps in order: the first leads to format 1.
-const STEPS: [fn(&Path) -> io::Result<()>; 1] = [first_format::run];
+const STEPS: [Step; 1] = [first_format::run];
 
 /// Brings the folder of a store to the newest format; a new folder is format 0.
-pub(crate) fn migrate(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn migrate(files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("format");
     let known = u32::try_from(STEPS.len()).expect("there are few steps");
-    let found = read(&path)?;
+    let found = read(files, &path)?;
     if found > known {
         return Err(StoreError::FormatTooNew { path, found, known });
     }
     for (number, step) in (1..).zip(STEPS).skip(found as usize) {
-        step(dir).doing("migrate", dir)?;
-        write(dir, &path, number)?;
+        step(files, dir).doing("migrate", dir)?;
+        write(files, dir, &path, number)?;
     }
     Ok(())
 }
 
-fn read(path: &Path) -> Result<u32, StoreError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+fn read(files: &dyn Files, path: &Path) -> Result<u32, StoreError> {
+    let text = match files.read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error).doing("read", path),
     };
@@ -43,25 +45,32 @@ fn read(path: &Path) -> Result<u32, StoreError> {
         })
 }
 
-fn write(dir: &Path, path: &Path, number: u32) -> Result<(), StoreError> {
+fn write(files: &dyn Files, dir: &Path, path: &Path, number: u32) -> Result<(), StoreError> {
     let aside = dir.join("format.tmp");
-    let mut file = File::create(&aside).doing("create", &aside)?;
-    writeln!(file, "dpmq store {number}").doing("write to", &aside)?;
-    file.sync_all().doing("sync", &aside)?;
-    fs::rename(&aside, path).doing("rename", &aside)?;
-    sync_dir(dir)
+    let file = files.open(&aside, OpenHow::Replace);
+    let file = file.doing("create", &aside)?;
+    let text = format!("dpmq store {number}\n");
+    file.write_all_at(text.as_bytes(), 0)
+        .doing("write to", &aside)?;
+    file.sync().doing("sync", &aside)?;
+    files.rename(&aside, path).doing("rename", &aside)?;
+    files.sync_dir(dir).doing("sync", dir)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::store::files::OsFiles;
 
     #[test]
     fn a_new_folder_gets_the_newest_format() {
         let dir = tempfile::tempdir().unwrap();
-        migrate(dir.path()).unwrap();
-        assert_eq!(read(&dir.path().join("format")).unwrap(), 1);
-        migrate(dir.path()).unwrap();
+        migrate(&OsFiles, dir.path()).unwrap();
+        let format = dir.path().join("format");
+        assert_eq!(read(&OsFiles, &format).unwrap(), 1);
+        migrate(&OsFiles, dir.path()).unwrap();
         assert!(dir.path().join("log").is_dir());
     }
 
@@ -70,7 +79,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("format");
         fs::write(&path, "dpmq store 7\n").unwrap();
-        let error = migrate(dir.path()).unwrap_err();
+        let error = migrate(&OsFiles, dir.path()).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -90,7 +99,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("format"), "seven").unwrap();
         assert!(matches!(
-            migrate(dir.path()),
+            migrate(&OsFiles, dir.path()),
             Err(StoreError::NotOurs { .. })
         ));
     }

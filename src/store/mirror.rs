@@ -104,7 +104,7 @@ impl Mirror {
     pub(crate) fn open(dir: &Path) -> Result<Mirror, StoreError> {
         // A crash while sled opened leaves a file that it takes for a good one (sled #1527).
         remove_snaps(dir, ".generating")?;
-        remove_dir(&aside(dir))?;
+        remove(&aside(dir))?;
         let trees = open_trees(dir).or_else(|error| {
             tracing::warn!(%error, "opening the mirror again without its snapshots");
             remove_snaps(dir, "")?;
@@ -181,7 +181,7 @@ impl Mirror {
     /// next start rebuilds from the log.
     pub(crate) fn rewrite(&self, everything: &Changes) -> Result<(), StoreError> {
         let aside = aside(&self.dir);
-        remove_dir(&aside)?;
+        remove(&aside)?;
         let old = self.trees();
         guarded(|| {
             let new = open_trees(&aside)?;
@@ -194,7 +194,7 @@ impl Mirror {
         })?;
         drop(old);
         let mut trees = self.trees.write().expect("no holder of this lock panics");
-        remove_dir(&self.dir)?;
+        remove(&self.dir)?;
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
         *trees = Arc::new(open_trees(&self.dir)?);
         Ok(())
@@ -257,8 +257,15 @@ fn remove_snaps(dir: &Path, suffix: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes a folder that may not be there.
-pub(crate) fn remove_dir(dir: &Path) -> Result<(), StoreError> {
+/// Moves a mirror that cannot be used aside, where it can be looked at.
+pub(crate) fn put_aside(dir: &Path) -> Result<(), StoreError> {
+    let damaged = dir.with_extension("damaged");
+    remove(&damaged)?;
+    fs::rename(dir, &damaged).doing("rename", dir)
+}
+
+/// Removes a mirror that may not be there.
+pub(crate) fn remove(dir: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).doing("remove", dir)

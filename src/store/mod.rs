@@ -9,7 +9,9 @@ mod bitmap;
 mod block;
 mod day;
 mod disk;
+mod engine;
 mod error;
+mod files;
 mod index;
 mod keeper;
 mod log;
@@ -33,7 +35,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use day::Day;
 pub use disk::{DiskStore, Options};
+#[doc(hidden)]
+pub use engine::Work;
 pub use error::StoreError;
+pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use memory::MemoryStore;
 pub use record::Change;
 pub use recovery::{Origin, Recovered};

@@ -1,14 +1,15 @@
 //! From what a crash left to a running store: the mirror and the log behind it; the log alone
 //! where the mirror is lost; the snapshot where all is lost.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
+use super::files::{Files, OpenHow};
 use super::index::Index;
 use super::log::Log;
-use super::mirror::{Mirror, remove_dir};
+use super::mirror::{self, Mirror};
 use super::record::Base;
 use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
 use super::snapshot::Snapshot;
@@ -97,13 +98,15 @@ enum Beside {
     Original,
 }
 
-fn look_at(path: &Path) -> Result<Beside, StoreError> {
-    let mut head = vec![];
-    match File::open(path) {
-        Ok(file) => file.take(64).read_to_end(&mut head).doing("read", path)?,
+fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
+    let file = match files.open(path, OpenHow::Read) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Beside::Nothing),
         Err(error) => return Err(error).doing("open", path),
     };
+    let len = file.len().doing("look at", path)?;
+    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(64)];
+    file.read_exact_at(&mut head, 0).doing("read", path)?;
     if head.is_empty() {
         return Ok(Beside::Nothing);
     }
@@ -120,18 +123,24 @@ fn look_at(path: &Path) -> Result<Beside, StoreError> {
 }
 
 /// Removes everything the store has; a file that it did not write is left.
-pub(crate) fn clear(layout: &Layout) -> Result<(), StoreError> {
-    remove_dir(&layout.dir)?;
-    if let Beside::Snapshot = look_at(&layout.snapshot)? {
-        fs::remove_file(&layout.snapshot).doing("remove", &layout.snapshot)?;
+pub(crate) fn clear(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    mirror::remove(&layout.sled)?;
+    files.remove_dir(&layout.dir).doing("remove", &layout.dir)?;
+    if let Beside::Snapshot = look_at(files, &layout.snapshot)? {
+        let removed = files.remove_file(&layout.snapshot);
+        removed.doing("remove", &layout.snapshot)?;
     }
     Ok(())
 }
 
 /// Reads the store back. The folder must be locked by the caller.
-pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreError> {
-    let beside = look_at(&layout.snapshot)?;
-    migrate::migrate(&layout.dir)?;
+pub(crate) fn open(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    segment_bytes: u64,
+) -> Result<Opened, StoreError> {
+    let beside = look_at(&**files, &layout.snapshot)?;
+    migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {
         origin: Origin::Log,
         counts: Counts::default(),
@@ -143,15 +152,15 @@ pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreE
     };
     // A restore that was cut off is begun again: its folder gets its name only when it is whole.
     let restoring = layout.dir.join("log.restoring");
-    remove_dir(&restoring)?;
-    if segment_numbers(&layout.log)?.is_empty() {
+    files.remove_dir(&restoring).doing("remove", &restoring)?;
+    if segment_numbers(&**files, &layout.log)?.is_empty() {
         recovered.origin = Origin::Nothing;
-        remove_dir(&layout.sled)?;
+        mirror::remove(&layout.sled)?;
         if let Beside::Snapshot = beside {
-            restore(layout, &restoring, &mut recovered)?;
+            restore(&**files, layout, &restoring, &mut recovered)?;
         }
     }
-    let mut log = Log::open(&layout.log, &Index::new().base(), segment_bytes)?;
+    let mut log = Log::open(files, &layout.log, &Index::new().base(), segment_bytes)?;
     recovered
         .damage
         .extend(log.damaged_heads().iter().map(|path| {
@@ -171,7 +180,7 @@ pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreE
     recovered.counts = index.counts();
     Ok(Opened {
         // Before anything is appended: it must not have more of the log than there is.
-        snapshot: Snapshot::open(&layout.snapshot, log.seed(), log.end())?,
+        snapshot: Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?,
         log,
         index,
         mirror,
@@ -180,8 +189,13 @@ pub(crate) fn open(layout: &Layout, segment_bytes: u64) -> Result<Opened, StoreE
     })
 }
 
-fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Result<(), StoreError> {
-    let unpacked = snapshot::unpack(&layout.snapshot, restoring)?;
+fn restore(
+    files: &dyn Files,
+    layout: &Layout,
+    restoring: &Path,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring)?;
     recovered
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {
@@ -192,12 +206,13 @@ fn restore(layout: &Layout, restoring: &Path, recovered: &mut Recovered) -> Resu
         }));
     recovered.torn_bytes = unpacked.torn;
     if unpacked.bytes == 0 {
-        return remove_dir(restoring);
+        return files.remove_dir(restoring).doing("remove", restoring);
     }
     recovered.origin = Origin::Snapshot;
-    remove_dir(&layout.log)?;
-    fs::rename(restoring, &layout.log).doing("rename", restoring)?;
-    super::log::sync_dir(&layout.dir)
+    files.remove_dir(&layout.log).doing("remove", &layout.log)?;
+    let renamed = files.rename(restoring, &layout.log);
+    renamed.doing("rename", restoring)?;
+    files.sync_dir(&layout.dir).doing("sync", &layout.dir)
 }
 
 /// The mirror and the state it stands for; with a reason, if that is nothing because it could
@@ -219,9 +234,7 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
         }
         Ok((mirror, index)) => Ok((mirror, index, None)),
         Err(error) => {
-            let damaged = layout.dir.join("sled.damaged");
-            remove_dir(&damaged)?;
-            fs::rename(&layout.sled, &damaged).doing("rename", &layout.sled)?;
+            mirror::put_aside(&layout.sled)?;
             Ok((
                 Mirror::open(&layout.sled)?,
                 Index::new(),

@@ -5,14 +5,13 @@
 //! reads what is complete ([`Segments`]); the writing end is [`super::log`].
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::error::{IoContext, StoreError};
+use super::files::{Files, OpenHow, StoredFile};
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
@@ -56,7 +55,7 @@ impl Position {
 pub(crate) struct Segment {
     pub(crate) number: u32,
     pub(crate) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: Box<dyn StoredFile>,
     /// The bytes of head and whole frames; what lies behind is not to be read.
     pub(super) end: AtomicU64,
     /// Every message in this segment and before has at most this sequence.
@@ -73,7 +72,7 @@ impl Segment {
     }
 
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().doing("sync", &self.path)
+        self.file.sync().doing("sync", &self.path)
     }
 
     fn corrupt(&self, offset: u64, what: &'static str) -> StoreError {
@@ -118,6 +117,7 @@ pub(crate) struct Damage {
 
 /// All segments, for reading.
 pub(crate) struct Segments {
+    files: Arc<dyn Files>,
     dir: PathBuf,
     pub(crate) seed: u32,
     map: RwLock<BTreeMap<u32, Arc<Segment>>>,
@@ -126,21 +126,26 @@ pub(crate) struct Segments {
 impl Segments {
     /// Opens what is in `dir`; also returns the segments whose first bytes are not what they
     /// should be. Nothing is read but the heads.
-    pub(super) fn open(dir: &Path) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
-        fs::create_dir_all(dir).doing("create", dir)?;
-        let mut numbers = segment_numbers(dir)?;
+    pub(super) fn open(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+    ) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
+        files.create_dirs(dir).doing("create", dir)?;
+        let mut numbers = segment_numbers(&**files, dir)?;
         // A crash while a segment was begun leaves one without a whole head.
         if let Some(&last) = numbers.last() {
             let path = segment_path(dir, last);
-            if fs::metadata(&path).doing("look at", &path)?.len() <= SEGMENT_HEAD_BYTES {
-                fs::remove_file(&path).doing("remove", &path)?;
+            let file = files.open(&path, OpenHow::Read);
+            let len = file.and_then(|file| file.len()).doing("look at", &path)?;
+            if len <= SEGMENT_HEAD_BYTES {
+                files.remove_file(&path).doing("remove", &path)?;
                 numbers.pop();
             }
         }
         let mut map = BTreeMap::new();
         let mut seeds = vec![];
         for number in numbers {
-            let (segment, its_seed) = open_segment(dir, number)?;
+            let (segment, its_seed) = open_segment(&**files, dir, number)?;
             seeds.push((segment.path.clone(), its_seed));
             map.insert(number, Arc::new(segment));
         }
@@ -151,6 +156,7 @@ impl Segments {
             .map(|(path, _)| path)
             .collect();
         let segments = Segments {
+            files: files.clone(),
             dir: dir.to_owned(),
             seed,
             map: RwLock::new(map),
@@ -215,6 +221,15 @@ impl Segments {
             dead.push(first.remove());
         }
         dead
+    }
+
+    /// Removes the files of segments that [`Segments::take_dead`] gave.
+    pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
+        for segment in dead {
+            let removed = self.files.remove_file(&segment.path);
+            removed.doing("remove", &segment.path)?;
+        }
+        Ok(())
     }
 
     /// Reads the frame at `position`, all but its data.
@@ -385,13 +400,10 @@ impl Walk<'_> {
 }
 
 /// The numbers of the segments in `dir`, ascending.
-pub(crate) fn segment_numbers(dir: &Path) -> Result<Vec<u32>, StoreError> {
-    let mut numbers = vec![];
-    for entry in fs::read_dir(dir).doing("list", dir)? {
-        let name = entry.doing("list", dir)?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".seg"));
-        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
-    }
+pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
+    let names = files.list(dir).doing("list", dir)?;
+    let numbers = names.iter().filter_map(|name| name.strip_suffix(".seg"));
+    let mut numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -426,14 +438,10 @@ fn common_seed(seeds: &[(PathBuf, Seed)]) -> Result<u32, StoreError> {
     }
 }
 
-fn open_segment(dir: &Path, number: u32) -> Result<(Segment, Seed), StoreError> {
+fn open_segment(files: &dyn Files, dir: &Path, number: u32) -> Result<(Segment, Seed), StoreError> {
     let path = segment_path(dir, number);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .doing("open", &path)?;
-    let end = file.metadata().doing("look at", &path)?.len();
+    let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+    let end = file.len().doing("look at", &path)?;
     if end > u64::from(u32::MAX) {
         let what = "it is over 4 GiB".into();
         return Err(StoreError::NotOurs { path, what });
@@ -489,21 +497,17 @@ pub(super) fn create_segment(
     let path = segment_path(&segments.dir, number);
     let mut bytes = segment_head(segments.seed, number).to_vec();
     encode_base(&mut bytes, segments.seed, base);
-    let create = || -> std::io::Result<File> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)?;
+    let files = &segments.files;
+    let create = || -> std::io::Result<Box<dyn StoredFile>> {
+        let file = files.open(&path, OpenHow::Replace)?;
         file.write_all_at(&bytes, 0)?;
-        file.sync_all()?;
-        File::open(&segments.dir)?.sync_all()?;
+        file.sync()?;
+        files.sync_dir(&segments.dir)?;
         Ok(file)
     };
     let file = create().inspect_err(|_| {
         // Best effort: a segment without a frame is removed at the next start anyway.
-        let _ = fs::remove_file(&path);
+        let _ = files.remove_file(&path);
     });
     let segment = Arc::new(Segment {
         number,

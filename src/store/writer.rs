@@ -93,6 +93,8 @@ pub(crate) struct Writer {
     /// Messages refused since one was stored.
     pub(crate) refused_messages: usize,
     pub(crate) trouble: Trouble,
+    /// The bytes of the group being written.
+    pub(crate) buffer: Vec<u8>,
 }
 
 /// What is written together.
@@ -183,29 +185,41 @@ impl Writer {
         mut requests: UnboundedReceiver<Request>,
     ) -> Result<(), StoreError> {
         let mut taken = Vec::with_capacity(REQUESTS_MAX);
-        let mut buffer = vec![];
         loop {
-            let mut closing = requests.blocking_recv_many(&mut taken, REQUESTS_MAX) == 0;
-            let mut group = self.begin();
-            for request in taken.drain(..) {
-                closing |= matches!(request, Request::Close);
-                if matches!(request, Request::Expire { .. }) {
-                    self.commit(std::mem::take(&mut group), &mut buffer);
-                }
-                self.add(&mut group, request);
-                if group.bytes >= GROUP_BYTES_MAX || group.expire.is_some() {
-                    self.commit(std::mem::take(&mut group), &mut buffer);
-                    group = self.begin();
-                }
+            let ended = requests.blocking_recv_many(&mut taken, REQUESTS_MAX) == 0;
+            if self.serve(&mut taken) || ended {
+                return self.end();
             }
-            self.commit(group, &mut buffer);
-            if closing {
-                return match (self.poison.get(), self.refused) {
-                    (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
-                    (None, Some(error)) if !self.carried.is_empty() => Err(error),
-                    _ => self.log.sync(),
-                };
+        }
+    }
+
+    /// Writes what was asked for, and answers; whether [`Request::Close`] was among it.
+    pub(crate) fn serve(&mut self, requests: &mut Vec<Request>) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut closing = false;
+        let mut group = self.begin();
+        for request in requests.drain(..) {
+            closing |= matches!(request, Request::Close);
+            if matches!(request, Request::Expire { .. }) {
+                self.commit(std::mem::take(&mut group), &mut buffer);
             }
+            self.add(&mut group, request);
+            if group.bytes >= GROUP_BYTES_MAX || group.expire.is_some() {
+                self.commit(std::mem::take(&mut group), &mut buffer);
+                group = self.begin();
+            }
+        }
+        self.commit(group, &mut buffer);
+        self.buffer = buffer;
+        closing
+    }
+
+    /// Everything written is synced, unless something could not be written.
+    pub(crate) fn end(self) -> Result<(), StoreError> {
+        match (self.poison.get(), self.refused) {
+            (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
+            (None, Some(error)) if !self.carried.is_empty() => Err(error),
+            _ => self.log.sync(),
         }
     }
 

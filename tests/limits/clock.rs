@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dpmq::broker::{
-    Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, MessageCode, Topic, UnixSeconds};
@@ -63,6 +63,7 @@ impl Running {
             clean_after_seconds: Some(kept_seconds),
             check_every: Duration::from_millis(10),
             clock: clock.clone(),
+            blocking: Blocking::Threads,
         };
         let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
         Running {

@@ -1,0 +1,89 @@
+//! The bytes of the file: its head, and the heads of its chunks.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::StoredFile;
+
+/// What the file begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
+pub(super) const FORMAT: u32 = 1;
+pub(super) const HEAD_BYTES: u64 = HEAD_LEN as u64;
+const HEAD_LEN: usize = 16;
+pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
+pub(super) const CHUNK_HEAD_BYTES: usize = 20;
+
+/// What is before the bytes of a chunk.
+pub(super) struct ChunkHead {
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+    pub(super) len: u32,
+    pub(super) crc: u32,
+}
+
+impl ChunkHead {
+    pub(super) fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        (bytes[..4] == CHUNK_MAGIC).then(|| ChunkHead {
+            segment: word(4),
+            offset: word(8),
+            len: word(12),
+            crc: word(16),
+        })
+    }
+
+    pub(super) fn encode(segment: u32, offset: u32, bytes: &[u8]) -> [u8; CHUNK_HEAD_BYTES] {
+        let len = u32::try_from(bytes.len()).expect("a chunk is far below 4 GiB");
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        head[..4].copy_from_slice(&CHUNK_MAGIC);
+        head[4..8].copy_from_slice(&segment.to_le_bytes());
+        head[8..12].copy_from_slice(&offset.to_le_bytes());
+        head[12..16].copy_from_slice(&len.to_le_bytes());
+        let crc = checksum(&head[..16], bytes);
+        head[16..].copy_from_slice(&crc.to_le_bytes());
+        head
+    }
+
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        let head = ChunkHead::encode(self.segment, self.offset, bytes);
+        head[16..] == self.crc.to_le_bytes()
+    }
+}
+
+fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// The seed in the file's head.
+pub(super) fn read_head(file: &dyn StoredFile, path: &Path) -> Result<u32, StoreError> {
+    let not_ours = |what: &str| StoreError::NotOurs {
+        path: path.to_owned(),
+        what: what.into(),
+    };
+    let mut head = [0; HEAD_LEN];
+    match file.read_exact_at(&mut head, 0) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(not_ours("it is too short to be a snapshot"));
+        }
+        read => read.doing("read", path)?,
+    }
+    if head[..8] != MAGIC {
+        return Err(not_ours("it does not begin as a snapshot does"));
+    }
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    match word(8) {
+        FORMAT => Ok(word(12)),
+        found if found > FORMAT => Err(StoreError::FormatTooNew {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        }),
+        _ => Err(not_ours("its format is not known")),
+    }
+}
