@@ -29,10 +29,8 @@ use super::segments::{Position, Segment, Segments};
 pub(crate) use chunk::MAGIC;
 pub(crate) use unpack::unpack;
 
-use chunk::{CHUNK_HEAD_BYTES, ChunkHead, FORMAT, HEAD_BYTES, read_head};
+use chunk::{CHUNK_BYTES, CHUNK_HEAD_BYTES, ChunkHead, FORMAT, HEAD_BYTES, read_head};
 
-/// Small enough that the log's syncs do not wait long behind one.
-const CHUNK_BYTES: usize = 4 << 20;
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
 

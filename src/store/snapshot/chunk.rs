@@ -10,9 +10,11 @@ use crate::store::files::StoredFile;
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEAD_BYTES: u64 = HEAD_LEN as u64;
-const HEAD_LEN: usize = 16;
+pub(super) const HEAD_LEN: usize = 16;
 pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 pub(super) const CHUNK_HEAD_BYTES: usize = 20;
+/// What is in a chunk at most: small enough that the log's syncs do not wait long behind one.
+pub(super) const CHUNK_BYTES: usize = 4 << 20;
 
 /// What is before the bytes of a chunk.
 pub(super) struct ChunkHead {
@@ -23,16 +25,19 @@ pub(super) struct ChunkHead {
 }
 
 impl ChunkHead {
+    /// `None` if no chunk begins so: a length that none has would be read in vain, again and
+    /// again where the file is damaged and messages look like heads.
     pub(super) fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        (bytes[..4] == CHUNK_MAGIC).then(|| ChunkHead {
+        let head = ChunkHead {
             segment: word(4),
             offset: word(8),
             len: word(12),
             crc: word(16),
-        })
+        };
+        (bytes[..4] == CHUNK_MAGIC && head.len as usize <= CHUNK_BYTES).then_some(head)
     }
 
     pub(super) fn encode(segment: u32, offset: u32, bytes: &[u8]) -> [u8; CHUNK_HEAD_BYTES] {
