@@ -258,6 +258,9 @@ fn read_chunks(
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::fs;
 
