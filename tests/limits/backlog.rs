@@ -9,6 +9,9 @@ use crate::{at_last, number, publish, size};
 /// Topics that share the backlog.
 const TOPICS: usize = 8;
 const DATA_BYTES: usize = 128;
+/// Places in the counts.
+const NOT_CONSUMED: usize = 2;
+const ACCEPTED: usize = 3;
 
 /// Fills a server until `count` messages wait, in the status whose place in the counts is
 /// `status`; then restarts it.
@@ -40,14 +43,15 @@ async fn fill(setup: Setup, count: usize, status: usize) {
     assert!(grown < data, "{grown} more than when it was idle");
     assert!(peak < BUDGET, "{peak}");
 
-    server.set("pushMessagesSpeed", 0);
     let begin = Instant::now();
     server.restart().await;
     let took = begin.elapsed();
     assert_eq!(server.count().await[0], all + 1);
-    let mut consumer = server.consumer("t0", "c").await;
-    for n in 0..each.min(10_000) {
-        assert_eq!(number(&mut consumer).await, n);
+    if status == NOT_CONSUMED {
+        let mut consumer = server.consumer("t0", "c").await;
+        for n in 0..each.min(10_000) {
+            assert_eq!(number(&mut consumer).await, n);
+        }
     }
     let peak = Memory::peak(&server);
     println!("restarted in {took:.1?}, at most {peak} resident");
@@ -57,7 +61,7 @@ async fn fill(setup: Setup, count: usize, status: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_nobody_listens_to_take_no_memory() {
-    fill(Setup::new(), size(400_000, 10_000_000), 2).await;
+    fill(Setup::new(), size(400_000, 10_000_000), NOT_CONSUMED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,5 +71,5 @@ async fn messages_that_wait_for_their_turn_take_no_memory() {
         .set("pushMessagesSpeed", 3600)
         .set("sendCount", 1)
         .set("messageChanBuffer", 2 * count);
-    fill(setup, count, 3).await;
+    fill(setup, count, ACCEPTED).await;
 }

@@ -1,5 +1,6 @@
 //! Messages of the largest size, and of one byte more.
 
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{Setup, Socket, TestServer, eventually, multipart};
@@ -132,7 +133,7 @@ async fn one_byte_more_is_refused_and_nobody_else_notices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_of_the_largest_at_once_stay_within_memory() {
-    let senders = size(4, 16);
+    let senders = size(4, 8);
     let at_once = 2 * senders;
     let server = start().await;
     let idle = Memory::now(&server);
@@ -169,4 +170,27 @@ async fn several_of_the_largest_at_once_stay_within_memory() {
     println!("{at_once} messages of the largest size at once: at most {grown} more resident");
     // In a form each has three bytes for one, and there are the queue and the outbox.
     assert!(grown < Memory(2 * sent + (64 << 20)), "{grown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_is_announced_takes_no_memory() {
+    const CONNECTIONS: usize = 50;
+    let server = TestServer::start().await;
+    let idle = Memory::now(&server);
+    let mut head = vec![0x82, 0x80 | 127];
+    head.extend_from_slice(&(16_u64 << 20).to_be_bytes());
+    head.extend_from_slice(&[0; 4]);
+    head.extend_from_slice(b"the first of them");
+    let mut producers = vec![];
+    for n in 0..CONNECTIONS {
+        let mut producer = server.producer_ack("t", &n.to_string()).await;
+        producer.stream().write_all(&head).await.unwrap();
+        producers.push(producer);
+    }
+    let mut consumer = server.consumer("t", "c").await;
+    server.publish("t", "meanwhile").await;
+    assert_eq!(consumer.message().await.data, "meanwhile");
+    let grown = Memory::peak(&server).since(idle);
+    println!("{CONNECTIONS} messages of 16 MiB announced: {grown} more resident");
+    assert!(grown < Memory::mib(64), "{grown}");
 }

@@ -17,7 +17,7 @@ const SLOWER_MAX: u32 = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_stops_reading_costs_little_memory_and_is_told_why_it_is_closed() {
-    let count = size(10_000, 100_000);
+    let count = size(8_000, 100_000);
     let server = Setup::new()
         .set("outboxMiB", 2)
         .set("queueMemoryMiB", 2)
@@ -25,7 +25,11 @@ async fn a_consumer_that_stops_reading_costs_little_memory_and_is_told_why_it_is
         .start()
         .await;
     let mut other = server.consumer("other", "c").await;
-    let before = latency(&server, "other", &mut other, 0..TIMED).await;
+    // The same load, with nobody who could stall.
+    let (before, ()) = tokio::join!(
+        latency(&server, "other", &mut other, 0..TIMED),
+        publish(&server, "unheard", 0..count, DATA_BYTES),
+    );
     let idle = Memory::now(&server);
 
     let mut stalled = server.narrow_consumer("t").await;
@@ -38,10 +42,10 @@ async fn a_consumer_that_stops_reading_costs_little_memory_and_is_told_why_it_is
     let data = Memory((count * DATA_BYTES) as u64);
     println!(
         "{data} for a consumer that reads nothing, in {:.1?}: at most {grown} more; \
-         another topic takes {beside:.1?} a message beside it, and took {before:.1?} without",
+         another topic takes {beside:.1?} a message beside it, and {before:.1?} where nobody listens",
         begin.elapsed()
     );
-    assert!(grown < Memory::mib(96), "{grown} more");
+    assert!(grown < Memory::mib(size(96, 192)), "{grown} more");
     assert!(
         beside < before * SLOWER_MAX,
         "{beside:?}, {before:?} without"
