@@ -211,7 +211,8 @@ struct Served {
 
 impl Served {
     async fn start() -> Served {
-        let setup = Setup::new().set_server("maxMessageBytes", MESSAGE_BYTES_MAX);
+        let setup =
+            Setup::new().environment("DPMQ_SERVER_MAXMESSAGEBYTES", MESSAGE_BYTES_MAX.to_string());
         let server = setup.start().await;
         Served {
             producer: server.producer_ack("good", "p").await,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
+use super::files::{Files, OpenHow, parent};
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
@@ -177,6 +177,7 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
+    keep_names(&**files, layout)?;
     recovered.counts = index.counts();
     Ok(Opened {
         // Before anything is appended: it must not have more of the log than there is.
@@ -244,6 +245,15 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
     }
 }
 
+/// The names that a process which was killed gave are found like any other, and yet only the
+/// system's memory may have them. Before they are built upon they must be on the disk.
+fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
+        files.sync_dir(dir).doing("sync", dir)?;
+    }
+    Ok(())
+}
+
 /// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
 fn replay(
     log: &mut Log,
@@ -252,11 +262,12 @@ fn replay(
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let segments = log.segments().clone();
-    let mut walk = segments.walk(index.applied(), true);
+    let mut durable = index.applied();
+    let mut walk = segments.walk(durable, true);
     let mut torn: Option<Damage> = None;
     while let Some(step) = walk.next()? {
         if let Some(damage) = torn.take() {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
         match step {
             Step::Frame(frame) => {
@@ -264,7 +275,8 @@ fn replay(
                 recovered.replayed += 1;
                 if index.times.len() >= TIMES_MAX {
                     // The mirror must not be ahead of what a power cut leaves.
-                    log.sync()?;
+                    log.write_again(durable)?;
+                    durable = log.end();
                     mirror.apply(&index.take_changes())?;
                     index.mirrored(None);
                 }
@@ -288,11 +300,21 @@ fn replay(
                 log.begin_again(&index.base())?;
             }
         } else {
-            recovered.damage.push(sentence(&damage));
+            note(index, recovered, &damage);
         }
     }
     index.advance(log.end());
-    Ok(())
+    // What is served from now on must not be forgotten, and what is mirrored was synced.
+    log.write_again(durable)
+}
+
+/// What was lost stays lost, and its sequences are not given away again: readers still find
+/// them where the damage is.
+fn note(index: &mut Index, recovered: &mut Recovered, damage: &Damage) {
+    recovered.damage.push(sentence(damage));
+    if let Some(next) = damage.next {
+        index.pass(next);
+    }
 }
 
 fn sentence(damage: &Damage) -> String {

@@ -13,6 +13,7 @@ use std::sync::{Arc, RwLock};
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+use crate::message::Sequence;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
@@ -113,6 +114,8 @@ pub(crate) struct Damage {
     /// Where the next good frame begins, or where the segment ends.
     pub(crate) to: u64,
     pub(crate) what: FrameError,
+    /// The sequence behind its messages, where a frame still tells that.
+    pub(crate) next: Option<Sequence>,
 }
 
 /// All segments, for reading.
@@ -369,6 +372,11 @@ impl Walk<'_> {
         let meta = self.segments.meta_in(segment, at.into());
         // A frame whose data alone is damaged still tells where it ends.
         let behind = meta.as_ref().map(|located| located.next.offset).ok();
+        let last = meta
+            .as_ref()
+            .ok()
+            .and_then(|located| located.meta.entries.last());
+        let sequence = last.map(|entry| entry.sequence.next());
         let read = meta.and_then(|located| {
             if self.check_data {
                 self.segments.data_of(segment, at, &located.head)?;
@@ -392,6 +400,7 @@ impl Walk<'_> {
                     from: at.into(),
                     to,
                     what,
+                    next: sequence,
                 }))
             }
             Err(error) => Err(error),
@@ -497,16 +506,19 @@ pub(super) fn create_segment(
     let path = segment_path(&segments.dir, number);
     let mut bytes = segment_head(segments.seed, number).to_vec();
     encode_base(&mut bytes, segments.seed, base);
-    let files = &segments.files;
+    let (files, aside) = (&segments.files, path.with_extension("new"));
     let create = || -> std::io::Result<Box<dyn StoredFile>> {
-        let file = files.open(&path, OpenHow::Replace)?;
+        let file = files.open(&aside, OpenHow::Replace)?;
         file.write_all_at(&bytes, 0)?;
         file.sync()?;
+        // Whatever has the name of a segment is whole, also after a power cut.
+        files.rename(&aside, &path)?;
         files.sync_dir(&segments.dir)?;
         Ok(file)
     };
     let file = create().inspect_err(|_| {
-        // Best effort: a segment without a frame is removed at the next start anyway.
+        // Best effort: the next one replaces it anyway.
+        let _ = files.remove_file(&aside);
         let _ = files.remove_file(&path);
     });
     let segment = Arc::new(Segment {

@@ -25,7 +25,7 @@ use super::{KEY, Listed, PATIENCE, Socket, ZONE_HOURS, encode, eventually};
 pub struct Setup {
     dir: TempDir,
     mq: BTreeMap<String, String>,
-    server: BTreeMap<String, String>,
+    environment: BTreeMap<String, OsString>,
     keep: bool,
 }
 
@@ -35,7 +35,7 @@ impl Setup {
         let setup = Setup {
             dir: TempDir::new().unwrap(),
             mq: BTreeMap::new(),
-            server: BTreeMap::from([("port".to_owned(), "0".to_owned())]),
+            environment: BTreeMap::new(),
             keep: false,
         };
         setup
@@ -51,9 +51,9 @@ impl Setup {
         self
     }
 
-    /// Changes one key of `server` in application.yaml.
-    pub fn set_server(mut self, key: &str, value: impl Display) -> Setup {
-        self.server.insert(key.to_owned(), value.to_string());
+    /// Sets a variable of the server's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Setup {
+        self.environment.insert(name.to_owned(), value.into());
         self
     }
 
@@ -87,12 +87,9 @@ impl Setup {
     fn write_config(&self) {
         let config = self.dir.path().join("config");
         fs::create_dir_all(&config).unwrap();
-        let mut yaml = String::new();
-        for (section, keys) in [("server", &self.server), ("mq", &self.mq)] {
-            yaml.push_str(&format!("{section}:\n"));
-            for (key, value) in keys {
-                yaml.push_str(&format!("  {key}: {value}\n"));
-            }
+        let mut yaml = String::from("server:\n  port: 0\nmq:\n");
+        for (key, value) in &self.mq {
+            yaml.push_str(&format!("  {key}: {value}\n"));
         }
         fs::write(config.join("application.yaml"), yaml).unwrap();
     }
@@ -107,6 +104,7 @@ impl Setup {
             }
         }
         command.env("TZ", format!("TST-{ZONE_HOURS}"));
+        command.envs(&self.environment);
         command
     }
 }
@@ -124,7 +122,8 @@ struct Process {
 }
 
 impl Process {
-    async fn start(setup: &Setup) -> Process {
+    /// Starts the server and waits until it listens; `None` if it ends before.
+    async fn start(setup: &Setup) -> Option<Process> {
         setup.write_config();
         let mut child = setup
             .command(&["serve"])
@@ -147,11 +146,11 @@ impl Process {
         };
         let mut log = process.log.clone();
         let listens = log.wait_for(|log| log.iter().any(|line| address(line).is_some()));
-        let Ok(Ok(lines)) = timeout(PATIENCE, listens).await else {
-            panic!("the server does not say where it listens");
-        };
+        let listens = timeout(PATIENCE, listens).await;
+        let lines = listens.expect("the server says where it listens").ok()?;
         process.address = lines.iter().find_map(|line| address(line)).unwrap();
-        process
+        drop(lines);
+        Some(process)
     }
 
     async fn wait(mut self) -> ExitStatus {
@@ -282,8 +281,20 @@ impl TestServer {
 
     /// Starts again in the same directory.
     pub async fn start_again(&mut self) {
+        assert!(self.try_start().await, "the server ends before it listens");
+    }
+
+    /// Starts again in the same directory; false if the process ended before it listened.
+    pub async fn try_start(&mut self) -> bool {
         assert!(self.process.is_none(), "the server still runs");
-        self.process = Some(Process::start(&self.setup).await);
+        self.process = Process::start(&self.setup).await;
+        self.process.is_some()
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let process = self.process.as_mut().expect("the server was started");
+        process.child.try_wait().unwrap().is_some()
     }
 
     /// An orderly end and a new start.

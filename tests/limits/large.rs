@@ -14,7 +14,7 @@ fn largest() -> usize {
 
 async fn start() -> TestServer {
     Setup::new()
-        .set_server("maxMessageBytes", largest())
+        .environment("DPMQ_SERVER_MAXMESSAGEBYTES", largest().to_string())
         .start()
         .await
 }
