@@ -27,7 +27,7 @@ struct Place {
 
 impl Place {
     fn new(seed: u64) -> Place {
-        let root = tempfile::tempdir().unwrap();
+        let root = memory_dir();
         let disk = SimDisk::new(root.path(), seed);
         let clock = Clock::manual(NOON);
         Place { root, disk, clock }

@@ -225,6 +225,11 @@ fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<Stri
         if index.applied() > log.end() {
             return Err(StoreError::Mirror("it is ahead of the log".into()));
         }
+        let (applied, oldest) = (index.applied().segment, log.segments().oldest());
+        if applied > 0 && oldest.is_some_and(|oldest| applied < oldest) {
+            // What the segments between told, as of deletions, nobody knows any more.
+            return Err(StoreError::Mirror("it is older than the log".into()));
+        }
         Ok((mirror, index))
     });
     match opened {

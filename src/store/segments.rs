@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -177,6 +178,11 @@ impl Segments {
             .range(number..)
             .map(|(_, s)| s.clone())
             .collect()
+    }
+
+    /// The number of the oldest segment.
+    pub(crate) fn oldest(&self) -> Option<u32> {
+        self.lock_read().keys().next().copied()
     }
 
     fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
@@ -410,7 +416,11 @@ impl Walk<'_> {
 
 /// The numbers of the segments in `dir`, ascending.
 pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
-    let names = files.list(dir).doing("list", dir)?;
+    // A restore that was cut off leaves none.
+    let names = match files.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => vec![],
+        names => names.doing("list", dir)?,
+    };
     let numbers = names.iter().filter_map(|name| name.strip_suffix(".seg"));
     let mut numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();

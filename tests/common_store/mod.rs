@@ -180,6 +180,16 @@ pub(crate) fn bytes_of(path: &Path) -> u64 {
     }
 }
 
+/// A folder in memory where there is one: what is on its disk is simulated, or does not matter.
+pub(crate) fn memory_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// Everything that can be asked of a store, to compare two.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Content {

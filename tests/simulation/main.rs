@@ -41,6 +41,9 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_in_any_history() {
     if let Some(seed) = number("DPMQ_SEED") {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .init();
         let (tally, _) = World::new(seed, true).run();
         return println!("{tally:?}");
     }
