@@ -1,11 +1,13 @@
 //! Messages of the largest size, and of one byte more.
 
+use reqwest::RequestBuilder;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{Setup, Socket, TestServer, eventually, multipart};
+use crate::common::{KEY, Setup, Socket, TestServer, eventually, multipart};
 use crate::memory::Memory;
-use crate::size;
+use crate::{LONG, size};
 
 /// The largest message that is allowed: by default 16 MiB.
 fn largest() -> usize {
@@ -37,22 +39,23 @@ fn is(found: &str, expected: &str) -> bool {
     found == expected
 }
 
-async fn send_form(server: &TestServer, topic: &str, data: &str) -> serde_json::Value {
+async fn send_form(server: &TestServer, topic: &str, data: &str) -> Value {
     let form = [("topic", topic), ("messageData", data)];
-    server.http("/Producer/Send", &form).await
+    reply_to(post(server).form(&form)).await
 }
 
-async fn send_multipart(server: &TestServer, topic: &str, data: &str) -> serde_json::Value {
+async fn send_multipart(server: &TestServer, topic: &str, data: &str) -> Value {
     let form = multipart(&[("topic", topic), ("messageData", data)]);
-    let request = server.post("/Producer/Send").header("secretKey", "dpmq");
-    request
-        .multipart(form)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap()
+    reply_to(post(server).multipart(form)).await
+}
+
+fn post(server: &TestServer) -> RequestBuilder {
+    server.post("/Producer/Send").header("secretKey", KEY)
+}
+
+async fn reply_to(request: RequestBuilder) -> Value {
+    let response = request.timeout(LONG).send().await.unwrap();
+    response.json().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +136,7 @@ async fn one_byte_more_is_refused_and_nobody_else_notices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_of_the_largest_at_once_stay_within_memory() {
-    let senders = size(4, 8);
+    let senders = size(4, 6);
     let at_once = 2 * senders;
     let server = start().await;
     let idle = Memory::now(&server);
@@ -156,13 +159,15 @@ async fn several_of_the_largest_at_once_stay_within_memory() {
         });
         futures_util::future::join_all(sent).await;
     };
-    let heard = async {
+    let expected = text.clone();
+    let heard = tokio::spawn(async move {
         for n in 0..at_once {
             let message = consumer.message().await;
-            assert!(is(&message.data, &text), "message {n} is another");
+            assert!(is(&message.data, &expected), "message {n} is another");
         }
-    };
-    tokio::join!(over_http, over_sockets, heard);
+    });
+    tokio::join!(over_http, over_sockets);
+    heard.await.unwrap();
     let (grown, sent) = (
         Memory::peak(&server).since(idle),
         (at_once * largest()) as u64,
