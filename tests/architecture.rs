@@ -25,10 +25,10 @@ use Scope::{Never, Only};
 const RULES: &[(&str, Scope)] = &[
     ("sled", Only(&["src/store"])),
     ("rmp_serde", Only(&["src/store"])),
-    ("axum", Only(&["src/http", "src/ws", "src/server.rs"])),
+    ("axum", Only(&["src/http", "src/ws", "src/server"])),
     (
         "tokio_tungstenite",
-        Only(&["src/ws", "src/cli", "src/server.rs"]),
+        Only(&["src/ws", "src/cli", "src/server"]),
     ),
     ("hyper", Only(&["src/cli"])),
     ("serde_json", Never(&["src/broker", "src/message.rs"])),

@@ -10,6 +10,7 @@ mod consumers;
 mod delivery;
 mod dispatch;
 mod error;
+mod expiry;
 mod figures;
 #[cfg(test)]
 mod fixture;
@@ -53,6 +54,7 @@ use clients::{Numbers, Producers};
 use consumers::Consumers;
 use delivery::Outcomes;
 use dispatch::Dispatch;
+use expiry::Expiry;
 use figures::Figures;
 use sweep::{Sweep, Wanted};
 
@@ -150,7 +152,9 @@ impl Broker {
             disk: disk.clone(),
             clock: settings.clock.clone(),
             every: settings.check_every,
-            clean_after_seconds: settings.clean_after_seconds,
+            expiry: settings
+                .clean_after_seconds
+                .map(|seconds| Expiry::new(seconds, settings.clock.now())),
             re_push: settings.re_push,
             next,
         };
@@ -262,6 +266,11 @@ impl Broker {
     /// The broker's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// When the next check is.
+    pub fn next_check(&self) -> Instant {
+        *self.0.next_check.borrow()
     }
 
     /// Lets no more messages in; those that wait for room are refused.

@@ -440,6 +440,9 @@ fn entries(raw: &RawAccepts<'_>, topics: usize, data_len: usize) -> Option<Vec<E
 }
 
 #[cfg(test)]
+pub(crate) mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

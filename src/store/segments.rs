@@ -580,3 +580,6 @@ impl Segment {
         self.last_sequence.store(last_sequence, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fuzz;

@@ -295,6 +295,9 @@ fn read_chunks(
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::fs;
 

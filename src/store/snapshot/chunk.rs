@@ -27,6 +27,8 @@ pub(super) struct ChunkHead {
 }
 
 impl ChunkHead {
+    /// `None` if no chunk begins so: a length that none has would be read in vain, again and
+    /// again where the file is damaged and messages look like heads.
     pub(super) fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
