@@ -271,6 +271,15 @@ fn a_restore_that_was_cut_off_is_begun_again() {
         fs::copy(place.dir("a/data"), place.dir(&name).join("data")).unwrap();
         reopens_as(&place, &name, &expected);
     }
+    // The old folder is gone, and the new one does not have its name yet.
+    fs::create_dir_all(place.dir("between/data.db/log.restoring")).unwrap();
+    fs::copy(
+        place.dir("a/data.db/format"),
+        place.dir("between/data.db/format"),
+    )
+    .unwrap();
+    fs::copy(place.dir("a/data"), place.dir("between/data")).unwrap();
+    reopens_as(&place, "between", &expected);
 }
 
 #[test]

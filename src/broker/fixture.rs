@@ -15,8 +15,8 @@ use crate::message::{
 };
 use crate::sequences::SequenceSet;
 use crate::store::{
-    Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError, TopicCounts,
-    Usage,
+    Appended, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store, StoreError,
+    TopicCounts, Usage,
 };
 
 /// A store that keeps nothing, and says it has these topics and that every message waits.
@@ -94,7 +94,7 @@ impl Store for Told {
         nobody_calls()
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn health(&self) -> Health {
         nobody_calls()
     }
 

@@ -1,5 +1,6 @@
 //! The engine with a disk: puts log, index, mirror and snapshot together.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
@@ -19,10 +20,11 @@ use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
-use super::writer::{Poison, Request, Trouble, Writer, accept, frame_ranges};
+use super::trouble::Trouble;
+use super::writer::{Poison, Request, Writer, accept, frame_ranges};
 use super::{
-    Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, TopicCounts, Usage,
-    not_present,
+    Appended, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store, TopicCounts,
+    Usage, not_present,
 };
 use crate::clock::Clock;
 use crate::import::{self, ImportedMessage};
@@ -163,12 +165,15 @@ impl DiskStore {
             keeper: keeper.clone(),
             reader: reader.clone(),
             poison,
+            trouble: trouble.clone(),
+            broken: Cell::new(false),
         };
         let snapshot = SnapshotThread {
             keeper: keeper.clone(),
             segments: reader.segments.clone(),
             snapshot: opened.snapshot,
             every: options.snapshot_every,
+            trouble: trouble.clone(),
         };
         let engine = Engine {
             requests: receiver,
@@ -504,9 +509,8 @@ impl Store for DiskStore {
         Ok(purged)
     }
 
-    fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().expect("no holder of this lock panics");
-        trouble.as_ref().map(StoreError::cause)
+    fn health(&self) -> Health {
+        self.trouble.health()
     }
 
     fn usage(&self) -> Option<Usage> {

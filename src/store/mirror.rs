@@ -155,12 +155,15 @@ impl Mirror {
         folder_bytes(&self.dir)
     }
 
+    /// Writes everything from memory to the file, which is not synced.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        guarded(|| self.trees().db.flush().map(drop).map_err(failed))
+    }
+
     /// Writes everything from memory, the disk included.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.write_out()?;
         guarded(|| {
-            let trees = self.trees();
-            trees.db.flush().map_err(failed)?;
-            drop(trees);
             // sled's flush does not ask the device to sync.
             let file = self.dir.join("db");
             fs::File::open(&file)
@@ -196,7 +199,13 @@ impl Mirror {
         let mut trees = self.trees.write().expect("no holder of this lock panics");
         remove(&self.dir)?;
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
-        *trees = Arc::new(open_trees(&self.dir)?);
+        let old = std::mem::replace(&mut *trees, Arc::new(open_trees(&self.dir)?));
+        drop(trees);
+        // After a failure sled may panic even at its end.
+        let _ = guarded(|| {
+            drop(old);
+            Ok(())
+        });
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod segments;
 mod snapshot;
 mod times;
 mod topics;
+mod trouble;
 mod writer;
 
 use std::collections::HashSet;
@@ -81,6 +82,15 @@ pub struct TopicCounts {
     pub topic: Topic,
     /// Its messages by status.
     pub counts: Counts,
+}
+
+/// What cannot be written at the moment, each as a reason for whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why messages cannot be stored.
+    pub refusing: Option<String>,
+    /// What else cannot be written, and holds nobody up.
+    pub impaired: Vec<String>,
 }
 
 /// What a store takes of the disk, in bytes.
@@ -240,8 +250,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the log cannot be written; some of them may be gone then.
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError>;
 
-    /// Why messages cannot be stored at the moment, if so.
-    fn trouble(&self) -> Option<String>;
+    /// What cannot be written at the moment.
+    fn health(&self) -> Health;
 
     /// What the store takes of the disk; `None` if it has none. Blocks.
     fn usage(&self) -> Option<Usage>;

@@ -235,8 +235,12 @@ impl Segments {
     /// Removes the files of segments that [`Segments::take_dead`] gave.
     pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
         for segment in dead {
-            let removed = self.files.remove_file(&segment.path);
-            removed.doing("remove", &segment.path)?;
+            match self.files.remove_file(&segment.path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).doing("remove", &segment.path);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

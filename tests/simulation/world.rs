@@ -545,7 +545,8 @@ impl World {
             life.store.write_all();
             let trouble = life
                 .store
-                .trouble()
+                .health()
+                .refusing
                 .is_some_and(|why| why.contains("sync failed"));
             if trouble {
                 return;
