@@ -141,6 +141,7 @@ impl DiskStore {
             segments: opened.log.segments().clone(),
             index: Arc::new(Mutex::new(opened.index)),
             mirror: Arc::new(opened.mirror),
+            findings: opened.findings,
         };
         let trouble = Trouble::default();
         let (requests, receiver) = unbounded_channel();
@@ -170,6 +171,8 @@ impl DiskStore {
             segments: reader.segments.clone(),
             snapshot: opened.snapshot,
             every: options.snapshot_every,
+            scrub: opened.scrub,
+            index: reader.index.clone(),
         };
         let engine = Engine {
             requests: receiver,
@@ -386,7 +389,8 @@ fn codes_between(
     from: UnixSeconds,
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
-    super::read::codes_between(opened.log.segments(), &opened.index, from, to)
+    let (segments, findings) = (opened.log.segments(), &opened.findings);
+    super::read::codes_between(segments, &opened.index, findings, from, to)
 }
 
 impl Store for DiskStore {
@@ -507,6 +511,10 @@ impl Store for DiskStore {
     fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().expect("no holder of this lock panics");
         trouble.as_ref().map(StoreError::cause)
+    }
+
+    fn damage(&self) -> Vec<String> {
+        self.reader.findings.texts()
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -3,12 +3,10 @@
 //! One thread appends frames to the newest segment, syncs them, and lets readers see them; the
 //! files and how they are read are in [`super::segments`].
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{IoContext, StoreError};
-use super::files::Files;
 use super::record::Base;
 use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
@@ -22,19 +20,16 @@ pub(crate) struct Log {
     written: u64,
     /// A segment is closed when it has this many bytes.
     segment_bytes: u64,
-    damaged_heads: Vec<PathBuf>,
 }
 
 impl Log {
-    /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
-    /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
+    /// Goes on in the newest of `segments`, or begins a log at `base`. What lies behind the
+    /// last whole frame is found by the recovery, see [`Log::cut`].
     pub(crate) fn open(
-        files: &Arc<dyn Files>,
-        dir: &Path,
+        segments: Arc<Segments>,
         base: &Base,
         segment_bytes: u64,
     ) -> Result<Log, StoreError> {
-        let (segments, damaged_heads) = Segments::open(files, dir)?;
         let last = segments.from(0).pop();
         let current = match last {
             Some(segment) => segment,
@@ -46,13 +41,7 @@ impl Log {
             current,
             written,
             segment_bytes,
-            damaged_heads,
         })
-    }
-
-    /// The segments whose first bytes were not what they should be.
-    pub(crate) fn damaged_heads(&self) -> &[PathBuf] {
-        &self.damaged_heads
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -143,7 +132,13 @@ impl Log {
     /// Closes the segment and begins the next; everything in the old one is synced.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
         self.current.sync()?;
-        let number = self.current.number + 1;
+        self.go_on_behind(self.current.number, base)
+    }
+
+    /// Goes on in a segment with a number behind `number`: what was at positions before may be
+    /// known elsewhere, and is never written differently.
+    pub(crate) fn go_on_behind(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
+        let number = self.current.number.max(number) + 1;
         self.current = create_segment(&self.segments, number, base)?;
         self.written = self.current.end();
         Ok(())

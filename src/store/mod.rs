@@ -12,6 +12,8 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod findings;
+mod heal;
 mod index;
 mod keeper;
 mod log;
@@ -21,10 +23,12 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod scrub;
 mod segments;
 mod snapshot;
 mod times;
 mod topics;
+mod walk;
 mod writer;
 
 use std::collections::HashSet;
@@ -242,6 +246,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Why messages cannot be stored at the moment, if so.
     fn trouble(&self) -> Option<String>;
+
+    /// What of the store was found to be damaged, each as a sentence. The rest is served.
+    fn damage(&self) -> Vec<String> {
+        vec![]
+    }
 
     /// What the store takes of the disk; `None` if it has none. Blocks.
     fn usage(&self) -> Option<Usage>;

@@ -13,11 +13,13 @@ use bytestring::ByteString;
 use super::bitmap::BLOCK_LEN;
 use super::block::Block;
 use super::error::StoreError;
+use super::findings::Findings;
 use super::index::{BlockView, Index};
 use super::mirror::Mirror;
 use super::record::{Entry, Head};
-use super::segments::{Position, Segment, Segments, Step};
+use super::segments::{Position, Segment, Segments};
 use super::topics::TopicIds;
+use super::walk::Step;
 use super::{Mark, Query, Scan, Scanned};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
@@ -34,6 +36,7 @@ pub(crate) struct Reader {
     pub(crate) segments: Arc<Segments>,
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) mirror: Arc<Mirror>,
+    pub(crate) findings: Arc<Findings>,
 }
 
 /// A message found, its data not read yet.
@@ -74,7 +77,7 @@ impl Reader {
     }
 
     fn find(&self, view: &BlockView) -> Result<Vec<Found>, StoreError> {
-        find(&self.segments, view)
+        find(&self.segments, view, &self.findings)
     }
 
     fn message(
@@ -119,7 +122,7 @@ impl Reader {
         }
     }
 
-    /// A message, or `None` and a line in the log where its bytes are damaged.
+    /// A message, or `None` where its bytes are damaged, which is said once.
     fn message_or_report(
         &self,
         found: &Found,
@@ -129,7 +132,7 @@ impl Reader {
         match self.message(found, status, cache) {
             Ok(message) => Ok(Some(message)),
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(code = %found.entry.code, %error, "a message cannot be read back");
+                self.findings.report(found.frame.position, &error.text());
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -399,7 +402,11 @@ impl Reader {
 }
 
 /// The messages of `view`, ascending. What is damaged is reported and passed over.
-fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError> {
+fn find(
+    segments: &Segments,
+    view: &BlockView,
+    findings: &Findings,
+) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
     let mut wanted = view.bits.iter().peekable();
     let mut walk = segments.walk(Position::default(), false);
@@ -415,10 +422,7 @@ fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError>
         let located = match step {
             Step::Frame(located) => located,
             Step::Damage(damage) => {
-                tracing::error!(
-                    file = %damage.path.display(), from = damage.from, to = damage.to,
-                    "stepped over damage in the log: {}", damage.what
-                );
+                findings.report(damage.position(), &damage);
                 continue;
             }
         };
@@ -458,13 +462,18 @@ fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError>
 pub(crate) fn codes_between(
     segments: &Segments,
     index: &Index,
+    findings: &Findings,
     from: UnixSeconds,
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
     let mut codes = vec![];
     for (_, number) in index.created_between(from, to, None, None, None) {
         if let Some(view) = index.view(number, None, None) {
-            codes.extend(find(segments, &view)?.iter().map(|found| found.entry.code));
+            codes.extend(
+                find(segments, &view, findings)?
+                    .iter()
+                    .map(|found| found.entry.code),
+            );
         }
     }
     Ok(codes)

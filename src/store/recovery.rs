@@ -7,18 +7,25 @@ use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
+use super::findings::Findings;
+use super::heal::Healer;
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
-use super::record::Base;
-use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
+use super::record::{Base, Change};
+use super::scrub::{Met, Scrub, lost_text, misplaced_text};
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
 use super::snapshot::Snapshot;
+use super::walk::{Damage, Step};
 use super::{Counts, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
+use crate::sequences::{SequenceSet, Span};
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;
+/// A log of at most this size is read whole before the store answers.
+const SCRUB_AT_START_BYTES_MAX: u64 = 64 << 20;
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -72,8 +79,11 @@ pub struct Recovered {
     pub replayed: u64,
     /// Why the mirror was built anew, if it was.
     pub mirror_rebuilt: Option<String>,
-    /// Bytes of an unfinished write that were cut off; nobody was told they were stored.
+    /// Bytes at the end of the log, or of the snapshot it was restored from, that are not whole
+    /// and were cut off: of a write that was not finished, or damage of the last one.
     pub torn_bytes: u64,
+    /// What was damaged and is whole again, each as a sentence.
+    pub healed: Vec<String>,
     /// What of the log or the snapshot cannot be read, each as a sentence.
     pub damage: Vec<String>,
     /// Messages taken over from a file of the original, and the name it has now.
@@ -87,6 +97,9 @@ pub(crate) struct Opened {
     pub(crate) mirror: Mirror,
     pub(crate) snapshot: Snapshot,
     pub(crate) recovered: Recovered,
+    pub(crate) findings: Arc<Findings>,
+    /// What is left to be read, if that is much.
+    pub(crate) scrub: Option<Scrub>,
     /// The file of the original at the snapshot's place, to be taken over.
     pub(crate) original: bool,
 }
@@ -139,7 +152,13 @@ pub(crate) fn open(
     layout: &Layout,
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
-    let beside = look_at(&**files, &layout.snapshot)?;
+    let has_log = files.exists(&layout.log).doing("look at", &layout.log)?
+        && !segment_numbers(&**files, &layout.log)?.is_empty();
+    let beside = match look_at(&**files, &layout.snapshot) {
+        // Beside a log it was a snapshot once, and is kept under another name.
+        Err(StoreError::NotOurs { .. }) if has_log => Beside::Snapshot,
+        beside => beside?,
+    };
     migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {
         origin: Origin::Log,
@@ -147,29 +166,57 @@ pub(crate) fn open(
         replayed: 0,
         mirror_rebuilt: None,
         torn_bytes: 0,
+        healed: vec![],
         damage: vec![],
         imported: None,
     };
     // A restore that was cut off is begun again: its folder gets its name only when it is whole.
     let restoring = layout.dir.join("log.restoring");
     files.remove_dir(&restoring).doing("remove", &restoring)?;
-    if segment_numbers(&**files, &layout.log)?.is_empty() {
+    if !has_log {
         recovered.origin = Origin::Nothing;
         mirror::remove(&layout.sled)?;
         if let Beside::Snapshot = beside {
             restore(&**files, layout, &restoring, &mut recovered)?;
         }
     }
-    let mut log = Log::open(files, &layout.log, &Index::new().base(), segment_bytes)?;
-    recovered
-        .damage
-        .extend(log.damaged_heads().iter().map(|path| {
-            let path = path.display();
-            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
-        }));
-    let (mirror, mut index, reason) = open_mirror(layout, &log)?;
-    replay(&mut log, &mut index, &mirror, &mut recovered)?;
-    if let Some(reason) = reason {
+    let findings = Arc::new(Findings::default());
+    let loaded = LoadedMirror::open(layout)?;
+    let told = [
+        loaded.mirror.seed(),
+        snapshot::seed(&**files, &layout.snapshot),
+    ];
+    let told: Vec<u32> = told.into_iter().flatten().collect();
+    let (segments, damaged_heads) = Segments::open(files, &layout.log, &told)?;
+    let loaded = loaded.of_log(segments.seed, layout)?;
+    let mut healer = Healer::new(files, &layout.snapshot, &segments);
+    heal_files(
+        &segments,
+        &damaged_heads,
+        &mut healer,
+        &findings,
+        &mut recovered,
+    )?;
+    let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
+    let LoadedMirror {
+        mirror,
+        mut index,
+        unusable,
+    } = loaded;
+    if unusable.is_none() {
+        bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
+    }
+    let (from, next) = (index.applied(), index.next_sequence());
+    let replay = Replay {
+        log: &mut log,
+        index: &mut index,
+        mirror: &mirror,
+        healer: &mut healer,
+        findings: &findings,
+        recovered: &mut recovered,
+    };
+    replay.run()?;
+    if let Some(reason) = unusable {
         index.mark_all_dirty();
         // A crash may have come before there was anything to mirror.
         if recovered.origin == Origin::Log && index.next_sequence() > Sequence(1) {
@@ -177,16 +224,82 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
+    let mut snapshot = Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?;
+    let mut scrub = Scrub::new(&segments, healer, &findings, from, next);
+    let scrubbed = segments.bytes() <= SCRUB_AT_START_BYTES_MAX;
+    if scrubbed {
+        scrub.run(&index, &mut snapshot)?;
+    }
+    recovered.healed.append(&mut scrub.healed);
+    recovered.damage.extend(findings.texts());
     recovered.counts = index.counts();
     Ok(Opened {
-        // Before anything is appended: it must not have more of the log than there is.
-        snapshot: Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?,
+        snapshot,
         log,
         index,
         mirror,
         recovered,
+        findings,
+        scrub: (!scrubbed).then_some(scrub),
         original: matches!(beside, Beside::Original),
     })
+}
+
+/// Whatever can be told of the log's files without reading them: damaged heads, files that are
+/// missing or too short.
+fn heal_files(
+    segments: &Segments,
+    damaged_heads: &[Arc<Segment>],
+    healer: &mut Healer,
+    findings: &Findings,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    for segment in damaged_heads {
+        let path = segment.path.display();
+        let head =
+            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged");
+        if healer.head(segment)? {
+            recovered.healed.push(head + "; it is written anew");
+        } else {
+            let position = Position::at(segment.number, 0);
+            findings.note(position, &head);
+        }
+    }
+    let oldest = segments.from(0).first().map_or(0, |oldest| oldest.number);
+    healer.ends(oldest, &mut recovered.healed)?;
+    let all = segments.from(0);
+    for pair in all.windows(2) {
+        for number in pair[0].number + 1..pair[1].number {
+            let path = segments.path_of(number);
+            findings.note(
+                Position::at(number, 0),
+                &format!("{} is missing", path.display()),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Takes back the oldest segments if the mirror knows of messages in them.
+fn bring_back_oldest(
+    segments: &Segments,
+    index: &Index,
+    healer: &mut Healer,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let Some(oldest) = segments.from(0).first().map(|segment| segment.number) else {
+        return Ok(());
+    };
+    let first = Position::at(oldest, SEGMENT_HEAD_BYTES);
+    let base = match segments.meta_at(first) {
+        Ok(located) => located.meta.base.unwrap_or_default(),
+        Err(StoreError::Corrupt { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if index.first_live() < base.next {
+        healer.ends(0, &mut recovered.healed)?;
+    }
+    Ok(())
 }
 
 fn restore(
@@ -215,94 +328,207 @@ fn restore(
     files.sync_dir(&layout.dir).doing("sync", &layout.dir)
 }
 
-/// The mirror and the state it stands for; with a reason, if that is nothing because it could
-/// not be used.
-fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<String>), StoreError> {
-    let absent = !layout.sled.exists();
-    let opened = Mirror::open(&layout.sled).and_then(|mirror| {
-        let index = mirror.load()?;
-        if index.applied() > log.end() {
-            return Err(StoreError::Mirror("it is ahead of the log".into()));
-        }
-        Ok((mirror, index))
-    });
-    match opened {
-        Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
-        // sled takes a file whose beginning it cannot read for a new one.
-        Ok((mirror, index)) if index.applied() == Position::default() => {
-            Ok((mirror, index, Some("it was empty".into())))
-        }
-        Ok((mirror, index)) => Ok((mirror, index, None)),
-        Err(error) => {
-            mirror::put_aside(&layout.sled)?;
-            Ok((
-                Mirror::open(&layout.sled)?,
-                Index::new(),
-                Some(error.to_string()),
-            ))
-        }
-    }
+/// The mirror, and the state it stands for.
+struct LoadedMirror {
+    mirror: Mirror,
+    index: Index,
+    /// Why the state is nothing: the mirror is to be built from the log.
+    unusable: Option<String>,
 }
 
-/// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
-fn replay(
-    log: &mut Log,
-    index: &mut Index,
-    mirror: &Mirror,
-    recovered: &mut Recovered,
-) -> Result<(), StoreError> {
-    let segments = log.segments().clone();
-    let mut walk = segments.walk(index.applied(), true);
-    let mut torn: Option<Damage> = None;
-    while let Some(step) = walk.next()? {
-        if let Some(damage) = torn.take() {
-            recovered.damage.push(sentence(&damage));
-        }
-        match step {
-            Step::Frame(frame) => {
-                index.apply(frame.position, frame.next, &frame.meta);
-                recovered.replayed += 1;
-                if index.times.len() >= TIMES_MAX {
-                    // The mirror must not be ahead of what a power cut leaves.
-                    log.sync()?;
-                    mirror.apply(&index.take_changes())?;
-                    index.mirrored(None);
-                }
-            }
-            Step::Damage(damage) => torn = Some(damage),
-        }
-    }
-    if let Some(damage) = torn {
-        let end = log.end();
-        let from = Position {
-            segment: end.segment,
-            offset: u32::try_from(damage.from).unwrap_or(end.offset),
+impl LoadedMirror {
+    fn open(layout: &Layout) -> Result<LoadedMirror, StoreError> {
+        let absent = !layout.sled.exists();
+        let opened = Mirror::open(&layout.sled).and_then(|mirror| {
+            let index = mirror.load()?;
+            Ok((mirror, index))
+        });
+        let (mirror, index) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return LoadedMirror::anew(layout, error.to_string()),
         };
-        let newest = segments
-            .get(end.segment)
-            .is_some_and(|newest| newest.path == damage.path);
-        if newest && damage.to == u64::from(end.offset) {
-            recovered.torn_bytes += damage.to - damage.from;
-            log.cut(from)?;
-            if u64::from(from.offset) <= SEGMENT_HEAD_BYTES {
-                log.begin_again(&index.base())?;
-            }
-        } else {
-            recovered.damage.push(sentence(&damage));
-        }
+        let unusable = match index.applied() {
+            _ if absent => Some("there was none".into()),
+            // sled takes a file whose beginning it cannot read for a new one.
+            applied if applied == Position::default() => Some("it was empty".into()),
+            _ => None,
+        };
+        Ok(LoadedMirror {
+            mirror,
+            index,
+            unusable,
+        })
     }
-    index.advance(log.end());
-    Ok(())
+
+    fn anew(layout: &Layout, reason: String) -> Result<LoadedMirror, StoreError> {
+        mirror::put_aside(&layout.sled)?;
+        Ok(LoadedMirror {
+            mirror: Mirror::open(&layout.sled)?,
+            index: Index::new(),
+            unusable: Some(reason),
+        })
+    }
+
+    /// The same for the log with checksums of `seed`.
+    fn of_log(self, seed: u32, layout: &Layout) -> Result<LoadedMirror, StoreError> {
+        let loaded = match self.mirror.seed() {
+            Some(other) if other != seed => {
+                drop(self.mirror);
+                LoadedMirror::anew(layout, "it is of another log".into())?
+            }
+            _ => self,
+        };
+        loaded.mirror.set_seed(seed);
+        Ok(loaded)
+    }
 }
 
-fn sentence(damage: &Damage) -> String {
-    format!(
-        "{} from byte {} to {}: {}",
-        damage.path.display(),
-        damage.from,
-        damage.to,
-        damage.what
-    )
+/// Applies the log behind the mirror.
+struct Replay<'a> {
+    log: &'a mut Log,
+    index: &'a mut Index,
+    mirror: &'a Mirror,
+    healer: &'a mut Healer,
+    findings: &'a Findings,
+    recovered: &'a mut Recovered,
+}
+
+impl Replay<'_> {
+    /// Does it, and settles how the log ends: what a crash left of an unfinished write is cut
+    /// off; where synced bytes are gone, it goes on in a new segment.
+    fn run(mut self) -> Result<(), StoreError> {
+        let segments = self.log.segments().clone();
+        let mut walk = segments.walk(self.index.applied(), true);
+        let mut met = Met::from(self.index.next_sequence(), self.index.applied());
+        let mut tail: Option<Damage> = None;
+        while let Some(step) = walk.next()? {
+            if let Some(damage) = tail.take() {
+                self.pass_over(damage, &mut met);
+            }
+            match step {
+                Step::Frame(frame) if met.admits(&frame.meta, frame.next) => {
+                    self.index.apply(frame.position, frame.next, &frame.meta);
+                    self.recovered.replayed += 1;
+                    self.mirror_times()?;
+                }
+                Step::Frame(frame) => {
+                    let text = misplaced_text(&frame.segment.path, frame.position);
+                    self.findings.note(frame.position, &text);
+                }
+                Step::Damage(damage) => match self.healer.frames(&damage)? {
+                    Some(healed) => {
+                        self.recovered.healed.push(healed);
+                        walk.go_back(&damage);
+                    }
+                    None => tail = Some(damage),
+                },
+            }
+        }
+        self.settle(tail, &mut met)?;
+        for gap in met.missing() {
+            let text = gap.text(gap.span.len, &segments);
+            self.findings.note(gap.key(), &text);
+        }
+        self.index.advance(self.log.end());
+        Ok(())
+    }
+
+    /// Keeps what a damaged frame tells of itself: growth and sequences go on.
+    fn pass_over(&mut self, damage: Damage, met: &mut Met) {
+        let (position, next) = (damage.position(), damage.end());
+        self.findings.note(position, &damage);
+        if let Some(meta) = damage.meta
+            && met.admits(&meta, next)
+        {
+            self.index.apply(position, next, &meta);
+            let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
+            self.index.change(Change::Deleted, &lost);
+        }
+    }
+
+    /// The mirror takes times of consumption, when there are many.
+    fn mirror_times(&mut self) -> Result<(), StoreError> {
+        if self.index.times.len() >= TIMES_MAX {
+            // The mirror must not be ahead of what a power cut leaves.
+            self.log.sync()?;
+            self.mirror.apply(&self.index.take_changes())?;
+            self.index.mirrored(None);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
+        let covered = self.healer.covered()?;
+        // What the mirror or the snapshot has was synced, and somebody may know of it.
+        let known = self.index.applied().max(covered);
+        let end = self.log.end();
+        let mut lost = known > end;
+        if lost {
+            self.lose_tail(known)?;
+        }
+        if let Some(damage) = tail {
+            let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
+            if newest && damage.position() >= known {
+                self.recovered.torn_bytes += damage.to - damage.from;
+                self.log.cut(damage.position())?;
+                if damage.from <= SEGMENT_HEAD_BYTES {
+                    self.log.begin_again(&self.index.base())?;
+                }
+            } else {
+                self.pass_over(damage, met);
+                lost |= newest;
+            }
+        }
+        if lost {
+            let base = self.index.base();
+            self.log.go_on_behind(known.segment, &base)?;
+        }
+        Ok(())
+    }
+
+    /// The log ends before `known`: says so, and forgets the messages that were behind.
+    fn lose_tail(&mut self, known: Position) -> Result<(), StoreError> {
+        let end = self.log.end();
+        let segments = self.log.segments();
+        let first = first_behind(segments, end.segment)?;
+        let next = self.index.next_sequence().0;
+        let path = segments.path_of(end.segment);
+        let mut text = format!(
+            "{} ends at byte {}, and was written up to byte {} of segment {}",
+            path.display(),
+            end.offset,
+            known.offset,
+            known.segment
+        );
+        if first < next {
+            let lost = Span {
+                first,
+                len: next - first,
+            };
+            let live = self.index.live_between(Sequence(first), Sequence(next - 1));
+            text += &format!(": {}", lost_text(live, lost));
+            let mut set = SequenceSet::new();
+            set.insert_span(lost);
+            self.index.change(Change::Deleted, &set);
+        }
+        self.findings.note(end, &text);
+        Ok(())
+    }
+}
+
+/// The first message that is in no frame of a segment, nor of those before.
+fn first_behind(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
+    let mut walk = segments.walk(Position::at(segment, 0), false);
+    let mut first = 1;
+    while let Some(step) = walk.next()? {
+        if let Step::Frame(frame) = step {
+            let base = frame.meta.base.map_or(0, |base| base.next);
+            let behind = frame.meta.entries.last();
+            let behind = behind.map_or(0, |entry| entry.sequence.0 + 1);
+            first = first.max(base).max(behind);
+        }
+    }
+    Ok(first)
 }
 
 /// Tells each segment what its last message is: the next one's base says so.

@@ -13,6 +13,7 @@
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
 mod chunk;
+mod chunks;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use super::recovery::with_suffix;
 use super::segments::{Position, Segment, Segments};
 
 pub(crate) use chunk::MAGIC;
+pub(crate) use chunks::Catalog;
 pub(crate) use unpack::unpack;
 
 use chunk::{CHUNK_HEAD_BYTES, ChunkHead, FORMAT, HEAD_BYTES, read_head};
@@ -36,6 +38,12 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
 
+/// The seed that the file at `path` tells, if it is a snapshot.
+pub(crate) fn seed(files: &dyn Files, path: &Path) -> Option<u32> {
+    let file = files.open(path, OpenHow::Read).ok()?;
+    read_head(&*file, path).ok()
+}
+
 /// The snapshot file of a running store.
 pub(crate) struct Snapshot {
     files: Arc<dyn Files>,
@@ -43,8 +51,22 @@ pub(crate) struct Snapshot {
     seed: u32,
     /// Absent while there is no file of this store.
     open: Option<Open>,
-    /// There is a file, but of another store: somebody's backup.
-    foreign: bool,
+    /// There is a file that is not to be replaced: somebody's backup.
+    kept: bool,
+    /// Where the file is damaged; it is to be written anew.
+    damage: Option<u64>,
+    /// Up to here the chunks were checked.
+    checked: u64,
+}
+
+/// What is at the snapshot's place.
+enum Found {
+    Nothing,
+    Whole(Open),
+    /// Where, and up to which position it has something all the same.
+    Damaged(u64, Position),
+    /// It is of another store, or none that can be read.
+    Foreign,
 }
 
 struct Open {
@@ -59,7 +81,8 @@ struct Open {
 
 impl Snapshot {
     /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
-    /// file of another store is left alone until the first update, which puts it aside.
+    /// file that is of another store, or has more than the log, is left alone until the first
+    /// update, which puts it aside.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         path: &Path,
@@ -72,24 +95,65 @@ impl Snapshot {
             }
             _ => {}
         }
-        let (open, foreign) = match files.open(path, OpenHow::Write) {
-            Ok(file) => {
-                let len = file.len().doing("look at", path)?;
-                let open = read_chunks(file, path, seed)?;
-                let foreign = open.is_none() && len > 0;
-                (open, foreign)
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => (None, false),
+        let found = match files.open(path, OpenHow::Write) {
+            Ok(file) if file.is_empty().doing("look at", path)? => Found::Nothing,
+            Ok(file) => read_chunks(file, path, seed)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
             Err(error) => return Err(error).doing("open", path),
         };
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             files: files.clone(),
             path: path.to_owned(),
             seed,
-            foreign,
-            // What a power cut took from the log will be written otherwise.
-            open: open.filter(|open| open.covered <= log_end),
-        })
+            open: None,
+            kept: false,
+            damage: None,
+            checked: HEAD_BYTES,
+        };
+        match found {
+            Found::Nothing => {}
+            // What the log has lost of it, and may not be written anew, is somebody's backup.
+            Found::Whole(open) if open.covered > log_end => snapshot.kept = true,
+            Found::Whole(open) => snapshot.open = Some(open),
+            Found::Damaged(at, covered) => {
+                snapshot.damage = Some(at);
+                snapshot.kept = covered > log_end;
+            }
+            Found::Foreign => snapshot.kept = true,
+        }
+        Ok(snapshot)
+    }
+
+    /// Where the file is damaged, as far as that is known and it has not been written anew.
+    pub(crate) fn damage(&self) -> Option<u64> {
+        self.damage
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next file is written beside, and the one that is there kept under another name: it
+    /// may have what the log has lost.
+    pub(crate) fn keep(&mut self) {
+        self.kept |= self.open.take().is_some() || self.damage.is_some();
+    }
+
+    /// Checks the next chunk that was there at the start; says how many bytes it has, 0 at the
+    /// end. A damaged file is written anew by the next update.
+    pub(crate) fn check_next(&mut self) -> Result<u64, StoreError> {
+        let Some(open) = self.open.as_ref().filter(|open| self.checked < open.end) else {
+            return Ok(0);
+        };
+        let chunk = chunks::whole_chunk(&*open.file, &self.path, self.checked, open.end)?;
+        let Some(bytes) = chunk else {
+            self.damage = Some(self.checked);
+            self.open = None;
+            return Ok(0);
+        };
+        self.checked += bytes;
+        Ok(bytes)
     }
 
     #[cfg(test)]
@@ -137,11 +201,11 @@ impl Snapshot {
         };
         let written = open.append(segments, &aside).and_then(|()| {
             open.file.sync().doing("sync", &aside)?;
-            if std::mem::take(&mut self.foreign)
+            if std::mem::take(&mut self.kept)
                 && files.exists(&self.path).doing("look at", &self.path)?
             {
                 let kept = free_name(&*files, &with_suffix(&self.path, ".other"))?;
-                tracing::warn!(kept = %kept.display(), "the snapshot was of another store");
+                tracing::warn!(kept = %kept.display(), "the snapshot was not of this log");
                 files
                     .rename(&self.path, &kept)
                     .doing("rename", &self.path)?;
@@ -155,6 +219,8 @@ impl Snapshot {
             let _ = files.remove_file(&aside);
             return Err(error);
         }
+        self.damage = None;
+        self.checked = open.end;
         self.open = Some(open);
         Ok(())
     }
@@ -204,59 +270,35 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 /// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
-fn read_chunks(
-    file: Box<dyn StoredFile>,
-    path: &Path,
-    seed: u32,
-) -> Result<Option<Open>, StoreError> {
+/// Nothing comes of a file of another store; one that is damaged is left as it is.
+fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Found, StoreError> {
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
-        Ok(_) => return Ok(None),
-        Err(error @ (StoreError::Io { .. } | StoreError::FormatTooNew { .. })) => {
-            return Err(error);
+        Err(error @ StoreError::Io { .. }) => return Err(error),
+        Err(error @ StoreError::FormatTooNew { .. }) => {
+            // Before a chunk of this format it is the number that is damaged.
+            let len = file.len().doing("look at", path)?;
+            return match chunks::whole_chunk(&*file, path, HEAD_BYTES, len)? {
+                Some(_) => Ok(Found::Foreign),
+                None => Err(error),
+            };
         }
-        Err(_) => return Ok(None),
+        _ => return Ok(Found::Foreign),
     }
-    let len = file.len().doing("look at", path)?;
-    let mut open = Open {
-        file,
-        end: HEAD_BYTES,
-        covered: Position::default(),
-        segments: BTreeMap::new(),
+    let catalog = Catalog::read(file, path)?;
+    if let Some(at) = catalog.damaged {
+        return Ok(Found::Damaged(at, catalog.covered()));
+    }
+    let open = Open {
+        end: catalog.end,
+        covered: catalog.covered(),
+        segments: catalog.bytes_of_segments(),
+        file: catalog.chunks.file,
     };
-    loop {
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        let data_at = open.end + CHUNK_HEAD_BYTES as u64;
-        if data_at > len || open.file.read_exact_at(&mut head, open.end).is_err() {
-            break;
-        }
-        let Some(head) = ChunkHead::parse(&head) else {
-            break;
-        };
-        let end = data_at + u64::from(head.len);
-        if end > len {
-            break;
-        }
-        if end == len {
-            let mut bytes = vec![0; head.len as usize];
-            open.file
-                .read_exact_at(&mut bytes, data_at)
-                .doing("read", path)?;
-            if !head.is_of(&bytes) {
-                break;
-            }
-        }
-        open.end = end;
-        open.covered = Position {
-            segment: head.segment,
-            offset: head.offset.saturating_add(head.len),
-        };
-        *open.segments.entry(head.segment).or_default() += u64::from(head.len);
-    }
-    if open.end < len {
+    if open.end < catalog.chunks.len {
         open.file.set_len(open.end).doing("cut", path)?;
     }
-    Ok(Some(open))
+    Ok(Found::Whole(open))
 }
 
 #[cfg(test)]
@@ -274,7 +316,8 @@ mod tests {
     }
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
-        let mut log = Log::open(&os(), dir, &Base::default(), 1 << 20).unwrap();
+        let (segments, _) = Segments::open(&os(), dir, &[]).unwrap();
+        let mut log = Log::open(segments, &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead, HEAD_BYTES, read_head};
+use super::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
+use super::chunks::{Chunks, Met};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::segments::{segment_head, segment_number, segment_path};
@@ -21,10 +22,10 @@ pub(crate) struct Unpacked {
 /// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them.
 pub(crate) fn unpack(files: &dyn Files, path: &Path, dir: &Path) -> Result<Unpacked, StoreError> {
     let file = files.open(path, OpenHow::Read).doing("open", path)?;
-    let len = file.len().doing("look at", path)?;
     let seed = read_head(&*file, path)?;
     files.create_dirs(dir).doing("create", dir)?;
-    let chunks = Chunks { file, path, len };
+    let chunks = Chunks::new(file, path)?;
+    let len = chunks.len;
     let mut output = Output {
         files,
         dir,
@@ -65,79 +66,6 @@ pub(crate) fn unpack(files: &dyn Files, path: &Path, dir: &Path) -> Result<Unpac
     output.finish()?;
     files.sync_dir(dir).doing("sync", dir)?;
     Ok(unpacked)
-}
-
-/// Reads the chunks of a file.
-struct Chunks<'a> {
-    file: Box<dyn StoredFile>,
-    path: &'a Path,
-    len: u64,
-}
-
-/// What is where a chunk should be.
-enum Met {
-    Whole(ChunkHead, Vec<u8>),
-    /// The file ends before the chunk does.
-    Cut,
-    /// Its head, if that looks like one.
-    Damaged(Option<ChunkHead>),
-}
-
-impl Chunks<'_> {
-    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
-        let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len];
-        self.file
-            .read_exact_at(&mut bytes, from)
-            .doing("read", self.path)?;
-        Ok(bytes)
-    }
-
-    fn at(&self, at: u64) -> Result<Met, StoreError> {
-        let data = at + CHUNK_HEAD_BYTES as u64;
-        if data > self.len {
-            return Ok(Met::Cut);
-        }
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        self.file
-            .read_exact_at(&mut head, at)
-            .doing("read", self.path)?;
-        let Some(head) = ChunkHead::parse(&head) else {
-            return Ok(Met::Damaged(None));
-        };
-        let end = data + u64::from(head.len);
-        if end > self.len {
-            return Ok(Met::Cut);
-        }
-        let bytes = self.read(data, end)?;
-        Ok(if head.is_of(&bytes) {
-            Met::Whole(head, bytes)
-        } else {
-            Met::Damaged(Some(head))
-        })
-    }
-
-    /// The next offset at or behind `from` where a whole chunk begins.
-    fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
-        const WINDOW: u64 = 1 << 20;
-        let mut at = from;
-        while at < self.len {
-            let window = self.read(at, self.len.min(at + WINDOW))?;
-            let mut magics = window.windows(4).enumerate();
-            let found = magics.find(|(_, bytes)| *bytes == CHUNK_MAGIC);
-            let Some((found, _)) = found else {
-                // A magic may lie across the border of two windows.
-                at += (window.len() as u64).saturating_sub(3).max(1);
-                continue;
-            };
-            at += found as u64;
-            if let Met::Whole(..) = self.at(at)? {
-                return Ok(Some(at));
-            }
-            at += 1;
-        }
-        Ok(None)
-    }
 }
 
 /// Where the bytes of a damaged chunk go: where its checksum says that they belong; if none

@@ -1,0 +1,226 @@
+//! Takes back from the snapshot what the log has lost: both have the same bytes at the same
+//! places.
+//!
+//! Bytes are put only where the log's own are missing or fail their checksums, and only from
+//! chunks that are whole. At every start this comes before anything is appended, so that the
+//! snapshot never has bytes of a place that the log then writes differently; what cannot be
+//! taken back makes the log go on in a new segment, see [`super::recovery`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::files::Files;
+use super::record::{FrameError, Head};
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
+use super::snapshot::Catalog;
+use super::walk::{Damage, Step, Walk};
+
+/// The snapshot is believed where it agrees with so many bytes of the log before.
+const AGREEING_BYTES: u64 = 512;
+/// What is taken back of a segment with a damaged head: the block of the disk that it is in.
+const HEAD_BLOCK_BYTES: u64 = 4096;
+
+/// See the module.
+pub(crate) struct Healer {
+    files: Arc<dyn Files>,
+    snapshot: PathBuf,
+    segments: Arc<Segments>,
+    catalog: Option<Catalog>,
+    looked: bool,
+}
+
+impl Healer {
+    /// Heals `segments` from the file `snapshot`, which is not read before it is needed.
+    pub(crate) fn new(files: &Arc<dyn Files>, snapshot: &Path, segments: &Arc<Segments>) -> Healer {
+        Healer {
+            files: files.clone(),
+            snapshot: snapshot.to_owned(),
+            segments: segments.clone(),
+            catalog: None,
+            looked: false,
+        }
+    }
+
+    fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
+        if !self.looked {
+            self.catalog = Catalog::open(&*self.files, &self.snapshot, self.segments.seed)?;
+            self.looked = true;
+        }
+        Ok(self.catalog.as_ref())
+    }
+
+    /// Everything that the snapshot has of the log is before this.
+    pub(crate) fn covered(&mut self) -> Result<Position, StoreError> {
+        let catalog = self.catalog()?;
+        Ok(catalog.map_or(Position::default(), Catalog::covered))
+    }
+
+    /// Heals the beginning of a segment whose head is damaged: from the snapshot, or, if its
+    /// first frame can be read, from what the head must be. Says whether that was possible.
+    pub(crate) fn head(&mut self, segment: &Segment) -> Result<bool, StoreError> {
+        let number = segment.number;
+        let end = HEAD_BLOCK_BYTES.min(segment.end()).max(SEGMENT_HEAD_BYTES);
+        let kept = match self.catalog()? {
+            Some(catalog) => {
+                let covered = catalog.segments().get(&number).copied().unwrap_or_default();
+                catalog.bytes(number, 0, end.min(covered))?
+            }
+            None => None,
+        };
+        if let Some(bytes) = kept.filter(|bytes| bytes.len() as u64 > SEGMENT_HEAD_BYTES) {
+            segment.heal(0, &bytes)?;
+            return Ok(true);
+        }
+        let first = Position::at(number, SEGMENT_HEAD_BYTES);
+        let whole = !segment.is_misplaced() && self.segments.meta_at(first).is_ok();
+        if whole {
+            segment.heal(0, &segment_head(self.segments.seed, number))?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes back segments behind `from` that are missing, and the ends of those that are too
+    /// short; says each in `healed`.
+    pub(crate) fn ends(&mut self, from: u32, healed: &mut Vec<String>) -> Result<(), StoreError> {
+        let Some(catalog) = self.catalog()? else {
+            return Ok(());
+        };
+        let ends: Vec<(u32, u64)> = catalog
+            .segments()
+            .range(from..)
+            .map(|(n, e)| (*n, *e))
+            .collect();
+        for (number, end) in ends {
+            let (segment, at) = match self.segments.get(number) {
+                Some(segment) if segment.end() >= end => continue,
+                Some(segment) => {
+                    let at = last_frame_end(&self.segments, &segment)?;
+                    (segment, at)
+                }
+                None => (self.segments.make(number)?, 0),
+            };
+            let taken = self.take_back(&segment, at, end)?;
+            if taken > at {
+                healed.push(healed_text(&segment, at, taken));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the snapshot has from `at` to `end`; where that is not whole there will be
+    /// zeros, which are damage. Returns where the last byte is.
+    fn take_back(&mut self, segment: &Segment, mut at: u64, end: u64) -> Result<u64, StoreError> {
+        let seed = self.segments.seed;
+        if !self.agrees(segment, at)? {
+            return Ok(at);
+        }
+        let Some(catalog) = self.catalog()? else {
+            return Ok(at);
+        };
+        if at < SEGMENT_HEAD_BYTES {
+            segment.heal(0, &segment_head(seed, segment.number))?;
+        }
+        let mut taken = at;
+        while at < end {
+            let to = catalog.chunk_end(segment.number, at).unwrap_or(end);
+            if let Some(bytes) = catalog.bytes(segment.number, at, to)? {
+                segment.heal(at, &bytes)?;
+                taken = to;
+            }
+            at = to;
+        }
+        Ok(taken)
+    }
+
+    /// Heals damaged frames; says where the healed bytes end, if there are any.
+    pub(crate) fn frames(&mut self, damage: &Damage) -> Result<Option<String>, StoreError> {
+        let Some(segment) = self.segments.get(damage.segment) else {
+            return Ok(None);
+        };
+        let seed = self.segments.seed;
+        if !self.agrees(&segment, damage.from)? {
+            return Ok(None);
+        }
+        let Some(catalog) = self.catalog()? else {
+            return Ok(None);
+        };
+        let covered = catalog.segments().get(&damage.segment).copied();
+        let end = damage.to.min(covered.unwrap_or_default());
+        let Some(mut bytes) = catalog.bytes(damage.segment, damage.from, end)? else {
+            return Ok(None);
+        };
+        let whole = whole_frames(seed, &bytes);
+        // A frame that would reach over the next good one is of another history.
+        if whole == 0 || (whole < bytes.len() && end == damage.to && end < segment.end()) {
+            return Ok(None);
+        }
+        bytes.truncate(whole);
+        segment.heal(damage.from, &bytes)?;
+        let to = damage.from + whole as u64;
+        Ok(Some(healed_text(&segment, damage.from, to)))
+    }
+
+    /// Whether the snapshot has the same bytes as the log just before `at`, as far as it has any.
+    fn agrees(&mut self, segment: &Segment, at: u64) -> Result<bool, StoreError> {
+        let from = at.saturating_sub(AGREEING_BYTES);
+        let number = segment.number;
+        let Some(catalog) = self.catalog()? else {
+            return Ok(false);
+        };
+        let Some(kept) = catalog.bytes(number, from, at)? else {
+            return Ok(false);
+        };
+        Ok(segment.read(from, kept.len())? == kept)
+    }
+}
+
+fn healed_text(segment: &Segment, from: u64, to: u64) -> String {
+    let path = segment.path.display();
+    format!("{path} from byte {from} to {to}: taken back from the snapshot")
+}
+
+/// Where the last good frame of a segment ends, or whatever is behind it begins.
+fn last_frame_end(segments: &Segments, segment: &Segment) -> Result<u64, StoreError> {
+    let end = segment.end();
+    let mut walk = Walk::new(
+        segments,
+        Position::at(segment.number, SEGMENT_HEAD_BYTES),
+        true,
+    );
+    let mut reached = SEGMENT_HEAD_BYTES.min(end);
+    while let Some(step) = walk.next()? {
+        match step {
+            Step::Frame(frame) if frame.position.segment == segment.number => {
+                reached = frame.next.offset.into();
+            }
+            Step::Damage(damage) if damage.segment == segment.number => {
+                reached = if damage.to == end {
+                    damage.from
+                } else {
+                    damage.to
+                };
+            }
+            _ => break,
+        }
+    }
+    Ok(reached)
+}
+
+/// How many of `bytes` are frames, one behind the other and each whole.
+fn whole_frames(seed: u32, bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Ok(len) = whole_frame(seed, &bytes[at..]) {
+        at += len;
+    }
+    at
+}
+
+fn whole_frame(seed: u32, bytes: &[u8]) -> Result<usize, FrameError> {
+    let head = Head::parse(bytes)?;
+    let len = head.frame_len();
+    let frame = bytes.get(..len).ok_or(FrameError::Cut)?;
+    head.meta(seed, frame)?;
+    head.check_data(seed, &frame[len - head.data_len..])?;
+    Ok(len)
+}

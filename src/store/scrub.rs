@@ -1,0 +1,324 @@
+//! Reads what nobody has asked for: damage is known before it is needed, and healed while the
+//! snapshot still has the bytes.
+//!
+//! The recovery reads the log behind the mirror; the scrub reads all that is before, and then
+//! the chunks of the snapshot. It is done before the store answers where that is little, and
+//! otherwise on the snapshot's thread at a pace that nobody notices.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+
+use super::error::StoreError;
+use super::findings::Findings;
+use super::heal::Healer;
+use super::index::Index;
+use super::record::Meta;
+use super::segments::{Position, Segments};
+use super::snapshot::Snapshot;
+use super::walk::{Step, Walk};
+use crate::message::Sequence;
+use crate::sequences::{SequenceSet, Span};
+
+/// See the module.
+pub(crate) struct Scrub {
+    segments: Arc<Segments>,
+    healer: Healer,
+    findings: Arc<Findings>,
+    met: Met,
+    from: Position,
+    to: Position,
+    /// Whether what is found is said at once.
+    aloud: bool,
+    log_done: bool,
+    /// What was taken back from the snapshot and not been said yet, each as a sentence.
+    pub(crate) healed: Vec<String>,
+}
+
+impl Scrub {
+    /// Reads what is before `to` in the log; `next` is the first message behind.
+    pub(crate) fn new(
+        segments: &Arc<Segments>,
+        healer: Healer,
+        findings: &Arc<Findings>,
+        to: Position,
+        next: Sequence,
+    ) -> Scrub {
+        Scrub {
+            segments: segments.clone(),
+            healer,
+            findings: findings.clone(),
+            met: Met::up_to(next),
+            from: Position::default(),
+            to,
+            aloud: false,
+            log_done: false,
+            healed: vec![],
+        }
+    }
+
+    /// Reads everything at once.
+    pub(crate) fn run(&mut self, index: &Index, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+        while self.step(u64::MAX)? {}
+        self.finish(index);
+        while self.check(snapshot, u64::MAX)? {}
+        Ok(())
+    }
+
+    /// Reads about so many bytes in the background; what is found is said at once. False when
+    /// there is nothing more.
+    pub(crate) fn go_on(
+        &mut self,
+        bytes: u64,
+        index: &Mutex<Index>,
+        snapshot: &mut Snapshot,
+    ) -> Result<bool, StoreError> {
+        self.aloud = true;
+        let more = if self.log_done {
+            self.check(snapshot, bytes)?
+        } else {
+            self.log_done = !self.step(bytes)?;
+            if self.log_done {
+                self.finish(&index.lock().expect("no holder of this lock panics"));
+            }
+            true
+        };
+        for healed in self.healed.drain(..) {
+            tracing::warn!("healed: {healed}");
+        }
+        Ok(more)
+    }
+
+    /// Reads about so many bytes of the log; false when there is nothing more.
+    fn step(&mut self, bytes: u64) -> Result<bool, StoreError> {
+        let segments = self.segments.clone();
+        let mut walk = Walk::new(&segments, self.from, true);
+        let mut read = 0;
+        while read < bytes {
+            if walk.position() >= self.to {
+                return Ok(false);
+            }
+            let Some(step) = walk.next()? else {
+                return Ok(false);
+            };
+            match step {
+                Step::Frame(frame) if frame.position >= self.to => return Ok(false),
+                Step::Frame(frame) => {
+                    read += frame.head.frame_len() as u64;
+                    if !self.met.admits(&frame.meta, frame.next) {
+                        let text = misplaced_text(&frame.segment.path, frame.position);
+                        self.found(frame.position, &text);
+                    }
+                }
+                Step::Damage(damage) => {
+                    read += damage.to - damage.from;
+                    if let Some(healed) = self.healer.frames(&damage)? {
+                        self.healed.push(healed);
+                        walk.go_back(&damage);
+                    } else {
+                        if let Some(meta) = &damage.meta {
+                            self.met.admits(meta, damage.end());
+                        }
+                        self.found(damage.position(), &damage);
+                    }
+                }
+            }
+            self.from = walk.position();
+        }
+        Ok(true)
+    }
+
+    /// Says which messages `index` has and the log does not.
+    fn finish(&self, index: &Index) {
+        let before = self.met.before();
+        for gap in self.met.missing().into_iter().chain(before) {
+            let span = gap.span;
+            let live = index.live_between(Sequence(span.first), Sequence(span.end() - 1));
+            if live > 0 {
+                self.found(gap.key(), &gap.text(live, &self.segments));
+            }
+        }
+    }
+
+    /// Checks the next chunks of the snapshot, about so many bytes; false when there are no
+    /// more. A damaged snapshot is written anew from the log by the next update, and kept
+    /// beside if the log has damage itself.
+    fn check(&mut self, snapshot: &mut Snapshot, bytes: u64) -> Result<bool, StoreError> {
+        let mut read = 0;
+        while read < bytes && snapshot.damage().is_none() {
+            match snapshot.check_next()? {
+                0 => break,
+                len => read += len,
+            }
+        }
+        if let Some(at) = snapshot.damage() {
+            if !self.findings.texts().is_empty() {
+                snapshot.keep();
+            }
+            let path = snapshot.path().display();
+            self.healed.push(format!(
+                "{path} at byte {at}: not what was written; the snapshot is written anew from the log"
+            ));
+            return Ok(false);
+        }
+        Ok(read >= bytes)
+    }
+
+    /// At the start what was found is said with everything else, later at once.
+    fn found(&self, position: Position, what: &dyn Display) {
+        if self.aloud {
+            self.findings.report(position, what);
+        } else {
+            self.findings.note(position, what);
+        }
+    }
+}
+
+/// Messages that are not where they should be in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    pub(crate) span: Span,
+    /// Behind which place they should be.
+    behind: Position,
+}
+
+impl Gap {
+    /// Where [`Findings`] keep it: it has no place in the log.
+    pub(crate) fn key(&self) -> Position {
+        Position::from_u64(u64::MAX - self.span.first)
+    }
+
+    /// Tells that `count` of its messages are lost.
+    pub(crate) fn text(&self, count: u64, segments: &Segments) -> String {
+        let path = segments.path_of(self.behind.segment.max(1));
+        format!(
+            "{} behind byte {}: {}",
+            path.display(),
+            self.behind.offset,
+            lost_text(count, self.span)
+        )
+    }
+}
+
+/// Tells that `count` of the messages of `span` are lost.
+pub(crate) fn lost_text(count: u64, span: Span) -> String {
+    let (first, last) = (span.first, span.end() - 1);
+    format!("{count} messages of the sequences {first} to {last} are missing")
+}
+
+/// Which messages a walk over the log has met.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    accepted: SequenceSet,
+    gaps: Vec<Gap>,
+    /// What came before the walk.
+    begun: u64,
+    /// The first message that comes next, and where.
+    next: u64,
+    behind: Position,
+    /// What is missing is looked for before this, if that is not 0.
+    end: u64,
+}
+
+impl Met {
+    /// Of a walk from the beginning of the log, up to the message `next`.
+    pub(crate) fn up_to(next: Sequence) -> Met {
+        Met {
+            end: next.0,
+            ..Met::default()
+        }
+    }
+
+    /// Of a walk that begins where `next` is the next message; 1 for the beginning of the log.
+    pub(crate) fn from(next: Sequence, position: Position) -> Met {
+        let mut met = Met {
+            behind: position,
+            ..Met::default()
+        };
+        if next > Sequence(1) {
+            met.begin(next.0);
+        }
+        met
+    }
+
+    fn begin(&mut self, next: u64) {
+        self.begun = next;
+        self.next = next;
+        self.accepted.insert_span(Span {
+            first: 0,
+            len: next,
+        });
+    }
+
+    /// Takes in a frame that ends at `end`; false if it has messages that were there before:
+    /// then it is a copy that the disk has put to a wrong place.
+    pub(crate) fn admits(&mut self, meta: &Meta, end: Position) -> bool {
+        if let Some(base) = &meta.base {
+            if self.accepted.is_empty() {
+                self.begin(base.next);
+            }
+            self.reach(base.next);
+        }
+        if let (Some(first), Some(last)) = (meta.entries.first(), meta.entries.last()) {
+            if self.accepted.contains(first.sequence) || self.accepted.contains(last.sequence) {
+                return false;
+            }
+            if self.accepted.is_empty() {
+                self.begin(first.sequence.0);
+            }
+            self.reach(first.sequence.0);
+            let span = Span {
+                first: first.sequence.0,
+                len: meta.entries.len() as u64,
+            };
+            self.accepted.insert_span(span);
+            self.next = self.next.max(span.end());
+        }
+        self.behind = end;
+        true
+    }
+
+    /// The message `next` comes now.
+    fn reach(&mut self, next: u64) {
+        if next > self.next {
+            self.gaps.extend(self.gap_before(next));
+            self.next = next;
+        }
+    }
+
+    fn gap_before(&self, next: u64) -> Option<Gap> {
+        let len = next.checked_sub(self.next).filter(|len| *len > 0)?;
+        let span = Span {
+            first: self.next,
+            len,
+        };
+        Some(Gap {
+            span,
+            behind: self.behind,
+        })
+    }
+
+    /// The messages before the first that was met, which may have been given back.
+    fn before(&self) -> Option<Gap> {
+        (self.begun > 0).then_some(Gap {
+            span: Span {
+                first: 0,
+                len: self.begun,
+            },
+            behind: Position::default(),
+        })
+    }
+
+    /// The messages that were not met.
+    pub(crate) fn missing(&self) -> Vec<Gap> {
+        let mut gaps = self.gaps.clone();
+        gaps.extend(self.gap_before(self.end));
+        gaps
+    }
+}
+
+/// Tells that a frame is where another should be.
+pub(crate) fn misplaced_text(path: &std::path::Path, position: Position) -> String {
+    let path = path.display();
+    let offset = position.offset;
+    format!("{path} at byte {offset}: a frame of another place; it is not used")
+}
