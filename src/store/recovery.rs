@@ -25,7 +25,7 @@ use crate::sequences::{SequenceSet, Span};
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;
 /// A log of at most this size is read whole before the store answers.
-const SCRUB_AT_START_BYTES_MAX: u64 = 64 << 20;
+const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -207,6 +207,7 @@ pub(crate) fn open(
         bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
     }
     let (from, next) = (index.applied(), index.next_sequence());
+    let known = from.max(healer.covered()?);
     let replay = Replay {
         log: &mut log,
         index: &mut index,
@@ -214,6 +215,7 @@ pub(crate) fn open(
         healer: &mut healer,
         findings: &findings,
         recovered: &mut recovered,
+        known,
     };
     replay.run()?;
     if let Some(reason) = unusable {
@@ -254,19 +256,23 @@ fn heal_files(
     findings: &Findings,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    for segment in damaged_heads {
+    let head_text = |segment: &Segment| {
         let path = segment.path.display();
-        let head =
-            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged");
+        format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
+    };
+    for segment in damaged_heads {
         if healer.head(segment)? {
-            recovered.healed.push(head + "; it is written anew");
-        } else {
-            let position = Position::at(segment.number, 0);
-            findings.note(position, &head);
+            let healed = head_text(segment) + "; it is written anew";
+            recovered.healed.push(healed);
         }
     }
     let oldest = segments.from(0).first().map_or(0, |oldest| oldest.number);
     healer.ends(oldest, &mut recovered.healed)?;
+    for segment in damaged_heads {
+        if !segments.has_head(segment)? {
+            findings.note(Position::at(segment.number, 0), &head_text(segment));
+        }
+    }
     let all = segments.from(0);
     for pair in all.windows(2) {
         for number in pair[0].number + 1..pair[1].number {
@@ -391,6 +397,8 @@ struct Replay<'a> {
     healer: &'a mut Healer,
     findings: &'a Findings,
     recovered: &'a mut Recovered,
+    /// What is before was synced, and somebody may know of it: mirror or snapshot have it.
+    known: Position,
 }
 
 impl Replay<'_> {
@@ -436,7 +444,13 @@ impl Replay<'_> {
     /// Keeps what a damaged frame tells of itself: growth and sequences go on.
     fn pass_over(&mut self, damage: Damage, met: &mut Met) {
         let (position, next) = (damage.position(), damage.end());
-        self.findings.note(position, &damage);
+        // What was before the newest segment was synced when that was begun.
+        if damage.segment == self.log.end().segment && position >= self.known {
+            let text = format!("{damage} (or it is of a write that was not finished)");
+            self.findings.note(position, &text);
+        } else {
+            self.findings.note(position, &damage);
+        }
         if let Some(meta) = damage.meta
             && met.admits(&meta, next)
         {
@@ -458,9 +472,7 @@ impl Replay<'_> {
     }
 
     fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
-        let covered = self.healer.covered()?;
-        // What the mirror or the snapshot has was synced, and somebody may know of it.
-        let known = self.index.applied().max(covered);
+        let known = self.known;
         let end = self.log.end();
         let mut lost = known > end;
         if lost {

@@ -322,3 +322,106 @@ pub(crate) fn misplaced_text(path: &std::path::Path, position: Position) -> Stri
     let offset = position.offset;
     format!("{path} at byte {offset}: a frame of another place; it is not used")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use crate::message::{Draft, Topic};
+    use crate::store::{DiskStore, Options, Store};
+
+    /// A closed store of two megabytes in several segments.
+    fn large(dir: &Path) -> Options {
+        let options = Options {
+            segment_bytes: 256 << 10,
+            snapshot_every: Duration::from_millis(10),
+            ..Options::new(dir.join("data"))
+        };
+        let (store, _) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        let topic: Topic = "t".parse().unwrap();
+        for n in 0..200 {
+            let data = n.to_string().repeat(10_000 / n.to_string().len());
+            let drafts = vec![Draft::new(topic.clone(), data.into())];
+            store.append(drafts, None).blocking_recv().unwrap().unwrap();
+        }
+        store.close().unwrap();
+        options
+    }
+
+    fn flip(path: &Path, at: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn wait_until(what: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_large_log_is_read_and_healed_in_the_background() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        let segment = dir.path().join("data.db/log/0000000003.seg");
+        let whole = fs::read(&segment).unwrap();
+        flip(&segment, 100_000);
+        let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert!(recovered.damage.is_empty() && recovered.healed.is_empty());
+        wait_until(|| fs::read(&segment).unwrap() == whole);
+        assert!(store.damage().is_empty());
+    }
+
+    #[test]
+    fn a_large_snapshot_is_read_and_written_anew_in_the_background() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        let flipped = fs::metadata(dir.path().join("data")).unwrap().len() / 2;
+        flip(&dir.path().join("data"), flipped.try_into().unwrap());
+        let damaged = fs::read(dir.path().join("data")).unwrap();
+        let (store, _) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        wait_until(|| fs::read(dir.path().join("data")).unwrap() != damaged);
+        store.close().unwrap();
+        drop(store);
+        fs::remove_dir_all(dir.path().join("data.db")).unwrap();
+        let (_, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert_eq!((recovered.counts.all(), recovered.damage.len()), (200, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_healed_is_said_once_with_its_messages() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        fs::remove_file(dir.path().join("data")).unwrap();
+        let segment = dir.path().join("data.db/log/0000000003.seg");
+        flip(&segment, 100_000);
+        let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert!(recovered.damage.is_empty());
+        wait_until(|| !store.damage().is_empty());
+        let mut listed = 0;
+        let all = crate::store::Query::default();
+        for _ in 0..2 {
+            listed = 0;
+            let mut count = |chunk: Vec<_>| {
+                listed += chunk.len();
+                std::ops::ControlFlow::Continue(())
+            };
+            store.list(&all, &mut count).unwrap();
+        }
+        assert_eq!(listed, 199);
+        let damage = store.damage();
+        let path = segment.display().to_string();
+        let [text] = damage.as_slice() else {
+            panic!("{damage:?}");
+        };
+        assert!(
+            text.contains(&path) && text.contains("the sequences"),
+            "{text}"
+        );
+    }
+}

@@ -209,6 +209,12 @@ impl Segments {
         self.map.read().expect("no holder of this lock panics")
     }
 
+    /// Whether a segment begins with the right head.
+    pub(super) fn has_head(&self, segment: &Segment) -> Result<bool, StoreError> {
+        let head = segment_head(self.seed, segment.number);
+        Ok(segment.read(0, HEAD_LEN)? == head)
+    }
+
     /// Makes an empty file for a segment that is missing, to be healed.
     pub(super) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
         let path = segment_path(&self.dir, number);

@@ -13,6 +13,7 @@
 mod common;
 #[path = "../common_store/mod.rs"]
 mod common_store;
+mod failing;
 mod fault;
 mod history;
 mod server;

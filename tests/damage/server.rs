@@ -13,7 +13,9 @@ use crate::number;
 async fn filled() -> TestServer {
     let server = Setup::new().set("checkSpeed", 60).start().await;
     for n in 0..60 {
-        server.publish("heard", &format!("{n} ").repeat(n + 1)).await;
+        server
+            .publish("heard", &format!("{n} ").repeat(n + 1))
+            .await;
     }
     let mut consumer = server.consumer("heard", "c").await;
     for _ in 0..10 {
@@ -21,7 +23,9 @@ async fn filled() -> TestServer {
         consumer.message().await;
     }
     for n in 0..60 {
-        server.publish("unheard", &n.to_string().repeat(n + 1)).await;
+        server
+            .publish("unheard", &n.to_string().repeat(n + 1))
+            .await;
     }
     server
 }
