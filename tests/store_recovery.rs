@@ -351,6 +351,42 @@ fn a_snapshot_with_more_than_the_log_is_kept() {
     assert_eq!(content(&store), expected);
 }
 
+/// Two histories of one store have the same places with other bytes: of a folder that was put
+/// back to an earlier day, say, and the snapshot of the day after.
+#[test]
+fn the_snapshot_of_another_history_of_the_store_is_not_used() {
+    for (mine, other) in [(3, 300), (300, 3), (40, 41), (40, 40)] {
+        let place = Place::new();
+        let store = place.filled("a");
+        store.close().unwrap();
+        drop(store);
+        crash_copy(&place.dir("a"), &place.dir("b"));
+        let (store, _) = place.open("a");
+        append_many(&store, "other", other);
+        drop(store);
+        let (store, _) = place.open("b");
+        append_many(&store, "mine", mine);
+        let expected = content(&store);
+        drop(store);
+        fs::copy(place.dir("a/data"), place.dir("b/data")).unwrap();
+        let backup = fs::read(place.dir("a/data")).unwrap();
+        let (store, recovered) = place.open("b");
+        assert_eq!(recovered.damage, NO_DAMAGE, "{mine} {other}");
+        same(&list_all(&store), &expected.messages);
+        append_many(&store, "mine", 10);
+        let expected = content(&store);
+        drop(store);
+        assert_eq!(fs::read(place.dir("b/data.other")).unwrap(), backup);
+        let (store, recovered) = place.open("b");
+        assert_eq!(content(&store), expected);
+        assert_eq!(recovered.damage, NO_DAMAGE);
+        drop(store);
+        fs::remove_dir_all(place.dir("b/data.db")).unwrap();
+        let (store, _) = place.open("b");
+        assert_eq!(content(&store), expected, "{mine} {other}");
+    }
+}
+
 #[test]
 fn without_its_folder_the_store_is_restored_from_the_snapshot() {
     let place = Place::new();

@@ -50,10 +50,24 @@ impl Healer {
         Ok(self.catalog.as_ref())
     }
 
-    /// Everything that the snapshot has of the log is before this.
-    pub(crate) fn covered(&mut self) -> Result<Position, StoreError> {
+    /// Everything that the snapshot has of the log is before this; `None` if it is of another
+    /// history of the same store, as a copy put beside it may be.
+    pub(crate) fn covered(&mut self) -> Result<Option<Position>, StoreError> {
         let catalog = self.catalog()?;
-        Ok(catalog.map_or(Position::default(), Catalog::covered))
+        let covered = catalog.map_or(Position::default(), Catalog::covered);
+        let segments = self.segments.clone();
+        let Some(newest) = segments.from(0).pop() else {
+            return Ok(Some(covered));
+        };
+        let differs = match segments.get(covered.segment) {
+            _ if covered > Position::at(newest.number, newest.end()) => {
+                let end = last_frame_end(&segments, &newest)?;
+                self.differs(&newest, end)?
+            }
+            Some(segment) => self.differs(&segment, covered.offset.into())?,
+            None => None,
+        };
+        Ok((differs != Some(true)).then_some(covered))
     }
 
     /// Heals the beginning of a segment whose head is damaged: from the snapshot, or, if its
@@ -161,17 +175,21 @@ impl Healer {
         Ok(Some(healed_text(&segment, damage.from, to)))
     }
 
-    /// Whether the snapshot has the same bytes as the log just before `at`, as far as it has any.
+    /// Whether the snapshot has the same bytes as the log just before `at`.
     fn agrees(&mut self, segment: &Segment, at: u64) -> Result<bool, StoreError> {
+        Ok(self.differs(segment, at)? == Some(false))
+    }
+
+    /// Whether snapshot and log have other bytes just before `at`, if the snapshot has any.
+    fn differs(&mut self, segment: &Segment, at: u64) -> Result<Option<bool>, StoreError> {
         let from = at.saturating_sub(AGREEING_BYTES);
-        let number = segment.number;
         let Some(catalog) = self.catalog()? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let Some(kept) = catalog.bytes(number, from, at)? else {
-            return Ok(false);
+        let Some(kept) = catalog.bytes(segment.number, from, at)? else {
+            return Ok(None);
         };
-        Ok(segment.read(from, kept.len())? == kept)
+        Ok(Some(segment.read(from, kept.len())? != kept))
     }
 }
 

@@ -207,7 +207,8 @@ pub(crate) fn open(
         bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
     }
     let (from, next) = (index.applied(), index.next_sequence());
-    let known = from.max(healer.covered()?);
+    let covered = healer.covered()?;
+    let known = from.max(covered.unwrap_or_default());
     let replay = Replay {
         log: &mut log,
         index: &mut index,
@@ -227,6 +228,9 @@ pub(crate) fn open(
     }
     set_last_sequences(&log, &index)?;
     let mut snapshot = Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?;
+    if covered.is_none() {
+        snapshot.keep();
+    }
     let mut scrub = Scrub::new(&segments, healer, &findings, from, next);
     let scrubbed = segments.bytes() <= SCRUB_AT_START_BYTES_MAX;
     if scrubbed {
