@@ -165,6 +165,7 @@ fn options(mq: &MqConfig, clock: Clock) -> Options {
         snapshot_every: mq.persistent_every,
         clear: mq.recovery == Recovery::Empty,
         clock,
+        segment_bytes: mq.segment_bytes,
         ..Options::new(&mq.persistent_file)
     }
 }

@@ -136,9 +136,10 @@ impl Dispatch {
 
     /// Without the messages that expired or were deleted while they were queued.
     fn still_there(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        // What is older than the floor has expired, or is to: an import may be, too.
         let floor = self.store.floor();
-        messages.retain(|message| message.created >= floor);
-        if self.queue.has_deletions() {
+        let old = messages.iter().any(|message| message.created < floor);
+        if old || self.queue.has_deletions() {
             self.store.retain_live(&mut messages);
         }
         messages

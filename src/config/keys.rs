@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     key("mq.outboxMessages", "65536", "messages that may wait for one slow consumer"),
     key("mq.outboxMiB", "16", "memory for the messages that wait for one slow consumer"),
     key("mq.writeSeconds", "10", "a consumer that takes nothing for this many seconds is closed"),
+    key("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
     key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
     key("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
 ];

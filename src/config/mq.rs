@@ -12,6 +12,9 @@ const COUNT_MAX: u64 = 1_000_000_000_000;
 /// The largest amount of memory that can be set: a TiB.
 const MEBIBYTES_MAX: u64 = 1024 * 1024;
 
+/// The largest size of a file of the log that can be set: places in it have 32 bits.
+const SEGMENT_MEBIBYTES_MAX: u64 = 1024;
+
 /// Queue, batches, storage, checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MqConfig {
@@ -51,6 +54,8 @@ pub struct MqConfig {
     pub outbox_bytes: usize,
     /// How long a consumer's socket may take nothing.
     pub write_timeout: Duration,
+    /// The size at which the log begins a new file.
+    pub segment_bytes: u64,
 }
 
 /// Where messages are kept (`isPersistent`).
@@ -101,6 +106,7 @@ impl MqConfig {
             outbox_messages: values.read("mq.outboxMessages", whole(1..=COUNT_MAX))?,
             outbox_bytes: values.read("mq.outboxMiB", mebibytes(1..=MEBIBYTES_MAX))?,
             write_timeout: values.read("mq.writeSeconds", seconds_above_zero)?,
+            segment_bytes: values.read("mq.segmentMiB", mebibytes(1..=SEGMENT_MEBIBYTES_MAX))?,
         })
     }
 }

@@ -179,6 +179,14 @@ fn an_impossible_value_is_named() {
             "mq.persistentFile: \"\" is not a path",
         ),
         (
+            "mq:\n  segmentMiB: 0",
+            "mq.segmentMiB: \"0\" is not a whole number of 1 or more",
+        ),
+        (
+            "mq:\n  segmentMiB: 1025",
+            "mq.segmentMiB: \"1025\" is more than 1024",
+        ),
+        (
             "log:\n  level: verbose",
             "log.level: \"verbose\" is neither one of off, error, warn, info, debug, trace nor filter directives",
         ),

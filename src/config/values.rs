@@ -115,13 +115,14 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
 }
 
 /// A number of MiB in `range`, in bytes.
-pub(super) fn mebibytes(range: RangeInclusive<u64>) -> impl FnOnce(&str) -> Result<usize, String> {
-    const MIB: usize = 1024 * 1024;
+pub(super) fn mebibytes<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl FnOnce(&str) -> Result<T, String> {
+    const MIB: u64 = 1024 * 1024;
     move |text| {
-        let count: usize = whole(range)(text)?;
-        count
-            .checked_mul(MIB)
-            .ok_or_else(|| "is more than this machine can address".to_owned())
+        let count: u64 = whole(range)(text)?;
+        let bytes = count.checked_mul(MIB).and_then(|n| T::try_from(n).ok());
+        bytes.ok_or_else(|| "is more than this machine can address".to_owned())
     }
 }
 

@@ -44,8 +44,7 @@ pub struct Options {
     pub clock: Clock,
     /// The disk that log and snapshot are on.
     pub files: Arc<dyn Files>,
-    /// The log begins a new file when the newest has this many bytes; tests shrink it.
-    #[doc(hidden)]
+    /// The log begins a new file when the newest has this many bytes, at most a GiB.
     pub segment_bytes: u64,
 }
 
@@ -378,6 +377,7 @@ fn append_with_status(
     opened.index.apply(position, located.next, &located.meta);
     if opened.log.is_full() {
         let base = opened.index.base();
+        opened.log.sync()?;
         opened.log.roll(&base)?;
         opened.index.advance(opened.log.end());
     }

@@ -73,7 +73,7 @@ impl Engine {
                     taken.push(request);
                 }
                 let served = taken.len();
-                if served > 0 {
+                if served > 0 || self.writer.carries() {
                     self.writer.serve(&mut taken);
                 }
                 Ok(served)

@@ -135,15 +135,31 @@ impl MirrorThread {
         let dead = {
             let mut state = self.keeper.lock();
             state.behind = false;
+            if self.poison.get().is_some() {
+                // Memory may tell more than the log has: the mirror must not.
+                return Ok(());
+            }
             std::mem::take(&mut state.dead)
         };
+        let done = self.catch_up(space_checked).and_then(|()| {
+            // What these segments told of others is in the mirror for certain before they go.
+            if dead.is_empty() {
+                Ok(())
+            } else {
+                self.flush()
+            }
+        });
+        if done.is_err() {
+            self.keeper.lock().dead.splice(..0, dead);
+            return done;
+        }
         if let Err(error) = self.reader.segments.unlink(&dead) {
             tracing::error!(%error, "a dead segment of the log is still there");
         }
-        if self.poison.get().is_some() {
-            // Memory may tell more than the log has: the mirror must not.
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    fn catch_up(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
         let bloated = space_checked.elapsed() > SPACE_CHECK && {
             *space_checked = Instant::now();
             self.reader.mirror.is_bloated(&self.reader.lock())

@@ -108,6 +108,25 @@ impl Log {
         self.current.sync()
     }
 
+    /// Writes what lies behind `from` in the newest segment once more, and syncs it. Bytes that
+    /// are read after a restart need not be on the disk: where a sync failed before, the system
+    /// takes them for written, and no later sync writes them.
+    pub(crate) fn write_again(&self, from: Position) -> Result<(), StoreError> {
+        const STEP_BYTES: usize = 1 << 20;
+        let current = &self.current;
+        let mut offset = match from.segment == current.number {
+            true => u64::from(from.offset),
+            false => 0,
+        };
+        while offset < self.written {
+            let bytes = current.read(offset, STEP_BYTES)?;
+            let written = current.file.write_all_at(&bytes, offset);
+            written.doing("write to", &current.path)?;
+            offset += bytes.len() as u64;
+        }
+        self.sync()
+    }
+
     /// Lets readers see everything appended, which holds messages up to `last_sequence`.
     pub(crate) fn publish(&self, last_sequence: u64) {
         self.current
@@ -129,9 +148,9 @@ impl Log {
             && self.current.last_sequence() < first_live
     }
 
-    /// Closes the segment and begins the next; everything in the old one is synced.
+    /// Closes the segment, everything in which the caller has synced, and begins the next.
+    /// After an error the log goes on in the old one.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
-        self.current.sync()?;
         self.go_on_behind(self.current.number, base)
     }
 

@@ -66,6 +66,14 @@ impl Change {
         }
     }
 
+    /// Whether it tells what happened to messages, not what is to happen to them.
+    pub(crate) fn is_outcome(self) -> bool {
+        match self {
+            Change::NotConsumed | Change::Consumed { .. } => true,
+            Change::Requeued | Change::Deleted => false,
+        }
+    }
+
     fn code(self) -> (u8, u32) {
         match self {
             Change::Requeued => (0, 0),

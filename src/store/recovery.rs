@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
+use super::files::{Files, OpenHow, parent};
 use super::findings::Findings;
 use super::heal::Healer;
 use super::index::Index;
@@ -152,8 +152,7 @@ pub(crate) fn open(
     layout: &Layout,
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
-    let has_log = files.exists(&layout.log).doing("look at", &layout.log)?
-        && !segment_numbers(&**files, &layout.log)?.is_empty();
+    let has_log = !segment_numbers(&**files, &layout.log)?.is_empty();
     let beside = match look_at(&**files, &layout.snapshot) {
         // Beside a log it was a snapshot once, and is kept under another name.
         Err(StoreError::NotOurs { .. }) if has_log => Beside::Snapshot,
@@ -188,7 +187,6 @@ pub(crate) fn open(
     ];
     let told: Vec<u32> = told.into_iter().flatten().collect();
     let (segments, damaged_heads) = Segments::open(files, &layout.log, &told)?;
-    let loaded = loaded.of_log(segments.seed, layout)?;
     let mut healer = Healer::new(files, &layout.snapshot, &segments);
     heal_files(
         &segments,
@@ -197,15 +195,15 @@ pub(crate) fn open(
         &findings,
         &mut recovered,
     )?;
-    let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
+    if loaded.unusable.is_none() {
+        bring_back_oldest(&segments, &loaded.index, &mut healer, &mut recovered)?;
+    }
     let LoadedMirror {
         mirror,
         mut index,
         unusable,
-    } = loaded;
-    if unusable.is_none() {
-        bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
-    }
+    } = loaded.of_log(&segments, layout)?;
+    let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
     let (from, next) = (index.applied(), index.next_sequence());
     let covered = healer.covered()?;
     let known = from.max(covered.unwrap_or_default());
@@ -217,6 +215,7 @@ pub(crate) fn open(
         findings: &findings,
         recovered: &mut recovered,
         known,
+        durable: from,
     };
     replay.run()?;
     if let Some(reason) = unusable {
@@ -227,6 +226,7 @@ pub(crate) fn open(
         }
     }
     set_last_sequences(&log, &index)?;
+    keep_names(&**files, layout)?;
     let mut snapshot = Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?;
     if covered.is_none() {
         snapshot.keep();
@@ -270,8 +270,7 @@ fn heal_files(
             recovered.healed.push(healed);
         }
     }
-    let oldest = segments.from(0).first().map_or(0, |oldest| oldest.number);
-    healer.ends(oldest, &mut recovered.healed)?;
+    healer.ends(segments.oldest().unwrap_or_default(), &mut recovered.healed)?;
     for segment in damaged_heads {
         if !segments.has_head(segment)? {
             findings.note(Position::at(segment.number, 0), &head_text(segment));
@@ -290,14 +289,15 @@ fn heal_files(
     Ok(())
 }
 
-/// Takes back the oldest segments if the mirror knows of messages in them.
+/// Takes back the oldest segments if the mirror knows of messages in them, or does not know
+/// what they have.
 fn bring_back_oldest(
     segments: &Segments,
     index: &Index,
     healer: &mut Healer,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let Some(oldest) = segments.from(0).first().map(|segment| segment.number) else {
+    let Some(oldest) = segments.oldest() else {
         return Ok(());
     };
     let first = Position::at(oldest, SEGMENT_HEAD_BYTES);
@@ -306,7 +306,7 @@ fn bring_back_oldest(
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if index.first_live() < base.next {
+    if index.first_live() < base.next || index.applied().segment < oldest {
         healer.ends(0, &mut recovered.healed)?;
     }
     Ok(())
@@ -379,18 +379,32 @@ impl LoadedMirror {
         })
     }
 
-    /// The same for the log with checksums of `seed`.
-    fn of_log(self, seed: u32, layout: &Layout) -> Result<LoadedMirror, StoreError> {
-        let loaded = match self.mirror.seed() {
-            Some(other) if other != seed => {
-                drop(self.mirror);
-                LoadedMirror::anew(layout, "it is of another log".into())?
-            }
-            _ => self,
+    /// The same, or an empty one if this is not of the log with `segments`.
+    fn of_log(self, segments: &Segments, layout: &Layout) -> Result<LoadedMirror, StoreError> {
+        let seed = segments.seed;
+        let oldest = segments.oldest().unwrap_or_default();
+        let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
+            drop(self.mirror);
+            LoadedMirror::anew(layout, "it is of another log".into())?
+        } else if self.unusable.is_none() && self.index.applied().segment < oldest {
+            // What the segments between told, as of deletions, nobody knows any more.
+            drop(self.mirror);
+            LoadedMirror::anew(layout, "it is older than the log".into())?
+        } else {
+            self
         };
         loaded.mirror.set_seed(seed);
         Ok(loaded)
     }
+}
+
+/// The names that a process which was killed gave are found like any other, and yet only the
+/// system's memory may have them. Before they are built upon they must be on the disk.
+fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
+        files.sync_dir(dir).doing("sync", dir)?;
+    }
+    Ok(())
 }
 
 /// Applies the log behind the mirror.
@@ -403,6 +417,8 @@ struct Replay<'a> {
     recovered: &'a mut Recovered,
     /// What is before was synced, and somebody may know of it: mirror or snapshot have it.
     known: Position,
+    /// What is before is on the disk for certain.
+    durable: Position,
 }
 
 impl Replay<'_> {
@@ -468,7 +484,8 @@ impl Replay<'_> {
     fn mirror_times(&mut self) -> Result<(), StoreError> {
         if self.index.times.len() >= TIMES_MAX {
             // The mirror must not be ahead of what a power cut leaves.
-            self.log.sync()?;
+            self.log.write_again(self.durable)?;
+            self.durable = self.log.end();
             self.mirror.apply(&self.index.take_changes())?;
             self.index.mirrored(None);
         }
@@ -495,6 +512,8 @@ impl Replay<'_> {
                 lost |= newest;
             }
         }
+        // What is served from now on must not be forgotten, and what is mirrored was synced.
+        self.log.write_again(self.durable)?;
         if lost {
             let base = self.index.base();
             self.log.go_on_behind(known.segment, &base)?;

@@ -7,6 +7,7 @@
 mod seed;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -198,6 +199,11 @@ impl Segments {
             .collect()
     }
 
+    /// The number of the oldest segment.
+    pub(crate) fn oldest(&self) -> Option<u32> {
+        self.lock_read().keys().next().copied()
+    }
+
     pub(super) fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
         let map = self.lock_read();
         map.range(number..)
@@ -363,7 +369,11 @@ fn describe(error: FrameError) -> &'static str {
 
 /// The numbers of the segments in `dir`, ascending.
 pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
-    let names = files.list(dir).doing("list", dir)?;
+    // A restore that was cut off leaves none.
+    let names = match files.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => vec![],
+        names => names.doing("list", dir)?,
+    };
     let numbers = names.iter().filter_map(|name| name.strip_suffix(".seg"));
     let mut numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();
@@ -437,16 +447,19 @@ pub(super) fn create_segment(
     let path = segment_path(&segments.dir, number);
     let mut bytes = segment_head(segments.seed, number).to_vec();
     encode_base(&mut bytes, segments.seed, base);
-    let files = &segments.files;
+    let (files, aside) = (&segments.files, path.with_extension("new"));
     let create = || -> std::io::Result<Box<dyn StoredFile>> {
-        let file = files.open(&path, OpenHow::Replace)?;
+        let file = files.open(&aside, OpenHow::Replace)?;
         file.write_all_at(&bytes, 0)?;
         file.sync()?;
+        // Whatever has the name of a segment is whole, also after a power cut.
+        files.rename(&aside, &path)?;
         files.sync_dir(&segments.dir)?;
         Ok(file)
     };
     let file = create().inspect_err(|_| {
-        // Best effort: a segment without a frame is removed at the next start anyway.
+        // Best effort: the next one replaces it anyway.
+        let _ = files.remove_file(&aside);
         let _ = files.remove_file(&path);
     });
     let segment = Arc::new(Segment {

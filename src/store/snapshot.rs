@@ -297,6 +297,7 @@ fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Foun
     };
     if open.end < catalog.chunks.len {
         open.file.set_len(open.end).doing("cut", path)?;
+        open.file.sync().doing("sync", path)?;
     }
     Ok(Found::Whole(open))
 }
@@ -348,13 +349,29 @@ mod tests {
         drop(snapshot);
         let snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
-        // What the log has lost meanwhile is not relied on.
-        let end = Position {
-            segment: 1,
-            offset: log.end().offset - 1,
-        };
-        let snapshot = Snapshot::open(&os(), &path, log.seed(), end).unwrap();
-        assert_eq!(snapshot.covered(), None);
+    }
+
+    #[test]
+    fn a_file_with_more_than_the_log_is_kept_and_another_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let mut log = log_with(&dir.path().join("log"), &["one"]);
+        let one = log.end();
+        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        log.append(b"two").unwrap();
+        log.publish(2);
+        snapshot.update(log.segments()).unwrap();
+        let more = fs::read(&path).unwrap();
+        // The log has lost it, and the recovery could not take it back.
+        log.cut(one).unwrap();
+        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        assert!(snapshot.covered().is_none());
+        log.append(b"another").unwrap();
+        log.publish(2);
+        snapshot.update(log.segments()).unwrap();
+        assert_eq!(fs::read(dir.path().join("data.other")).unwrap(), more);
+        let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
+        assert_eq!(unpacked(&path, &dir.path().join("out")), original);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! anything but the disk and the next request.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -24,6 +25,10 @@ use crate::sequences::SequenceSet;
 const REQUESTS_MAX: usize = 1024;
 /// Data in one group; more waits for the next, so that early messages are not answered late.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Outcomes that could not be written are tried again in this time, or with what comes next.
+const CARRIED_RETRY: Duration = Duration::from_secs(1);
+/// How often the writer looks for what comes next meanwhile.
+const CARRIED_POLL: Duration = Duration::from_millis(5);
 /// What a range of sequences is reckoned with in a group.
 const SPAN_BYTES: usize = 16;
 /// Ranges in one frame of changes: far below what a frame may have, and read back in no time.
@@ -85,7 +90,7 @@ pub(crate) struct Writer {
     pub(crate) committed: Committed,
     /// The upper half is random, the lower half counts.
     pub(crate) unique: u128,
-    /// Changes that could not be written, and are tried again with the next group.
+    /// Outcomes that could not be written, and are tried again.
     pub(crate) carried: Vec<(Change, SequenceSet)>,
     /// Why something was not written last.
     pub(crate) refused: Option<StoreError>,
@@ -139,11 +144,10 @@ impl Group {
         }
     }
 
-    /// Whether messages are deleted because somebody asked for it, and waits to hear that they
-    /// are gone.
+    /// Whether messages are deleted: once they are not listed any more they must not come back.
     fn deletes(&self) -> bool {
         let mut changes = self.changes.iter();
-        changes.any(|(change, _)| *change == Change::Deleted)
+        self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
     }
 
     /// The changes in pieces that each fit well into a frame.
@@ -186,11 +190,29 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let mut taken = Vec::with_capacity(REQUESTS_MAX);
         loop {
-            let ended = requests.blocking_recv_many(&mut taken, REQUESTS_MAX) == 0;
+            let ended = self.wait(&mut requests, &mut taken);
             if self.serve(&mut taken) || ended {
                 return self.end();
             }
         }
+    }
+
+    /// Takes what is asked for, or nothing when what is carried is to be tried again; whether
+    /// nobody can ask any more.
+    fn wait(&self, requests: &mut UnboundedReceiver<Request>, taken: &mut Vec<Request>) -> bool {
+        let until = Instant::now() + CARRIED_RETRY;
+        while self.carries() && requests.is_empty() && !requests.is_closed() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(CARRIED_POLL);
+        }
+        requests.blocking_recv_many(taken, REQUESTS_MAX) == 0
+    }
+
+    /// Whether there are outcomes that could not be written yet.
+    pub(crate) fn carries(&self) -> bool {
+        !self.carried.is_empty()
     }
 
     /// Writes what was asked for, and answers; whether [`Request::Close`] was among it.
@@ -216,9 +238,10 @@ impl Writer {
 
     /// Everything written is synced, unless something could not be written.
     pub(crate) fn end(self) -> Result<(), StoreError> {
+        let carries = self.carries();
         match (self.poison.get(), self.refused) {
             (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
-            (None, Some(error)) if !self.carried.is_empty() => Err(error),
+            (None, Some(error)) if carries => Err(error),
             _ => self.log.sync(),
         }
     }
@@ -429,10 +452,8 @@ impl Writer {
         }
         self.refused_messages += group.messages.len().max(1);
         self.set_trouble(Some(error.clone()));
-        // Whoever asked for it is told that it was not done.
-        group
-            .changes
-            .retain(|(change, _)| *change != Change::Deleted);
+        // What somebody waits for was not done, and they hear so; what happened has happened.
+        group.changes.retain(|(change, _)| change.is_outcome());
         if matches!(error, StoreError::Poisoned(_)) {
             // Nothing can be written any more: memory at least tells what really happened.
             for (change, sequences) in &group.changes {

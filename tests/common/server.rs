@@ -26,6 +26,7 @@ use super::{KEY, Listed, PATIENCE, Socket, ZONE_HOURS, encode, eventually};
 pub struct Setup {
     dir: TempDir,
     mq: BTreeMap<String, String>,
+    environment: BTreeMap<String, OsString>,
     keep: bool,
 }
 
@@ -35,6 +36,7 @@ impl Setup {
         let setup = Setup {
             dir: TempDir::new().unwrap(),
             mq: BTreeMap::new(),
+            environment: BTreeMap::new(),
             keep: false,
         };
         setup
@@ -47,6 +49,12 @@ impl Setup {
     /// Changes one key of `mq` in application.yaml.
     pub fn set(mut self, key: &str, value: impl Display) -> Setup {
         self.mq.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Setup {
+        self.environment.insert(name.to_owned(), value.into());
         self
     }
 
@@ -97,6 +105,7 @@ impl Setup {
             }
         }
         command.env("TZ", format!("TST-{ZONE_HOURS}"));
+        command.envs(&self.environment);
         command
     }
 }
@@ -114,7 +123,8 @@ struct Process {
 }
 
 impl Process {
-    async fn start(setup: &Setup) -> Process {
+    /// Starts the server and waits until it listens; `None` if it ends before.
+    async fn start(setup: &Setup) -> Option<Process> {
         setup.write_config();
         let mut child = setup
             .command(&["serve"])
@@ -137,11 +147,11 @@ impl Process {
         };
         let mut log = process.log.clone();
         let listens = log.wait_for(|log| log.iter().any(|line| address(line).is_some()));
-        let Ok(Ok(lines)) = timeout(PATIENCE, listens).await else {
-            panic!("the server does not say where it listens");
-        };
+        let listens = timeout(PATIENCE, listens).await;
+        let lines = listens.expect("the server says where it listens").ok()?;
         process.address = lines.iter().find_map(|line| address(line)).unwrap();
-        process
+        drop(lines);
+        Some(process)
     }
 
     async fn wait(mut self) -> ExitStatus {
@@ -267,8 +277,20 @@ impl TestServer {
 
     /// Starts again in the same directory.
     pub async fn start_again(&mut self) {
+        assert!(self.try_start().await, "the server ends before it listens");
+    }
+
+    /// Starts again in the same directory; false if the process ended before it listened.
+    pub async fn try_start(&mut self) -> bool {
         assert!(self.process.is_none(), "the server still runs");
-        self.process = Some(Process::start(&self.setup).await);
+        self.process = Process::start(&self.setup).await;
+        self.process.is_some()
+    }
+
+    /// Whether the process has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let process = self.process.as_mut().expect("the server was started");
+        process.child.try_wait().unwrap().is_some()
     }
 
     /// An orderly end and a new start.

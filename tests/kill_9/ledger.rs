@@ -1,7 +1,7 @@
 //! What the clients know: each message sent, what they were told about it, and what they saw
 //! of it. A server that forgets or changes any of that is at fault.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::common::Listed;
@@ -29,11 +29,15 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Known {
     sent: Vec<Sent>,
+    sessions: usize,
+    /// How many messages have a place in the order of all.
+    placed: usize,
     faults: Vec<String>,
 }
 
 struct Sent {
     topic: &'static str,
+    session: Session,
     from: usize,
     to: usize,
     /// Its producer was told that it is stored.
@@ -46,8 +50,25 @@ struct Sent {
     code: Option<String>,
     /// Status and time of consumption, as listed last.
     listed: Option<(i64, i64)>,
+    /// Its place among all messages, as listed first.
+    place: Option<usize>,
+    deletion: Deletion,
     /// It was there, and then not any more.
     gone: bool,
+}
+
+/// Whoever sends one message after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Session(usize);
+
+/// Whether a message was deleted by somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deletion {
+    No,
+    /// Nobody knows: there was no answer, or not yet.
+    Asked,
+    /// The answer was that it is gone.
+    Done,
 }
 
 /// What a check of a whole list went over.
@@ -87,8 +108,20 @@ impl Ledger {
         self.known.lock().unwrap()
     }
 
+    /// A new session, whose messages keep their order.
+    pub(crate) fn session(&self) -> Session {
+        let mut known = self.lock();
+        known.sessions += 1;
+        Session(known.sessions)
+    }
+
     /// A message to be sent: its number and data.
-    pub(crate) fn send(&self, topic: &'static str, random: &mut Random) -> (usize, String) {
+    pub(crate) fn send(
+        &self,
+        topic: &'static str,
+        session: Session,
+        random: &mut Random,
+    ) -> (usize, String) {
         let bytes = match random.between(0, 400) {
             0 => LARGE_BYTES,
             1..100 => random.between(500, 3000),
@@ -100,6 +133,7 @@ impl Ledger {
         let mut known = self.lock();
         known.sent.push(Sent {
             topic,
+            session,
             from,
             to,
             answered: false,
@@ -107,6 +141,8 @@ impl Ledger {
             received: false,
             code: None,
             listed: None,
+            place: None,
+            deletion: Deletion::No,
             gone: false,
         });
         let id = known.sent.len() - 1;
@@ -127,6 +163,33 @@ impl Ledger {
     /// The producer of a message was told that it is not stored.
     pub(crate) fn refused(&self, id: usize) {
         self.lock().sent[id].refused = true;
+    }
+
+    /// A message that somebody may delete now: its number, code and topic.
+    pub(crate) fn to_delete(&self, random: &mut Random) -> Option<(usize, String, &'static str)> {
+        let mut known = self.lock();
+        let count = known.sent.len();
+        let id = count.checked_sub(1).map(|last| random.between(0, last))?;
+        let sent = &mut known.sent[id];
+        if !sent.answered || sent.gone || sent.deletion != Deletion::No {
+            return None;
+        }
+        sent.deletion = Deletion::Asked;
+        Some((id, sent.code.clone()?, sent.topic))
+    }
+
+    /// Whoever asked was told that the message is deleted.
+    pub(crate) fn deleted(&self, id: usize) {
+        self.lock().sent[id].deletion = Deletion::Done;
+    }
+
+    /// The power was cut: what became of a message may be forgotten, but not the message.
+    pub(crate) fn power_cut(&self) {
+        for sent in &mut self.lock().sent {
+            if let Some(listed) = &mut sent.listed {
+                *listed = (-1, 0);
+            }
+        }
     }
 
     /// A consumer of `topic` read this.
@@ -151,7 +214,10 @@ impl Ledger {
     /// The messages that every later list must have.
     pub(crate) fn present(&self) -> Vec<usize> {
         let known = self.lock();
-        let present = |sent: &Sent| sent.answered || sent.received || sent.listed.is_some();
+        let present = |sent: &Sent| {
+            let seen = sent.answered || sent.received || sent.listed.is_some();
+            seen && sent.deletion == Deletion::No
+        };
         let all = known.sent.iter().enumerate();
         all.filter(|(_, sent)| present(sent))
             .map(|(id, _)| id)
@@ -162,6 +228,7 @@ impl Ledger {
     pub(crate) fn check(&self, all: &[Listed], present: &[usize], allow: Allow) -> Checked {
         let mut known = self.lock();
         let mut ids = HashSet::new();
+        let mut order = vec![];
         for message in all {
             let Some(id) = known.identify(&self.pool, message, "the list") else {
                 continue;
@@ -169,8 +236,19 @@ impl Ledger {
             if !ids.insert(id) {
                 known.fault(format!("message {id} is listed twice"));
             }
+            order.push(id);
             if !allow.backup {
                 known.listed(id, message, allow);
+            }
+        }
+        order.reverse();
+        known.order(&order, allow);
+        if !allow.backup && !allow.unread {
+            let asked = known.sent.iter_mut().enumerate();
+            for (_, sent) in
+                asked.filter(|(id, sent)| sent.deletion == Deletion::Asked && !ids.contains(id))
+            {
+                sent.gone = true;
             }
         }
         let mut checked = Checked {
@@ -183,7 +261,8 @@ impl Ledger {
                 checked.answered += usize::from(sent.answered);
                 continue;
             }
-            if allow.backup {
+            // It may have been deleted since.
+            if allow.backup || sent.deletion != Deletion::No {
                 continue;
             }
             let code = sent.code.clone().unwrap_or_default();
@@ -212,7 +291,8 @@ impl Ledger {
     pub(crate) fn unread(&self, topic: &str) -> Vec<usize> {
         let known = self.lock();
         let all = known.sent.iter().enumerate();
-        all.filter(|(_, sent)| sent.topic == topic && sent.answered && !sent.received)
+        let unread = |sent: &Sent| sent.topic == topic && sent.answered && !sent.received;
+        all.filter(|(_, sent)| unread(sent) && sent.deletion == Deletion::No)
             .map(|(id, _)| id)
             .collect()
     }
@@ -220,6 +300,11 @@ impl Ledger {
     /// How many messages were answered.
     pub(crate) fn answers(&self) -> usize {
         self.lock().sent.iter().filter(|sent| sent.answered).count()
+    }
+
+    /// How much was wrong so far.
+    pub(crate) fn faults(&self) -> usize {
+        self.lock().faults.len()
     }
 
     /// Fails the test if anything was wrong so far.
@@ -278,6 +363,31 @@ impl Known {
         Some(id)
     }
 
+    /// Messages are listed in the order of before, and of their sessions: `ids`, oldest first.
+    fn order(&mut self, ids: &[usize], allow: Allow) {
+        let mut last_place = None;
+        let mut last_of: HashMap<Session, usize> = HashMap::new();
+        for &id in ids {
+            let sent = &self.sent[id];
+            let (place, session) = (sent.place, sent.session);
+            if last_of.insert(session, id).is_some_and(|last| last > id) {
+                self.fault(format!("message {id} is behind one that was sent later"));
+            }
+            match place {
+                Some(place) if last_place.is_some_and(|last| last > place) => {
+                    self.fault(format!("message {id} is not where it was listed before"));
+                }
+                Some(place) => last_place = Some(place),
+                None if allow.backup => {}
+                None => {
+                    self.sent[id].place = Some(self.placed);
+                    last_place = Some(self.placed);
+                    self.placed += 1;
+                }
+            }
+        }
+    }
+
     fn listed(&mut self, id: usize, message: &Listed, allow: Allow) {
         let sent = &mut self.sent[id];
         let times = match message.status {
@@ -290,7 +400,7 @@ impl Known {
         let stays = before.is_none_or(|before| before.0 != 1 || before == now);
         let unread =
             message.status == 1 && !sent.received && !allow.unread && message.topic != RUDE;
-        let gone = sent.gone;
+        let gone = sent.gone || (sent.deletion == Deletion::Done && !allow.unread);
         let facts = format!(
             "message {id} of {}, code {}, status {}, consumed at {}",
             message.topic, message.code, message.status, message.consumed

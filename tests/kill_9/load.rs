@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::common::{KEY, PATIENCE};
-use crate::ledger::{Ledger, RUDE, TOPICS, UNHEARD};
+use crate::ledger::{Ledger, RUDE, Session, TOPICS, UNHEARD};
 use crate::random::Random;
 
 /// The most messages of a producer that wait for an answer.
@@ -80,6 +80,9 @@ impl Clients {
         for _ in 0..random.between(0, 3) {
             self.sender(random.fork());
         }
+        if random.one_in(3) {
+            self.deleter(random.fork());
+        }
         for _ in 0..random.between(0, 6) {
             let (topic, manner) = random.of(&[
                 ("steady", Manner::Stays),
@@ -107,11 +110,22 @@ impl Clients {
     pub(crate) fn sender(&mut self, mut random: Random) {
         let load = self.load.clone();
         self.tasks.spawn(async move {
+            let session = load.ledger.session();
             while !load.over() && load.take_budget() {
                 let topic = random.of(&TOPICS);
-                if !load.post(topic, &mut random).await {
+                if !load.post(topic, session, &mut random).await {
                     return;
                 }
+            }
+        });
+    }
+
+    /// Somebody who deletes a message now and then.
+    pub(crate) fn deleter(&mut self, mut random: Random) {
+        let load = self.load.clone();
+        self.tasks.spawn(async move {
+            while !load.over() && load.delete(&mut random).await {
+                load.wait(random.millis(0, 30)).await;
             }
         });
     }
@@ -185,13 +199,14 @@ impl Load {
         let (mut sink, mut stream) = socket.split();
         let window = Semaphore::new(random.between(1, WINDOW_MAX));
         let waiting = Mutex::new(VecDeque::new());
-        let session = match random.one_in(3) {
+        let messages = match random.one_in(3) {
             true => random.between(1, 500),
             false => usize::MAX,
         };
-        let mut left = session;
+        let mut left = messages;
+        let session = self.ledger.session();
         let write = async {
-            while left > 0 && self.take_budget() {
+            while left > 0 && !self.over() && self.take_budget() {
                 left -= 1;
                 if random.one_in(100) || (acks == 1 && window.available_permits() == 0) {
                     sink.flush().await.ok()?;
@@ -200,7 +215,7 @@ impl Load {
                 if acks == 1 {
                     window.acquire().await.ok()?.forget();
                 }
-                let (id, data) = self.ledger.send(topic, random);
+                let (id, data) = self.ledger.send(topic, session, random);
                 waiting.lock().unwrap().push_back(id);
                 let frame = match random.one_in(4) {
                     true => Message::binary(data),
@@ -213,7 +228,7 @@ impl Load {
             while acks == 1 && !waiting.lock().unwrap().is_empty() && !window.is_closed() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            if session == usize::MAX {
+            if messages == usize::MAX {
                 self.wait(PATIENCE).await;
             }
             sink.close().await.ok()
@@ -248,8 +263,8 @@ impl Load {
     }
 
     /// One message over HTTP; false when the server is gone.
-    async fn post(&self, topic: &'static str, random: &mut Random) -> bool {
-        let (id, data) = self.ledger.send(topic, random);
+    async fn post(&self, topic: &'static str, session: Session, random: &mut Random) -> bool {
+        let (id, data) = self.ledger.send(topic, session, random);
         let url = format!("http://{}/Producer/Send", self.address);
         let fields = [("topic", topic), ("messageData", &data)];
         let request = self.http.post(url).header("secretKey", KEY);
@@ -263,6 +278,31 @@ impl Load {
         match response.text().await {
             Ok(answer) => self.answer(id, &answer),
             Err(_) => return false,
+        }
+        true
+    }
+
+    /// Deletes a message, if there is one; false when the server is gone.
+    async fn delete(&self, random: &mut Random) -> bool {
+        let Some((id, code, topic)) = self.ledger.to_delete(random) else {
+            return true;
+        };
+        let url = format!(
+            "http://{}/api/messages/{code}?confirm={topic}",
+            self.address
+        );
+        let request = self.http.delete(url).header("secretKey", KEY);
+        let Ok(response) = request.timeout(2 * PATIENCE).send().await else {
+            return false;
+        };
+        match response.status().as_u16() {
+            204 => self.ledger.deleted(id),
+            // It has expired, or the disk is full.
+            404 | 503 => {}
+            status => {
+                let fault = format!("message {id} is not deleted: {status}");
+                self.ledger.fault(fault);
+            }
         }
         true
     }

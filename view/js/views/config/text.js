@@ -47,6 +47,7 @@ const ZH = {
   "mq.outboxMessages": "可以为一个慢消费者积压的消息条数",
   "mq.outboxMiB": "为一个慢消费者积压消息可用的内存",
   "mq.writeSeconds": "消费者超过这么多秒不读取任何数据，则关闭",
+  "mq.segmentMiB": "日志达到此大小时换新文件；越小则空间归还越早",
   "log.level": "error、warn、info、debug、trace、off，或过滤指令",
   "log.file": "1：同时写入 log/dpmq-YYYY-MM.log",
 };

@@ -1,0 +1,91 @@
+//! Random histories of the whole broker on a simulated disk, beside a plain model: producers,
+//! consumers that keep up, are slow or fail, an operator, sweeps, expiry, snapshots, a clock
+//! that jumps, a disk that is full, fails or tears, kills, power cuts and restarts.
+//!
+//! After each of them: what was answered is there with its data and its status, the order of
+//! each topic holds, counts are those of the lists, growth is what was accepted, nothing is
+//! consumed that no consumer was written, and nothing expires early. Everything is decided by
+//! the history's seed, which a failure prints: `DPMQ_SEED=<seed>` runs it again, and tells each
+//! step. `DPMQ_SIMULATION_SECONDS` is how long it goes on, or `DPMQ_SEEDS` for how many
+//! histories.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed step fails its test, and a seed that is not printed cannot be used again"
+)]
+
+#[path = "../common_store/mod.rs"]
+mod common_store;
+mod ledger;
+#[path = "../simulated_disk/mod.rs"]
+mod simulated_disk;
+mod watched;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use world::{Tally, World};
+
+/// How long the test goes on where nobody says otherwise.
+const SECONDS: u64 = 60;
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_is_lost_in_any_history() {
+    if let Some(seed) = number("DPMQ_SEED") {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .init();
+        let (tally, _) = World::new(seed, true).run();
+        return println!("{tally:?}");
+    }
+    let begin = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    let first = u64::try_from(begin).unwrap() << 8;
+    let histories = number("DPMQ_SEEDS").unwrap_or(u64::MAX);
+    let seconds = number("DPMQ_SIMULATION_SECONDS");
+    let seconds = seconds.unwrap_or(if histories == u64::MAX {
+        SECONDS
+    } else {
+        u64::MAX >> 1
+    });
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    let started = Instant::now();
+    let work = || {
+        while started.elapsed() < Duration::from_secs(seconds) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= histories {
+                break;
+            }
+            let seed = first + number;
+            match catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())) {
+                Ok((of_one, _)) => tally.lock().unwrap().add(of_one),
+                Err(panic) => {
+                    println!("the history of DPMQ_SEED={seed} failed");
+                    resume_unwind(panic);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    println!("seeds from {first}: {:?}", tally.lock().unwrap());
+}
+
+#[test]
+fn a_seed_repeats_its_history() {
+    for seed in 1..6 {
+        let (_, once) = World::new(seed, false).run();
+        let (_, again) = World::new(seed, false).run();
+        assert_eq!(once, again, "DPMQ_SEED={seed}");
+    }
+}

@@ -1,0 +1,669 @@
+//! A history: lives of a broker on one disk, each with producers, consumers, an operator, a
+//! clock that jumps and a disk that fails, and an end of some kind. One seed decides it all.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dpmq::broker::{
+    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+};
+use dpmq::clock::Clock;
+use dpmq::message::{
+    Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
+};
+use dpmq::store::{DiskStore, Options, Store, Work};
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+
+use crate::common_store::{NOON, Random, copy_dir, topic};
+use crate::ledger::{End, Ledger};
+use crate::simulated_disk::{Cut, Faults, SimDisk};
+use crate::watched::Watched;
+
+/// Steps of a life at the most.
+const STEPS_MAX: u64 = 90;
+/// Steps in which a backlog is delivered when nothing is in the way.
+const DRAIN_STEPS: usize = 3000;
+
+/// What histories had in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) lives: u64,
+    pub(crate) killed: u64,
+    pub(crate) power_cuts: u64,
+    pub(crate) cut_while_opening: u64,
+    pub(crate) restored: u64,
+    pub(crate) without_mirror: u64,
+    pub(crate) older_mirror: u64,
+    pub(crate) faults: u64,
+    pub(crate) torn: u64,
+    pub(crate) stored: u64,
+    pub(crate) consumed: u64,
+    pub(crate) checks: u64,
+    pub(crate) drained: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.lives += other.lives;
+        self.killed += other.killed;
+        self.power_cuts += other.power_cuts;
+        self.cut_while_opening += other.cut_while_opening;
+        self.restored += other.restored;
+        self.without_mirror += other.without_mirror;
+        self.older_mirror += other.older_mirror;
+        self.faults += other.faults;
+        self.torn += other.torn;
+        self.stored += other.stored;
+        self.consumed += other.consumed;
+        self.checks += other.checks;
+        self.drained += other.drained;
+    }
+}
+
+/// See the module.
+pub(crate) struct World {
+    random: Random,
+    root: tempfile::TempDir,
+    disk: SimDisk,
+    clock: Clock,
+    ledger: Arc<Mutex<Ledger>>,
+    options: Options,
+    topics: Vec<Topic>,
+    /// Messages sent so far: each has its number in its data.
+    sent: u64,
+    /// How the life before ended.
+    end: End,
+    tally: Tally,
+    trace: bool,
+}
+
+/// What was published, and whether it is stored.
+type Answers = Arc<Mutex<Vec<(Vec<Draft>, bool)>>>;
+
+/// One life.
+struct Life {
+    store: Arc<Watched>,
+    broker: Broker,
+    _tasks: Tasks,
+    producers: JoinSet<()>,
+    answers: Answers,
+    consumers: Vec<SimConsumer>,
+    faults: Faults,
+    drains: bool,
+}
+
+struct SimConsumer {
+    subscription: Subscription,
+    topic: Topic,
+    held: Vec<Ticket>,
+    /// The last message that came in order.
+    last: u64,
+    /// What becomes of what it gets, in percent: written, failed; the rest is held back.
+    writes: u64,
+    fails: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: bool) -> World {
+        let mut random = Random::new(seed);
+        let shm = std::path::Path::new("/dev/shm");
+        let root = match shm.is_dir() {
+            true => tempfile::tempdir_in(shm).unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
+        let disk = SimDisk::new(root.path(), random.next());
+        let clock = Clock::manual(NOON);
+        let options = Options {
+            clock: clock.clone(),
+            files: Arc::new(disk.clone()),
+            segment_bytes: *random.of(&[2 << 10, 16 << 10, 128 << 10]),
+            snapshot_every: Duration::from_secs(3600),
+            ..Options::new(root.path().join("data"))
+        };
+        World {
+            topics: (0..random.between(1, 4))
+                .map(|n| topic(&format!("t{n}")))
+                .collect(),
+            random,
+            root,
+            disk,
+            clock,
+            ledger: Arc::default(),
+            options,
+            sent: 0,
+            end: End::Closed,
+            tally: Tally::default(),
+            trace,
+        }
+    }
+
+    /// Runs the whole history; what it had in it, and a number that stands for all that was
+    /// done to the disk.
+    pub(crate) fn run(mut self) -> (Tally, u64) {
+        let lives = self.random.between(2, 9);
+        for life in 0..=lives {
+            self.tally.lives += 1;
+            self.life(life == lives);
+        }
+        let ledger = lock(&self.ledger);
+        self.tally.stored = ledger.stored;
+        self.tally.consumed = ledger.consumed;
+        self.tally.checks = ledger.checks;
+        (self.tally, self.disk.trace())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{}: {}", self.disk.operations(), what());
+        }
+    }
+
+    // ---- from one life to the next
+
+    fn life(&mut self, last: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut life = self.open();
+            self.ledger().recovered(&life.store.store, self.end);
+            self.live(&mut life, last).await;
+            self.end = self.end_life(&mut life);
+        });
+        // With it everything that held the store open is gone.
+        drop(runtime);
+        self.between();
+    }
+
+    /// Opens the store, at the first try or after some that were cut off.
+    fn open(&mut self) -> Life {
+        loop {
+            let short = self.random.one_in(4);
+            let power_after = self.random.one_in(4).then(|| self.random.between(0, 40));
+            let faults = Faults {
+                short,
+                power_after,
+                ..Faults::default()
+            };
+            self.disk.set_faults(faults);
+            let (queue, items) = Queue::new(
+                usize::try_from(*self.random.of(&[3, 50, 1000, 100_000])).unwrap(),
+                *self.random.of(&[1, 5_000, 1 << 20]),
+            );
+            let mut queued = queue.committed();
+            let ledger = self.ledger.clone();
+            let committed = Box::new(move |messages: Vec<Message>| {
+                lock(&ledger).committed(&messages);
+                queued(messages);
+            });
+            let opened = DiskStore::open_by_hand(&self.options, committed);
+            if self.disk.is_off() {
+                self.say(|| "the power goes out while it opens".into());
+                self.tally.cut_while_opening += 1;
+                if let Ok((store, _)) = opened {
+                    store.abandon();
+                }
+                self.cut();
+                continue;
+            }
+            let (store, recovered) = opened.unwrap();
+            self.say(|| format!("open after {:?}: {recovered:?}", self.end));
+            // What a power cut tore stays in the log.
+            if self.tally.power_cuts == 0 {
+                assert_eq!(recovered.damage, [""; 0]);
+                assert_eq!(recovered.torn_bytes, 0);
+            }
+            self.tally.torn += u64::from(recovered.torn_bytes > 0);
+            let store = Arc::new(Watched::new(store, self.ledger.clone()));
+            let settings = self.settings();
+            let drains = settings.re_push;
+            self.say(|| format!("{settings:?}, {queue:?}"));
+            let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
+            return Life {
+                store,
+                broker,
+                _tasks: tasks,
+                producers: JoinSet::new(),
+                answers: Arc::default(),
+                consumers: vec![],
+                faults: Faults {
+                    power_after: None,
+                    ..faults
+                },
+                drains,
+            };
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let random = &mut self.random;
+        Settings {
+            pace: Pace {
+                batch_messages: *random.of(&[1, 7, 100]),
+                pause: Duration::from_millis(*random.of(&[0, 0, 10, 1000])),
+            },
+            retries: *random.of(&[0, 1, 3]),
+            outbox: OutboxLimits {
+                messages: *random.of(&[2, 30, 1000]),
+                bytes: *random.of(&[1000, 1 << 20]),
+            },
+            re_push: !random.one_in(8),
+            clean_after_seconds: *random.of(&[None, Some(20), Some(500), Some(50_000)]),
+            check_every: Duration::from_millis(*random.of(&[50, 1000, 5000])),
+            clock: self.clock.clone(),
+            blocking: Blocking::InPlace,
+        }
+    }
+
+    /// Ends a life; how.
+    fn end_life(&mut self, life: &mut Life) -> End {
+        life.store.pass_answers();
+        if self.disk.is_off() {
+            life.store.store.abandon();
+            return End::PowerCut;
+        }
+        match self.random.between(0, 3) {
+            0 => {
+                let closed = life.store.close();
+                self.say(|| format!("close: {closed:?}"));
+                match closed {
+                    Ok(()) => End::Closed,
+                    Err(_) if self.disk.is_off() => End::PowerCut,
+                    Err(_) => End::Killed,
+                }
+            }
+            1 => {
+                life.store.store.abandon();
+                End::Killed
+            }
+            _ => {
+                life.store.store.abandon();
+                End::PowerCut
+            }
+        }
+    }
+
+    /// What becomes of the files while nothing runs.
+    fn between(&mut self) {
+        let sled = self.root.path().join("data.db/sled");
+        match self.end {
+            End::Closed if self.random.one_in(4) => {
+                self.say(|| "the store is lost, the snapshot is not".into());
+                self.tally.restored += 1;
+                use dpmq::store::Files;
+                self.disk = self.disk.killed();
+                self.disk
+                    .remove_dir(&self.root.path().join("data.db"))
+                    .unwrap();
+                fs::remove_dir_all(&sled).unwrap();
+            }
+            End::Closed => {}
+            End::Killed => {
+                self.tally.killed += 1;
+                self.disk = self.disk.killed();
+            }
+            End::PowerCut => self.cut(),
+        }
+        self.disk = self.disk.killed();
+        self.options.files = Arc::new(self.disk.clone());
+        let old = self.root.path().join("older");
+        match self.random.between(0, 9) {
+            0 if sled.exists() => {
+                self.tally.without_mirror += 1;
+                fs::remove_dir_all(&sled).unwrap();
+            }
+            1 if sled.exists() && old.exists() => {
+                self.tally.older_mirror += 1;
+                fs::remove_dir_all(&sled).unwrap();
+                copy_dir(&old, &sled);
+            }
+            2 | 3 if sled.exists() => {
+                let _ = fs::remove_dir_all(&old);
+                copy_dir(&sled, &old);
+            }
+            _ => {}
+        }
+    }
+
+    fn cut(&mut self) {
+        self.tally.power_cuts += 1;
+        self.end = End::PowerCut;
+        let how = *self.random.of(&[Cut::All, Cut::None, Cut::Some, Cut::Some]);
+        self.say(|| format!("the power is cut: {how:?}"));
+        self.disk = self.disk.cut(how);
+        self.options.files = Arc::new(self.disk.clone());
+    }
+
+    // ---- a life
+
+    async fn live(&mut self, life: &mut Life, last: bool) {
+        for _ in 0..self.random.between(3, STEPS_MAX) {
+            self.step(life).await;
+            for _ in 0..self.random.between(0, 8) {
+                tokio::task::yield_now().await;
+            }
+            if self.disk.is_off() {
+                return;
+            }
+            self.take_answers(life);
+            if self.random.one_in(3) && !life.faults.reads {
+                life.store.pass_answers();
+                self.ledger().check(&life.store.store);
+            }
+        }
+        if life.drains && (last || self.random.one_in(4)) {
+            self.drain(life).await;
+        }
+    }
+
+    async fn step(&mut self, life: &mut Life) {
+        match self.random.between(0, 99) {
+            0..=19 => self.publish(life),
+            20..=44 => {
+                let most = *self.random.of(&[1, 3, usize::MAX]);
+                life.store.work(Work::Write(most));
+            }
+            45..=49 => life.store.work(Work::Mirror),
+            50..=51 => life.store.work(Work::Snapshot),
+            52..=61 => {
+                let ms = *self.random.of(&[1, 50, 1000, 7000]);
+                self.time(ms).await;
+            }
+            62..=67 => self.join(life),
+            68..=70 => self.leave(life),
+            71..=89 => self.consume(life),
+            90 => self.jump(),
+            91..=92 => self.operate(life),
+            93..=98 => self.fault(life),
+            _ => {
+                let faults = Faults {
+                    power_after: Some(self.random.between(0, 25)),
+                    ..life.faults
+                };
+                self.say(|| format!("{faults:?}"));
+                self.disk.set_faults(faults);
+            }
+        }
+    }
+
+    fn publish(&mut self, life: &mut Life) {
+        let topic = self.random.of(&self.topics).clone();
+        let most = *self.random.of(&[1, 5, 40]);
+        let count = self.random.between(1, most);
+        let count = count.min(life.broker.publish_messages_max() as u64);
+        let drafts: Vec<Draft> = (0..count)
+            .map(|_| {
+                self.sent += 1;
+                let longest = *self.random.of(&[20, 20, 20, 300, 300, 70_000]);
+                let len = usize::try_from(self.random.between(1, longest)).unwrap();
+                let data = format!("{} {}", self.sent, "x".repeat(len));
+                Draft::new(topic.clone(), data.into())
+            })
+            .collect();
+        self.say(|| format!("publish {count} to {topic}"));
+        let (broker, answers) = (life.broker.clone(), life.answers.clone());
+        life.producers.spawn(async move {
+            let Ok(receipt) = broker.publish(drafts.clone()).await else {
+                return;
+            };
+            let stored = receipt.codes().await;
+            answers.lock().unwrap().push((drafts, stored.is_ok()));
+        });
+    }
+
+    fn take_answers(&self, life: &mut Life) {
+        for (drafts, stored) in life.answers.lock().unwrap().drain(..) {
+            if stored {
+                self.ledger().answered(&drafts);
+            }
+        }
+    }
+
+    async fn time(&mut self, ms: u64) {
+        self.say(|| format!("{ms} ms pass"));
+        tokio::time::advance(Duration::from_millis(ms)).await;
+        let seconds = u32::try_from(ms.div_ceil(1000)).unwrap();
+        self.clock.set(UnixSeconds(self.clock.now().0 + seconds));
+    }
+
+    /// The clock is set, in either direction.
+    fn jump(&mut self) {
+        let by = *self.random.of(&[30, 3600, 86_400]);
+        let by = u32::try_from(self.random.between(1, by)).unwrap();
+        let now = self.clock.now().0;
+        let to = match self.random.one_in(2) {
+            true => now + by,
+            false => now - by,
+        };
+        self.say(|| format!("the clock goes from {now} to {to}"));
+        self.clock.set(UnixSeconds(to));
+    }
+
+    fn join(&mut self, life: &mut Life) {
+        if life.consumers.len() > 8 {
+            return;
+        }
+        let topic = self.random.of(&self.topics).clone();
+        let (writes, fails) = *self
+            .random
+            .of(&[(100, 0), (100, 0), (60, 10), (10, 5), (0, 100)]);
+        self.say(|| format!("a consumer of {topic}: writes {writes} %, fails {fails} %"));
+        life.join(topic, writes, fails);
+    }
+
+    fn leave(&mut self, life: &mut Life) {
+        if life.consumers.is_empty() {
+            return;
+        }
+        let at = usize::try_from(self.random.between(0, life.consumers.len() as u64 - 1)).unwrap();
+        self.say(|| "a consumer leaves".into());
+        life.consumers.remove(at);
+    }
+
+    fn consume(&mut self, life: &mut Life) {
+        let mut consumers = std::mem::take(&mut life.consumers);
+        for consumer in &mut consumers {
+            let limit = usize::try_from(*self.random.of(&[1, 4, 100])).unwrap();
+            consumer.take(limit, &mut self.ledger());
+            for ticket in std::mem::take(&mut consumer.held) {
+                let chance = self.random.between(0, 99);
+                if chance < consumer.writes {
+                    consumer.write(&ticket, &self.ledger);
+                } else if chance >= consumer.writes + consumer.fails {
+                    consumer.held.push(ticket);
+                }
+            }
+        }
+        // Whom the broker wants to end ends.
+        consumers.retain(|consumer| {
+            let mut closed = consumer.subscription.close_signal();
+            closed.closed().now_or_never().is_none()
+        });
+        life.consumers = consumers;
+    }
+
+    /// What an operator does.
+    fn operate(&mut self, life: &mut Life) {
+        let last = self.ledger().last_sequence();
+        let number = self.random.between(0, last);
+        let broker = life.broker.clone();
+        let some = self.ledger().some(number);
+        let Some(message) = some else { return };
+        let kinds = match self.random.between(0, 2) {
+            0 => &StatusKind::ALL[..],
+            1 => &[StatusKind::Accepted, StatusKind::NotConsumed],
+            _ => &[StatusKind::Consumed],
+        };
+        let what = self.random.between(0, 3);
+        self.say(|| format!("an operator does {what} to {}", message.sequence.0));
+        life.producers.spawn(async move {
+            match what {
+                0 => drop(broker.purge(message.topic, kinds).await),
+                1 => drop(broker.push_again(&message).await),
+                _ => drop(broker.delete(&message).await),
+            }
+        });
+    }
+
+    /// The disk begins to fail in some way, or works again.
+    fn fault(&mut self, life: &mut Life) {
+        let short = life.faults.short;
+        let mut faults = Faults {
+            short,
+            ..Faults::default()
+        };
+        match self.random.between(0, 9) {
+            0..=2 => {
+                let room = self.random.between(0, 3000);
+                faults.room_bytes = Some(usize::try_from(room).unwrap());
+            }
+            3 => faults.writes = true,
+            4 => faults.syncs = true,
+            5 => faults.reads = true,
+            _ => {}
+        }
+        self.tally.faults += 1;
+        self.say(|| format!("{faults:?}"));
+        life.faults = faults;
+        self.disk.set_faults(faults);
+    }
+
+    /// With everything in order, everything that waits is delivered.
+    async fn drain(&mut self, life: &mut Life) {
+        life.faults = Faults::default();
+        self.disk.set_faults(life.faults);
+        life.consumers.clear();
+        for topic in self.topics.clone() {
+            life.join(topic, 100, 0);
+        }
+        for _ in 0..DRAIN_STEPS {
+            life.store.write_all();
+            let trouble = life
+                .store
+                .trouble()
+                .is_some_and(|why| why.contains("sync failed"));
+            if trouble {
+                return;
+            }
+            for consumer in &mut life.consumers {
+                consumer.take(usize::MAX, &mut lock(&self.ledger));
+                for ticket in std::mem::take(&mut consumer.held) {
+                    consumer.write(&ticket, &self.ledger);
+                }
+            }
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            self.take_answers(life);
+            let done = life.producers.try_join_next();
+            drop(done);
+            if self.ledger().waiting().is_empty() && life.producers.is_empty() {
+                self.tally.drained += 1;
+                life.store.pass_answers();
+                return self.ledger().check(&life.store.store);
+            }
+            self.time(1000).await;
+        }
+        if let Some(message) = self.ledger().some_waiting() {
+            eprintln!("{:?}", life.broker.life(&message));
+        }
+        panic!("not delivered: {:?}", self.ledger().waiting());
+    }
+}
+
+impl Life {
+    fn join(&mut self, topic: Topic, writes: u64, fails: u64) {
+        let subscription = self.broker.join(ClientInfo {
+            id: "c".into(),
+            topic: topic.clone(),
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            since: UnixSeconds(0),
+        });
+        self.consumers.push(SimConsumer {
+            subscription,
+            topic,
+            held: vec![],
+            last: 0,
+            writes,
+            fails,
+        });
+    }
+}
+
+impl SimConsumer {
+    /// Takes what is in its outbox, and looks at it.
+    fn take(&mut self, limit: usize, ledger: &mut Ledger) {
+        let mut tickets = vec![];
+        let _ = self
+            .subscription
+            .recv(&mut tickets, limit.min(1000))
+            .now_or_never();
+        for ticket in tickets {
+            for frame in ticket.frames(encode) {
+                let message = decode(frame);
+                assert_eq!(message.topic, self.topic);
+                let again = ledger.pushed(&message);
+                let sequence = message.sequence.0;
+                if !again {
+                    let last = self.last;
+                    assert!(last < sequence, "{sequence} comes behind {last}");
+                    self.last = sequence;
+                }
+            }
+            self.held.push(ticket);
+        }
+    }
+
+    fn write(&self, ticket: &Ticket, ledger: &Mutex<Ledger>) {
+        for frame in ticket.frames(encode) {
+            lock(ledger).delivered(decode(frame).sequence.0);
+        }
+        // Its outcome comes to the ledger by itself.
+        ticket.written();
+    }
+}
+
+/// A ledger that has found something is asked on while all comes to its end.
+pub(crate) fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn encode(out: &mut Vec<u8>, message: &Message) {
+    out.extend_from_slice(&message.sequence.0.to_le_bytes());
+    out.extend_from_slice(&message.created.0.to_le_bytes());
+    out.extend_from_slice(message.code.as_bytes());
+    out.push(u8::from(message.status == Status::Accepted));
+    out.push(u8::try_from(message.topic.as_str().len()).unwrap());
+    out.extend_from_slice(message.topic.as_str().as_bytes());
+    out.extend_from_slice(message.data.as_bytes());
+}
+
+fn decode(frame: &[u8]) -> Message {
+    let topic_end = 34 + usize::from(frame[33]);
+    Message {
+        sequence: Sequence(u64::from_le_bytes(frame[..8].try_into().unwrap())),
+        created: UnixSeconds(u32::from_le_bytes(frame[8..12].try_into().unwrap())),
+        code: MessageCode::from_bytes(frame[12..32].try_into().unwrap()),
+        status: if frame[32] == 1 {
+            Status::Accepted
+        } else {
+            Status::NotConsumed
+        },
+        topic: std::str::from_utf8(&frame[34..topic_end])
+            .unwrap()
+            .parse()
+            .unwrap(),
+        data: String::from_utf8(frame[topic_end..].to_vec())
+            .unwrap()
+            .into(),
+    }
+}
