@@ -75,6 +75,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/migrate.rs",
             "src/store/read.rs",
             "src/store/recovery.rs",
+            "src/store/replay.rs",
             "src/store/scrub.rs",
             "src/store/segments",
             "src/store/snapshot",

@@ -23,6 +23,7 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod replay;
 mod scrub;
 mod segments;
 mod snapshot;

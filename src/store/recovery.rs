@@ -12,18 +12,15 @@ use super::heal::Healer;
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
-use super::record::{Base, Change};
-use super::scrub::{Met, Scrub, lost_text, misplaced_text};
+use super::record::Base;
+use super::replay::Replay;
+use super::scrub::Scrub;
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
 use super::snapshot::Snapshot;
-use super::walk::{Damage, Step};
 use super::{Counts, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
-use crate::sequences::{SequenceSet, Span};
 
-/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
-const TIMES_MAX: usize = 64 << 10;
 /// A log of at most this size is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
@@ -405,165 +402,6 @@ fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
         files.sync_dir(dir).doing("sync", dir)?;
     }
     Ok(())
-}
-
-/// Applies the log behind the mirror.
-struct Replay<'a> {
-    log: &'a mut Log,
-    index: &'a mut Index,
-    mirror: &'a Mirror,
-    healer: &'a mut Healer,
-    findings: &'a Findings,
-    recovered: &'a mut Recovered,
-    /// What is before was synced, and somebody may know of it: mirror or snapshot have it.
-    known: Position,
-    /// What is before is on the disk for certain.
-    durable: Position,
-}
-
-impl Replay<'_> {
-    /// Does it, and settles how the log ends: what a crash left of an unfinished write is cut
-    /// off; where synced bytes are gone, it goes on in a new segment.
-    fn run(mut self) -> Result<(), StoreError> {
-        let segments = self.log.segments().clone();
-        let mut walk = segments.walk(self.index.applied(), true);
-        let mut met = Met::from(self.index.next_sequence(), self.index.applied());
-        let mut tail: Option<Damage> = None;
-        while let Some(step) = walk.next()? {
-            if let Some(damage) = tail.take() {
-                self.pass_over(damage, &mut met);
-            }
-            match step {
-                Step::Frame(frame) if met.admits(&frame.meta, frame.next) => {
-                    self.index.apply(frame.position, frame.next, &frame.meta);
-                    self.recovered.replayed += 1;
-                    self.mirror_times()?;
-                }
-                Step::Frame(frame) => {
-                    let text = misplaced_text(&frame.segment.path, frame.position);
-                    self.findings.note(frame.position, &text);
-                }
-                Step::Damage(damage) => match self.healer.frames(&damage)? {
-                    Some(healed) => {
-                        self.recovered.healed.push(healed);
-                        walk.go_back(&damage);
-                    }
-                    None => tail = Some(damage),
-                },
-            }
-        }
-        self.settle(tail, &mut met)?;
-        for gap in met.missing() {
-            let text = gap.text(gap.span.len, &segments);
-            self.findings.note(gap.key(), &text);
-        }
-        self.index.advance(self.log.end());
-        Ok(())
-    }
-
-    /// Keeps what a damaged frame tells of itself: growth and sequences go on.
-    fn pass_over(&mut self, damage: Damage, met: &mut Met) {
-        let (position, next) = (damage.position(), damage.end());
-        // What was before the newest segment was synced when that was begun.
-        if damage.segment == self.log.end().segment && position >= self.known {
-            let text = format!("{damage} (or it is of a write that was not finished)");
-            self.findings.note(position, &text);
-        } else {
-            self.findings.note(position, &damage);
-        }
-        if let Some(meta) = damage.meta
-            && met.admits(&meta, next)
-        {
-            self.index.apply(position, next, &meta);
-            let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
-            self.index.change(Change::Deleted, &lost);
-        }
-    }
-
-    /// The mirror takes times of consumption, when there are many.
-    fn mirror_times(&mut self) -> Result<(), StoreError> {
-        if self.index.times.len() >= TIMES_MAX {
-            // The mirror must not be ahead of what a power cut leaves.
-            self.log.write_again(self.durable)?;
-            self.durable = self.log.end();
-            self.mirror.apply(&self.index.take_changes())?;
-            self.index.mirrored(None);
-        }
-        Ok(())
-    }
-
-    fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
-        let known = self.known;
-        let end = self.log.end();
-        let mut lost = known > end;
-        if lost {
-            self.lose_tail(known)?;
-        }
-        if let Some(damage) = tail {
-            let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
-            if newest && damage.position() >= known {
-                self.recovered.torn_bytes += damage.to - damage.from;
-                self.log.cut(damage.position())?;
-                if damage.from <= SEGMENT_HEAD_BYTES {
-                    self.log.begin_again(&self.index.base())?;
-                }
-            } else {
-                self.pass_over(damage, met);
-                lost |= newest;
-            }
-        }
-        // What is served from now on must not be forgotten, and what is mirrored was synced.
-        self.log.write_again(self.durable)?;
-        if lost {
-            let base = self.index.base();
-            self.log.go_on_behind(known.segment, &base)?;
-        }
-        Ok(())
-    }
-
-    /// The log ends before `known`: says so, and forgets the messages that were behind.
-    fn lose_tail(&mut self, known: Position) -> Result<(), StoreError> {
-        let end = self.log.end();
-        let segments = self.log.segments();
-        let first = first_behind(segments, end.segment)?;
-        let next = self.index.next_sequence().0;
-        let path = segments.path_of(end.segment);
-        let mut text = format!(
-            "{} ends at byte {}, and was written up to byte {} of segment {}",
-            path.display(),
-            end.offset,
-            known.offset,
-            known.segment
-        );
-        if first < next {
-            let lost = Span {
-                first,
-                len: next - first,
-            };
-            let live = self.index.live_between(Sequence(first), Sequence(next - 1));
-            text += &format!(": {}", lost_text(live, lost));
-            let mut set = SequenceSet::new();
-            set.insert_span(lost);
-            self.index.change(Change::Deleted, &set);
-        }
-        self.findings.note(end, &text);
-        Ok(())
-    }
-}
-
-/// The first message that is in no frame of a segment, nor of those before.
-fn first_behind(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
-    let mut walk = segments.walk(Position::at(segment, 0), false);
-    let mut first = 1;
-    while let Some(step) = walk.next()? {
-        if let Step::Frame(frame) = step {
-            let base = frame.meta.base.map_or(0, |base| base.next);
-            let behind = frame.meta.entries.last();
-            let behind = behind.map_or(0, |entry| entry.sequence.0 + 1);
-            first = first.max(base).max(behind);
-        }
-    }
-    Ok(first)
 }
 
 /// Tells each segment what its last message is: the next one's base says so.
