@@ -4,10 +4,14 @@
 //! failed while running, 64 for arguments or a configuration that cannot be used.
 
 mod args;
+mod backup;
 mod client;
 mod listen;
 mod output;
+mod request;
+mod restore;
 mod send;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +20,7 @@ use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Config, ConfigError, ListenHost, Sources};
+use crate::store::{Checked, StoreError};
 use crate::{server, telemetry};
 
 pub use self::args::Args;
@@ -53,6 +58,12 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         Failure::Usage(error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Run(error.into())
     }
 }
 
@@ -94,13 +105,21 @@ pub fn run(args: Args) -> Result<(), Failure> {
             serve(load(args.common, overrides)?)
         }
         Command::Send(send) => {
-            let config = load(args.common, send.client.overrides())?;
+            let config = load(args.common, send.client.server.overrides())?;
             send::run(&config, send)
         }
         Command::Listen(listen) => {
-            let config = load(args.common, listen.client.overrides())?;
+            let config = load(args.common, listen.client.server.overrides())?;
             listen::run(&config, &listen)
         }
+        Command::Backup { dest, server } => {
+            let config = load(args.common, server.overrides())?;
+            backup::run(&config, &dest, &server)
+        }
+        Command::Restore { file, damaged } => {
+            restore::run(&load(args.common, vec![])?, &file, damaged)
+        }
+        Command::Verify { file } => verify::run(&load(args.common, vec![])?, file.as_deref()),
         Command::Import { file } => import(&load(args.common, vec![])?, &file),
         Command::CheckConfig => check_config(&load(args.common, vec![])?),
         Command::Completions { shell } => {
@@ -118,6 +137,22 @@ fn load(common: Common, overrides: Vec<(String, String)>) -> Result<Config, Conf
         environment: std::env::vars_os().collect(),
         overrides: common.set.into_iter().chain(overrides).collect(),
     })
+}
+
+/// A bar of bytes; it shows at a terminal only.
+fn bytes_bar() -> ProgressBar {
+    ProgressBar::new(0).with_style(
+        ProgressStyle::with_template(
+            "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        )
+        .expect("a valid template"),
+    )
+}
+
+/// Shows how far a check is.
+fn show(bar: &ProgressBar, at: Checked) {
+    bar.set_length(at.total);
+    bar.set_position(at.done);
 }
 
 fn serve(config: Config) -> Result<(), Failure> {

@@ -146,4 +146,6 @@ fn file_layer(named: Option<&Path>) -> Result<Vec<Layer>, ConfigError> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

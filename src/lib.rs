@@ -23,6 +23,8 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod import;
 pub mod message;

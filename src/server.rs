@@ -1,5 +1,7 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
+mod lingering;
+
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -20,6 +22,7 @@ use crate::http::{self, HttpState};
 use crate::import::{self, ImportError};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::ws::{self, WsState};
+use lingering::Lingering;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -107,9 +110,9 @@ pub async fn run(
         sessions: sessions.clone(),
     }));
     let app = http::with_cors(app).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|tcp| {
+    let listener = Lingering(listener).tap_io(|connection| {
         // A frame waits for nothing; without this the last of a burst may wait 40 ms.
-        if let Err(error) = tcp.set_nodelay(true) {
+        if let Err(error) = connection.socket().set_nodelay(true) {
             tracing::debug!(%error, "a socket keeps its delay");
         }
     });

@@ -25,11 +25,12 @@ use Scope::{Never, Only};
 const RULES: &[(&str, Scope)] = &[
     ("sled", Only(&["src/store"])),
     ("rmp_serde", Only(&["src/store"])),
-    ("axum", Only(&["src/http", "src/ws", "src/server.rs"])),
+    ("axum", Only(&["src/http", "src/ws", "src/server"])),
     (
         "tokio_tungstenite",
-        Only(&["src/ws", "src/cli", "src/server.rs"]),
+        Only(&["src/ws", "src/cli", "src/server"]),
     ),
+    ("hyper", Only(&["src/cli"])),
     ("serde_json", Never(&["src/broker", "src/message.rs"])),
     (
         "crate::cli",
@@ -69,6 +70,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/wire.rs",
             "src/store/disk.rs",
             "src/store/findings.rs",
+            "src/store/formats.rs",
             "src/store/heal.rs",
             "src/store/keeper.rs",
             "src/store/log.rs",
@@ -76,9 +78,18 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/read.rs",
             "src/store/recovery.rs",
             "src/store/replay.rs",
+            "src/store/restore.rs",
             "src/store/scrub.rs",
             "src/store/segments",
-            "src/store/snapshot",
+            "src/store/snapshot.rs",
+            "src/store/snapshot/backup.rs",
+            "src/store/snapshot/catalog.rs",
+            "src/store/snapshot/chunk",
+            "src/store/snapshot/contents.rs",
+            "src/store/snapshot/parts.rs",
+            "src/store/snapshot/receive.rs",
+            "src/store/snapshot/unpack.rs",
+            "src/store/verify",
             "src/store/walk.rs",
             "src/store/writer.rs",
         ]),
@@ -97,6 +108,10 @@ fn parts_depend_in_one_direction() {
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let name = file.strip_prefix(root).unwrap().to_str().unwrap();
+        if name.ends_with("/fuzz.rs") {
+            // Tests beside the code, in files of their own.
+            continue;
+        }
         broken.extend(violations(name, &text));
     }
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));

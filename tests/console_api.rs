@@ -243,7 +243,7 @@ async fn without_the_key_every_route_that_needs_it_refuses() {
             }
         }
     }
-    assert_eq!(refused, 18 * 4);
+    assert_eq!(refused, 19 * 4);
     assert_eq!(api.server.count().await[0], 0);
 }
 
@@ -1102,4 +1102,48 @@ async fn what_changes_something_is_logged_without_data() {
             .iter()
             .any(|line| line.contains("confidential-data"))
     );
+}
+
+#[tokio::test]
+async fn a_backup_says_how_long_it_is_and_only_so_many_are_sent() {
+    let api = Api::start().await;
+    api.publish("t", "d").await;
+    let head = api.request(Method::HEAD, "/api/backup").send().await;
+    assert_eq!(head.unwrap().status(), 200);
+    let response = api.request(Method::GET, "/api/backup").send().await;
+    let response = response.unwrap();
+    assert_eq!(kind_of(&response), "application/octet-stream");
+    let told = response.content_length().unwrap();
+    let bytes = response.bytes().await.unwrap();
+    assert_eq!(bytes.len() as u64, told);
+    assert!(bytes.starts_with(b"DPMQSNAP"));
+    assert_eq!(api.get("/api/backup?fast=1").await.status, 400);
+    let without = api.server.request(Method::GET, "/api/backup");
+    assert_eq!(api.answer(without).await.refusal(), (401, "wrong_key"));
+
+    // Enough that whoever does not read keeps the server from ending.
+    let data = "x".repeat(1 << 20);
+    for _ in 0..24 {
+        api.server.publish("large", &data).await;
+    }
+    let ask = async || {
+        api.request(Method::GET, "/api/backup")
+            .send()
+            .await
+            .unwrap()
+    };
+    let open = [ask().await, ask().await];
+    let refused = api.get("/api/backup").await;
+    assert_eq!(refused.refusal(), (503, "too_many"), "{}", refused.json);
+    drop(open);
+    eventually("there is room again", async || ask().await.status() == 200).await;
+}
+
+#[tokio::test]
+async fn there_is_no_backup_of_what_is_in_memory_only() {
+    let server = Setup::new().set("isPersistent", 0).start().await;
+    let api = Api::of(server).await;
+    let refused = api.get("/api/backup").await;
+    assert_eq!(refused.refusal(), (409, "memory_only"));
+    assert!(refused.message().contains("mq.isPersistent is 0"));
 }

@@ -9,32 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{KEY, Setup, Socket, TestServer, eventually};
-use tokio::net::TcpSocket;
-use tokio_tungstenite::client_async;
+use common::{Setup, Socket, eventually};
 use tokio_tungstenite::tungstenite::Message;
 
-/// Little is on its way to such a client, so that it is the server which has to keep what is
-/// not read.
-const RECEIVE_BYTES: u32 = 4096;
 /// The close code of those who may come back later.
 const AGAIN: u16 = 1013;
 
 /// A small outbox and little memory, so that a few megabytes are more than both.
 fn tight() -> Setup {
     Setup::new().set("outboxMiB", 1).set("queueMemoryMiB", 1)
-}
-
-/// A consumer whose own machine takes next to nothing off the wire unless it reads.
-async fn narrow_consumer(server: &TestServer, topic: &str) -> Socket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
-    let stream = socket.connect(server.address().parse().unwrap()).await;
-    let url = format!("ws://{}/Consumers/Conn/{topic}/narrow", server.address());
-    let (stream, _) = client_async(url, stream.unwrap()).await.unwrap();
-    let mut consumer = Socket::new(stream);
-    consumer.login(KEY).await;
-    consumer
 }
 
 /// Message `n`: its number, and so many bytes.
@@ -77,7 +60,7 @@ async fn of_twenty_consumers_one_stalls_and_the_others_get_everything_in_order()
     const COUNT: usize = 1500;
     const BYTES: usize = 4000;
     let server = tight().start().await;
-    let mut stalled = narrow_consumer(&server, "t").await;
+    let mut stalled = server.narrow_consumer("t").await;
     let (mut reading, mut readers) = (vec![], vec![]);
     for n in 0..19 {
         let mut consumer = server.consumer("t", &format!("c{n}")).await;
@@ -132,7 +115,7 @@ async fn a_lone_slow_consumer_loses_nothing_and_slows_down_nobody() {
     const COUNT: usize = 4000;
     const BYTES: usize = 2000;
     let server = tight().start().await;
-    let mut slow = narrow_consumer(&server, "slow").await;
+    let mut slow = server.narrow_consumer("slow").await;
     let mut other = server.consumer("other", "c").await;
     let producer = server.producer_ack("slow", "p").await;
     publish(producer, (COUNT, BYTES), &[], COUNT).await;
@@ -177,7 +160,7 @@ async fn a_slow_consumer_that_leaves_takes_nothing_with_it() {
     const COUNT: usize = 2000;
     const BYTES: usize = 2000;
     let server = tight().start().await;
-    let mut slow = narrow_consumer(&server, "t").await;
+    let mut slow = server.narrow_consumer("t").await;
     let producer = server.producer_ack("t", "p").await;
     publish(producer, (COUNT, BYTES), &[], COUNT).await;
     let mut seen = vec![false; COUNT];

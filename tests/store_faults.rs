@@ -27,7 +27,7 @@ struct Place {
 
 impl Place {
     fn new(seed: u64) -> Place {
-        let root = tempfile::tempdir().unwrap();
+        let root = memory_dir();
         let disk = SimDisk::new(root.path(), seed);
         let clock = Clock::manual(NOON);
         Place { root, disk, clock }
@@ -202,7 +202,7 @@ fn goes_on(mut place: Place, store: DiskStore, mut asked: Asked, when: &str) {
     asked.append(&store, 3, 10);
     asked.write(&store);
     assert_eq!(asked.refused.len(), refused, "{when}: {:?}", asked.refused);
-    assert_eq!(store.trouble(), None, "{when}");
+    assert_eq!(store.health().refusing, None, "{when}");
     asked.check(&store, when);
     let store = place.after(store, Some(Cut::None));
     asked.check(&store, when);
@@ -276,7 +276,10 @@ fn after_a_sync_of_the_log_has_failed_nothing_is_accepted_until_a_restart() {
                     "{when}: {new:?} {:?}",
                     place.disk.failed_syncs()
                 );
-                assert!(store.trouble().unwrap().contains("sync failed"), "{when}");
+                assert!(
+                    store.health().refusing.unwrap().contains("sync failed"),
+                    "{when}"
+                );
                 asked.check(&store, &when);
                 // What is read after a restart stays, too.
                 let store = place.after(store, None);
@@ -383,14 +386,14 @@ fn outcomes_are_made_up_without_being_asked() {
     let refused = store.change(Change::NotConsumed, set([1]));
     assert!(refused.blocking_recv().unwrap().is_err());
     assert_eq!(store.counts().not_consumed, 0);
-    assert!(store.trouble().is_some());
+    assert!(store.health().refusing.is_some());
     place.disk.set_faults(Faults::default());
     let until = Instant::now() + Duration::from_secs(30);
     while store.counts().not_consumed == 0 {
         assert!(Instant::now() < until, "nothing is made up");
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(store.trouble(), None);
+    assert_eq!(store.health().refusing, None);
 }
 
 /// Messages got the sequences of a frame whose data was damaged and whose head was not: whoever

@@ -217,9 +217,12 @@ fn what_the_mirror_knows_and_the_log_has_lost_is_named() {
         let newest = cut_newest(&place.dir(name), cut);
         let expected = Content {
             growth: lost.growth.clone(),
+            quarters: lost.quarters.clone(),
+            floor: lost.floor,
             next: lost.next,
             messages: before.messages.clone(),
             counts: before.counts,
+            topics: before.topics.clone(),
         };
         let recovered = reopens_as(&place, name, &expected);
         assert_eq!(recovered.mirror_rebuilt, None);
@@ -418,6 +421,15 @@ fn a_restore_that_was_cut_off_is_begun_again() {
         fs::copy(place.dir("a/data"), place.dir(&name).join("data")).unwrap();
         reopens_as(&place, &name, &expected);
     }
+    // The old folder is gone, and the new one does not have its name yet.
+    fs::create_dir_all(place.dir("between/data.db/log.restoring")).unwrap();
+    fs::copy(
+        place.dir("a/data.db/format"),
+        place.dir("between/data.db/format"),
+    )
+    .unwrap();
+    fs::copy(place.dir("a/data"), place.dir("between/data")).unwrap();
+    reopens_as(&place, "between", &expected);
 }
 
 #[test]

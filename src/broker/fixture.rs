@@ -15,8 +15,8 @@ use crate::message::{
 };
 use crate::sequences::SequenceSet;
 use crate::store::{
-    Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError, TopicCounts,
-    Usage,
+    Appended, Backup, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store,
+    StoreError, TopicCounts, Usage,
 };
 
 /// A store that keeps nothing, and says it has these topics and that every message waits.
@@ -94,11 +94,15 @@ impl Store for Told {
         nobody_calls()
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn health(&self) -> Health {
         nobody_calls()
     }
 
     fn usage(&self) -> Option<Usage> {
+        nobody_calls()
+    }
+
+    fn backup(&self) -> Option<Backup> {
         nobody_calls()
     }
 

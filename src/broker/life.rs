@@ -88,7 +88,7 @@ impl Broker {
         if lane.is_none_or(|lane| lane.consumers == 0) {
             return Waiting::NoConsumer;
         }
-        let next = *self.0.next_check.borrow();
+        let next = self.next_check();
         Waiting::NextCheck(next.saturating_duration_since(Instant::now()))
     }
 }

@@ -10,6 +10,7 @@ mod consumers;
 mod delivery;
 mod dispatch;
 mod error;
+mod expiry;
 mod figures;
 #[cfg(test)]
 mod fixture;
@@ -46,13 +47,14 @@ pub use watch::{Watch, Watched};
 
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode};
-use crate::store::{Counts, Day, Query, Scan, Scanned, Store, StoreError};
+use crate::store::{Backup, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
 use blocking::Disk;
 use clients::{Numbers, Producers};
 use consumers::Consumers;
 use delivery::Outcomes;
 use dispatch::Dispatch;
+use expiry::Expiry;
 use figures::Figures;
 use sweep::{Sweep, Wanted};
 
@@ -150,7 +152,9 @@ impl Broker {
             disk: disk.clone(),
             clock: settings.clock.clone(),
             every: settings.check_every,
-            clean_after_seconds: settings.clean_after_seconds,
+            expiry: settings
+                .clean_after_seconds
+                .map(|seconds| Expiry::new(seconds, settings.clock.now())),
             re_push: settings.re_push,
             next,
         };
@@ -254,9 +258,19 @@ impl Broker {
         receiver
     }
 
+    /// A copy of what is stored now; `None` if it is in memory only.
+    pub fn backup(&self) -> Option<Backup> {
+        self.0.store.backup()
+    }
+
     /// The broker's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// When the next check is.
+    pub fn next_check(&self) -> Instant {
+        *self.0.next_check.borrow()
     }
 
     /// Lets no more messages in; those that wait for room are refused.

@@ -6,7 +6,7 @@ use super::error::PushAgainError;
 use super::sweep::Wanted;
 use super::{Broker, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, StoreError, Usage};
+use crate::store::{Change, Health, StoreError, Usage};
 
 impl Broker {
     /// The message with this code.
@@ -98,9 +98,9 @@ impl Broker {
         self.0.store.growth_by_quarter()
     }
 
-    /// Why messages cannot be stored at the moment, if so.
-    pub fn trouble(&self) -> Option<String> {
-        self.0.store.trouble()
+    /// What cannot be written at the moment.
+    pub fn health(&self) -> Health {
+        self.0.store.health()
     }
 
     /// What of the store was found to be damaged, each as a sentence.

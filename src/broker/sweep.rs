@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::blocking::Disk;
 use super::consumers::Consumers;
 use super::error::PushAgainError;
+use super::expiry::Expiry;
 use super::queue::{Item, Queue};
 use super::read_back;
 use crate::clock::Clock;
@@ -27,8 +28,8 @@ pub(super) struct Sweep {
     pub(super) disk: Disk,
     pub(super) clock: Clock,
     pub(super) every: Duration,
-    /// Messages older than this many seconds are deleted; `None`: none is.
-    pub(super) clean_after_seconds: Option<u64>,
+    /// What has expired; `None`: nothing does.
+    pub(super) expiry: Option<Expiry>,
     pub(super) re_push: bool,
     /// When the next check is.
     pub(super) next: watch::Sender<Instant>,
@@ -43,7 +44,7 @@ pub(super) struct Wanted {
 impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
-    pub(super) async fn run(self, mut wanted: mpsc::Receiver<Wanted>) {
+    pub(super) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Where a check that found the queue full goes on.
@@ -74,11 +75,11 @@ impl Sweep {
         }
     }
 
-    async fn expire(&self) {
-        let Some(seconds) = self.clean_after_seconds else {
+    async fn expire(&mut self) {
+        let Some(expiry) = &mut self.expiry else {
             return;
         };
-        let floor = self.clock.now().saturating_sub(seconds);
+        let floor = expiry.floor(self.clock.now());
         match self.disk.run(move |store| store.expire(floor)).await {
             Ok(0) => {}
             Ok(messages) => {

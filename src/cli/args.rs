@@ -82,6 +82,46 @@ pub(super) enum Command {
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]
     Listen(Listen),
+    /// Copy everything a running server has stored to a file
+    ///
+    /// The copy is consistent, and has everything that was acknowledged before. It is checked
+    /// while it is written, and is at DEST when it is whole and on disk; nothing is overwritten.
+    ///
+    /// Example: dpmq backup /backup/dpmq-monday
+    #[command(verbatim_doc_comment)]
+    Backup {
+        /// The file to make
+        dest: PathBuf,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make the store from a backup or a snapshot file, in an empty place
+    ///
+    /// The place is that of the configuration: nothing may be at mq.persistentFile, or beside it
+    /// with .db behind. FILE is only read, and checked whole before anything is made.
+    ///
+    /// Example: dpmq restore /backup/dpmq-monday
+    /// Example: dpmq restore /backup/dpmq-monday --set mq.persistentFile=/var/lib/dpmq/data
+    #[command(verbatim_doc_comment)]
+    Restore {
+        /// A file of dpmq backup, or a copy of mq.persistentFile
+        file: PathBuf,
+        /// Take what is whole of a file that is damaged
+        #[arg(long)]
+        damaged: bool,
+    },
+    /// Check the store, or a backup or snapshot file, and say exactly what is wrong
+    ///
+    /// Nothing is written. Without FILE it checks the store of the configuration, which no server
+    /// may have open. Exit code 1 when anything is damaged.
+    ///
+    /// Example: dpmq verify
+    /// Example: dpmq verify /backup/dpmq-monday
+    #[command(verbatim_doc_comment)]
+    Verify {
+        /// A file of dpmq backup, or mq.persistentFile or a copy of it
+        file: Option<PathBuf>,
+    },
     /// Take over the data file of an original server
     ///
     /// The file is only read. The broker that takes the messages over must not be running.
@@ -107,9 +147,9 @@ pub(super) enum Command {
     },
 }
 
-/// How a client finds its server and names itself.
+/// How a server is found, and its key.
 #[derive(Debug, clap::Args)]
-pub(super) struct Client {
+pub(super) struct Server {
     /// The server, as http://HOST:PORT or ws://HOST:PORT [default: the configured port here]
     #[arg(long)]
     pub(super) url: Option<ServerUrl>,
@@ -117,6 +157,13 @@ pub(super) struct Client {
     /// [default: mq.secretKey]
     #[arg(long)]
     key: Option<String>,
+}
+
+/// How a client finds its server and names itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct Client {
+    #[command(flatten)]
+    pub(super) server: Server,
     /// The name the server knows this client by [default: cli- and the process number]
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) id: Option<String>,
@@ -158,7 +205,7 @@ impl ListenOn {
     }
 }
 
-impl Client {
+impl Server {
     /// The settings that were given.
     pub(super) fn overrides(&self) -> Vec<(String, String)> {
         let key = self.key.clone();

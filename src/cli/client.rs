@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Failure;
-use super::args::Client;
+use super::args::{Client, Server};
 use crate::config::Config;
 use crate::message::Topic;
 
@@ -63,6 +63,14 @@ impl FromStr for ServerUrl {
 }
 
 impl ServerUrl {
+    /// The server that is asked for, or the configured one.
+    pub(super) fn of(config: &Config, server: &Server) -> Result<ServerUrl, Failure> {
+        match &server.url {
+            Some(url) => Ok(url.clone()),
+            None => ServerUrl::configured(config),
+        }
+    }
+
     /// Where the server of `config` is reached from this machine.
     fn configured(config: &Config) -> Result<ServerUrl, Failure> {
         let port = config.server.port;
@@ -81,11 +89,22 @@ impl ServerUrl {
         })
     }
 
-    fn address(&self) -> String {
+    /// `HOST:PORT`, as it is written in URLs.
+    pub(super) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
         }
+    }
+
+    /// Host and port, to connect to.
+    pub(super) fn host_and_port(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// The path of `route` there.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.path)
     }
 
     fn endpoint(&self, side: Side, topic: &Topic, id: &str) -> String {
@@ -114,10 +133,7 @@ impl Target {
         side: Side,
         topic: &Topic,
     ) -> Result<Target, Failure> {
-        let url = match &client.url {
-            Some(url) => url.clone(),
-            None => ServerUrl::configured(config)?,
-        };
+        let url = ServerUrl::of(config, &client.server)?;
         let id = match &client.id {
             Some(id) => id.clone(),
             None => format!("cli-{}", std::process::id()),
@@ -143,7 +159,7 @@ impl Target {
 
     async fn connect(&self) -> anyhow::Result<Socket> {
         let address = self.url.address();
-        let stream = TcpStream::connect((self.url.host.as_str(), self.url.port))
+        let stream = TcpStream::connect(self.url.host_and_port())
             .await
             .with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;

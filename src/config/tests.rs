@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 
-const SHIPPED: &str = include_str!("../../config/application.yaml");
+pub(super) const SHIPPED: &str = include_str!("../../config/application.yaml");
 
 /// Loads `yaml` as a named file, with variables and overrides.
-fn load(
+pub(super) fn load(
     yaml: impl AsRef<[u8]>,
     environment: &[(&str, &str)],
     overrides: &[(&str, &str)],

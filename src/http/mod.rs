@@ -18,6 +18,8 @@ mod times;
 mod view;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::ops::Deref;

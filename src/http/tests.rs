@@ -26,7 +26,7 @@ const ROUTES: [&str; 6] = [
 ];
 
 /// The routes as they are served, with an empty broker behind them.
-fn app() -> Router {
+pub(super) fn app() -> Router {
     app_with(Config::default())
 }
 
@@ -59,19 +59,19 @@ fn app_with(config: Config) -> Router {
     )))
 }
 
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
 }
 
-async fn ask(app: &Router, request: Request) -> Reply {
+pub(super) async fn ask(app: &Router, request: Request) -> Reply {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -85,7 +85,7 @@ async fn ask(app: &Router, request: Request) -> Reply {
     }
 }
 
-fn post_to(path: &str) -> Builder {
+pub(super) fn post_to(path: &str) -> Builder {
     Request::post(path).header("secretKey", "dpmq")
 }
 

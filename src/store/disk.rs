@@ -1,5 +1,6 @@
 //! The engine with a disk: puts log, index, mirror and snapshot together.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
@@ -19,10 +20,11 @@ use super::log::SEGMENT_BYTES_TARGET;
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
-use super::writer::{Poison, Request, Trouble, Writer, accept, frame_ranges};
+use super::trouble::Trouble;
+use super::writer::{Poison, Request, Writer, accept, frame_ranges};
 use super::{
-    Appended, Committed, Counts, Day, Imported, Query, Scan, Scanned, Store, TopicCounts, Usage,
-    not_present,
+    Appended, Backup, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store,
+    TopicCounts, Usage, not_present, restore,
 };
 use crate::clock::Clock;
 use crate::import::{self, ImportedMessage};
@@ -164,6 +166,8 @@ impl DiskStore {
             keeper: keeper.clone(),
             reader: reader.clone(),
             poison,
+            trouble: trouble.clone(),
+            broken: Cell::new(false),
         };
         let snapshot = SnapshotThread {
             keeper: keeper.clone(),
@@ -172,6 +176,7 @@ impl DiskStore {
             every: options.snapshot_every,
             scrub: opened.scrub,
             index: reader.index.clone(),
+            trouble: trouble.clone(),
         };
         let engine = Engine {
             requests: receiver,
@@ -231,7 +236,7 @@ impl DiskStore {
 }
 
 /// Writes all of the index to the mirror, and the mirror to the disk.
-fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
+pub(crate) fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.index.mark_all_dirty();
     opened.mirror.apply(&opened.index.take_changes())?;
     opened.index.mirrored(None);
@@ -246,7 +251,9 @@ fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> 
     let lock = lock(&**files, &layout)?;
     if options.clear {
         recovery::clear(&**files, &layout)?;
+        restore::clear_unfinished(&**files, &layout)?;
     }
+    restore::refuse_unfinished(&**files, &layout)?;
     files
         .create_dirs(&layout.dir)
         .doing("create", &layout.dir)?;
@@ -254,8 +261,20 @@ fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> 
     Ok((opened, lock, layout))
 }
 
+/// Keeps servers out while a store is looked at; nothing is made where no server has been.
+pub(crate) fn lock_if_there(
+    files: &dyn Files,
+    layout: &Layout,
+) -> Result<Option<Held>, StoreError> {
+    let path = with_suffix(&layout.snapshot, ".lock");
+    match files.exists(&path).doing("look at", &path)? {
+        true => lock(files, layout).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// The lock is beside the folder, so that clearing the folder does not take it away.
-fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
+pub(crate) fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
     let path = with_suffix(&layout.snapshot, ".lock");
     match files.lock(&path) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
@@ -508,9 +527,8 @@ impl Store for DiskStore {
         Ok(purged)
     }
 
-    fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock().expect("no holder of this lock panics");
-        trouble.as_ref().map(StoreError::cause)
+    fn health(&self) -> Health {
+        self.trouble.health()
     }
 
     fn damage(&self) -> Vec<String> {
@@ -525,6 +543,10 @@ impl Store for DiskStore {
             mirror_bytes: self.reader.mirror.bytes(),
             snapshot_bytes: snapshot.and_then(|file| file.len()).unwrap_or_default(),
         })
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        Some(Backup::of(&self.reader.segments))
     }
 
     fn next_sequence(&self) -> Sequence {

@@ -51,6 +51,18 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// What was to be written is there already.
+    #[error("{} is there already, and nothing is overwritten", path.display())]
+    Occupied {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A restore was begun and not ended.
+    #[error("a restore was cut off, and {} is what is left of it: run dpmq restore again, or remove that folder to begin with nothing", path.display())]
+    RestoreCutOff {
+        /// The folder that it was made in.
+        path: PathBuf,
+    },
     /// Another process has the store open.
     #[error("another process has the store open ({} is locked): stop that broker first, or set mq.persistentFile to another name", path.display())]
     Locked {
@@ -85,6 +97,8 @@ impl StoreError {
             StoreError::FormatTooNew { .. } | StoreError::NotOurs { .. } => {
                 "a stored file is not as expected".into()
             }
+            StoreError::Occupied { .. } => "a file is there already".into(),
+            StoreError::RestoreCutOff { .. } => "a restore was cut off".into(),
             StoreError::Locked { .. } => "another process has the store open".into(),
             StoreError::Mirror(_) => "the mirror failed".into(),
             StoreError::Closed => "the store is closed".into(),

@@ -14,12 +14,14 @@ use super::files::Files;
 use super::record::{FrameError, Head};
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
 use super::snapshot::Catalog;
-use super::walk::{Damage, Step, Walk};
+use super::walk::{BLOCK_BYTES, Damage, Step, Walk};
 
 /// The snapshot is believed where it agrees with so many bytes of the log before.
 const AGREEING_BYTES: u64 = 512;
+/// More than nearly every frame has.
+const FRAME_BYTES: u64 = 256 << 10;
 /// What is taken back of a segment with a damaged head: the block of the disk that it is in.
-const HEAD_BLOCK_BYTES: u64 = 4096;
+const HEAD_BLOCK_BYTES: u64 = BLOCK_BYTES;
 
 /// See the module.
 pub(crate) struct Healer {
@@ -152,26 +154,39 @@ impl Healer {
         let Some(segment) = self.segments.get(damage.segment) else {
             return Ok(None);
         };
-        let seed = self.segments.seed;
+        let segments = self.segments.clone();
         if !self.agrees(&segment, damage.from)? {
             return Ok(None);
         }
         let Some(catalog) = self.catalog()? else {
             return Ok(None);
         };
-        let covered = catalog.segments().get(&damage.segment).copied();
-        let end = damage.to.min(covered.unwrap_or_default());
-        let Some(mut bytes) = catalog.bytes(damage.segment, damage.from, end)? else {
-            return Ok(None);
-        };
-        let whole = whole_frames(seed, &bytes);
-        // A frame that would reach over the next good one is of another history.
-        if whole == 0 || (whole < bytes.len() && end == damage.to && end < segment.end()) {
+        // What seems good behind the damage may be of another place.
+        let until = u64::from(damage.doubtful_until().offset) + FRAME_BYTES;
+        let until = until.min(segment.end());
+        let mut bytes = catalog.bytes_from(damage.segment, damage.from, until)?;
+        let has_all = damage.from + bytes.len() as u64 >= damage.to;
+        let mut healed = 0;
+        for len in frame_ends(segments.seed, &bytes) {
+            let end = damage.from + len as u64;
+            if end < damage.to {
+                // Only where the snapshot lacks the rest.
+                healed = if has_all { 0 } else { len };
+            } else if end == segment.end() || segments.try_meta_in(&segment, end)?.is_ok() {
+                healed = len;
+                break;
+            }
+        }
+        if healed == 0 {
             return Ok(None);
         }
-        bytes.truncate(whole);
+        bytes.truncate(healed);
+        if segment.read(damage.from, healed)? == bytes {
+            // It is what was written, and still not what can be used.
+            return Ok(None);
+        }
         segment.heal(damage.from, &bytes)?;
-        let to = damage.from + whole as u64;
+        let to = damage.from + healed as u64;
         Ok(Some(healed_text(&segment, damage.from, to)))
     }
 
@@ -225,13 +240,14 @@ fn last_frame_end(segments: &Segments, segment: &Segment) -> Result<u64, StoreEr
     Ok(reached)
 }
 
-/// How many of `bytes` are frames, one behind the other and each whole.
-fn whole_frames(seed: u32, bytes: &[u8]) -> usize {
-    let mut at = 0;
+/// Where the frames end that `bytes` begin with, one behind the other and each whole.
+fn frame_ends(seed: u32, bytes: &[u8]) -> Vec<usize> {
+    let (mut at, mut ends) = (0, vec![]);
     while let Ok(len) = whole_frame(seed, &bytes[at..]) {
         at += len;
+        ends.push(at);
     }
-    at
+    ends
 }
 
 fn whole_frame(seed: u32, bytes: &[u8]) -> Result<usize, FrameError> {

@@ -1,6 +1,7 @@
 //! The threads behind the writer: one keeps the mirror and the space up to date, one the
 //! snapshot. Neither is waited for by anybody who wants an answer.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -10,12 +11,15 @@ use super::read::Reader;
 use super::scrub::Scrub;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
+use super::trouble::{Part, Trouble};
 use super::writer::{Poison, poison_on_error};
 
 /// The mirror lags the log by about this: groups that come meanwhile are written together.
 const MIRROR_PAUSE: Duration = Duration::from_millis(20);
 /// How often the space of the mirror is looked at.
 const SPACE_CHECK: Duration = Duration::from_secs(60);
+/// How often sled is asked whether it could write: it says so only then.
+const WRITTEN_CHECK: Duration = Duration::from_millis(500);
 /// After a failure the mirror is tried again in this time.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
@@ -98,26 +102,47 @@ pub(crate) struct MirrorThread {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) reader: Reader,
     pub(crate) poison: Poison,
+    pub(crate) trouble: Trouble,
+    /// It could not be written: sled does not go on after that, and is begun anew.
+    pub(crate) broken: Cell<bool>,
 }
 
 impl MirrorThread {
     /// Runs until [`Keeper::close`]; then the mirror has everything, on disk.
     pub(crate) fn run(self) -> Result<(), StoreError> {
         let mut space_checked = Instant::now();
+        let mut written_checked = Instant::now();
         loop {
             let closing = self.keeper.wait_behind() || self.keeper.pause(MIRROR_PAUSE);
             let result = self.step(&mut space_checked);
+            let result = result.and_then(|()| self.check_written(&mut written_checked));
+            let news = self.trouble.note(Part::Mirror, result.as_ref().err());
             if closing {
                 return result.and_then(|()| self.flush());
             }
+            if news && result.is_ok() {
+                tracing::info!("the mirror is written again");
+            }
             if let Err(error) = result {
-                tracing::error!(%error, "the mirror is behind; a restart makes it up from the log");
+                if news {
+                    tracing::error!(%error, "the mirror is behind; it is tried again every {RETRY_PAUSE:?}, and a restart makes it up from the log");
+                }
                 self.keeper.lock().behind = true;
                 if self.keeper.pause(RETRY_PAUSE) {
                     return Err(error);
                 }
             }
         }
+    }
+
+    fn check_written(&self, checked: &mut Instant) -> Result<(), StoreError> {
+        if checked.elapsed() < WRITTEN_CHECK {
+            return Ok(());
+        }
+        *checked = Instant::now();
+        let written = self.reader.mirror.write_out();
+        self.broken.set(written.is_err());
+        written
     }
 
     /// Catches up, and sees to it that all of it is on disk.
@@ -142,21 +167,17 @@ impl MirrorThread {
             std::mem::take(&mut state.dead)
         };
         let done = self.catch_up(space_checked).and_then(|()| {
-            // What these segments told of others is in the mirror for certain before they go.
             if dead.is_empty() {
-                Ok(())
-            } else {
-                self.flush()
+                return Ok(());
             }
+            // What these segments told of others is in the mirror for certain before they go.
+            self.flush().inspect_err(|_| self.broken.set(true))?;
+            self.reader.segments.unlink(&dead)
         });
         if done.is_err() {
             self.keeper.lock().dead.splice(..0, dead);
-            return done;
         }
-        if let Err(error) = self.reader.segments.unlink(&dead) {
-            tracing::error!(%error, "a dead segment of the log is still there");
-        }
-        Ok(())
+        done
     }
 
     fn catch_up(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
@@ -164,9 +185,10 @@ impl MirrorThread {
             *space_checked = Instant::now();
             self.reader.mirror.is_bloated(&self.reader.lock())
         };
+        let anew = bloated || self.broken.get();
         let changes = {
             let mut index = self.reader.lock();
-            if bloated {
+            if anew {
                 index.mark_all_dirty();
             }
             if !index.is_dirty() {
@@ -175,11 +197,13 @@ impl MirrorThread {
             index.take_changes()
         };
         let written = self.sync_up_to(changes.applied).and_then(|()| {
-            if bloated {
+            if anew {
                 self.reader.mirror.rewrite(&changes)?;
             }
             self.reader.mirror.apply(&changes)
         });
+        let is_poisoned = matches!(written, Err(StoreError::Poisoned(_)));
+        self.broken.set(written.is_err() && !is_poisoned);
         let failed = written.is_err().then_some(changes);
         self.reader.lock().mirrored(failed);
         written
@@ -193,7 +217,9 @@ impl MirrorThread {
         let Some(segment) = self.reader.segments.get(position.segment) else {
             return Ok(());
         };
-        poison_on_error(segment.sync(), &self.poison)?;
+        poison_on_error(segment.sync(), &self.poison).inspect_err(|error| {
+            self.trouble.note(Part::Log, Some(error));
+        })?;
         let mut state = self.keeper.lock();
         state.synced = state.synced.max(position);
         Ok(())
@@ -208,6 +234,7 @@ pub(crate) struct SnapshotThread {
     pub(crate) every: Duration,
     pub(crate) scrub: Option<Scrub>,
     pub(crate) index: Arc<Mutex<Index>>,
+    pub(crate) trouble: Trouble,
 }
 
 impl SnapshotThread {
@@ -229,11 +256,16 @@ impl SnapshotThread {
             }
             due = Instant::now() + self.every;
             let result = self.step();
+            let news = self.trouble.note(Part::Snapshot, result.as_ref().err());
             if closing {
                 return result;
             }
-            if let Err(error) = result {
-                tracing::error!(%error, "the snapshot could not be written; the next try is in {:?}", self.every);
+            match result {
+                Err(error) if news => {
+                    tracing::error!(%error, "the snapshot could not be written; it is tried again every {:?}", self.every);
+                }
+                Ok(()) if news => tracing::info!("the snapshot is written again"),
+                _ => {}
             }
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Log {
     written: u64,
     /// A segment is closed when it has this many bytes.
     segment_bytes: u64,
+    /// Behind what was written lies a part of what could not be.
+    ragged: bool,
 }
 
 impl Log {
@@ -41,6 +43,7 @@ impl Log {
             current,
             written,
             segment_bytes,
+            ragged: false,
         })
     }
 
@@ -86,21 +89,39 @@ impl Log {
     /// Writes whole frames; they are not synced and not to be read until [`Log::publish`].
     /// After an error nothing of them is in the log.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
-        let current = &self.current;
-        match current.file.write_all_at(frames, self.written) {
-            Ok(()) => {
-                self.written += frames.len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                // Half a frame at the end would hide what is written after it.
-                current
-                    .file
-                    .set_len(self.written)
-                    .doing("cut", &current.path)?;
-                Err(error).doing("write to", &current.path)
-            }
+        self.smooth()?;
+        let written = self.written + frames.len() as u64;
+        if written > u64::from(u32::MAX) {
+            let too_large = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
+            return Err(too_large).doing("write to", &self.current.path);
         }
+        if let Err(error) = self.current.file.write_all_at(frames, self.written) {
+            self.ragged = true;
+            // What cannot be cut off now will be before the next write.
+            let _ = self.smooth();
+            return Err(error).doing("write to", &self.current.path);
+        }
+        self.written = written;
+        Ok(())
+    }
+
+    /// Half a frame at the end would hide what is written after it.
+    fn smooth(&mut self) -> Result<(), StoreError> {
+        if self.ragged {
+            let file = &self.current.file;
+            file.set_len(self.written)
+                .doing("cut", &self.current.path)?;
+            self.ragged = false;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what was written from `end` on and never published, if the disk lets it.
+    pub(crate) fn take_back(&mut self, end: Position) {
+        debug_assert_eq!(end.segment, self.current.number);
+        self.written = u64::from(end.offset);
+        self.ragged = true;
+        let _ = self.smooth();
     }
 
     /// Asks the disk to keep everything appended.
@@ -151,6 +172,7 @@ impl Log {
     /// Closes the segment, everything in which the caller has synced, and begins the next.
     /// After an error the log goes on in the old one.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
+        self.smooth()?;
         self.go_on_behind(self.current.number, base)
     }
 

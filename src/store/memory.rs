@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::day::Calendar;
 use super::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
 use super::{
-    Appended, Change, Committed, Counts, Day, Query, Scan, Scanned, Store, StoreError, TopicCounts,
-    Usage,
+    Appended, Backup, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store,
+    StoreError, TopicCounts, Usage,
 };
 use crate::clock::Clock;
 use crate::message::{
@@ -285,11 +285,15 @@ impl Store for MemoryStore {
         Ok(purged.len() as u64)
     }
 
-    fn trouble(&self) -> Option<String> {
-        None
+    fn health(&self) -> Health {
+        Health::default()
     }
 
     fn usage(&self) -> Option<Usage> {
+        None
+    }
+
+    fn backup(&self) -> Option<Backup> {
         None
     }
 

@@ -18,16 +18,22 @@ const STEPS: [Step; 1] = [first_format::run];
 /// Brings the folder of a store to the newest format; a new folder is format 0.
 pub(crate) fn migrate(files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("format");
-    let known = u32::try_from(STEPS.len()).expect("there are few steps");
-    let found = read(files, &path)?;
-    if found > known {
-        return Err(StoreError::FormatTooNew { path, found, known });
-    }
+    let found = check(files, dir)?;
     for (number, step) in (1..).zip(STEPS).skip(found as usize) {
         step(files, dir).doing("migrate", dir)?;
         write(files, dir, &path, number)?;
     }
     Ok(())
+}
+
+/// The format of the folder of a store, if it is one that can be read.
+pub(crate) fn check(files: &dyn Files, dir: &Path) -> Result<u32, StoreError> {
+    let path = dir.join("format");
+    let known = u32::try_from(STEPS.len()).expect("there are few steps");
+    match read(files, &path)? {
+        found if found > known => Err(StoreError::FormatTooNew { path, found, known }),
+        found => Ok(found),
+    }
 }
 
 fn read(files: &dyn Files, path: &Path) -> Result<u32, StoreError> {

@@ -22,6 +22,7 @@
 //! the same transactions: a page that sled has lost or brought back is noticed at the start.
 
 mod consumed;
+mod copy;
 mod keys;
 mod trees;
 
@@ -33,6 +34,8 @@ use std::sync::{Arc, RwLock};
 
 use consumed::times_get;
 use trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
+
+pub(crate) use copy::MirrorCopy;
 
 use super::error::{IoContext, StoreError};
 use super::index::{Changes, Index};
@@ -93,6 +96,11 @@ impl Mirror {
         self.seed.store(seed, Ordering::Relaxed);
     }
 
+    /// Whether a crash came while it was being written: the log completes it.
+    pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
+        guarded(|| Ok(self.trees().meta_u64("partial")? != 0))
+    }
+
     /// Writes `changes`; all of them are there when this returns, or the next time they will
     /// be read from the log.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -120,12 +128,15 @@ impl Mirror {
         folder_bytes(&self.dir)
     }
 
+    /// Writes everything from memory to the file, which is not synced.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        guarded(|| self.trees().db.flush().map(drop).map_err(failed))
+    }
+
     /// Writes everything from memory, the disk included.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.write_out()?;
         guarded(|| {
-            let trees = self.trees();
-            trees.db.flush().map_err(failed)?;
-            drop(trees);
             // sled's flush does not ask the device to sync.
             let file = self.dir.join("db");
             fs::File::open(&file)
@@ -170,7 +181,13 @@ impl Mirror {
         let mut trees = self.trees.write().expect("no holder of this lock panics");
         remove(&self.dir)?;
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
-        *trees = Arc::new(open_trees(&self.dir)?);
+        let old = std::mem::replace(&mut *trees, Arc::new(open_trees(&self.dir)?));
+        drop(trees);
+        // After a failure sled may panic even at its end.
+        let _ = guarded(|| {
+            drop(old);
+            Ok(())
+        });
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod files;
 mod findings;
+mod formats;
 mod heal;
 mod index;
 mod keeper;
@@ -24,11 +25,14 @@ mod read;
 mod record;
 mod recovery;
 mod replay;
+mod restore;
 mod scrub;
 mod segments;
 mod snapshot;
 mod times;
 mod topics;
+mod trouble;
+mod verify;
 mod walk;
 mod writer;
 
@@ -47,6 +51,9 @@ pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use memory::MemoryStore;
 pub use record::Change;
 pub use recovery::{Origin, Recovered};
+pub use restore::{Restored, restore};
+pub use snapshot::{Backup, Received};
+pub use verify::{Checked, Fault, Finding, Place, Report, Totals, verify_file, verify_store};
 
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
@@ -86,6 +93,15 @@ pub struct TopicCounts {
     pub topic: Topic,
     /// Its messages by status.
     pub counts: Counts,
+}
+
+/// What cannot be written at the moment, each as a reason for whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why messages cannot be stored.
+    pub refusing: Option<String>,
+    /// What else cannot be written, and holds nobody up.
+    pub impaired: Vec<String>,
 }
 
 /// What a store takes of the disk, in bytes.
@@ -245,8 +261,8 @@ pub trait Store: Send + Sync + 'static {
     /// When the log cannot be written; some of them may be gone then.
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError>;
 
-    /// Why messages cannot be stored at the moment, if so.
-    fn trouble(&self) -> Option<String>;
+    /// What cannot be written at the moment.
+    fn health(&self) -> Health;
 
     /// What of the store was found to be damaged, each as a sentence. The rest is served.
     fn damage(&self) -> Vec<String> {
@@ -255,6 +271,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the store takes of the disk; `None` if it has none. Blocks.
     fn usage(&self) -> Option<Usage>;
+
+    /// A copy of what is stored now, everything answered so far included; `None` if it is not
+    /// on a disk.
+    fn backup(&self) -> Option<Backup>;
 
     /// The sequence that the next message gets.
     fn next_sequence(&self) -> Sequence;

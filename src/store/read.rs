@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::bitmap::BLOCK_LEN;
+use super::bitmap::{BLOCK_LEN, Bitmap};
 use super::block::Block;
 use super::error::StoreError;
 use super::findings::Findings;
@@ -408,10 +408,16 @@ fn find(
     findings: &Findings,
 ) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
-    let mut wanted = view.bits.iter().peekable();
+    let base = view.number * BLOCK_LEN;
+    let bit_of = |sequence: u64| sequence.saturating_sub(base).min(BLOCK_LEN);
+    let mut wanted = view.bits.clone();
     let mut walk = segments.walk(Position::default(), false);
     let mut reached = Position::default();
-    while let Some(&bit) = wanted.peek() {
+    // Good frames before this may be of another place, and tell nothing of what is missing.
+    let mut doubtful = Position::default();
+    loop {
+        let next = wanted.iter().next();
+        let Some(bit) = next else { break };
         // A run further on than the walk is where the next wanted message begins.
         let run = view.runs[Block::run_of(bit)];
         if run > reached {
@@ -423,38 +429,37 @@ fn find(
             Step::Frame(located) => located,
             Step::Damage(damage) => {
                 findings.report(damage.position(), &damage);
+                doubtful = damage.doubtful_until();
                 continue;
             }
         };
         reached = located.next;
-        let (Some(first), Some(last)) = (located.meta.entries.first(), located.meta.entries.last())
-        else {
+        let entries = &located.meta.entries;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             continue;
         };
-        let sequence = |bit: u64| view.number * BLOCK_LEN + bit;
-        // Messages before this frame would have been met: they are in damaged bytes.
-        while wanted
-            .next_if(|bit| sequence(*bit) < first.sequence.0)
-            .is_some()
-        {}
-        while let Some(bit) = wanted.next_if(|bit| sequence(*bit) <= last.sequence.0) {
-            let at = sequence(bit) - first.sequence.0;
-            let entry = usize::try_from(at)
-                .ok()
-                .and_then(|at| located.meta.entries.get(at));
-            if let Some(&entry) = entry {
-                found.push(Found {
-                    entry,
-                    topic: located.meta.topics[entry.topic as usize].clone(),
-                    frame: Frame {
-                        segment: located.segment.clone(),
-                        position: located.position,
-                        head: located.head,
-                    },
-                });
-            }
+        let (low, high) = (bit_of(first.sequence.0), bit_of(last.sequence.0 + 1));
+        if located.position >= doubtful {
+            // Messages before this frame would have been met: they are in damaged bytes.
+            wanted.take(&Bitmap::range(0, low));
+        }
+        for bit in wanted.take(&Bitmap::range(low, high)).iter() {
+            let at = usize::try_from(base + bit - first.sequence.0).unwrap_or(usize::MAX);
+            let Some(&entry) = entries.get(at) else {
+                continue;
+            };
+            found.push(Found {
+                entry,
+                topic: located.meta.topics[entry.topic as usize].clone(),
+                frame: Frame {
+                    segment: located.segment.clone(),
+                    position: located.position,
+                    head: located.head,
+                },
+            });
         }
     }
+    found.sort_unstable_by_key(|found| found.entry.sequence);
     Ok(found)
 }
 

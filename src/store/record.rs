@@ -1,7 +1,7 @@
 //! The bytes of a log frame: what is checked, and what is in it.
 //!
 //! ```text
-//!  0  magic      4  "DMQ" and the frame version, 1
+//!  0  magic      4  "DMQ" and the frame version, 1; a newer one keeps the head's form
 //!  4  meta_len   4  little-endian, as all lengths and checksums here
 //!  8  data_len   4
 //! 12  data_crc   4  CRC-32 of data
@@ -250,6 +250,23 @@ impl Head {
     }
 }
 
+/// The version of the frame that `bytes` begin with, if it is newer than those that are read
+/// here. It is one only if its checksum is right: otherwise it is damage.
+pub(crate) fn newer_version(seed: u32, bytes: &[u8]) -> Option<u8> {
+    let (name, version) = (&MAGIC[..3], bytes.get(3)?);
+    if bytes[..3] != *name || *version <= MAGIC[3] {
+        return None;
+    }
+    let mut as_known = bytes.get(..HEAD_BYTES)?.to_vec();
+    as_known[3] = MAGIC[3];
+    let head = Head::parse(&as_known).ok()?;
+    let meta = bytes.get(HEAD_BYTES..HEAD_BYTES + head.meta_len)?;
+    (checksum(seed, &[&bytes[..16], meta]) == head.head_crc).then_some(*version)
+}
+
+/// The newest version of frames that is read here.
+pub(crate) const VERSION: u8 = MAGIC[3];
+
 /// The offset of the next place in `bytes` where a frame may begin.
 pub(crate) fn find_magic(bytes: &[u8]) -> Option<usize> {
     bytes.windows(MAGIC.len()).position(|at| at == MAGIC)
@@ -423,6 +440,9 @@ fn entries(raw: &RawAccepts<'_>, topics: usize, data_len: usize) -> Option<Vec<E
     }
     (offset as usize == data_len).then_some(entries)
 }
+
+#[cfg(test)]
+pub(crate) mod fuzz;
 
 #[cfg(test)]
 mod tests {

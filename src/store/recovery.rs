@@ -17,7 +17,7 @@ use super::replay::Replay;
 use super::scrub::Scrub;
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
 use super::snapshot::Snapshot;
-use super::{Counts, migrate, snapshot};
+use super::{Counts, formats, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
 
@@ -40,10 +40,15 @@ impl Layout {
         let dir = with_suffix(snapshot, ".db");
         Layout {
             snapshot: snapshot.to_owned(),
-            log: dir.join("log"),
+            log: Layout::log_in(&dir),
             sled: dir.join("sled"),
             dir,
         }
+    }
+
+    /// The log in the folder of a store.
+    pub(crate) fn log_in(dir: &Path) -> PathBuf {
+        dir.join("log")
     }
 }
 
@@ -102,13 +107,13 @@ pub(crate) struct Opened {
 }
 
 /// What the file at the snapshot's place is.
-enum Beside {
+pub(crate) enum Beside {
     Nothing,
     Snapshot,
     Original,
 }
 
-fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
+pub(crate) fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
     let file = match files.open(path, OpenHow::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Beside::Nothing),
@@ -149,6 +154,7 @@ pub(crate) fn open(
     layout: &Layout,
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
+    formats::refuse_newer(&**files, layout)?;
     let has_log = !segment_numbers(&**files, &layout.log)?.is_empty();
     let beside = match look_at(&**files, &layout.snapshot) {
         // Beside a log it was a snapshot once, and is kept under another name.
@@ -315,7 +321,7 @@ fn restore(
     restoring: &Path,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring)?;
+    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring, &mut |_, _| {})?;
     recovered
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::mirror::Mirror;
 use super::record::Change;
 use super::recovery::Recovered;
-use super::scrub::{Met, lost_text, misplaced_text};
+use super::scrub::{Met, lost_text};
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
 use super::walk::{Damage, Step};
 use crate::message::Sequence;
@@ -43,23 +43,22 @@ impl Replay<'_> {
             if let Some(damage) = tail.take() {
                 self.pass_over(damage, &mut met);
             }
-            match step {
-                Step::Frame(frame) if met.admits(&frame.meta, frame.next) => {
+            let damage = match step {
+                Step::Frame(frame) if met.admits(&frame.meta, frame.position, frame.next) => {
                     self.index.apply(frame.position, frame.next, &frame.meta);
                     self.recovered.replayed += 1;
                     self.mirror_times()?;
+                    continue;
                 }
-                Step::Frame(frame) => {
-                    let text = misplaced_text(&frame.segment.path, frame.position);
-                    self.findings.note(frame.position, &text);
+                Step::Frame(frame) => Damage::misplaced(&frame),
+                Step::Damage(damage) => damage,
+            };
+            match self.healer.frames(&damage)? {
+                Some(healed) => {
+                    self.recovered.healed.push(healed);
+                    walk.go_back(&damage);
                 }
-                Step::Damage(damage) => match self.healer.frames(&damage)? {
-                    Some(healed) => {
-                        self.recovered.healed.push(healed);
-                        walk.go_back(&damage);
-                    }
-                    None => tail = Some(damage),
-                },
+                None => tail = Some(damage),
             }
         }
         self.settle(tail, &mut met)?;
@@ -82,7 +81,7 @@ impl Replay<'_> {
             self.findings.note(position, &damage);
         }
         if let Some(meta) = damage.meta
-            && met.admits(&meta, next)
+            && met.admits(&meta, position, next)
         {
             self.index.apply(position, next, &meta);
             let lost = meta.entries.iter().map(|entry| entry.sequence).collect();

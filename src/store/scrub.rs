@@ -13,9 +13,9 @@ use super::findings::Findings;
 use super::heal::Healer;
 use super::index::Index;
 use super::record::Meta;
-use super::segments::{Position, Segments};
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
 use super::snapshot::Snapshot;
-use super::walk::{Step, Walk};
+use super::walk::{Damage, Step, Walk};
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
 
@@ -104,27 +104,31 @@ impl Scrub {
                 Step::Frame(frame) if frame.position >= self.to => return Ok(false),
                 Step::Frame(frame) => {
                     read += frame.head.frame_len() as u64;
-                    if !self.met.admits(&frame.meta, frame.next) {
-                        let text = misplaced_text(&frame.segment.path, frame.position);
-                        self.found(frame.position, &text);
+                    if !self.met.admits(&frame.meta, frame.position, frame.next) {
+                        self.damage(&mut walk, &Damage::misplaced(&frame))?;
                     }
                 }
                 Step::Damage(damage) => {
                     read += damage.to - damage.from;
-                    if let Some(healed) = self.healer.frames(&damage)? {
-                        self.healed.push(healed);
-                        walk.go_back(&damage);
-                    } else {
-                        if let Some(meta) = &damage.meta {
-                            self.met.admits(meta, damage.end());
-                        }
-                        self.found(damage.position(), &damage);
-                    }
+                    self.damage(&mut walk, &damage)?;
                 }
             }
             self.from = walk.position();
         }
         Ok(true)
+    }
+
+    fn damage(&mut self, walk: &mut Walk<'_>, damage: &Damage) -> Result<(), StoreError> {
+        if let Some(healed) = self.healer.frames(damage)? {
+            self.healed.push(healed);
+            walk.go_back(damage);
+            return Ok(());
+        }
+        if let Some(meta) = &damage.meta {
+            self.met.admits(meta, damage.position(), damage.end());
+        }
+        self.found(damage.position(), damage);
+        Ok(())
     }
 
     /// Says which messages `index` has and the log does not.
@@ -249,10 +253,13 @@ impl Met {
         });
     }
 
-    /// Takes in a frame that ends at `end`; false if it has messages that were there before:
-    /// then it is a copy that the disk has put to a wrong place.
-    pub(crate) fn admits(&mut self, meta: &Meta, end: Position) -> bool {
+    /// Takes in the frame from `begin` to `end`; false if it has messages that were there
+    /// before, or what only a segment begins with: then it is one of another place.
+    pub(crate) fn admits(&mut self, meta: &Meta, begin: Position, end: Position) -> bool {
         if let Some(base) = &meta.base {
+            if u64::from(begin.offset) != SEGMENT_HEAD_BYTES {
+                return false;
+            }
             if self.accepted.is_empty() {
                 self.begin(base.next);
             }
@@ -308,19 +315,29 @@ impl Met {
         })
     }
 
-    /// The messages that were not met.
+    /// The messages that were not met; what came late was met all the same.
     pub(crate) fn missing(&self) -> Vec<Gap> {
-        let mut gaps = self.gaps.clone();
-        gaps.extend(self.gap_before(self.end));
-        gaps
+        let gaps = self.gaps.iter().copied().chain(self.gap_before(self.end));
+        gaps.flat_map(|gap| self.unmet(gap)).collect()
     }
-}
 
-/// Tells that a frame is where another should be.
-pub(crate) fn misplaced_text(path: &std::path::Path, position: Position) -> String {
-    let path = path.display();
-    let offset = position.offset;
-    format!("{path} at byte {offset}: a frame of another place; it is not used")
+    fn unmet(&self, gap: Gap) -> Vec<Gap> {
+        let (mut from, mut unmet) = (gap.span.first, vec![]);
+        let end = gap.span.end();
+        let beyond = Span { first: end, len: 1 };
+        for met in self.accepted.spans().iter().chain([&beyond]) {
+            let to = met.first.min(end);
+            if from < to {
+                let span = Span {
+                    first: from,
+                    len: to - from,
+                };
+                unmet.push(Gap { span, ..gap });
+            }
+            from = from.max(met.end());
+        }
+        unmet
+    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ use std::sync::{Arc, RwLock};
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
+use super::formats;
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 use super::walk::Walk;
 
-const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
+pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 const HEAD_LEN: usize = 16;
@@ -25,7 +26,7 @@ const HEAD_LEN: usize = 16;
 /// same number and base.
 const SAME_BYTES: usize = 64;
 /// One read brings in the head and the meta of nearly every frame.
-const READ_AHEAD: usize = 8 << 10;
+pub(super) const READ_AHEAD: usize = 8 << 10;
 
 /// The place of a byte in the log. Positions are in the order in which bytes were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,9 +161,25 @@ impl Segments {
                 numbers.pop();
             }
         }
+        let opened = numbers.into_iter().map(|number| {
+            let path = segment_path(dir, number);
+            let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
+            Ok((number, path, file))
+        });
+        let opened = opened.collect::<Result<_, StoreError>>()?;
+        Segments::of(files, dir, opened, seeds)
+    }
+
+    /// The segments of these numbers, names and bytes, which are in `dir` or are only read.
+    pub(crate) fn of(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        opened: Vec<(u32, PathBuf, Box<dyn StoredFile>)>,
+        seeds: &[u32],
+    ) -> Result<(Arc<Segments>, Vec<Arc<Segment>>), StoreError> {
         let mut heads = vec![];
-        for number in numbers {
-            let (segment, seed) = open_segment(&**files, dir, number)?;
+        for (number, path, file) in opened {
+            let (segment, seed) = read_segment(number, path, file)?;
             heads.push((Arc::new(segment), seed));
         }
         let seed = seed::of(&heads, seeds)?;
@@ -225,9 +242,9 @@ impl Segments {
     pub(super) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
         let path = segment_path(&self.dir, number);
         let file = self.files.open(&path, OpenHow::Create);
-        file.doing("create", &path)?;
+        let file = file.doing("create", &path)?;
         self.files.sync_dir(&self.dir).doing("sync", &self.dir)?;
-        let (segment, _) = open_segment(&*self.files, &self.dir, number)?;
+        let (segment, _) = read_segment(number, path, file)?;
         let segment = Arc::new(segment);
         self.insert(segment.clone());
         Ok(segment)
@@ -277,8 +294,12 @@ impl Segments {
     /// Removes the files of segments that [`Segments::take_dead`] gave.
     pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
         for segment in dead {
-            let removed = self.files.remove_file(&segment.path);
-            removed.doing("remove", &segment.path)?;
+            match self.files.remove_file(&segment.path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).doing("remove", &segment.path);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -311,7 +332,12 @@ impl Segments {
         let mut bytes = segment.read(offset, READ_AHEAD)?;
         let head = match Head::parse(&bytes) {
             Ok(head) => head,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                return match record::newer_version(self.seed, &bytes) {
+                    Some(version) => Err(formats::newer_frame(&segment.path, version)),
+                    None => Ok(Err(error)),
+                };
+            }
         };
         let need = HEAD_BYTES + head.meta_len;
         if offset + head.frame_len() as u64 > segment.end() {
@@ -321,9 +347,7 @@ impl Segments {
             bytes = segment.read(offset, need)?;
         }
         let meta = match head.meta(self.seed, &bytes) {
-            // Every segment begins with a base, and nothing else has one.
-            Ok(meta) if meta.base.is_some() == (offset == SEGMENT_HEAD_BYTES) => meta,
-            Ok(_) => return Ok(Err(FrameError::Place)),
+            Ok(meta) => meta,
             Err(error) => return Ok(Err(error)),
         };
         Ok(Ok(Located {
@@ -385,14 +409,12 @@ pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
 }
 
-/// Opens a segment; also tells the seed in its head, if that can be read.
-fn open_segment(
-    files: &dyn Files,
-    dir: &Path,
+/// A segment of these bytes; also tells the seed in its head, if that can be read.
+fn read_segment(
     number: u32,
+    path: PathBuf,
+    file: Box<dyn StoredFile>,
 ) -> Result<(Segment, Option<u32>), StoreError> {
-    let path = segment_path(dir, number);
-    let file = files.open(&path, OpenHow::Write).doing("open", &path)?;
     let end = file.len().doing("look at", &path)?;
     if end > u64::from(u32::MAX) {
         let what = "it is over 4 GiB".into();
@@ -480,3 +502,6 @@ impl Segment {
         self.last_sequence.store(last_sequence, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fuzz;

@@ -7,13 +7,21 @@
 //! chunk   …   until the end of the file
 //! ```
 //!
+//! [`Backup`] makes the same bytes from the log of a running store, and [`Received`] takes them
+//! in; they end with a chunk without bytes, so that a file cut off later is known for one.
+//!
 //! Chunks are appended in the order of the log and synced one by one, so whatever a copy
 //! catches of a file that is being written is a state the store really had. Restoring is
 //! writing the chunks back to where they came from, and recovering as after a crash. When more
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
+mod backup;
+mod catalog;
 mod chunk;
 mod chunks;
+mod contents;
+mod parts;
+mod receive;
 mod unpack;
 
 use std::collections::BTreeMap;
@@ -27,14 +35,19 @@ use super::files::{Files, OpenHow, StoredFile, parent};
 use super::recovery::with_suffix;
 use super::segments::{Position, Segment, Segments};
 
+pub use backup::Backup;
+pub use receive::Received;
+
+pub(crate) use catalog::Catalog;
 pub(crate) use chunk::MAGIC;
-pub(crate) use chunks::Catalog;
+pub(crate) use contents::Contents;
+pub(crate) use parts::{Part, Parts};
 pub(crate) use unpack::unpack;
 
-use chunk::{CHUNK_HEAD_BYTES, ChunkHead, FORMAT, HEAD_BYTES, read_head};
+use chunks::{Chunks, Met};
 
-/// Small enough that the log's syncs do not wait long behind one.
-const CHUNK_BYTES: usize = 4 << 20;
+use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head};
+
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
 
@@ -42,6 +55,26 @@ const SLACK_BYTES: u64 = 16 << 20;
 pub(crate) fn seed(files: &dyn Files, path: &Path) -> Option<u32> {
     let file = files.open(path, OpenHow::Read).ok()?;
     read_head(&*file, path).ok()
+}
+
+/// Refuses the file at `path`, if there is one, when it is a snapshot of a newer format. Before
+/// a chunk of this format it is the number that is damaged.
+pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
+    let file = match files.open(path, OpenHow::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).doing("open", path),
+    };
+    match read_head(&*file, path) {
+        Err(error @ StoreError::FormatTooNew { .. }) => {
+            match Chunks::new(file, path)?.at(HEAD_BYTES)? {
+                Met::Whole(..) => Ok(()),
+                Met::Cut | Met::Damaged(_) => Err(error),
+            }
+        }
+        Err(error @ StoreError::Io { .. }) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The snapshot file of a running store.
@@ -89,6 +122,7 @@ impl Snapshot {
         seed: u32,
         log_end: Position,
     ) -> Result<Snapshot, StoreError> {
+        refuse_newer(&**files, path)?;
         match files.remove_file(&aside(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing("remove", &aside(path));
@@ -146,7 +180,7 @@ impl Snapshot {
         let Some(open) = self.open.as_ref().filter(|open| self.checked < open.end) else {
             return Ok(0);
         };
-        let chunk = chunks::whole_chunk(&*open.file, &self.path, self.checked, open.end)?;
+        let chunk = catalog::whole_chunk(&*open.file, &self.path, self.checked, open.end)?;
         let Some(bytes) = chunk else {
             self.damage = Some(self.checked);
             self.open = None;
@@ -189,10 +223,8 @@ impl Snapshot {
         let files = self.files.clone();
         let file = files.open(&aside, OpenHow::Replace);
         let file = file.doing("create", &aside)?;
-        let mut head = MAGIC.to_vec();
-        head.extend_from_slice(&FORMAT.to_le_bytes());
-        head.extend_from_slice(&self.seed.to_le_bytes());
-        file.write_all_at(&head, 0).doing("write to", &aside)?;
+        file.write_all_at(&file_head(self.seed), 0)
+            .doing("write to", &aside)?;
         let mut open = Open {
             file,
             end: HEAD_BYTES,
@@ -238,7 +270,7 @@ impl Open {
             let end = segment.end();
             while offset < end {
                 let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
-                let bytes = segment.read(offset, rest.min(CHUNK_BYTES))?;
+                let bytes = segment.read(offset, rest.min(CHUNK_BYTES_MAX))?;
                 let start = u32::try_from(offset).expect("a segment is far below 4 GiB");
                 let head = ChunkHead::encode(segment.number, start, &bytes);
                 self.file
@@ -275,14 +307,6 @@ fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Foun
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
         Err(error @ StoreError::Io { .. }) => return Err(error),
-        Err(error @ StoreError::FormatTooNew { .. }) => {
-            // Before a chunk of this format it is the number that is damaged.
-            let len = file.len().doing("look at", path)?;
-            return match chunks::whole_chunk(&*file, path, HEAD_BYTES, len)? {
-                Some(_) => Ok(Found::Foreign),
-                None => Err(error),
-            };
-        }
         _ => return Ok(Found::Foreign),
     }
     let catalog = Catalog::read(file, path)?;
@@ -301,6 +325,9 @@ fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Foun
     }
     Ok(Found::Whole(open))
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -327,7 +354,7 @@ mod tests {
     }
 
     fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
-        unpack(&OsFiles, path, to).unwrap();
+        unpack(&OsFiles, path, to, &mut |_, _| {}).unwrap();
         fs::read(segment_path(to, 1)).unwrap()
     }
 
@@ -410,7 +437,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
-        let error = unpack(&OsFiles, &path, &dir.path().join("out")).unwrap_err();
+        let error = unpack(&OsFiles, &path, &dir.path().join("out"), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
         assert!(Snapshot::open(&os(), &path, 1, Position::default()).is_err());
     }

@@ -11,7 +11,7 @@ use super::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segment, Segments};
 /// Damage is searched for the next good frame in steps of this many bytes.
 const SEARCH_BYTES: usize = 1 << 20;
 /// The most that a disk writes to a wrong place at once.
-const BLOCK_BYTES: u64 = 4096;
+pub(crate) const BLOCK_BYTES: u64 = 4096;
 
 /// Bytes of the log that are no frame.
 #[derive(Clone, Debug)]
@@ -30,6 +30,25 @@ impl Damage {
     /// Where it begins.
     pub(crate) fn position(&self) -> Position {
         Position::at(self.segment, self.from)
+    }
+
+    /// A frame that belongs to another place, from which a disk has put it here.
+    pub(crate) fn misplaced(frame: &Located) -> Damage {
+        Damage {
+            segment: frame.segment.number,
+            path: frame.segment.path.clone(),
+            from: frame.position.offset.into(),
+            to: frame.next.offset.into(),
+            what: FrameError::Place,
+            meta: None,
+        }
+    }
+
+    /// Up to here in its segment good frames may be of another place: a block that a disk has
+    /// put to a wrong place may have whole ones.
+    pub(crate) fn doubtful_until(&self) -> Position {
+        let block = self.to / BLOCK_BYTES + 1;
+        Position::at(self.segment, block * BLOCK_BYTES)
     }
 
     /// Where it ends.
@@ -168,12 +187,9 @@ impl<'a> Walk<'a> {
         self.segments.try_meta_in(segment, at)
     }
 
-    /// The first place behind `from` in a segment where a good frame begins. What the disk has
-    /// put to a wrong place may be whole frames of elsewhere: they are passed over because what
-    /// follows on them does not fit, unless nothing fits any more.
+    /// The first place behind `from` in a segment where a good frame begins.
     fn next_good(&self, segment: &Arc<Segment>, from: u64) -> Result<Option<u64>, StoreError> {
         let mut offset = from + 1;
-        let mut doubtful = None;
         while offset < segment.end() {
             let bytes = segment.read(offset, SEARCH_BYTES)?;
             let Some(found) = record::find_magic(&bytes) else {
@@ -183,34 +199,10 @@ impl<'a> Walk<'a> {
             };
             let candidate = offset + found as u64;
             if self.read(segment, candidate)?.is_ok() {
-                if self.goes_on(segment, candidate)? {
-                    return Ok(Some(candidate));
-                }
-                doubtful.get_or_insert(candidate);
+                return Ok(Some(candidate));
             }
             offset = candidate + 1;
         }
-        Ok(doubtful)
-    }
-
-    /// Whether frame follows on frame from `at` on until the block that `at` is in has ended.
-    fn goes_on(&self, segment: &Arc<Segment>, mut at: u64) -> Result<bool, StoreError> {
-        let block_end = (at / BLOCK_BYTES + 1) * BLOCK_BYTES;
-        while at < block_end && at < segment.end() {
-            let Ok(located) = self.read(segment, at)? else {
-                return Ok(false);
-            };
-            let next = u64::from(located.next.offset);
-            if next > block_end {
-                let offset = located.position.offset;
-                return match self.segments.data_of(segment, offset, &located.head) {
-                    Ok(_) => Ok(true),
-                    Err(StoreError::Corrupt { .. }) => Ok(false),
-                    Err(error) => Err(error),
-                };
-            }
-            at = next;
-        }
-        Ok(true)
+        Ok(None)
     }
 }

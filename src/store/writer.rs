@@ -17,6 +17,7 @@ use super::keeper::Keeper;
 use super::log::Log;
 use super::record::{self, Accept, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
 use super::segments::Position;
+use super::trouble::{Part, Trouble};
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
@@ -64,9 +65,6 @@ pub(crate) enum Request {
 
 /// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
 pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
-
-/// Why the last group could not be written, until one is.
-pub(crate) type Trouble = Arc<Mutex<Option<StoreError>>>;
 
 /// What a sync came to: a failed one poisons the store.
 pub(crate) fn poison_on_error(
@@ -376,8 +374,12 @@ impl Writer {
             return Ok((start, frames));
         }
         self.log.append(buffer)?;
-        if !group.messages.is_empty() || group.deletes() {
-            self.sync()?;
+        if (!group.messages.is_empty() || group.deletes())
+            && let Err(error) = self.sync()
+        {
+            // Whoever waits is told that it is not stored, so better it is not found either.
+            self.log.take_back(start);
+            return Err(error);
         }
         Ok((start, frames))
     }
@@ -392,7 +394,7 @@ impl Writer {
             if self.refused_messages > 0 {
                 let messages = std::mem::take(&mut self.refused_messages);
                 tracing::info!(refused = messages, "messages are stored again");
-                self.set_trouble(None);
+                self.trouble.note(Part::Log, None);
             }
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
@@ -441,17 +443,13 @@ impl Writer {
         }
     }
 
-    fn set_trouble(&self, trouble: Option<StoreError>) {
-        *self.trouble.lock().expect("no holder of this lock panics") = trouble;
-    }
-
     fn refuse(&mut self, mut group: Group, error: &StoreError) {
         if self.refused_messages == 0 {
             // Said once: a full disk refuses thousands of groups a second.
             tracing::error!(%error, "messages are refused, because they cannot be stored");
         }
         self.refused_messages += group.messages.len().max(1);
-        self.set_trouble(Some(error.clone()));
+        self.trouble.note(Part::Log, Some(error));
         // What somebody waits for was not done, and they hear so; what happened has happened.
         group.changes.retain(|(change, _)| change.is_outcome());
         if matches!(error, StoreError::Poisoned(_)) {

@@ -83,6 +83,7 @@ async fn publish(
     state: &WsState,
 ) -> End {
     let messages_max = state.broker.publish_messages_max();
+    let bytes_max = state.config.server.max_message_bytes;
     loop {
         let first = tokio::select! {
             biased;
@@ -95,9 +96,16 @@ async fn publish(
         while let Some(frame) = next.take() {
             match frame {
                 Some(Ok(frame)) => {
-                    if let Some(data) = data_of(frame) {
-                        bytes += data.len();
-                        drafts.push(Draft::new(topic.clone(), data));
+                    match data_of(frame) {
+                        // Bytes that are not UTF-8 become three each.
+                        Some(data) if data.len() > bytes_max => {
+                            end = Some(too_big(data.len(), bytes_max));
+                        }
+                        Some(data) => {
+                            bytes += data.len();
+                            drafts.push(Draft::new(topic.clone(), data));
+                        }
+                        None => {}
                     }
                 }
                 Some(Err(error)) => end = Some(End::from(error)),
@@ -138,6 +146,12 @@ fn data_of(frame: Message) -> Option<ByteString> {
         Ok(data) => data,
         Err(_) => String::from_utf8_lossy(&data).into_owned().into(),
     })
+}
+
+fn too_big(bytes: usize, bytes_max: usize) -> End {
+    End::TooBig(format!(
+        "a message of {bytes} bytes as UTF-8 is too long: {bytes} > {bytes_max}"
+    ))
 }
 
 /// Waits for the receipts in order, and tells the producer if it wants to know. Without acks

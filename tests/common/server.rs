@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -211,6 +210,11 @@ impl TestServer {
 
     fn process(&self) -> &Process {
         self.process.as_ref().expect("the server runs")
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.process().child.id()
     }
 
     /// The working directory.
@@ -419,10 +423,7 @@ impl TestServer {
         }
         let stream = TcpStream::connect(self.address()).await?;
         stream.set_nodelay(true)?;
-        let (socket, _) = timeout(PATIENCE, client_async(request, stream))
-            .await
-            .expect("the handshake is answered")?;
-        Ok(Socket::new(socket))
+        Socket::shake_hands(request, stream).await
     }
 
     async fn login(&self, path: &str) -> Socket {
@@ -447,6 +448,20 @@ impl TestServer {
     pub async fn consumer(&self, topic: &str, id: &str) -> Socket {
         let path = format!("/Consumers/Conn/{}/{}", encode(topic), encode(id));
         self.login(&path).await
+    }
+
+    /// A consumer that is logged in, and whose own machine takes next to nothing off the wire
+    /// unless it reads: it is the server that has to keep what is not read.
+    pub async fn narrow_consumer(&self, topic: &str) -> Socket {
+        const RECEIVE_BYTES: u32 = 4096;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+        let stream = socket.connect(self.address().parse().unwrap()).await;
+        let url = format!("ws://{}/Consumers/Conn/{topic}/narrow", self.address());
+        let request = url.into_client_request().unwrap();
+        let mut consumer = Socket::shake_hands(request, stream.unwrap()).await.unwrap();
+        consumer.login(&self.setup.mq["secretKey"]).await;
+        consumer
     }
 
     /// Sends bytes as they are; what the server says before it closes, or the head of its

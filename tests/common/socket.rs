@@ -5,9 +5,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{PATIENCE, QUIET};
 
@@ -37,6 +40,24 @@ impl Socket {
         Socket(stream)
     }
 
+    /// Asks for an upgrade of the connection. The client takes frames of any size, and little
+    /// memory while there are none.
+    pub async fn shake_hands(
+        request: Request,
+        stream: TcpStream,
+    ) -> Result<Socket, tungstenite::Error> {
+        const READ_BYTES: usize = 8 << 10;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .max_message_size(None)
+            .max_frame_size(None);
+        let shaken = client_async_with_config(request, stream, Some(config));
+        let (socket, _) = timeout(PATIENCE, shaken)
+            .await
+            .expect("the handshake is answered")?;
+        Ok(Socket(socket))
+    }
+
     /// Goes through the login with the right key.
     pub async fn login(&mut self, key: &str) {
         assert_eq!(self.recv().await, "Please enter the secret key");
@@ -52,6 +73,19 @@ impl Socket {
     /// Sends a binary frame.
     pub async fn send_binary(&mut self, bytes: &[u8]) {
         self.send_frame(Message::binary(bytes.to_vec())).await;
+    }
+
+    /// Sends one message as frames of these bytes, of which all but the first continue it.
+    pub async fn send_pieces(&mut self, pieces: &[&[u8]]) {
+        for (n, piece) in pieces.iter().enumerate() {
+            let code = match n {
+                0 => OpCode::Data(Data::Binary),
+                _ => OpCode::Data(Data::Continue),
+            };
+            let last = n + 1 == pieces.len();
+            let frame = Frame::message(piece.to_vec(), code, last);
+            self.send_frame(Message::Frame(frame)).await;
+        }
     }
 
     /// Sends a frame.

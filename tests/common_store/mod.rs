@@ -1,14 +1,16 @@
 //! What the tests of the store share: opening, asking and waiting in one line each, and a plain
 //! model that tells what the answers must be.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
+
+mod failing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local};
 use dpmq::clock::Clock;
@@ -19,6 +21,8 @@ use dpmq::sequences::SequenceSet;
 use dpmq::store::{
     Change, Committed, Counts, Day, DiskStore, Options, Query, Recovered, Scan, Store,
 };
+
+pub(crate) use failing::Failing;
 
 /// A time in the middle of a day, wherever the test runs.
 pub(crate) const NOON: UnixSeconds = UnixSeconds(1_789_992_000);
@@ -180,13 +184,62 @@ pub(crate) fn bytes_of(path: &Path) -> u64 {
     }
 }
 
+/// Adds messages of several topics, times and statuses to a store, in several segments; some of
+/// them are gone, and so is the oldest segment.
+pub(crate) fn fill(store: &dyn Store, clock: &Clock) {
+    let time = |second: u32| UnixSeconds(NOON.0 + second);
+    for second in 0..20 {
+        clock.set(time(second));
+        append_many(store, &format!("t{}", second % 3), 150);
+    }
+    change(store, Change::NotConsumed, (1..2900).step_by(2));
+    for second in 30..40 {
+        let at = time(second);
+        let first = u64::from(second) * 70;
+        let consumed = (first..first + 60).step_by(3);
+        change(store, Change::Consumed { at }, consumed);
+    }
+    change(store, Change::Requeued, 2000..2500);
+    change(store, Change::Deleted, [5, 77, 1500]);
+    store.expire(time(9)).unwrap();
+}
+
+/// Every file below `dir` with its bytes and the time of its last change.
+pub(crate) fn files_of(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        if path.is_dir() {
+            files.extend(files_of(&path));
+            files.insert(path, (vec![], changed));
+        } else {
+            files.insert(path.clone(), (fs::read(&path).unwrap(), changed));
+        }
+    }
+    files
+}
+
+/// A folder in memory where there is one: what is on its disk is simulated, or does not matter.
+pub(crate) fn memory_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// Everything that can be asked of a store, to compare two.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Content {
     pub(crate) messages: Vec<Message>,
     pub(crate) counts: Counts,
     pub(crate) growth: Vec<(Day, u64)>,
+    pub(crate) quarters: Vec<(UnixSeconds, u64)>,
+    pub(crate) topics: BTreeMap<Topic, Counts>,
     pub(crate) next: Sequence,
+    pub(crate) floor: UnixSeconds,
 }
 
 pub(crate) fn content(store: &dyn Store) -> Content {
@@ -194,7 +247,14 @@ pub(crate) fn content(store: &dyn Store) -> Content {
         messages: list_all(store),
         counts: store.counts(),
         growth: store.growth(),
+        quarters: store.growth_by_quarter(),
+        topics: store
+            .topics()
+            .into_iter()
+            .map(|row| (row.topic, row.counts))
+            .collect(),
         next: store.next_sequence(),
+        floor: store.floor(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a disk does to a file: bits flip, ends are lost, sectors are empty or another's.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use crate::common_store::{Random, segments};
-use crate::index;
-
 const SECTOR: u64 = 512;
+
+pub(crate) fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {

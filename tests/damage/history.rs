@@ -9,7 +9,7 @@ use dpmq::message::{Message, MessageCode, Status, UnixSeconds};
 use dpmq::store::{Change, DiskStore, Options, Store};
 
 use crate::common_store::*;
-use crate::index;
+use crate::fault::index;
 
 /// What was in the store, now and ever.
 #[derive(Default)]
@@ -93,8 +93,10 @@ impl History {
     fn step(&mut self, store: &DiskStore) {
         let model = &mut self.truth.model;
         let some = |random: &mut Random, next: u64| {
-            let first = random.between(1, next);
-            let last = random.between(first, (first + 60).min(next));
+            // Nothing becomes of a message before it is stored.
+            let newest = next.saturating_sub(1).max(1);
+            let first = random.between(1, newest);
+            let last = random.between(first, (first + 60).min(newest));
             let step = usize::try_from(random.between(1, 3)).unwrap();
             set((first..=last).step_by(step))
         };

@@ -22,6 +22,7 @@ mod ledger;
 mod load;
 mod moments;
 mod random;
+mod tally;
 mod victim;
 mod volatile;
 
@@ -29,7 +30,8 @@ use std::time::Duration;
 
 use common::{Setup, files_with, fixture};
 use random::Random;
-use victim::{Death, Tally, Victim};
+use tally::Tally;
+use victim::{Death, Victim};
 
 /// Rounds where the environment does not say how many; a quarter of them go to each of the
 /// smaller tests.

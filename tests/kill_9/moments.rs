@@ -167,7 +167,7 @@ pub(crate) const EXPIRING: &[Moment] = &[
         loaded: false,
         ..Moment::living(
             "while space was given back",
-            &[("unlink", "data.db/log/*", 1)],
+            &[("unlink", "data.db/log/*", 0)],
         )
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +12,7 @@ use crate::ledger::{self, Allow, Checked, Ledger, TOPICS, UNHEARD};
 use crate::load::{Clients, heard};
 use crate::moments::{self, Moment};
 use crate::random::Random;
+use crate::tally::Tally;
 use crate::volatile::Disk;
 
 /// The longest that a backlog takes to be delivered.
@@ -33,58 +34,6 @@ fn by_topic(messages: &[Listed]) -> BTreeMap<String, [u64; 4]> {
         }] += 1;
     }
     topics
-}
-
-/// What was done, for whoever reads the output.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) rounds: usize,
-    pub(crate) kills: usize,
-    pub(crate) power_cuts: usize,
-    pub(crate) listed: usize,
-    pub(crate) answered: usize,
-    pub(crate) answers: usize,
-    /// Beside those that were taken away.
-    pub(crate) mirrors_rebuilt: usize,
-    pub(crate) torn: usize,
-    /// Damage reported where a power cut has left a hole in what was not synced.
-    pub(crate) holes: usize,
-    pub(crate) longest_start: Duration,
-    /// How often it died where it was to, and how often elsewhere.
-    pub(crate) moments: BTreeMap<&'static str, [usize; 2]>,
-}
-
-impl Tally {
-    /// Fails if it never died at one of these moments.
-    pub(crate) fn assert_hit<'a>(&self, moments: impl IntoIterator<Item = &'a Moment>) {
-        for moment in moments {
-            let hit = self.moments.get(moment.name).map_or(0, |[hit, _]| *hit);
-            assert!(hit > 0, "it never died {}", moment.name);
-        }
-    }
-
-    fn moment(&mut self, moment: &Moment, hit: bool) {
-        self.moments.entry(moment.name).or_default()[usize::from(!hit)] += 1;
-    }
-
-    pub(crate) fn say(&self, test: &str) {
-        println!(
-            "{test}: {} rounds, {} kills, {} power cuts; {} messages answered; checked {} times an answered one, {} times a listed one; {} mirrors rebuilt unasked, {} torn tails, {} holes; longest start {:.1?}",
-            self.rounds,
-            self.kills,
-            self.power_cuts,
-            self.answers,
-            self.answered,
-            self.listed,
-            self.mirrors_rebuilt,
-            self.torn,
-            self.holes,
-            self.longest_start
-        );
-        for (moment, [hit, missed]) in &self.moments {
-            println!("{test}: died {hit} times {moment}, {missed} times elsewhere");
-        }
-    }
 }
 
 /// How a server dies.
@@ -114,7 +63,7 @@ pub(crate) struct Victim {
     /// The disk as far as it would outlive a power cut, from the first start on.
     disk: Option<Disk>,
     /// What was said of holes that power cuts left.
-    holes: HashSet<String>,
+    holes: HashSet<(PathBuf, u64)>,
 }
 
 impl Victim {
@@ -235,7 +184,8 @@ impl Victim {
     /// only the power cut takes enough.
     pub(crate) async fn is_seen_to_lose(&mut self, random: &mut Random) -> bool {
         self.start(random).await;
-        self.preload.rules(&[Rule::all(Action::Lie, "sync", "*")]);
+        self.preload
+            .rules(&[Rule::all(Action::Lie, "sync", "data.db/log/*")]);
         let mut clients = Clients::new(self.server.address(), &self.ledger, 500);
         clients.producer("steady", true, random.fork());
         let (before, ledger) = (self.ledger.answers(), self.ledger.clone());
@@ -245,7 +195,9 @@ impl Victim {
         clients.end().await;
         self.lose_power(random);
         self.preload.rules(&[]);
-        self.server.start_again().await;
+        if !self.server.try_start().await {
+            return true;
+        }
         let present = self.ledger.present();
         let all = self.server.all().await;
         self.ledger.check(&all, &present, Allow::default());
@@ -363,21 +315,17 @@ impl Victim {
     /// or an earlier one. To the server it looks like any other damage: it cannot know what had
     /// been synced.
     fn is_hole(&mut self, line: &str) -> bool {
-        let Some((_, what)) = line.split_once("damaged: ") else {
+        let Some((path, from)) = damaged(line) else {
             return false;
         };
-        if self.holes.contains(what) {
+        let path = self.dir().join(path);
+        if self.holes.contains(&(path.clone(), from)) {
             return true;
         }
-        let place = what.split_once(" from byte ");
-        let path = place.map(|(path, _)| self.dir().join(path));
-        let from = place.and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
-        let synced = path.and_then(|path| self.disk.as_ref()?.synced_bytes(&path));
-        let is_hole = from
-            .zip(synced)
-            .is_some_and(|(from, synced)| from >= synced);
+        let synced = self.disk.as_ref().and_then(|disk| disk.synced_bytes(&path));
+        let is_hole = synced.is_some_and(|synced| from >= synced);
         if is_hole {
-            self.holes.insert(what.to_owned());
+            self.holes.insert((path, from));
             self.tally.holes += 1;
         }
         is_hole
@@ -648,6 +596,15 @@ impl Victim {
         self.check(random, "restored from the snapshot").await;
         self.tally.answers += self.ledger.answers();
     }
+}
+
+/// The file and the first byte that a line calls damaged.
+fn damaged(line: &str) -> Option<(&str, u64)> {
+    let (path, rest) = match line.split_once("damaged: ") {
+        Some((_, place)) => place.split_once(" from byte ")?,
+        None => line.split_once(" file=")?.1.split_once(" from=")?,
+    };
+    Some((path, rest.split(' ').next()?.parse().ok()?))
 }
 
 fn remove(path: &Path) {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dpmq::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Appended, Change, Counts, Day, DiskStore, Query, Scan, Scanned, Store, StoreError, TopicCounts,
-    Usage, Work,
+    Appended, Backup, Change, Counts, Day, DiskStore, Health, Query, Scan, Scanned, Store,
+    StoreError, TopicCounts, Usage, Work,
 };
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -51,6 +51,7 @@ impl Watched {
         while self.store.work(Work::Write(usize::MAX)).unwrap() > 0 {
             self.pass_answers();
         }
+        self.pass_answers();
     }
 
     /// What the store has answered since, in the order of asking.
@@ -69,7 +70,7 @@ impl Watched {
             }
         }
         self.open.lock().unwrap().extend(still_open);
-        if self.store.trouble().is_none() {
+        if self.store.health().refusing.is_none() {
             self.ledger().made_up();
         }
     }
@@ -153,12 +154,16 @@ impl Store for Watched {
         self.store.find(code)
     }
 
-    fn trouble(&self) -> Option<String> {
-        self.store.trouble()
+    fn health(&self) -> Health {
+        self.store.health()
     }
 
     fn usage(&self) -> Option<Usage> {
         self.store.usage()
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        self.store.backup()
     }
 
     fn next_sequence(&self) -> Sequence {

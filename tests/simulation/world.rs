@@ -17,7 +17,7 @@ use dpmq::store::{DiskStore, Options, Store, Work};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
-use crate::common_store::{NOON, Random, copy_dir, topic};
+use crate::common_store::{NOON, Random, copy_dir, memory_dir, topic};
 use crate::ledger::{End, Ledger};
 use crate::simulated_disk::{Cut, Faults, SimDisk};
 use crate::watched::Watched;
@@ -109,11 +109,7 @@ struct SimConsumer {
 impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> World {
         let mut random = Random::new(seed);
-        let shm = std::path::Path::new("/dev/shm");
-        let root = match shm.is_dir() {
-            true => tempfile::tempdir_in(shm).unwrap(),
-            false => tempfile::tempdir().unwrap(),
-        };
+        let root = memory_dir();
         let disk = SimDisk::new(root.path(), random.next());
         let clock = Clock::manual(NOON);
         let options = Options {
@@ -549,7 +545,8 @@ impl World {
             life.store.write_all();
             let trouble = life
                 .store
-                .trouble()
+                .health()
+                .refusing
                 .is_some_and(|why| why.contains("sync failed"));
             if trouble {
                 return;

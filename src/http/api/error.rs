@@ -122,6 +122,13 @@ impl Refusal {
         Refusal::new(StatusCode::CONFLICT, "not_confirmed", text)
     }
 
+    /// Messages are in memory only.
+    pub(super) fn nothing_on_disk() -> Refusal {
+        let text =
+            "mq.isPersistent is 0: messages are in memory only, and nothing is on disk to back up";
+        Refusal::new(StatusCode::CONFLICT, "memory_only", text)
+    }
+
     /// As many of `what` as there may be are open.
     pub(super) fn too_many(what: &str, max: usize) -> Refusal {
         let text = format!("{max} {what} are open, and no more may be; try again later");

@@ -6,6 +6,7 @@
 //! Invariant: whatever changes something is logged with who asked for it, never with the data
 //! of a message; every stream ends when the server stops.
 
+mod backup;
 mod body;
 mod caller;
 mod clients;
@@ -87,6 +88,7 @@ const ROUTES: &[Route] = routes! {
     GET    "/api/clients"               Key  => clients::list;
     DELETE "/api/clients/{number}"      Key  => clients::disconnect;
     GET    "/api/config"                Key  => config::config;
+    GET    "/api/backup"                Key  => backup::backup;
     GET    "/api/openapi.json"          Open => openapi::description;
 };
 

@@ -40,7 +40,7 @@ pub(super) struct Overview {
     version: &'static str,
     started_at: u32,
     now_ms: u64,
-    health: Health,
+    health: HealthJson,
     durability: &'static str,
     counts: CountsJson,
     rates: RatesJson,
@@ -53,7 +53,7 @@ pub(super) struct Overview {
 }
 
 #[derive(Serialize)]
-struct Health {
+struct HealthJson {
     state: &'static str,
     reasons: Vec<String>,
     damage: Vec<String>,
@@ -118,7 +118,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let disk = state.console.disk.get(broker).await;
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
-    let reasons: Vec<_> = broker.trouble().into_iter().collect();
+    let health = broker.health();
     let mut damage = broker.damage();
     damage.truncate(DAMAGE_SHOWN_MAX);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -126,9 +126,13 @@ pub(super) async fn build(state: &HttpState) -> Overview {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started.0,
         now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
-        health: Health {
-            state: if reasons.is_empty() { "ok" } else { "refusing" },
-            reasons,
+        health: HealthJson {
+            state: match (&health.refusing, &health.impaired[..]) {
+                (Some(_), _) => "refusing",
+                (None, []) => "ok",
+                (None, _) => "impaired",
+            },
+            reasons: health.refusing.into_iter().chain(health.impaired).collect(),
             damage,
         },
         durability: match state.config.mq.durability {

@@ -14,6 +14,9 @@ pub(super) const STREAMS_MAX: usize = 64;
 /// Searches and exports that can run at once: each holds a thread that reads the disk.
 const LISTS_MAX: usize = 8;
 
+/// Backups that can be sent at once: each keeps the files of the log on the disk, expired or not.
+const BACKUPS_MAX: usize = 2;
+
 /// See the module.
 pub(in crate::http) struct Console {
     pub(super) links: Links,
@@ -21,6 +24,7 @@ pub(in crate::http) struct Console {
     pub(super) disk: DiskCache,
     streams: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Console {
@@ -32,6 +36,7 @@ impl Console {
             disk: DiskCache::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
+            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
         }
     }
 
@@ -45,6 +50,12 @@ impl Console {
     pub(super) fn list_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let permit = self.lists.clone().try_acquire_owned();
         permit.map_err(|_| Refusal::too_many("searches and exports", LISTS_MAX))
+    }
+
+    /// A place for a backup, as long as it is held.
+    pub(super) fn backup_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = self.backups.clone().try_acquire_owned();
+        permit.map_err(|_| Refusal::too_many("backups", BACKUPS_MAX))
     }
 }
 

@@ -195,7 +195,18 @@ impl Index {
         }
     }
 
-    pub(super) fn block(&self, number: u64) -> Option<&Block> {
+    /// The topic of a message that is there.
+    pub(crate) fn topic_of(&self, sequence: Sequence) -> Option<&Topic> {
+        let block = self.block(sequence.0 / BLOCK_LEN)?;
+        self.topics().name(block.topics.of(sequence.0 % BLOCK_LEN)?)
+    }
+
+    /// The numbers of all blocks, ascending.
+    pub(crate) fn block_numbers(&self) -> impl Iterator<Item = u64> {
+        self.first_block..self.first_block + self.blocks.len() as u64
+    }
+
+    pub(crate) fn block(&self, number: u64) -> Option<&Block> {
         let at = number.checked_sub(self.first_block)?;
         self.blocks.get(usize::try_from(at).ok()?)
     }

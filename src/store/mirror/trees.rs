@@ -110,7 +110,7 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
 }
 
 impl Trees {
-    fn meta_u64(&self, name: &str) -> Result<u64, StoreError> {
+    pub(super) fn meta_u64(&self, name: &str) -> Result<u64, StoreError> {
         let value = self.meta.get(name).map_err(failed)?;
         match value {
             None => Ok(0),

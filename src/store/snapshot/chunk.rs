@@ -11,11 +11,15 @@ use crate::store::segments::Position;
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEAD_BYTES: u64 = HEAD_LEN as u64;
-const HEAD_LEN: usize = 16;
+pub(super) const HEAD_LEN: usize = 16;
 pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 pub(super) const CHUNK_HEAD_BYTES: usize = 20;
 
-/// What is before the bytes of a chunk.
+/// The bytes of a chunk are small enough that the log's syncs do not wait long behind one.
+pub(super) const CHUNK_BYTES_MAX: usize = 4 << 20;
+
+/// What is before the bytes of a chunk. One without bytes says that nothing follows: a copy of
+/// a running store ends so, and the file that a running store writes never does.
 pub(super) struct ChunkHead {
     pub(super) segment: u32,
     pub(super) offset: u32,
@@ -24,16 +28,19 @@ pub(super) struct ChunkHead {
 }
 
 impl ChunkHead {
+    /// `None` if no chunk begins so: a length that none has would be read in vain, again and
+    /// again where the file is damaged and messages look like heads.
     pub(super) fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        (bytes[..4] == CHUNK_MAGIC).then(|| ChunkHead {
+        let head = ChunkHead {
             segment: word(4),
             offset: word(8),
             len: word(12),
             crc: word(16),
-        })
+        };
+        (bytes[..4] == CHUNK_MAGIC && head.len as usize <= CHUNK_BYTES_MAX).then_some(head)
     }
 
     pub(super) fn encode(segment: u32, offset: u32, bytes: &[u8]) -> [u8; CHUNK_HEAD_BYTES] {
@@ -69,19 +76,36 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// What a file begins with.
+pub(super) fn file_head(seed: u32) -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(&MAGIC);
+    head[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    head[12..].copy_from_slice(&seed.to_le_bytes());
+    head
+}
+
 /// The seed in the file's head.
 pub(super) fn read_head(file: &dyn StoredFile, path: &Path) -> Result<u32, StoreError> {
+    let mut head = [0; HEAD_LEN];
+    match file.read_exact_at(&mut head, 0) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Err(StoreError::NotOurs {
+                path: path.to_owned(),
+                what: "it is too short to be a snapshot".into(),
+            });
+        }
+        read => read.doing("read", path)?,
+    }
+    seed_of(&head, path)
+}
+
+/// The seed in a file that begins with `head`.
+pub(super) fn seed_of(head: &[u8; HEAD_LEN], path: &Path) -> Result<u32, StoreError> {
     let not_ours = |what: &str| StoreError::NotOurs {
         path: path.to_owned(),
         what: what.into(),
     };
-    let mut head = [0; HEAD_LEN];
-    match file.read_exact_at(&mut head, 0) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            return Err(not_ours("it is too short to be a snapshot"));
-        }
-        read => read.doing("read", path)?,
-    }
     if head[..8] != MAGIC {
         return Err(not_ours("it does not begin as a snapshot does"));
     }

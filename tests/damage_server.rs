@@ -1,13 +1,28 @@
-//! The same through the real server: it starts, says what is damaged, and lists the rest.
+//! Random damage below the real server: it starts, says what is damaged, and lists the rest.
+//! The same below the store is `damage/`, whose variables count here too.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failed step fails its test, and a seed that is not printed cannot be used again"
+)]
+
+mod common;
+mod common_store;
+#[path = "damage/fault.rs"]
+mod fault;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Listed, Setup, TestServer};
-use crate::common_store::{Random, copy_dir};
-use crate::fault::{Kind, hit};
-use crate::number;
+use common::{Listed, Setup, TestServer};
+use common_store::{Random, copy_dir};
+use fault::{Kind, hit};
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
 
 /// A server whose store has messages in every status.
 async fn filled() -> TestServer {

@@ -1,0 +1,166 @@
+//! What has expired, when the clock cannot be trusted.
+//!
+//! The age of a message is known by the clock alone, and a clock may jump. Set forward, it would
+//! make everything old at once, also what was accepted while it was set back. So a jump forward
+//! does not count until as much time has really passed as messages are kept: then whatever was
+//! there before the jump is old enough, and the clock is right about everything after it. No
+//! message is deleted early, and none is kept for more than twice as long, unless the clock is
+//! set back: what was accepted before that is kept for as much longer.
+//!
+//! Only while the broker runs can a jump be told from time that has passed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::message::UnixSeconds;
+
+/// A clock that is put right by so much has not jumped.
+const SLACK_SECONDS: i64 = 60;
+
+/// See the module.
+pub(super) struct Expiry {
+    /// Messages older than this many seconds are deleted.
+    after_seconds: u64,
+    /// When the clock was looked at last, and what it said.
+    seen: (Instant, UnixSeconds),
+    jump: Option<Jump>,
+}
+
+/// The clock was set forward.
+struct Jump {
+    seconds: u64,
+    /// Until then it does not count.
+    until: Instant,
+}
+
+impl Expiry {
+    pub(super) fn new(after_seconds: u64, now: UnixSeconds) -> Expiry {
+        Expiry {
+            after_seconds,
+            seen: (Instant::now(), now),
+            jump: None,
+        }
+    }
+
+    /// Messages created before this time have expired; the clock says that it is `now`.
+    pub(super) fn floor(&mut self, now: UnixSeconds) -> UnixSeconds {
+        let at = Instant::now();
+        let (seen_at, seen) = std::mem::replace(&mut self.seen, (at, now));
+        let passed = i64::try_from((at - seen_at).as_secs()).unwrap_or(i64::MAX);
+        let moved = i64::from(now.0) - i64::from(seen.0);
+        let jumped = moved.saturating_sub(passed);
+        if jumped.abs() > SLACK_SECONDS {
+            self.jumped(jumped, at);
+        }
+        self.jump.take_if(|jump| jump.until <= at);
+        let ahead = self.jump.as_ref().map_or(0, |jump| jump.seconds);
+        now.saturating_sub(ahead).saturating_sub(self.after_seconds)
+    }
+
+    fn jumped(&mut self, seconds: i64, at: Instant) {
+        let ahead = self.jump.take().map_or(0, |jump| jump.seconds);
+        let ahead = ahead.saturating_add_signed(seconds);
+        tracing::warn!(
+            seconds,
+            "the clock was set, and messages expire as if it had not been"
+        );
+        self.jump = (ahead > 0).then(|| Jump {
+            seconds: ahead,
+            until: at + Duration::from_secs(self.after_seconds),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: u32 = 1_789_992_000;
+    const HOUR: u32 = 3600;
+    const DAY: u32 = 24 * HOUR;
+
+    /// A clock beside the time that really passes, and messages that are kept for an hour.
+    struct Moved {
+        expiry: Expiry,
+        clock: u32,
+    }
+
+    impl Moved {
+        fn new() -> Moved {
+            let expiry = Expiry::new(HOUR.into(), UnixSeconds(NOON));
+            Moved {
+                expiry,
+                clock: NOON,
+            }
+        }
+
+        fn set(&mut self, clock: u32) {
+            self.clock = clock;
+        }
+
+        /// What has expired after so many seconds more: messages created before this time.
+        async fn after(&mut self, seconds: u32) -> u32 {
+            for _ in 0..seconds / 10 {
+                tokio::time::advance(Duration::from_secs(10)).await;
+                self.clock += 10;
+                self.expiry.floor(UnixSeconds(self.clock));
+            }
+            self.expiry.floor(UnixSeconds(self.clock)).0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_goes_right_is_believed() {
+        let mut moved = Moved::new();
+        assert_eq!(moved.after(0).await, NOON - HOUR);
+        assert_eq!(moved.after(2 * HOUR).await, NOON + HOUR);
+        // It was somewhat slow, and is put right.
+        moved.set(NOON + 2 * HOUR + 59);
+        assert_eq!(moved.after(0).await, NOON + HOUR + 59);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_jump_forward_messages_are_kept_as_long_as_before() {
+        let mut moved = Moved::new();
+        moved.set(NOON + DAY);
+        assert_eq!(moved.after(0).await, NOON - HOUR);
+        assert_eq!(moved.after(HOUR - 10).await, NOON - 10);
+        // Whatever was created before the jump is an hour old now.
+        assert_eq!(moved.after(10).await, NOON + DAY);
+        assert_eq!(moved.after(HOUR).await, NOON + DAY + HOUR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_accepted_while_the_clock_is_back_expires_neither_early_nor_never() {
+        let mut moved = Moved::new();
+        moved.set(NOON - DAY);
+        // A message is accepted, created a day ago; half an hour later the clock is put right.
+        moved.after(HOUR / 2).await;
+        moved.set(NOON + HOUR / 2);
+        assert!(moved.after(HOUR / 2 - 10).await < NOON - DAY);
+        assert!(moved.after(20).await > NOON - DAY);
+        assert_eq!(moved.after(HOUR / 2).await, NOON + HOUR / 2 + 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_that_is_taken_back_has_done_nothing() {
+        let mut moved = Moved::new();
+        moved.set(NOON + DAY);
+        moved.after(HOUR / 2).await;
+        moved.set(NOON + HOUR / 2);
+        assert_eq!(moved.after(0).await, NOON - HOUR / 2);
+        assert_eq!(moved.after(HOUR).await, NOON + HOUR / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jumps_add_up() {
+        let mut moved = Moved::new();
+        moved.set(NOON + DAY);
+        moved.after(HOUR / 2).await;
+        moved.set(NOON + 3 * DAY + HOUR / 2);
+        assert_eq!(moved.after(0).await, NOON - HOUR / 2);
+        assert_eq!(moved.after(HOUR - 10).await, NOON + HOUR / 2 - 10);
+        assert_eq!(moved.after(10).await, NOON + 3 * DAY + HOUR / 2);
+    }
+}

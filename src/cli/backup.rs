@@ -1,0 +1,59 @@
+//! `dpmq backup`: everything that a running server has stored, as a file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::args::Server;
+use super::client::ServerUrl;
+use super::output::Output;
+use super::verify::{print, refuse_damaged};
+use super::{Failure, bytes_bar, request, show};
+use crate::config::Config;
+use crate::store::{Files, OsFiles, Received, verify_file};
+
+const ROUTE: &str = "/api/backup";
+
+/// Fetches, checks and places the file. One that is not whole is removed; one whose server has a
+/// damaged log is kept, since there is no better one, and told of.
+pub(super) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
+    let files: Arc<dyn Files> = Arc::new(OsFiles);
+    let url = ServerUrl::of(config, server)?;
+    let mut received = Received::begin(files.clone(), dest)?;
+    let bytes = fetch(&url, config.mq.secret_key.expose(), &mut received)?;
+    let bar = bytes_bar().with_message("checked");
+    let report = verify_file(&files, received.aside(), &mut |at| show(&bar, at));
+    bar.finish_and_clear();
+    let mut report = report?;
+    received.place()?;
+    for finding in &mut report.findings {
+        finding.place.path = dest.to_owned();
+    }
+    print(&report)?;
+    let line = format!("{} has {bytes} bytes", dest.display());
+    Output::open().line(line.as_bytes())?;
+    refuse_damaged(&report)
+}
+
+/// Takes all of it; Ctrl-C ends it as a failure, so that nothing is left.
+#[tokio::main(flavor = "current_thread")]
+async fn fetch(url: &ServerUrl, key: &str, received: &mut Received) -> anyhow::Result<u64> {
+    tokio::select! {
+        fetched = transfer(url, key, received) => fetched,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    }
+}
+
+async fn transfer(url: &ServerUrl, key: &str, received: &mut Received) -> anyhow::Result<u64> {
+    let mut reply = request::get(url, key, ROUTE).await?;
+    let bar = bytes_bar().with_message("copied");
+    bar.set_length(reply.bytes);
+    while let Some(bytes) = reply.next().await? {
+        received.write(&bytes)?;
+        bar.inc(bytes.len() as u64);
+    }
+    received.end()?;
+    bar.finish_and_clear();
+    Ok(reply.bytes)
+}

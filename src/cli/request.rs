@@ -1,0 +1,104 @@
+//! A request to the console API of a server, whose reply is read piece by piece.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use super::client::ServerUrl;
+
+/// How long the server may take to connect, to answer, and for each piece of a reply.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// More than any refusal has.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+
+/// A reply that is 200.
+pub(super) struct Reply {
+    body: Incoming,
+    address: String,
+    /// The bytes that it is to have.
+    pub(super) bytes: u64,
+}
+
+/// Asks for `route`.
+pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
+    let address = url.address();
+    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, key, route));
+    let response = answered.await.map_err(|_| {
+        let seconds = ANSWER_TIME.as_secs();
+        anyhow!("{address} did not answer within {seconds} seconds")
+    })??;
+    if response.status() != StatusCode::OK {
+        bail!("{address} refused: {}", refusal(response).await);
+    }
+    let body = response.into_body();
+    let bytes = body.size_hint().exact();
+    let bytes = bytes.with_context(|| format!("{address} does not say how much there is"))?;
+    Ok(Reply {
+        body,
+        address,
+        bytes,
+    })
+}
+
+async fn ask(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Response<Incoming>> {
+    let address = url.address();
+    let stream = TcpStream::connect(url.host_and_port())
+        .await
+        .with_context(|| format!("cannot connect to {address}"))?;
+    let not_http = || format!("{address} is no DPMQ server");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .with_context(not_http)?;
+    // Whoever reads the reply is told how it ends.
+    tokio::spawn(connection);
+    let request = Request::get(url.path(route))
+        .header(header::HOST, &address)
+        .header("secretKey", key)
+        .body(Empty::<Bytes>::new())
+        .context("the key cannot be sent in a header")?;
+    sender.send_request(request).await.with_context(not_http)
+}
+
+/// Why a request was refused, from the reply to it.
+async fn refusal(response: Response<Incoming>) -> String {
+    #[derive(Deserialize)]
+    struct Failure {
+        error: Reason,
+    }
+    #[derive(Deserialize)]
+    struct Reason {
+        message: String,
+    }
+    let status = response.status();
+    let body = Limited::new(response.into_body(), REFUSAL_BYTES_MAX);
+    let body = body.collect().await.map(|body| body.to_bytes());
+    let failure = body.map(|bytes| serde_json::from_slice::<Failure>(&bytes));
+    match failure {
+        Ok(Ok(failure)) => failure.error.message,
+        _ => format!("HTTP {status}"),
+    }
+}
+
+impl Reply {
+    /// The next bytes; `None` when all have come.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            let frame = tokio::time::timeout(ANSWER_TIME, self.body.frame()).await;
+            let frame = frame.map_err(|_| anyhow!("{} sends nothing any more", self.address))?;
+            let Some(frame) = frame else {
+                return Ok(None);
+            };
+            let frame = frame.with_context(|| format!("{} broke off", self.address))?;
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! GET /api/backup: everything that is stored now, as one file, streamed. `dpmq backup` takes it.
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::super::HttpState;
+use super::caller::Caller;
+use super::error::Refusal;
+use super::params::NoParams;
+use crate::store::Backup;
+
+/// How long whoever asked may read nothing: what is sent keeps its files on the disk.
+const READ_TIME: Duration = Duration::from_secs(60);
+
+/// How fast it is sent while messages are being stored, in bytes a second: reading, sending and
+/// whoever writes it at the other end must leave the disk to those who wait for an answer.
+const PACE_BYTES_PER_SECOND: f64 = 32e6;
+/// So long after something was stored it goes on at that pace.
+const QUIET_TIME: Duration = Duration::from_secs(1);
+
+/// See the module. The reply says how long it is; one that breaks off is not the whole file.
+pub(super) async fn backup(
+    State(state): State<HttpState>,
+    caller: Caller,
+    method: Method,
+    _: NoParams,
+) -> Result<Response, Refusal> {
+    let permit = state.console.backup_permit()?;
+    let backup = state.broker.backup().ok_or_else(Refusal::nothing_on_disk)?;
+    let bytes = backup.bytes();
+    let name = state.broker.clock().now().0;
+    let disposition = format!("attachment; filename=\"dpmq-{name}.backup\"");
+    let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        ),
+        (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
+        (header::CONTENT_DISPOSITION, disposition),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+    ];
+    if method == Method::HEAD {
+        return Ok((headers, Body::empty()).into_response());
+    }
+    tracing::info!(%caller, bytes, "a backup begins");
+    let (sender, receiver) = mpsc::channel(1);
+    let stop = state.stop.clone();
+    tokio::spawn(async move {
+        match send(backup, &sender, &stop).await {
+            Ok(()) => tracing::info!(%caller, bytes, "a backup is sent"),
+            Err(error) => {
+                tracing::warn!(%caller, %error, "a backup broke off");
+                // The transfer breaks off with it, if there is anybody left.
+                let _ = sender.try_send(Err(error));
+            }
+        }
+        drop(permit);
+    });
+    let pieces = stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+async fn send(
+    mut backup: Backup,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let broken = |what: &str| Err(io::Error::other(what.to_owned()));
+    let (mut log_bytes, mut stored) = (backup.log_bytes(), None);
+    loop {
+        let started = Instant::now();
+        let read = tokio::task::spawn_blocking(move || {
+            let piece = backup.read();
+            (backup, piece)
+        });
+        let (rest, piece) = read.await.map_err(io::Error::other)?;
+        backup = rest;
+        let Some(piece) = piece.map_err(io::Error::other)? else {
+            return Ok(());
+        };
+        if backup.log_bytes() != log_bytes {
+            log_bytes = backup.log_bytes();
+            stored = Some(started);
+        }
+        let pace = Duration::from_secs_f64(piece.len() as f64 / PACE_BYTES_PER_SECOND);
+        tokio::select! {
+            () = stop.cancelled() => return broken("the server stops"),
+            sent = timeout(READ_TIME, sender.send(Ok(piece.into()))) => match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return broken("whoever asked has gone"),
+                Err(_) => return broken("whoever asked reads nothing"),
+            }
+        }
+        if stored.is_some_and(|at| at.elapsed() < QUIET_TIME) {
+            sleep_until(started + pace).await;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A copy of a mirror to look at: sled writes to what it opens, and a check must not.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::{Mirror, remove};
+use crate::store::error::{IoContext, StoreError};
+
+/// A mirror in a folder of its own, which goes with it.
+pub(crate) struct MirrorCopy {
+    mirror: Option<Mirror>,
+    dir: PathBuf,
+}
+
+impl MirrorCopy {
+    /// Copies the mirror in `dir`, which nobody may have open, to the folder for temporary
+    /// files, and opens the copy.
+    pub(crate) fn of(dir: &Path) -> Result<MirrorCopy, StoreError> {
+        let mut copy = MirrorCopy {
+            mirror: None,
+            dir: own_folder()?,
+        };
+        copy_folder(dir, &copy.dir)?;
+        copy.mirror = Some(Mirror::open(&copy.dir)?);
+        Ok(copy)
+    }
+
+    /// The copy.
+    pub(crate) fn mirror(&self) -> &Mirror {
+        self.mirror
+            .as_ref()
+            .expect("it is open until it is dropped")
+    }
+}
+
+impl Drop for MirrorCopy {
+    fn drop(&mut self) {
+        self.mirror = None;
+        // Best effort: it is in the folder for temporary files.
+        let _ = remove(&self.dir);
+    }
+}
+
+/// Makes a folder for temporary files that only this user may look into.
+fn own_folder() -> Result<PathBuf, StoreError> {
+    loop {
+        let random = RandomState::new().hash_one(std::process::id());
+        let dir = std::env::temp_dir().join(format!("dpmq-verify-{random:016x}"));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| dir.clone()).doing("create", &dir),
+        }
+    }
+}
+
+/// Copies what is in a folder to another that is there.
+fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(from).doing("list", from)? {
+        let entry = entry.doing("list", from)?;
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().doing("look at", &path)?.is_dir() {
+            true => {
+                fs::create_dir(&copy).doing("create", &copy)?;
+                copy_folder(&path, &copy)?;
+            }
+            false => fs::copy(&path, &copy).map(drop).doing("copy", &path)?,
+        }
+    }
+    Ok(())
+}

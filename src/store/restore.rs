@@ -1,0 +1,121 @@
+//! From a snapshot's file, or a copy of a running store, to a store in an empty place.
+//!
+//! Everything is made in a folder beside, `<name>.db.restoring`, which gets the store's name when
+//! its log is whole and synced. A crash before leaves that folder, and no server starts beside
+//! it; one after leaves a store.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::{lock, lock_if_there, mirror_all};
+use super::error::{IoContext, StoreError};
+use super::files::{Files, parent};
+use super::recovery::{self, Layout, with_suffix};
+use super::verify::{Progress, verify_file};
+use super::{Checked, Counts, Options, Report, migrate, snapshot};
+
+/// What a restore came to.
+#[derive(Debug)]
+pub enum Restored {
+    /// The store is there, durably.
+    Done {
+        /// What the check of the file found.
+        report: Report,
+        /// The messages that the store has.
+        counts: Counts,
+    },
+    /// The file is damaged: nothing was done.
+    Damaged(Report),
+}
+
+/// Checks the file at `from`, and makes the store of `options` from it. `damaged`: also from a
+/// file that is damaged, of which everything is taken that is whole. Blocks.
+///
+/// # Errors
+/// When there is a store or a snapshot already, a server has it open, `from` cannot be read, is
+/// no snapshot or has a newer format, or the disk refuses.
+pub fn restore(
+    options: &Options,
+    from: &Path,
+    damaged: bool,
+    progress: Progress<'_>,
+) -> Result<Restored, StoreError> {
+    let files = &options.files;
+    let layout = Layout::new(&options.snapshot);
+    refuse_occupied(&**files, &layout)?;
+    drop(lock_if_there(&**files, &layout)?);
+    let report = verify_file(files, from, progress)?;
+    if !report.is_whole() && !damaged {
+        return Ok(Restored::Damaged(report));
+    }
+    if report.totals.segments == 0 {
+        return Err(StoreError::NotOurs {
+            path: from.to_owned(),
+            what: "there is nothing in it".into(),
+        });
+    }
+    let folder = parent(&layout.snapshot);
+    files.create_dirs(folder).doing("create", folder)?;
+    let _lock = lock(&**files, &layout)?;
+    refuse_occupied(&**files, &layout)?;
+    unpack(&**files, &layout, from, progress)?;
+    let mut opened = recovery::open(files, &layout, options.segment_bytes)?;
+    mirror_all(&mut opened)?;
+    opened.snapshot.update(opened.log.segments())?;
+    Ok(Restored::Done {
+        report,
+        counts: opened.recovered.counts,
+    })
+}
+
+/// Makes the folder of the store, with a log and without a mirror.
+fn unpack(
+    files: &dyn Files,
+    layout: &Layout,
+    from: &Path,
+    progress: Progress<'_>,
+) -> Result<(), StoreError> {
+    let aside = unfinished(layout);
+    files.remove_dir(&aside).doing("remove", &aside)?;
+    files.create_dirs(&aside).doing("create", &aside)?;
+    migrate::migrate(files, &aside)?;
+    let log = Layout::log_in(&aside);
+    snapshot::unpack(files, from, &log, &mut |done, total| {
+        progress(Checked { done, total });
+    })?;
+    files.sync_dir(&aside).doing("sync", &aside)?;
+    let renamed = files.rename(&aside, &layout.dir);
+    renamed.doing("rename", &aside)?;
+    let folder = parent(&layout.dir);
+    files.sync_dir(folder).doing("sync", folder)
+}
+
+fn refuse_occupied(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    for path in [&layout.snapshot, &layout.dir] {
+        if files.exists(path).doing("look at", path)? {
+            let path = path.clone();
+            return Err(StoreError::Occupied { path });
+        }
+    }
+    Ok(())
+}
+
+/// Where a store is made before it has its name.
+fn unfinished(layout: &Layout) -> PathBuf {
+    with_suffix(&layout.dir, ".restoring")
+}
+
+/// Refuses to begin with nothing where a restore was cut off.
+pub(crate) fn refuse_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    let path = unfinished(layout);
+    let begun = files.exists(&path).doing("look at", &path)?;
+    match begun && !files.exists(&layout.dir).doing("look at", &layout.dir)? {
+        true => Err(StoreError::RestoreCutOff { path }),
+        false => Ok(()),
+    }
+}
+
+/// Removes what a restore that was cut off has left.
+pub(crate) fn clear_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    let path = unfinished(layout);
+    files.remove_dir(&path).doing("remove", &path)
+}

@@ -1,0 +1,201 @@
+//! Checks a store that is not running, or a snapshot's file, and says exactly what is wrong.
+//!
+//! It reads and never writes: the mirror, which sled writes to when it opens it, is looked at in
+//! a copy. What the server would pass over by name is damage here; what a crash leaves and the
+//! next start makes up for is a note.
+
+mod log;
+mod mirror;
+mod report;
+mod snapshot;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::disk;
+use super::error::{IoContext, StoreError};
+use super::files::{Files, OpenHow};
+use super::formats;
+use super::recovery::{Beside, Layout, look_at};
+use super::restore;
+use super::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
+use super::snapshot::Contents;
+
+pub use report::{Fault, Finding, Place, Report, Totals};
+
+use log::LogCheck;
+use mirror::MirrorCheck;
+use snapshot::Chunked;
+
+/// How far a check is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Bytes looked at.
+    pub done: u64,
+    /// Bytes there are.
+    pub total: u64,
+}
+
+/// Is told how far a check is.
+pub(crate) type Progress<'a> = &'a mut dyn FnMut(Checked);
+
+/// Checks the snapshot, or the copy of a running store, at `path`. Blocks.
+///
+/// # Errors
+/// When it cannot be read, is no snapshot, or has a newer format.
+pub fn verify_file(
+    files: &Arc<dyn Files>,
+    path: &Path,
+    progress: Progress<'_>,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let file = files.open(path, OpenHow::Read).doing("open", path)?;
+    let len = file.len().doing("look at", path)?;
+    let mut step = Steps::new(progress, 2 * len);
+    let Chunked {
+        file,
+        seed,
+        contents,
+    } = snapshot::check(&**files, path, None, &mut report, &mut step)?;
+    if !report.ended {
+        report.note(format!(
+            "{} does not say where it ends: it is the file of a server, or was cut off",
+            path.display()
+        ));
+    }
+    let parts = contents.segments(file, path, seed);
+    let (segments, _) = Segments::of(files, path, parts, &[])?;
+    let place = |segment, from, to| Place {
+        path: path.to_owned(),
+        from: contents.at(segment, from),
+        to: contents.at(segment, to),
+    };
+    LogCheck::new(&segments, &place, &mut report, &mut step).run(None)?;
+    step.done();
+    Ok(report)
+}
+
+/// Checks the store whose snapshot is, or would be, at `path`. Blocks.
+///
+/// # Errors
+/// When a server has it open, it cannot be read, has a newer format, or there is none.
+pub fn verify_store(
+    files: &Arc<dyn Files>,
+    path: &Path,
+    progress: Progress<'_>,
+) -> Result<Report, StoreError> {
+    let layout = Layout::new(path);
+    let _lock = disk::lock_if_there(&**files, &layout)?;
+    restore::refuse_unfinished(&**files, &layout)?;
+    let beside = look_at(&**files, path)?;
+    if !files.exists(&layout.dir).doing("look at", &layout.dir)? {
+        return match beside {
+            Beside::Snapshot => {
+                let mut report = verify_file(files, path, progress)?;
+                report.note(format!(
+                    "there is no {}: the next start restores it from the snapshot",
+                    layout.dir.display()
+                ));
+                Ok(report)
+            }
+            Beside::Nothing | Beside::Original => Err(StoreError::NotOurs {
+                path: layout.dir,
+                what: "there is no store".into(),
+            }),
+        };
+    }
+    formats::refuse_newer(&**files, &layout)?;
+    let mut report = Report::default();
+    let (segments, log_bytes) = open_log(files, &layout, &mut report)?;
+    let snapshot_bytes = match beside {
+        Beside::Snapshot => {
+            let file = files.open(path, OpenHow::Read).doing("open", path)?;
+            file.len().doing("look at", path)?
+        }
+        Beside::Nothing | Beside::Original => 0,
+    };
+    let mut step = Steps::new(progress, log_bytes + snapshot_bytes);
+    let mirror = MirrorCheck::open(&layout.sled, &mut report)?;
+    let dir = &layout.log;
+    let place = |segment, from, to| Place {
+        path: segment_path(dir, segment),
+        from,
+        to,
+    };
+    LogCheck::new(&segments, &place, &mut report, &mut step).run(mirror)?;
+    match beside {
+        Beside::Snapshot => {
+            snapshot::check(&**files, path, Some(&segments), &mut report, &mut step)?;
+        }
+        Beside::Nothing => report.note(format!("there is no snapshot at {}", path.display())),
+        Beside::Original => report.note(format!(
+            "{} is a data file of the original, which the next start takes over",
+            path.display()
+        )),
+    }
+    step.done();
+    Ok(report)
+}
+
+/// The segments of a store, opened for reading.
+fn open_log(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    report: &mut Report,
+) -> Result<(Arc<Segments>, u64), StoreError> {
+    let dir = &layout.log;
+    let numbers = match files.exists(dir).doing("look at", dir)? {
+        true => segment_numbers(&**files, dir)?,
+        false => vec![],
+    };
+    let newest = numbers.last().copied();
+    let (mut opened, mut bytes) = (vec![], 0);
+    for number in numbers {
+        let path = segment_path(dir, number);
+        let file = files.open(&path, OpenHow::Read).doing("open", &path)?;
+        let len = file.len().doing("look at", &path)?;
+        if len <= SEGMENT_HEAD_BYTES && Some(number) == newest {
+            report.note(format!(
+                "{} was begun when a crash came: the next start removes it",
+                path.display()
+            ));
+            continue;
+        }
+        bytes += len;
+        opened.push((number, path, file));
+    }
+    if opened.is_empty() {
+        report.note(format!("there is no log in {}", dir.display()));
+    }
+    let (segments, damaged) = Segments::of(files, dir, opened, &[])?;
+    for segment in damaged {
+        let path = segment.path.clone();
+        let (from, to) = (0, SEGMENT_HEAD_BYTES);
+        report.damage(Place { path, from, to }, Fault::SegmentHead);
+    }
+    Ok((segments, bytes))
+}
+
+/// Counts bytes, and tells how far it is.
+struct Steps<'a> {
+    progress: Progress<'a>,
+    at: Checked,
+}
+
+impl<'a> Steps<'a> {
+    fn new(progress: Progress<'a>, total: u64) -> Steps<'a> {
+        let at = Checked { done: 0, total };
+        progress(at);
+        Steps { progress, at }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.at.done = (self.at.done + bytes).min(self.at.total);
+        (self.progress)(self.at);
+    }
+
+    fn done(&mut self) {
+        self.at.done = self.at.total;
+        (self.progress)(self.at);
+    }
+}

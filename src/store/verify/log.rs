@@ -1,0 +1,359 @@
+//! Reads the log from its beginning, every byte of it, and checks that it adds up.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Steps;
+use super::mirror::MirrorCheck;
+use super::report::{Fault, Place, Report, range};
+use crate::message::{Sequence, UnixSeconds};
+use crate::sequences::SequenceSet;
+use crate::store::bitmap::BLOCK_LEN;
+use crate::store::error::StoreError;
+use crate::store::index::Index;
+use crate::store::record::Base;
+use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::walk::{Damage, Step};
+
+/// Frames between two looks at what the index has to hand over.
+const FRAMES_BETWEEN: u64 = 1024;
+
+/// See the module.
+pub(super) struct LogCheck<'a, 'p> {
+    segments: &'a Segments,
+    /// Where the bytes of a segment are, from and up to an offset in it.
+    place: &'a dyn Fn(u32, u64, u64) -> Place,
+    report: &'a mut Report,
+    steps: &'a mut Steps<'p>,
+    index: Index,
+    times: Times,
+    /// The segment of the frame before.
+    segment: Option<u32>,
+    /// The sequence that comes next, once that is known.
+    next: Option<u64>,
+    /// No frame behind these bytes has been met yet.
+    open: Option<Unread>,
+    /// Something before cannot be read, so what follows need not agree with it.
+    lost: bool,
+    /// Messages whose code has another time than they have.
+    other_times: u64,
+}
+
+/// Bytes that are no frame.
+struct Unread {
+    segment: u32,
+    from: u64,
+    to: u64,
+    what: &'static str,
+    messages: SequenceSet,
+}
+
+/// When messages were consumed: 4 bytes for each message of a block that has any.
+#[derive(Default)]
+pub(super) struct Times(BTreeMap<u64, Box<[u32]>>);
+
+impl Times {
+    /// Takes what the index has to hand over.
+    fn take(&mut self, index: &mut Index) {
+        let changes = index.take_changes();
+        index.mirrored(None);
+        for dropped in &changes.dropped {
+            self.0.remove(&dropped.block);
+        }
+        for (span, at) in changes.times {
+            for sequence in span.first..span.end() {
+                let len = usize::try_from(BLOCK_LEN).expect("a block is small");
+                let block = self.0.entry(sequence / BLOCK_LEN);
+                let block = block.or_insert_with(|| vec![0; len].into());
+                block[place_in_block(sequence)] = at.0;
+            }
+        }
+    }
+
+    /// When a message was consumed.
+    pub(super) fn of(&self, sequence: Sequence) -> Option<UnixSeconds> {
+        let block = self.0.get(&(sequence.0 / BLOCK_LEN))?;
+        Some(UnixSeconds(block[place_in_block(sequence.0)]))
+    }
+}
+
+fn place_in_block(sequence: u64) -> usize {
+    usize::try_from(sequence % BLOCK_LEN).expect("a block is small")
+}
+
+impl<'a, 'p> LogCheck<'a, 'p> {
+    pub(super) fn new(
+        segments: &'a Segments,
+        place: &'a dyn Fn(u32, u64, u64) -> Place,
+        report: &'a mut Report,
+        steps: &'a mut Steps<'p>,
+    ) -> LogCheck<'a, 'p> {
+        LogCheck {
+            segments,
+            place,
+            report,
+            steps,
+            index: Index::new(),
+            times: Times::default(),
+            segment: None,
+            next: None,
+            open: None,
+            lost: false,
+            other_times: 0,
+        }
+    }
+
+    /// Checks everything, the mirror too where the log has come to its place.
+    pub(super) fn run(mut self, mut mirror: Option<MirrorCheck>) -> Result<(), StoreError> {
+        let segments = self.segments;
+        let mut walk = segments.walk(Position::default(), false);
+        while let Some(step) = walk.next()? {
+            match step {
+                Step::Frame(frame) => {
+                    if let Some(mirror) = mirror.take_if(|it| it.applied() <= frame.position) {
+                        self.compare(mirror, frame.position)?;
+                    }
+                    self.steps
+                        .add(u64::from(frame.next.offset) - u64::from(frame.position.offset));
+                    self.frame(&frame)?;
+                }
+                Step::Damage(damage) => {
+                    self.steps.add(damage.to - damage.from);
+                    self.close();
+                    self.open = Some(self.unread(&damage)?);
+                }
+            }
+        }
+        let end = segments.from(0).last().map(|newest| Position {
+            segment: newest.number,
+            offset: u32::try_from(newest.end()).unwrap_or(u32::MAX),
+        });
+        let mut whole_to = end.unwrap_or_default();
+        if let Some(torn) = self.open.take_if(|unread| {
+            (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
+        }) {
+            whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
+            let place = (self.place)(torn.segment, torn.from, torn.to);
+            self.report.note(format!(
+                "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
+            ));
+        }
+        self.close();
+        if let Some(mirror) = mirror {
+            self.compare(mirror, whole_to)?;
+        }
+        let totals = &mut self.report.totals;
+        totals.segments = segments.from(0).len() as u64;
+        totals.messages = self.index.counts();
+        totals.topics = self.index.topics().len() as u64;
+        if self.other_times > 0 {
+            self.report.note(format!(
+                "{} messages have codes of another time than their own, as an import may bring: they are not found by code",
+                self.other_times
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is wrong with bytes that are no frame.
+    fn unread(&self, damage: &Damage) -> Result<Unread, StoreError> {
+        let segment = number_of(&damage.path);
+        let at = Position {
+            segment,
+            offset: u32::try_from(damage.from).unwrap_or(u32::MAX),
+        };
+        let what = match self.segments.meta_at(at) {
+            Err(StoreError::Corrupt { what, .. }) => what,
+            Err(error) => return Err(error),
+            Ok(_) => "it is no frame",
+        };
+        Ok(Unread {
+            segment,
+            from: damage.from,
+            to: damage.to,
+            what,
+            messages: SequenceSet::new(),
+        })
+    }
+
+    /// What could not be read is damage, now that something follows.
+    fn close(&mut self) {
+        if let Some(unread) = self.open.take() {
+            let place = (self.place)(unread.segment, unread.from, unread.to);
+            let fault = Fault::Frame(unread.what);
+            self.report.damage_of(place, fault, unread.messages);
+            self.lost = true;
+        }
+    }
+
+    fn frame(&mut self, frame: &Located) -> Result<(), StoreError> {
+        self.close();
+        self.report.totals.frames += 1;
+        let number = frame.position.segment;
+        if self.segment != Some(number) {
+            self.begin_segment(frame);
+        } else if frame.meta.base.is_some() && !self.lost {
+            // A crash may have left a segment without its first frame, which is written again.
+            self.base(frame, frame.meta.base.as_ref());
+        }
+        self.segment = Some(number);
+        if let Some(base) = &frame.meta.base {
+            self.next = self.next.max(Some(base.next));
+        }
+        self.sequences(frame);
+        match self.data(frame)? {
+            true => self.index.apply(frame.position, frame.next, &frame.meta),
+            false => self.index.advance(frame.next),
+        }
+        if self.report.totals.frames.is_multiple_of(FRAMES_BETWEEN) {
+            self.times.take(&mut self.index);
+        }
+        Ok(())
+    }
+
+    /// Messages come in the order of their sequences, and what becomes of them comes later.
+    fn sequences(&mut self, frame: &Located) {
+        let entries = &frame.meta.entries;
+        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+            let (first, end) = (first.sequence.0, last.sequence.0 + 1);
+            match self.next {
+                Some(next) if next < first => self.missing(frame, next, first),
+                Some(next) if first < next => {
+                    let twice = range(first, end.min(next));
+                    self.report.damage_of(self.at(frame), Fault::Twice, twice);
+                }
+                Some(_) | None => {}
+            }
+            self.next = self.next.max(Some(end));
+        }
+        let Some(next) = self.next.filter(|_| !self.lost) else {
+            return;
+        };
+        for (_, sequences) in &frame.meta.changes {
+            let last = sequences.spans().last();
+            if let Some(last) = last.filter(|last| last.end() > next) {
+                let to_come = range(last.first.max(next), last.end());
+                self.report
+                    .damage_of(self.at(frame), Fault::ToCome, to_come);
+            }
+        }
+    }
+
+    fn at(&self, frame: &Located) -> Place {
+        let Located { position, next, .. } = frame;
+        (self.place)(position.segment, position.offset.into(), next.offset.into())
+    }
+
+    /// Messages from `next` up to `first` should have come before this frame.
+    fn missing(&mut self, frame: &Located, next: u64, first: u64) {
+        let gone = range(next, first);
+        let damaged = self.report.findings.last_mut().filter(|_| self.lost);
+        match damaged {
+            // They were in the bytes that could not be read.
+            Some(last) if last.messages.is_empty() => last.messages = gone,
+            _ => self.report.damage_of(self.at(frame), Fault::Missing, gone),
+        }
+    }
+
+    fn begin_segment(&mut self, frame: &Located) {
+        let number = frame.position.segment;
+        let first = (self.segment).map_or(number, |before| before.saturating_add(1));
+        for missing in first..number {
+            let place = Place {
+                to: 0,
+                ..(self.place)(missing, 0, 0)
+            };
+            self.report.damage(place, Fault::SegmentMissing);
+            self.lost = true;
+        }
+        let begins = u64::from(frame.position.offset) == SEGMENT_HEAD_BYTES;
+        match &frame.meta.base {
+            Some(base) if self.segment.is_some() => self.base(frame, Some(base)),
+            None if begins => self.report.damage(self.at(frame), Fault::NoBase),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Holds what a segment says of those before it against them.
+    fn base(&mut self, frame: &Located, told: Option<&Base>) {
+        let Some(told) = told else { return };
+        if let Some(next) = self.next.filter(|next| *next < told.next) {
+            self.missing(frame, next, told.next);
+            return;
+        }
+        if self.lost {
+            return;
+        }
+        let found = self.index.base();
+        // Days are those of the server's time zone, which need not be this one: their sum counts.
+        let days = |growth: &[(i32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
+        let quarters = |growth: &[(u32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
+        let rows = [
+            ("the next sequence", told.next, found.next),
+            ("the first message", told.first_live, found.first_live),
+            ("the floor of expiry", told.floor.into(), found.floor.into()),
+            ("the growth", days(&told.growth), days(&found.growth)),
+        ];
+        for (what, told, found) in rows {
+            if told != found {
+                let fault = Fault::Base { what, told, found };
+                self.report.damage(self.at(frame), fault);
+            }
+        }
+        // The first release did not write them.
+        if !told.quarters.is_empty() && told.quarters != found.quarters {
+            let fault = Fault::Base {
+                what: "the growth by quarters of an hour",
+                told: quarters(&told.quarters),
+                found: quarters(&found.quarters),
+            };
+            self.report.damage(self.at(frame), fault);
+        }
+    }
+
+    /// Checks the data of a frame; whether it can be read.
+    fn data(&mut self, frame: &Located) -> Result<bool, StoreError> {
+        let offset = frame.position.offset;
+        let all = || frame.meta.entries.iter().map(|entry| entry.sequence);
+        let data = match self.segments.data_of(&frame.segment, offset, &frame.head) {
+            Ok(data) => data,
+            Err(StoreError::Corrupt { what, .. }) => {
+                self.open = Some(Unread {
+                    segment: frame.position.segment,
+                    from: offset.into(),
+                    to: frame.next.offset.into(),
+                    what,
+                    messages: all().collect(),
+                });
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut no_text = SequenceSet::new();
+        for entry in &frame.meta.entries {
+            let from = entry.offset as usize;
+            let text = data.get(from..from + entry.len as usize);
+            if text.is_none_or(|text| std::str::from_utf8(text).is_err()) {
+                no_text.insert(entry.sequence);
+            }
+            if entry.code.created() != entry.created {
+                self.other_times += 1;
+            }
+        }
+        if !no_text.is_empty() {
+            self.report.damage_of(self.at(frame), Fault::Text, no_text);
+        }
+        Ok(true)
+    }
+
+    fn compare(&mut self, mirror: MirrorCheck, reached: Position) -> Result<(), StoreError> {
+        self.times.take(&mut self.index);
+        let (index, times) = (&self.index, &self.times);
+        mirror.compare(index, times, reached, self.lost, self.place, self.report)
+    }
+}
+
+fn number_of(path: &Path) -> u32 {
+    let name = path.file_stem().and_then(|name| name.to_str());
+    name.and_then(|name| name.parse().ok()).unwrap_or_default()
+}

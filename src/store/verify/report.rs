@@ -1,0 +1,203 @@
+//! What a check found.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::sequences::{SequenceSet, Span};
+use crate::store::Counts;
+
+/// Findings that are kept; of more only the number is.
+const FINDINGS_MAX: usize = 1000;
+/// Ranges of messages that are told of one finding.
+const RANGES_TOLD: usize = 8;
+
+/// What a check found: nothing wrong, or what and where.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What is wrong, in the order in which it was met; at most 1,000.
+    pub findings: Vec<Finding>,
+    /// How many more there were.
+    pub more_findings: u64,
+    /// What is no damage, and worth knowing.
+    pub notes: Vec<String>,
+    /// What there is.
+    pub totals: Totals,
+    /// The file says itself that it is complete, as a backup does.
+    pub ended: bool,
+}
+
+/// What there is, as far as it can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Files of the log, or their copies in the snapshot.
+    pub segments: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Chunks of the snapshot.
+    pub chunks: u64,
+    /// Messages that are not gone.
+    pub messages: Counts,
+    /// Topics that have messages.
+    pub topics: u64,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub fault: Fault,
+    /// The sequences of the messages that it concerns, as far as they are known.
+    pub messages: SequenceSet,
+}
+
+/// Bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The first byte.
+    pub from: u64,
+    /// The byte behind the last; none are meant where this is 0.
+    pub to: u64,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A segment does not begin as one.
+    #[error("the segment's head is damaged")]
+    SegmentHead,
+    /// A segment between others is not there.
+    #[error("the segment is missing")]
+    SegmentMissing,
+    /// Bytes of the log are no frame.
+    #[error("{0}")]
+    Frame(&'static str),
+    /// The first frame of a segment is not what tells of those before.
+    #[error("the segment does not begin with what was before it")]
+    NoBase,
+    /// It tells otherwise than the segments before.
+    #[error("{what} is {told} here, and {found} by the segments before")]
+    Base {
+        /// What it tells.
+        what: &'static str,
+        /// As it is told.
+        told: u64,
+        /// As the segments before say.
+        found: u64,
+    },
+    /// Messages have sequences that others have had.
+    #[error("messages are there a second time")]
+    Twice,
+    /// Messages between others are in no frame.
+    #[error("messages are missing before this frame")]
+    Missing,
+    /// Something became of messages that are not there yet.
+    #[error("it is of messages that are not stored before it")]
+    ToCome,
+    /// Data of messages is not UTF-8.
+    #[error("the data of messages is not UTF-8")]
+    Text,
+    /// Bytes of the snapshot are not the chunk that was written.
+    #[error("the chunk is not what was written")]
+    Chunk,
+    /// A chunk does not go on where the one before ended.
+    #[error("there is a hole in the history before this chunk")]
+    Hole,
+    /// The snapshot has other bytes than the log.
+    #[error("its bytes are not those of {}", segment.display())]
+    Differs {
+        /// The segment that it is a copy of.
+        segment: PathBuf,
+    },
+    /// The mirror cannot be read.
+    #[error("{0}")]
+    Mirror(String),
+    /// The mirror says something else than the log up to the same place.
+    #[error("{what} is not as the log says")]
+    MirrorDiffers {
+        /// What is.
+        what: &'static str,
+    },
+    /// The mirror or the snapshot has seen more of the log than there is.
+    #[error("the log was longer: it is known up to byte {known} of {}", segment.display())]
+    LogCutOff {
+        /// The segment that was seen last.
+        segment: PathBuf,
+        /// Up to where it was.
+        known: u64,
+    },
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_whole(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    pub(super) fn damage(&mut self, place: Place, fault: Fault) {
+        self.damage_of(place, fault, SequenceSet::new());
+    }
+
+    pub(super) fn damage_of(&mut self, place: Place, fault: Fault, messages: SequenceSet) {
+        if self.findings.len() == FINDINGS_MAX {
+            self.more_findings += 1;
+            return;
+        }
+        self.findings.push(Finding {
+            place,
+            fault,
+            messages,
+        });
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            0 => write!(f, "{}", self.path.display()),
+            to => write!(f, "{} from byte {} to {to}", self.path.display(), self.from),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.fault)?;
+        let spans = self.messages.spans();
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let told = spans.iter().take(RANGES_TOLD).map(|span| match span.len {
+            1 => span.first.to_string(),
+            _ => format!("{} to {}", span.first, span.end() - 1),
+        });
+        let told: Vec<String> = told.collect();
+        write!(
+            f,
+            "; {} messages, by sequence {}",
+            self.messages.len(),
+            told.join(", ")
+        )?;
+        match spans.len() > RANGES_TOLD {
+            true => write!(f, " and others"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The sequences from `first` up to but not including `end`.
+pub(super) fn range(first: u64, end: u64) -> SequenceSet {
+    let mut set = SequenceSet::new();
+    set.insert_span(Span {
+        first,
+        len: end.saturating_sub(first),
+    });
+    set
+}
