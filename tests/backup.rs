@@ -149,14 +149,18 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_that_is_not_whole() {
     let response = server
         .request(reqwest::Method::GET, "/api/backup")
         .header("secretKey", common::KEY)
-        .send()
-        .await
-        .unwrap();
-    let told = response.content_length().unwrap();
+        .send();
+    let mut response = response.await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
     server.terminate();
-    assert!(server.ended().await.success());
+    eventually("the server stops", async || {
+        server.log().iter().any(|line| line.contains("stopping"))
+    })
+    .await;
+    let told = response.content_length().unwrap();
     let got = response.bytes().await;
     assert!(got.is_err(), "{told} bytes were told");
+    assert!(server.ended().await.success());
 
     let gone = server.run(&["backup", dest, "--url", &url]).await;
     assert_eq!(code(&gone), 1);

@@ -96,11 +96,6 @@ impl Mirror {
         self.seed.store(seed, Ordering::Relaxed);
     }
 
-    /// Whether a crash came while it was being written: the log completes it.
-    pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
-        guarded(|| Ok(self.trees().meta_u64("partial")? != 0))
-    }
-
     /// Writes `changes`; all of them are there when this returns, or the next time they will
     /// be read from the log.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

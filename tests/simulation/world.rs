@@ -13,7 +13,7 @@ use dpmq::clock::Clock;
 use dpmq::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
-use dpmq::store::{DiskStore, Options, Store, Work};
+use dpmq::store::{DiskStore, Files, Options, Store, Work};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
@@ -295,11 +295,10 @@ impl World {
             End::Closed if self.random.one_in(4) => {
                 self.say(|| "the store is lost, the snapshot is not".into());
                 self.tally.restored += 1;
-                use dpmq::store::Files;
                 self.disk = self.disk.killed();
-                self.disk
-                    .remove_dir(&self.root.path().join("data.db"))
-                    .unwrap();
+                let root = self.root.path();
+                self.disk.remove_dir(&root.join("data.db")).unwrap();
+                self.disk.sync_dir(root).unwrap();
                 fs::remove_dir_all(&sled).unwrap();
             }
             End::Closed => {}

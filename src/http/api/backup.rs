@@ -100,6 +100,7 @@ async fn send(
         }
         let pace = Duration::from_secs_f64(piece.len() as f64 / PACE_BYTES_PER_SECOND);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return broken("the server stops"),
             sent = timeout(READ_TIME, sender.send(Ok(piece.into()))) => match sent {
                 Ok(Ok(())) => {}

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{Mirror, remove};
+use super::{Mirror, guarded, remove};
 use crate::store::error::{IoContext, StoreError};
 
 /// A mirror in a folder of its own, which goes with it.
@@ -33,6 +33,12 @@ impl MirrorCopy {
         self.mirror
             .as_ref()
             .expect("it is open until it is dropped")
+    }
+
+    /// Whether a crash came while the mirror was being written: the log completes it.
+    pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
+        let trees = self.mirror().trees();
+        guarded(|| Ok(trees.meta_u64("partial")? != 0))
     }
 }
 

@@ -73,7 +73,7 @@ impl MirrorCheck {
             report.damage(whole(&self.dir), Fault::LogCutOff { segment, known });
             return Ok(());
         }
-        if self.copy.mirror().is_partial()? {
+        if self.copy.is_partial()? {
             report.note(format!(
                 "the mirror in {} was being written when a crash came; the next start completes it from the log",
                 self.dir.display()
