@@ -17,6 +17,9 @@ use crate::sequences::{SequenceSet, Span};
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;
 
+/// More than is left of the first segment if a crash came while it was begun.
+const BEGUN_BYTES: u64 = 4 << 10;
+
 /// See the module.
 pub(crate) struct Replay<'a> {
     pub(crate) log: &'a mut Log,
@@ -111,6 +114,7 @@ impl Replay<'_> {
         if let Some(damage) = tail {
             let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
             if newest && damage.position() >= known {
+                self.refuse_all_unreadable(&damage)?;
                 self.recovered.torn_bytes += damage.to - damage.from;
                 self.log.cut(damage.position())?;
                 if damage.from <= SEGMENT_HEAD_BYTES {
@@ -126,6 +130,19 @@ impl Replay<'_> {
         if lost {
             let base = self.index.base();
             self.log.go_on_behind(known.segment, &base)?;
+        }
+        Ok(())
+    }
+
+    /// A crash leaves no more of a first segment than its beginning. If nothing of a longer one
+    /// can be read, the seed of the checksums is not known, and nothing may be cut.
+    fn refuse_all_unreadable(&self, damage: &Damage) -> Result<(), StoreError> {
+        let only = self.log.segments().oldest() == Some(damage.segment);
+        if only && damage.from <= SEGMENT_HEAD_BYTES && damage.to > BEGUN_BYTES {
+            return Err(StoreError::NotOurs {
+                path: damage.path.clone(),
+                what: "no frame of the log can be read; is it of another store?".into(),
+            });
         }
         Ok(())
     }

@@ -8,8 +8,6 @@ use super::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
 use crate::store::error::StoreError;
 use crate::store::record::{self, HEAD_BYTES, Head};
 
-/// More than is left of the first segment if a crash came while it was begun.
-const BEGUN_BYTES: u64 = 4 << 10;
 /// How far a frame is looked for.
 const SEARCH_BYTES: u64 = 1 << 20;
 
@@ -51,9 +49,6 @@ pub(super) fn of(heads: &[(Arc<Segment>, Option<u32>)], told: &[u32]) -> Result<
         })
     };
     match best.as_slice() {
-        [(0, ..), ..] if heads.iter().all(|(segment, _)| segment.end() > BEGUN_BYTES) => {
-            refuse("no frame of the log can be read; is it of another store?")
-        }
         [a, b, ..] if (a.0, a.1) == (b.0, b.1) => {
             refuse("its checksums are of another store than those of its neighbours")
         }
