@@ -202,6 +202,9 @@ fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
             imported.added
         );
     }
+    for healed in &recovered.healed {
+        tracing::warn!("healed: {healed}");
+    }
     for damage in &recovered.damage {
         tracing::error!("damaged: {damage}; everything else is served");
     }
@@ -209,8 +212,8 @@ fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
         tracing::warn!("the mirror was built anew from the log: {reason}");
     }
     if recovered.torn_bytes > 0 {
-        tracing::info!(
-            "cut {} bytes of an unfinished write off the log; nobody was told they were stored",
+        tracing::warn!(
+            "cut {} bytes off the end of the log: a write that was not finished, of which nobody was told, or damage of the last one",
             recovered.torn_bytes
         );
     }

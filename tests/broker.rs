@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, OutboxLimits, Pace, PushAgainError, Queue, Settings,
+    Blocking, Broker, ClientInfo, Items, OutboxLimits, Pace, PushAgainError, Queue, Settings,
     Subscription, Tasks, Ticket,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, StatusKind, Topic, UnixSeconds};
-use dpmq::store::{MemoryStore, Query, Store};
+use dpmq::store::{DiskStore, MemoryStore, Options, Query, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -62,6 +62,15 @@ fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) ->
         )
     };
     drop(store.append(drafts(0..before), None));
+    run(Arc::new(store), (queue, items), limits, change)
+}
+
+fn run(
+    store: Arc<dyn Store>,
+    (queue, items): (Arc<Queue>, Items),
+    limits: &Limits,
+    change: impl Fn(&mut Settings),
+) -> Running {
     let mut settings = Settings {
         pace: Pace {
             batch_messages: 100,
@@ -79,7 +88,7 @@ fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) ->
         blocking: Blocking::Threads,
     };
     change(&mut settings);
-    let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+    let (broker, tasks) = Broker::start(store, queue, items, settings);
     Running {
         broker,
         _tasks: tasks,
@@ -169,6 +178,54 @@ async fn what_a_restart_finds_comes_first_and_gives_its_room_back() {
     let mut subscription = running.join();
     let (numbers, ()) = tokio::join!(receive(&mut subscription, 90), running.publish(50..90));
     assert!(numbers.into_iter().eq(0..90));
+}
+
+/// A store of 40 frames of ten messages each, of which every other frame cannot be read.
+fn half_damaged(options: &Options) {
+    let (store, _) = DiskStore::open(options, Box::new(|_| {})).unwrap();
+    for n in 0..40 {
+        // Each is a group of its own; closing waits for the last.
+        while store.next_sequence().0 < n as u64 * 10 + 1 {
+            std::thread::yield_now();
+        }
+        drop(store.append(drafts(n * 10..n * 10 + 10), None));
+    }
+    store.close().unwrap();
+    let dir = options.snapshot.with_extension("db");
+    std::fs::remove_file(&options.snapshot).unwrap();
+    let segment = dir.join("log/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let magics = bytes.windows(4).enumerate();
+    let magics = magics.filter(|(_, four)| *four == b"DMQ\x01");
+    let frames: Vec<usize> = magics.map(|(at, _)| at).collect();
+    for frame in frames.iter().skip(2).step_by(2) {
+        bytes[frame - 1] ^= 1;
+    }
+    std::fs::write(segment, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_passed_over_and_gives_its_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::new(dir.path().join("data"));
+    half_damaged(&options);
+    let limits = Limits {
+        queue_messages: 400,
+        queue_bytes: 2000,
+        ..AMPLE
+    };
+    let (queue, items) = Queue::new(limits.queue_messages, limits.queue_bytes);
+    let (store, recovered) = DiskStore::open(&options, queue.committed()).unwrap();
+    assert_eq!(
+        (recovered.counts.accepted, recovered.damage.len()),
+        (400, 20)
+    );
+    let running = run(Arc::new(store), (queue, items), &limits, |_| {});
+    let mut subscription = running.join();
+    let (numbers, ()) = tokio::join!(receive(&mut subscription, 800), running.publish(400..1000));
+    let readable = (0..400).filter(|n| n / 10 % 2 == 1);
+    assert_eq!(numbers, readable.chain(400..1000).collect::<Vec<_>>());
+    assert_eq!(running.broker.damage().len(), 20);
 }
 
 #[tokio::test]

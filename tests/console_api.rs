@@ -882,7 +882,10 @@ async fn the_overview_tells_how_the_broker_does() {
     })
     .await;
     let overview = overview().await;
-    assert_eq!(overview["health"], json!({"state": "ok", "reasons": []}));
+    assert_eq!(
+        overview["health"],
+        json!({"state": "ok", "reasons": [], "damage": []})
+    );
     assert_eq!(overview["clients"], json!({"consumers": 1, "producers": 1}));
     assert_eq!(
         (&overview["topics"], &overview["durability"]),

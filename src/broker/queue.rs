@@ -346,15 +346,20 @@ impl Queue {
             let Some(scanned) = super::read_back(&disk, scan).await else {
                 continue;
             };
-            let mut gone = 0;
+            let last = Sequence(scanned.next.0.saturating_sub(1));
+            let passed = store.accepted_between(cold.next, last);
+            let passed = usize::try_from(passed).unwrap_or(usize::MAX);
+            // What cannot be read leaves the queue with its neighbours.
+            let mut gone = passed.saturating_sub(scanned.messages.len());
             {
                 let mut state = self.lock();
                 state.hot_bytes += bytes_of(&scanned.messages);
                 if let Some(cold) = &mut state.cold {
                     cold.next = scanned.next;
-                    cold.messages = cold.messages.saturating_sub(scanned.messages.len());
+                    gone = gone.min(cold.messages.saturating_sub(scanned.messages.len()));
+                    cold.messages = cold.messages.saturating_sub(scanned.messages.len() + gone);
                     if cold.next > cold.end {
-                        gone = cold.messages;
+                        gone += cold.messages;
                         state.cold = None;
                     }
                 }
@@ -362,7 +367,6 @@ impl Queue {
                     let _ = self.sender.send(Item::Fresh(scanned.messages));
                 }
             }
-            // They were deleted, or cannot be read.
             self.release(gone);
         }
     }

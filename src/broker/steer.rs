@@ -103,6 +103,11 @@ impl Broker {
         self.0.store.health()
     }
 
+    /// What of the store was found to be damaged, each as a sentence.
+    pub fn damage(&self) -> Vec<String> {
+        self.0.store.damage()
+    }
+
     /// What the store takes of the disk; `None` if it has none.
     pub async fn usage(&self) -> Option<Usage> {
         let usage = self.0.disk.run(|store| Ok(store.usage())).await;

@@ -142,6 +142,7 @@ impl DiskStore {
             segments: opened.log.segments().clone(),
             index: Arc::new(Mutex::new(opened.index)),
             mirror: Arc::new(opened.mirror),
+            findings: opened.findings,
         };
         let trouble = Trouble::default();
         let (requests, receiver) = unbounded_channel();
@@ -173,6 +174,8 @@ impl DiskStore {
             segments: reader.segments.clone(),
             snapshot: opened.snapshot,
             every: options.snapshot_every,
+            scrub: opened.scrub,
+            index: reader.index.clone(),
             trouble: trouble.clone(),
         };
         let engine = Engine {
@@ -405,7 +408,8 @@ fn codes_between(
     from: UnixSeconds,
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
-    super::read::codes_between(opened.log.segments(), &opened.index, from, to)
+    let (segments, findings) = (opened.log.segments(), &opened.findings);
+    super::read::codes_between(segments, &opened.index, findings, from, to)
 }
 
 impl Store for DiskStore {
@@ -525,6 +529,10 @@ impl Store for DiskStore {
 
     fn health(&self) -> Health {
         self.trouble.health()
+    }
+
+    fn damage(&self) -> Vec<String> {
+        self.reader.findings.texts()
     }
 
     fn usage(&self) -> Option<Usage> {

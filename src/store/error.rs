@@ -78,6 +78,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What is damaged and where, without saying so again.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            StoreError::Corrupt { path, offset, what } => {
+                format!("{} at byte {offset}: {what}", path.display())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// What went wrong, without where: for clients, who are not to know the server's files.
     pub fn cause(&self) -> String {
         match self {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
+use super::index::Index;
 use super::read::Reader;
+use super::scrub::Scrub;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
 use super::trouble::{Part, Trouble};
@@ -20,6 +22,11 @@ const SPACE_CHECK: Duration = Duration::from_secs(60);
 const WRITTEN_CHECK: Duration = Duration::from_millis(500);
 /// After a failure the mirror is tried again in this time.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is read of an unread log at once …
+const SCRUB_BYTES: u64 = 8 << 20;
+/// … and the pause behind it: at most 32 MiB a second.
+const SCRUB_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the writer tells the threads behind it.
 #[derive(Default)]
@@ -219,20 +226,35 @@ impl MirrorThread {
     }
 }
 
-/// Keeps the snapshot up to date.
+/// Keeps the snapshot up to date, and reads what the start left unread.
 pub(crate) struct SnapshotThread {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) segments: Arc<Segments>,
     pub(crate) snapshot: Snapshot,
     pub(crate) every: Duration,
+    pub(crate) scrub: Option<Scrub>,
+    pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) trouble: Trouble,
 }
 
 impl SnapshotThread {
     /// Writes a snapshot every so often, until [`Keeper::close`], and one more then.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        let mut due = Instant::now() + self.every;
         loop {
-            let closing = self.keeper.pause(self.every);
+            let until_due = due.saturating_duration_since(Instant::now());
+            let pause = match &self.scrub {
+                Some(_) => until_due.min(SCRUB_PAUSE),
+                None => until_due,
+            };
+            let closing = self.keeper.pause(pause);
+            if !closing {
+                self.scrub_on();
+                if Instant::now() < due {
+                    continue;
+                }
+            }
+            due = Instant::now() + self.every;
             let result = self.step();
             let news = self.trouble.note(Part::Snapshot, result.as_ref().err());
             if closing {
@@ -244,6 +266,21 @@ impl SnapshotThread {
                 }
                 Ok(()) if news => tracing::info!("the snapshot is written again"),
                 _ => {}
+            }
+        }
+    }
+
+    /// Reads a little more of what has not been read since the start.
+    fn scrub_on(&mut self) {
+        let Some(scrub) = &mut self.scrub else {
+            return;
+        };
+        match scrub.go_on(SCRUB_BYTES, &self.index, &mut self.snapshot) {
+            Ok(true) => {}
+            Ok(false) => self.scrub = None,
+            Err(error) => {
+                tracing::error!(%error, "the store is not checked any further until a restart");
+                self.scrub = None;
             }
         }
     }

@@ -3,12 +3,10 @@
 //! One thread appends frames to the newest segment, syncs them, and lets readers see them; the
 //! files and how they are read are in [`super::segments`].
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{IoContext, StoreError};
-use super::files::Files;
 use super::record::Base;
 use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
@@ -24,19 +22,16 @@ pub(crate) struct Log {
     segment_bytes: u64,
     /// Behind what was written lies a part of what could not be.
     ragged: bool,
-    damaged_heads: Vec<PathBuf>,
 }
 
 impl Log {
-    /// Opens the log in `dir`, or begins one at `base`. Nothing is read but the heads; what
-    /// lies behind the last whole frame is found by the recovery, see [`Log::cut`].
+    /// Goes on in the newest of `segments`, or begins a log at `base`. What lies behind the
+    /// last whole frame is found by the recovery, see [`Log::cut`].
     pub(crate) fn open(
-        files: &Arc<dyn Files>,
-        dir: &Path,
+        segments: Arc<Segments>,
         base: &Base,
         segment_bytes: u64,
     ) -> Result<Log, StoreError> {
-        let (segments, damaged_heads) = Segments::open(files, dir)?;
         let last = segments.from(0).pop();
         let current = match last {
             Some(segment) => segment,
@@ -49,13 +44,7 @@ impl Log {
             written,
             segment_bytes,
             ragged: false,
-            damaged_heads,
         })
-    }
-
-    /// The segments whose first bytes were not what they should be.
-    pub(crate) fn damaged_heads(&self) -> &[PathBuf] {
-        &self.damaged_heads
     }
 
     pub(crate) fn segments(&self) -> &Arc<Segments> {
@@ -184,7 +173,13 @@ impl Log {
     /// After an error the log goes on in the old one.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
         self.smooth()?;
-        let number = self.current.number + 1;
+        self.go_on_behind(self.current.number, base)
+    }
+
+    /// Goes on in a segment with a number behind `number`: what was at positions before may be
+    /// known elsewhere, and is never written differently.
+    pub(crate) fn go_on_behind(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
+        let number = self.current.number.max(number) + 1;
         self.current = create_segment(&self.segments, number, base)?;
         self.written = self.current.end();
         Ok(())

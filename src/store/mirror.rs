@@ -10,92 +10,46 @@
 //! | `count` | status, day | how many messages, absolute |
 //! | `growth` | day | how many were accepted |
 //! | `quarter` | quarter of an hour since 1970 | how many were accepted |
-//! | `meta` | name | `applied`, `next`, `floor`, `partial` |
+//! | `meta` | name | `format`, `seed`, `applied`, `next`, `floor`, `partial`, `sum` |
 //!
 //! Numbers in keys are big-endian, so key order is number order; days have their sign bit
 //! turned. The mirror is never the only place of anything: it is written behind the log, without
 //! a sync of its own, and rebuilt from the log when it is lost. A large change is written in
 //! several transactions, blocks first and `applied` last; until then `partial` is set. That is
 //! sound because the log behind `applied` leads to the same state from there too.
+//!
+//! `sum` is over every key and value but itself, whatever their order, and written with them in
+//! the same transactions: a page that sled has lost or brought back is noticed at the start.
 
 mod consumed;
 mod copy;
 mod keys;
+mod trees;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
 
-use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
-use sled::{Db, Tree};
+use consumed::times_get;
+use trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
 
 pub(crate) use copy::MirrorCopy;
 
-use consumed::{TIME_RANGE_BYTES, TimeRange, times_add, times_get};
-use keys::{
-    count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
-};
-
-use super::bitmap::Bitmap;
-use super::block::Block;
-use super::day::Day;
 use super::error::{IoContext, StoreError};
-use super::index::{Changes, Index, Restored};
-use super::segments::Position;
-use super::topics::{TopicId, TopicTable};
-use crate::message::{Sequence, StatusKind, UnixSeconds};
-use crate::sequences::Span;
+use super::index::{Changes, Index};
+use crate::message::{Sequence, UnixSeconds};
 
-/// Operations in one transaction: readers of sled wait while one is written.
-const TRANSACTION_OPS_MAX: usize = if cfg!(test) { 16 } else { 256 };
-/// Memory that sled may use for pages. The mirror of ten million messages is about this size.
-const CACHE_BYTES: u64 = 16 << 20;
-/// Times of consumption are kept in values of this many messages.
-const TIMES_RUN: u64 = 256;
-/// How long the lock of a database that was just closed is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// A mirror below this size on disk is never rebuilt for its size.
 const SLACK_BYTES: u64 = 64 << 20;
-
-/// The trees of one sled database.
-struct Trees {
-    db: Db,
-    status: Tree,
-    block: Tree,
-    topic: Tree,
-    consumed: Tree,
-    count: Tree,
-    growth: Tree,
-    quarter: Tree,
-    meta: Tree,
-}
-
-#[derive(Clone, Copy)]
-enum Name {
-    Status,
-    Block,
-    Topic,
-    Consumed,
-    Count,
-    Growth,
-    Quarter,
-    Meta,
-}
-
-/// One key to write, or to remove.
-struct Op {
-    tree: Name,
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
-}
 
 /// See the module.
 pub(crate) struct Mirror {
     dir: PathBuf,
     trees: RwLock<Arc<Trees>>,
+    /// The seed of the log that it is of.
+    seed: AtomicU32,
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
@@ -114,6 +68,7 @@ impl Mirror {
             open_trees(dir)
         })?;
         Ok(Mirror {
+            seed: AtomicU32::new(trees.seed().unwrap_or_default()),
             dir: dir.to_owned(),
             trees: RwLock::new(Arc::new(trees)),
         })
@@ -131,12 +86,22 @@ impl Mirror {
         guarded(|| self.trees().load())
     }
 
+    /// The seed of the log that it says it is of, if it says so.
+    pub(crate) fn seed(&self) -> Option<u32> {
+        self.trees().seed()
+    }
+
+    /// Says which log it is of; what is written from now on tells.
+    pub(crate) fn set_seed(&self, seed: u32) {
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
     /// Writes `changes`; all of them are there when this returns, or the next time they will
     /// be read from the log.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
         guarded(|| {
             let trees = self.trees();
-            trees.write(trees.ops(changes)?)
+            trees.write(trees.ops(changes, self.seed.load(Ordering::Relaxed))?)
         })
     }
 
@@ -191,11 +156,20 @@ impl Mirror {
         let old = self.trees();
         guarded(|| {
             let new = open_trees(&aside)?;
+            let mut ops = vec![];
             for entry in &old.consumed {
                 let (key, value) = entry.map_err(failed)?;
-                new.consumed.insert(key, value).map_err(failed)?;
+                ops.push(Op {
+                    tree: Name::Consumed,
+                    key: key.to_vec(),
+                    value: Some(value.to_vec()),
+                });
+                if ops.len() == TRANSACTION_OPS_MAX {
+                    new.transact(&std::mem::take(&mut ops))?;
+                }
             }
-            new.write(new.ops(everything)?)?;
+            new.transact(&ops)?;
+            new.write(new.ops(everything, self.seed.load(Ordering::Relaxed))?)?;
             new.db.flush().map(drop).map_err(failed)
         })?;
         drop(old);
@@ -220,39 +194,6 @@ fn aside(dir: &Path) -> PathBuf {
 /// sled panics where it finds what cannot be; that must cost the mirror, not the process.
 fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(failed("sled panicked")))
-}
-
-fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
-    guarded(|| {
-        let config = sled::Config::new()
-            .path(dir)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(500));
-        // Only this process uses the folder, but sled lets go of it in the background.
-        let until = Instant::now() + LOCK_PATIENCE;
-        let db = loop {
-            match config.open() {
-                Err(sled::Error::Io(error))
-                    if error.to_string().contains("acquire lock") && Instant::now() < until =>
-                {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                opened => break opened.map_err(failed)?,
-            }
-        };
-        let tree = |name| db.open_tree(name).map_err(failed);
-        Ok(Trees {
-            status: tree("status")?,
-            block: tree("block")?,
-            topic: tree("topic")?,
-            consumed: tree("consumed")?,
-            count: tree("count")?,
-            growth: tree("growth")?,
-            quarter: tree("quarter")?,
-            meta: tree("meta")?,
-            db,
-        })
-    })
 }
 
 fn remove_snaps(dir: &Path, suffix: &str) -> Result<(), StoreError> {
@@ -300,304 +241,16 @@ fn folder_bytes(dir: &Path) -> u64 {
         .sum()
 }
 
-// ---- reading and writing all trees
-
-impl Trees {
-    fn meta_u64(&self, name: &str) -> Result<u64, StoreError> {
-        let value = self.meta.get(name).map_err(failed)?;
-        match value {
-            None => Ok(0),
-            Some(value) => {
-                parse_u64(&value).ok_or_else(|| failed(format!("meta {name} is not a number")))
-            }
-        }
-    }
-
-    fn load(&self) -> Result<Index, StoreError> {
-        let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
-        for entry in &self.block {
-            let (key, value) = entry.map_err(failed)?;
-            let number = parse_u64(&key).ok_or_else(|| failed("a block's key is wrong"))?;
-            let block = Block::from_bytes(&value).ok_or_else(|| failed("a block is wrong"))?;
-            blocks.insert(number, block);
-        }
-        for entry in &self.status {
-            let (key, value) = entry.map_err(failed)?;
-            let (kind, day, number) =
-                parse_status_key(&key).ok_or_else(|| failed("a bitmap's key is wrong"))?;
-            let bitmap = Bitmap::from_bytes(&value).ok_or_else(|| failed("a bitmap is wrong"))?;
-            let block = blocks
-                .get_mut(&number)
-                .ok_or_else(|| failed("a bitmap is of no block"))?;
-            block.day_mut(day).bits[kind.index()] = bitmap;
-        }
-        // Not kept in memory, but what cannot be read should be known now.
-        for entry in &self.consumed {
-            let (_, value) = entry.map_err(failed)?;
-            if value.len() % TIME_RANGE_BYTES != 0 {
-                return Err(failed("times of consumption are wrong"));
-            }
-        }
-        let mut growth = BTreeMap::new();
-        for entry in &self.growth {
-            let (key, value) = entry.map_err(failed)?;
-            let cell = key_day(&key).zip(parse_u64(&value));
-            let (day, count) = cell.ok_or_else(|| failed("a day's growth is wrong"))?;
-            growth.insert(day, count);
-        }
-        let mut quarters = BTreeMap::new();
-        for entry in &self.quarter {
-            let (key, value) = entry.map_err(failed)?;
-            let cell = parse_u32(&key).zip(parse_u64(&value));
-            let (quarter, count) = cell.ok_or_else(|| failed("a quarter's growth is wrong"))?;
-            quarters.insert(quarter, count);
-        }
-        let mut topics = HashMap::new();
-        for entry in &self.topic {
-            let (key, value) = entry.map_err(failed)?;
-            let name = std::str::from_utf8(&value)
-                .ok()
-                .and_then(|name| name.parse().ok());
-            let row = parse_u32(&key).zip(name);
-            let (id, name) = row.ok_or_else(|| failed("a topic is wrong"))?;
-            topics.insert(TopicId(id), name);
-        }
-        let topics =
-            TopicTable::restore(topics).ok_or_else(|| failed("a topic is in two places"))?;
-        let applied = Position::from_u64(self.meta_u64("applied")?);
-        let next = self.meta_u64("next")?.max(1);
-        let floor = UnixSeconds(u32::try_from(self.meta_u64("floor")?).map_err(failed)?);
-        let partial = self.meta_u64("partial")? != 0;
-        if blocks
-            .last_key_value()
-            .is_some_and(|(last, _)| *last > next / 1024)
-            && !partial
-        {
-            return Err(failed("there is a block of messages to come"));
-        }
-        let mut index = Index::restore(Restored {
-            blocks,
-            topics,
-            growth,
-            quarters,
-            next,
-            floor,
-            applied,
-        })
-        .ok_or_else(|| failed("there are messages of no topic"))?;
-        if partial {
-            // What a replay leads to may be there already, and its counts not.
-            index.mark_all_dirty();
-        } else {
-            self.check_counts(&index)?;
-        }
-        Ok(index)
-    }
-
-    fn check_counts(&self, index: &Index) -> Result<(), StoreError> {
-        let mut stored: BTreeMap<Day, [u64; 3]> = BTreeMap::new();
-        for entry in &self.count {
-            let (key, value) = entry.map_err(failed)?;
-            let cell = key.split_first().and_then(|(kind, day)| {
-                let kind = StatusKind::ALL
-                    .into_iter()
-                    .find(|k| kind_byte(*k) == *kind)?;
-                Some((kind, key_day(day)?, parse_u64(&value)?))
-            });
-            let (kind, day, count) = cell.ok_or_else(|| failed("a count is wrong"))?;
-            stored.entry(day).or_default()[kind.index()] = count;
-        }
-        let nonzero = |counts: &BTreeMap<Day, [u64; 3]>| -> BTreeMap<Day, [u64; 3]> {
-            counts
-                .iter()
-                .filter(|(_, counts)| **counts != [0; 3])
-                .map(|(day, counts)| (*day, *counts))
-                .collect()
-        };
-        if nonzero(&stored) != nonzero(index.counts_by_day()) {
-            return Err(failed("its counts are not those of its bitmaps"));
-        }
-        Ok(())
-    }
-
-    /// The keys to write for `changes`: times first, `meta` last.
-    fn ops(&self, changes: &Changes) -> Result<Vec<Op>, StoreError> {
-        let mut ops = self.times_ops(&changes.times)?;
-        let mut put =
-            |tree, key: Vec<u8>, value: Option<Vec<u8>>| ops.push(Op { tree, key, value });
-        // Topics come first and go last, so that what a crash leaves of a block has its topics.
-        for (id, topic) in &changes.topics.fresh {
-            let name = topic.as_str().into();
-            put(Name::Topic, id.0.to_be_bytes().to_vec(), Some(name));
-        }
-        for (number, block) in &changes.blocks {
-            if changes.grown.contains(number) {
-                let key = number.to_be_bytes().to_vec();
-                put(Name::Block, key, Some(block.to_bytes()));
-            }
-            for day in &block.days {
-                for kind in StatusKind::ALL {
-                    let bits = &day.bits[kind.index()];
-                    let value = (!bits.is_empty()).then(|| bits.to_bytes().to_vec());
-                    put(Name::Status, status_key(kind, day.day, *number), value);
-                }
-            }
-        }
-        for dropped in &changes.dropped {
-            for (day, kind) in dropped
-                .days
-                .iter()
-                .flat_map(|day| StatusKind::ALL.map(|k| (*day, k)))
-            {
-                put(Name::Status, status_key(kind, day, dropped.block), None);
-            }
-            let runs_per_block = super::bitmap::BLOCK_LEN / TIMES_RUN;
-            let first = dropped.block * runs_per_block;
-            for run in first..first + runs_per_block {
-                put(Name::Consumed, run.to_be_bytes().to_vec(), None);
-            }
-            // Last, so that what a crash leaves of a bitmap has its block.
-            put(Name::Block, dropped.block.to_be_bytes().to_vec(), None);
-        }
-        for (day, counts, growth) in &changes.days {
-            for kind in StatusKind::ALL {
-                let count = counts[kind.index()];
-                let value = (count > 0).then(|| count.to_be_bytes().to_vec());
-                put(Name::Count, count_key(kind, *day), value);
-            }
-            let value = (*growth > 0).then(|| growth.to_be_bytes().to_vec());
-            put(Name::Growth, day_key(*day).to_vec(), value);
-        }
-        for (quarter, growth) in &changes.quarters {
-            let value = (*growth > 0).then(|| growth.to_be_bytes().to_vec());
-            put(Name::Quarter, quarter.to_be_bytes().to_vec(), value);
-        }
-        for id in &changes.topics.gone {
-            put(Name::Topic, id.0.to_be_bytes().to_vec(), None);
-        }
-        let meta = [
-            ("applied", changes.applied.to_u64()),
-            ("next", changes.next),
-            ("floor", u64::from(changes.floor.0)),
-        ];
-        for (name, number) in meta {
-            put(Name::Meta, name.into(), Some(number.to_be_bytes().to_vec()));
-        }
-        Ok(ops)
-    }
-
-    fn times_ops(&self, times: &[(Span, UnixSeconds)]) -> Result<Vec<Op>, StoreError> {
-        let mut runs: BTreeMap<u64, Vec<TimeRange>> = BTreeMap::new();
-        for (span, at) in times {
-            for run in span.first / TIMES_RUN..span.end().div_ceil(TIMES_RUN) {
-                let base = run * TIMES_RUN;
-                let place = |sequence: u64| u8::try_from(sequence - base).unwrap_or(u8::MAX);
-                let range = TimeRange {
-                    first: place(span.first.max(base)),
-                    last: place((span.end() - 1).min(base + TIMES_RUN - 1)),
-                    at: *at,
-                };
-                runs.entry(run).or_default().push(range);
-            }
-        }
-        let mut ops = vec![];
-        for (run, added) in runs {
-            let key = run.to_be_bytes();
-            let old = self.consumed.get(key).map_err(failed)?;
-            let value = times_add(old.as_deref().unwrap_or_default(), &added);
-            ops.push(Op {
-                tree: Name::Consumed,
-                key: key.to_vec(),
-                value: Some(value),
-            });
-        }
-        Ok(ops)
-    }
-
-    fn write(&self, ops: Vec<Op>) -> Result<(), StoreError> {
-        transactions(ops)
-            .iter()
-            .try_for_each(|ops| self.transact(ops))
-    }
-
-    fn transact(&self, ops: &[Op]) -> Result<(), StoreError> {
-        let result = (
-            &self.status,
-            &self.block,
-            &self.topic,
-            &self.consumed,
-            &self.count,
-            &self.growth,
-            &self.quarter,
-            &self.meta,
-        )
-            .transaction(
-                |(status, block, topic, consumed, count, growth, quarter, meta)| {
-                    for op in ops {
-                        let tree = match op.tree {
-                            Name::Status => status,
-                            Name::Block => block,
-                            Name::Topic => topic,
-                            Name::Consumed => consumed,
-                            Name::Count => count,
-                            Name::Growth => growth,
-                            Name::Quarter => quarter,
-                            Name::Meta => meta,
-                        };
-                        match &op.value {
-                            Some(value) => tree.insert(op.key.as_slice(), value.as_slice())?,
-                            None => tree.remove(op.key.as_slice())?,
-                        };
-                    }
-                    Ok::<(), ConflictableTransactionError<()>>(())
-                },
-            );
-        result.map_err(|error| match error {
-            TransactionError::Abort(()) => failed("a transaction was aborted"),
-            TransactionError::Storage(error) => failed(error),
-        })
-    }
-}
-
-/// Cuts what is to be written into transactions, of which the last makes the others count.
-fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
-    let partial = |value: u64| Op {
-        tree: Name::Meta,
-        key: b"partial".to_vec(),
-        value: Some(value.to_be_bytes().to_vec()),
-    };
-    if ops.len() > TRANSACTION_OPS_MAX {
-        ops.insert(0, partial(1));
-    }
-    ops.push(partial(0));
-    // What comes last belongs together: counts, growth, topics that are gone and `applied`.
-    let tail = ops
-        .iter()
-        .position(|op| match op.tree {
-            Name::Count | Name::Growth | Name::Quarter => true,
-            Name::Topic => op.value.is_none(),
-            _ => false,
-        })
-        .unwrap_or(ops.len().saturating_sub(4));
-    if ops.len() <= TRANSACTION_OPS_MAX {
-        return vec![ops];
-    }
-    let tail = ops.split_off(tail);
-    let mut all = vec![];
-    while !ops.is_empty() {
-        let rest = ops.split_off(ops.len().min(TRANSACTION_OPS_MAX));
-        all.push(std::mem::replace(&mut ops, rest));
-    }
-    all.push(tail);
-    all
-}
-
 #[cfg(test)]
 mod tests {
+    use sled::Tree;
+
+    use super::trees::transactions;
     use super::*;
-    use crate::message::{MessageCode, Topic};
-    use crate::sequences::SequenceSet;
+    use crate::message::{MessageCode, StatusKind, Topic};
+    use crate::sequences::{SequenceSet, Span};
     use crate::store::record::{Change, Entry, Meta};
+    use crate::store::segments::Position;
 
     fn filled(blocks: u64) -> Index {
         let mut index = Index::new();
@@ -789,7 +442,7 @@ mod tests {
                     }
                 }
                 let trees = mirror.trees();
-                let all = transactions(trees.ops(&index.take_changes()).unwrap());
+                let all = transactions(trees.ops(&index.take_changes(), 0).unwrap());
                 for ops in all.iter().take(all.len().min(cut)) {
                     trees.transact(ops).unwrap();
                 }
@@ -839,7 +492,7 @@ mod tests {
             } else {
                 // Some of it may be there all the same.
                 let trees = mirror.trees();
-                let all = transactions(trees.ops(&changes).unwrap());
+                let all = transactions(trees.ops(&changes, 0).unwrap());
                 for ops in &all[..all.len() / 2] {
                     trees.transact(ops).unwrap();
                 }

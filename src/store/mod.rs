@@ -12,7 +12,9 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod findings;
 mod formats;
+mod heal;
 mod index;
 mod keeper;
 mod log;
@@ -22,13 +24,16 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod replay;
 mod restore;
+mod scrub;
 mod segments;
 mod snapshot;
 mod times;
 mod topics;
 mod trouble;
 mod verify;
+mod walk;
 mod writer;
 
 use std::collections::HashSet;
@@ -258,6 +263,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// What cannot be written at the moment.
     fn health(&self) -> Health;
+
+    /// What of the store was found to be damaged, each as a sentence. The rest is served.
+    fn damage(&self) -> Vec<String> {
+        vec![]
+    }
 
     /// What the store takes of the disk; `None` if it has none. Blocks.
     fn usage(&self) -> Option<Usage>;

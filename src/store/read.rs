@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::bitmap::BLOCK_LEN;
+use super::bitmap::{BLOCK_LEN, Bitmap};
 use super::block::Block;
 use super::error::StoreError;
+use super::findings::Findings;
 use super::index::{BlockView, Index};
 use super::mirror::Mirror;
 use super::record::{Entry, Head};
-use super::segments::{Position, Segment, Segments, Step};
+use super::segments::{Position, Segment, Segments};
 use super::topics::TopicIds;
+use super::walk::Step;
 use super::{Mark, Query, Scan, Scanned};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
@@ -34,6 +36,7 @@ pub(crate) struct Reader {
     pub(crate) segments: Arc<Segments>,
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) mirror: Arc<Mirror>,
+    pub(crate) findings: Arc<Findings>,
 }
 
 /// A message found, its data not read yet.
@@ -74,7 +77,7 @@ impl Reader {
     }
 
     fn find(&self, view: &BlockView) -> Result<Vec<Found>, StoreError> {
-        find(&self.segments, view)
+        find(&self.segments, view, &self.findings)
     }
 
     fn message(
@@ -119,7 +122,7 @@ impl Reader {
         }
     }
 
-    /// A message, or `None` and a line in the log where its bytes are damaged.
+    /// A message, or `None` where its bytes are damaged, which is said once.
     fn message_or_report(
         &self,
         found: &Found,
@@ -129,7 +132,7 @@ impl Reader {
         match self.message(found, status, cache) {
             Ok(message) => Ok(Some(message)),
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(code = %found.entry.code, %error, "a message cannot be read back");
+                self.findings.report(found.frame.position, &error.text());
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -399,12 +402,22 @@ impl Reader {
 }
 
 /// The messages of `view`, ascending. What is damaged is reported and passed over.
-fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError> {
+fn find(
+    segments: &Segments,
+    view: &BlockView,
+    findings: &Findings,
+) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
-    let mut wanted = view.bits.iter().peekable();
+    let base = view.number * BLOCK_LEN;
+    let bit_of = |sequence: u64| sequence.saturating_sub(base).min(BLOCK_LEN);
+    let mut wanted = view.bits.clone();
     let mut walk = segments.walk(Position::default(), false);
     let mut reached = Position::default();
-    while let Some(&bit) = wanted.peek() {
+    // Good frames before this may be of another place, and tell nothing of what is missing.
+    let mut doubtful = Position::default();
+    loop {
+        let next = wanted.iter().next();
+        let Some(bit) = next else { break };
         // A run further on than the walk is where the next wanted message begins.
         let run = view.runs[Block::run_of(bit)];
         if run > reached {
@@ -415,42 +428,38 @@ fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError>
         let located = match step {
             Step::Frame(located) => located,
             Step::Damage(damage) => {
-                tracing::error!(
-                    file = %damage.path.display(), from = damage.from, to = damage.to,
-                    "stepped over damage in the log: {}", damage.what
-                );
+                findings.report(damage.position(), &damage);
+                doubtful = damage.doubtful_until();
                 continue;
             }
         };
         reached = located.next;
-        let (Some(first), Some(last)) = (located.meta.entries.first(), located.meta.entries.last())
-        else {
+        let entries = &located.meta.entries;
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             continue;
         };
-        let sequence = |bit: u64| view.number * BLOCK_LEN + bit;
-        // Messages before this frame would have been met: they are in damaged bytes.
-        while wanted
-            .next_if(|bit| sequence(*bit) < first.sequence.0)
-            .is_some()
-        {}
-        while let Some(bit) = wanted.next_if(|bit| sequence(*bit) <= last.sequence.0) {
-            let at = sequence(bit) - first.sequence.0;
-            let entry = usize::try_from(at)
-                .ok()
-                .and_then(|at| located.meta.entries.get(at));
-            if let Some(&entry) = entry {
-                found.push(Found {
-                    entry,
-                    topic: located.meta.topics[entry.topic as usize].clone(),
-                    frame: Frame {
-                        segment: located.segment.clone(),
-                        position: located.position,
-                        head: located.head,
-                    },
-                });
-            }
+        let (low, high) = (bit_of(first.sequence.0), bit_of(last.sequence.0 + 1));
+        if located.position >= doubtful {
+            // Messages before this frame would have been met: they are in damaged bytes.
+            wanted.take(&Bitmap::range(0, low));
+        }
+        for bit in wanted.take(&Bitmap::range(low, high)).iter() {
+            let at = usize::try_from(base + bit - first.sequence.0).unwrap_or(usize::MAX);
+            let Some(&entry) = entries.get(at) else {
+                continue;
+            };
+            found.push(Found {
+                entry,
+                topic: located.meta.topics[entry.topic as usize].clone(),
+                frame: Frame {
+                    segment: located.segment.clone(),
+                    position: located.position,
+                    head: located.head,
+                },
+            });
         }
     }
+    found.sort_unstable_by_key(|found| found.entry.sequence);
     Ok(found)
 }
 
@@ -458,13 +467,18 @@ fn find(segments: &Segments, view: &BlockView) -> Result<Vec<Found>, StoreError>
 pub(crate) fn codes_between(
     segments: &Segments,
     index: &Index,
+    findings: &Findings,
     from: UnixSeconds,
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
     let mut codes = vec![];
     for (_, number) in index.created_between(from, to, None, None, None) {
         if let Some(view) = index.view(number, None, None) {
-            codes.extend(find(segments, &view)?.iter().map(|found| found.entry.code));
+            codes.extend(
+                find(segments, &view, findings)?
+                    .iter()
+                    .map(|found| found.entry.code),
+            );
         }
     }
     Ok(codes)

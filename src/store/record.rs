@@ -187,6 +187,8 @@ pub(crate) enum FrameError {
     Data,
     #[error("the frame's content cannot be read")]
     Content,
+    #[error("the frame belongs to another place")]
+    Place,
 }
 
 /// The lengths and checksums before meta.

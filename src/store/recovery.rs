@@ -7,18 +7,22 @@ use std::sync::Arc;
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, parent};
+use super::findings::Findings;
+use super::heal::Healer;
 use super::index::Index;
 use super::log::Log;
 use super::mirror::{self, Mirror};
 use super::record::Base;
-use super::segments::{Damage, Position, SEGMENT_HEAD_BYTES, Step, segment_numbers};
+use super::replay::Replay;
+use super::scrub::Scrub;
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
 use super::snapshot::Snapshot;
 use super::{Counts, formats, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
 
-/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
-const TIMES_MAX: usize = 64 << 10;
+/// A log of at most this size is read whole before the store answers.
+const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -77,8 +81,11 @@ pub struct Recovered {
     pub replayed: u64,
     /// Why the mirror was built anew, if it was.
     pub mirror_rebuilt: Option<String>,
-    /// Bytes of an unfinished write that were cut off; nobody was told they were stored.
+    /// Bytes at the end of the log, or of the snapshot it was restored from, that are not whole
+    /// and were cut off: of a write that was not finished, or damage of the last one.
     pub torn_bytes: u64,
+    /// What was damaged and is whole again, each as a sentence.
+    pub healed: Vec<String>,
     /// What of the log or the snapshot cannot be read, each as a sentence.
     pub damage: Vec<String>,
     /// Messages taken over from a file of the original, and the name it has now.
@@ -92,6 +99,9 @@ pub(crate) struct Opened {
     pub(crate) mirror: Mirror,
     pub(crate) snapshot: Snapshot,
     pub(crate) recovered: Recovered,
+    pub(crate) findings: Arc<Findings>,
+    /// What is left to be read, if that is much.
+    pub(crate) scrub: Option<Scrub>,
     /// The file of the original at the snapshot's place, to be taken over.
     pub(crate) original: bool,
 }
@@ -145,7 +155,12 @@ pub(crate) fn open(
     segment_bytes: u64,
 ) -> Result<Opened, StoreError> {
     formats::refuse_newer(&**files, layout)?;
-    let beside = look_at(&**files, &layout.snapshot)?;
+    let has_log = !segment_numbers(&**files, &layout.log)?.is_empty();
+    let beside = match look_at(&**files, &layout.snapshot) {
+        // Beside a log it was a snapshot once, and is kept under another name.
+        Err(StoreError::NotOurs { .. }) if has_log => Beside::Snapshot,
+        beside => beside?,
+    };
     migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {
         origin: Origin::Log,
@@ -153,29 +168,60 @@ pub(crate) fn open(
         replayed: 0,
         mirror_rebuilt: None,
         torn_bytes: 0,
+        healed: vec![],
         damage: vec![],
         imported: None,
     };
     // A restore that was cut off is begun again: its folder gets its name only when it is whole.
     let restoring = layout.dir.join("log.restoring");
     files.remove_dir(&restoring).doing("remove", &restoring)?;
-    if segment_numbers(&**files, &layout.log)?.is_empty() {
+    if !has_log {
         recovered.origin = Origin::Nothing;
         mirror::remove(&layout.sled)?;
         if let Beside::Snapshot = beside {
             restore(&**files, layout, &restoring, &mut recovered)?;
         }
     }
-    let mut log = Log::open(files, &layout.log, &Index::new().base(), segment_bytes)?;
-    recovered
-        .damage
-        .extend(log.damaged_heads().iter().map(|path| {
-            let path = path.display();
-            format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
-        }));
-    let (mirror, mut index, reason) = open_mirror(layout, &log)?;
-    replay(&mut log, &mut index, &mirror, &mut recovered)?;
-    if let Some(reason) = reason {
+    let findings = Arc::new(Findings::default());
+    let loaded = LoadedMirror::open(layout)?;
+    let told = [
+        loaded.mirror.seed(),
+        snapshot::seed(&**files, &layout.snapshot),
+    ];
+    let told: Vec<u32> = told.into_iter().flatten().collect();
+    let (segments, damaged_heads) = Segments::open(files, &layout.log, &told)?;
+    let mut healer = Healer::new(files, &layout.snapshot, &segments);
+    heal_files(
+        &segments,
+        &damaged_heads,
+        &mut healer,
+        &findings,
+        &mut recovered,
+    )?;
+    if loaded.unusable.is_none() {
+        bring_back_oldest(&segments, &loaded.index, &mut healer, &mut recovered)?;
+    }
+    let LoadedMirror {
+        mirror,
+        mut index,
+        unusable,
+    } = loaded.of_log(&segments, layout)?;
+    let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
+    let (from, next) = (index.applied(), index.next_sequence());
+    let covered = healer.covered()?;
+    let known = from.max(covered.unwrap_or_default());
+    let replay = Replay {
+        log: &mut log,
+        index: &mut index,
+        mirror: &mirror,
+        healer: &mut healer,
+        findings: &findings,
+        recovered: &mut recovered,
+        known,
+        durable: from,
+    };
+    replay.run()?;
+    if let Some(reason) = unusable {
         index.mark_all_dirty();
         // A crash may have come before there was anything to mirror.
         if recovered.origin == Origin::Log && index.next_sequence() > Sequence(1) {
@@ -184,16 +230,89 @@ pub(crate) fn open(
     }
     set_last_sequences(&log, &index)?;
     keep_names(&**files, layout)?;
+    let mut snapshot = Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?;
+    if covered.is_none() {
+        snapshot.keep();
+    }
+    let mut scrub = Scrub::new(&segments, healer, &findings, from, next);
+    let scrubbed = segments.bytes() <= SCRUB_AT_START_BYTES_MAX;
+    if scrubbed {
+        scrub.run(&index, &mut snapshot)?;
+    }
+    recovered.healed.append(&mut scrub.healed);
+    recovered.damage.extend(findings.texts());
     recovered.counts = index.counts();
     Ok(Opened {
-        // Before anything is appended: it must not have more of the log than there is.
-        snapshot: Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?,
+        snapshot,
         log,
         index,
         mirror,
         recovered,
+        findings,
+        scrub: (!scrubbed).then_some(scrub),
         original: matches!(beside, Beside::Original),
     })
+}
+
+/// Whatever can be told of the log's files without reading them: damaged heads, files that are
+/// missing or too short.
+fn heal_files(
+    segments: &Segments,
+    damaged_heads: &[Arc<Segment>],
+    healer: &mut Healer,
+    findings: &Findings,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let head_text = |segment: &Segment| {
+        let path = segment.path.display();
+        format!("{path} from byte 0 to {SEGMENT_HEAD_BYTES}: the segment's head is damaged")
+    };
+    for segment in damaged_heads {
+        if healer.head(segment)? {
+            let healed = head_text(segment) + "; it is written anew";
+            recovered.healed.push(healed);
+        }
+    }
+    healer.ends(segments.oldest().unwrap_or_default(), &mut recovered.healed)?;
+    for segment in damaged_heads {
+        if !segments.has_head(segment)? {
+            findings.note(Position::at(segment.number, 0), &head_text(segment));
+        }
+    }
+    let all = segments.from(0);
+    for pair in all.windows(2) {
+        for number in pair[0].number + 1..pair[1].number {
+            let path = segments.path_of(number);
+            findings.note(
+                Position::at(number, 0),
+                &format!("{} is missing", path.display()),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Takes back the oldest segments if the mirror knows of messages in them, or does not know
+/// what they have.
+fn bring_back_oldest(
+    segments: &Segments,
+    index: &Index,
+    healer: &mut Healer,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let Some(oldest) = segments.oldest() else {
+        return Ok(());
+    };
+    let first = Position::at(oldest, SEGMENT_HEAD_BYTES);
+    let base = match segments.meta_at(first) {
+        Ok(located) => located.meta.base.unwrap_or_default(),
+        Err(StoreError::Corrupt { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if index.first_live() < base.next || index.applied().segment < oldest {
+        healer.ends(0, &mut recovered.healed)?;
+    }
+    Ok(())
 }
 
 fn restore(
@@ -222,37 +341,63 @@ fn restore(
     files.sync_dir(&layout.dir).doing("sync", &layout.dir)
 }
 
-/// The mirror and the state it stands for; with a reason, if that is nothing because it could
-/// not be used.
-fn open_mirror(layout: &Layout, log: &Log) -> Result<(Mirror, Index, Option<String>), StoreError> {
-    let absent = !layout.sled.exists();
-    let opened = Mirror::open(&layout.sled).and_then(|mirror| {
-        let index = mirror.load()?;
-        if index.applied() > log.end() {
-            return Err(StoreError::Mirror("it is ahead of the log".into()));
-        }
-        let (applied, oldest) = (index.applied().segment, log.segments().oldest());
-        if applied > 0 && oldest.is_some_and(|oldest| applied < oldest) {
+/// The mirror, and the state it stands for.
+struct LoadedMirror {
+    mirror: Mirror,
+    index: Index,
+    /// Why the state is nothing: the mirror is to be built from the log.
+    unusable: Option<String>,
+}
+
+impl LoadedMirror {
+    fn open(layout: &Layout) -> Result<LoadedMirror, StoreError> {
+        let absent = !layout.sled.exists();
+        let opened = Mirror::open(&layout.sled).and_then(|mirror| {
+            let index = mirror.load()?;
+            Ok((mirror, index))
+        });
+        let (mirror, index) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return LoadedMirror::anew(layout, error.to_string()),
+        };
+        let unusable = match index.applied() {
+            _ if absent => Some("there was none".into()),
+            // sled takes a file whose beginning it cannot read for a new one.
+            applied if applied == Position::default() => Some("it was empty".into()),
+            _ => None,
+        };
+        Ok(LoadedMirror {
+            mirror,
+            index,
+            unusable,
+        })
+    }
+
+    fn anew(layout: &Layout, reason: String) -> Result<LoadedMirror, StoreError> {
+        mirror::put_aside(&layout.sled)?;
+        Ok(LoadedMirror {
+            mirror: Mirror::open(&layout.sled)?,
+            index: Index::new(),
+            unusable: Some(reason),
+        })
+    }
+
+    /// The same, or an empty one if this is not of the log with `segments`.
+    fn of_log(self, segments: &Segments, layout: &Layout) -> Result<LoadedMirror, StoreError> {
+        let seed = segments.seed;
+        let oldest = segments.oldest().unwrap_or_default();
+        let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
+            drop(self.mirror);
+            LoadedMirror::anew(layout, "it is of another log".into())?
+        } else if self.unusable.is_none() && self.index.applied().segment < oldest {
             // What the segments between told, as of deletions, nobody knows any more.
-            return Err(StoreError::Mirror("it is older than the log".into()));
-        }
-        Ok((mirror, index))
-    });
-    match opened {
-        Ok((mirror, index)) if absent => Ok((mirror, index, Some("there was none".into()))),
-        // sled takes a file whose beginning it cannot read for a new one.
-        Ok((mirror, index)) if index.applied() == Position::default() => {
-            Ok((mirror, index, Some("it was empty".into())))
-        }
-        Ok((mirror, index)) => Ok((mirror, index, None)),
-        Err(error) => {
-            mirror::put_aside(&layout.sled)?;
-            Ok((
-                Mirror::open(&layout.sled)?,
-                Index::new(),
-                Some(error.to_string()),
-            ))
-        }
+            drop(self.mirror);
+            LoadedMirror::anew(layout, "it is older than the log".into())?
+        } else {
+            self
+        };
+        loaded.mirror.set_seed(seed);
+        Ok(loaded)
     }
 }
 
@@ -263,79 +408,6 @@ fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
         files.sync_dir(dir).doing("sync", dir)?;
     }
     Ok(())
-}
-
-/// Applies the log behind the mirror, and cuts off what a crash left of an unfinished write.
-fn replay(
-    log: &mut Log,
-    index: &mut Index,
-    mirror: &Mirror,
-    recovered: &mut Recovered,
-) -> Result<(), StoreError> {
-    let segments = log.segments().clone();
-    let mut durable = index.applied();
-    let mut walk = segments.walk(durable, true);
-    let mut torn: Option<Damage> = None;
-    while let Some(step) = walk.next()? {
-        if let Some(damage) = torn.take() {
-            note(index, recovered, &damage);
-        }
-        match step {
-            Step::Frame(frame) => {
-                index.apply(frame.position, frame.next, &frame.meta);
-                recovered.replayed += 1;
-                if index.times.len() >= TIMES_MAX {
-                    // The mirror must not be ahead of what a power cut leaves.
-                    log.write_again(durable)?;
-                    durable = log.end();
-                    mirror.apply(&index.take_changes())?;
-                    index.mirrored(None);
-                }
-            }
-            Step::Damage(damage) => torn = Some(damage),
-        }
-    }
-    if let Some(damage) = torn {
-        let end = log.end();
-        let from = Position {
-            segment: end.segment,
-            offset: u32::try_from(damage.from).unwrap_or(end.offset),
-        };
-        let newest = segments
-            .get(end.segment)
-            .is_some_and(|newest| newest.path == damage.path);
-        if newest && damage.to == u64::from(end.offset) {
-            recovered.torn_bytes += damage.to - damage.from;
-            log.cut(from)?;
-            if u64::from(from.offset) <= SEGMENT_HEAD_BYTES {
-                log.begin_again(&index.base())?;
-            }
-        } else {
-            note(index, recovered, &damage);
-        }
-    }
-    index.advance(log.end());
-    // What is served from now on must not be forgotten, and what is mirrored was synced.
-    log.write_again(durable)
-}
-
-/// What was lost stays lost, and its sequences are not given away again: readers still find
-/// them where the damage is.
-fn note(index: &mut Index, recovered: &mut Recovered, damage: &Damage) {
-    recovered.damage.push(sentence(damage));
-    if let Some(next) = damage.next {
-        index.pass(next);
-    }
-}
-
-fn sentence(damage: &Damage) -> String {
-    format!(
-        "{} from byte {} to {}: {}",
-        damage.path.display(),
-        damage.from,
-        damage.to,
-        damage.what
-    )
 }
 
 /// Tells each segment what its last message is: the next one's base says so.

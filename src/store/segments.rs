@@ -4,30 +4,32 @@
 //! number), then frames ([`super::record`]), the first of which has the [`Base`]. Any thread
 //! reads what is complete ([`Segments`]); the writing end is [`super::log`].
 
+mod seed;
+
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
 use super::formats;
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
-use crate::message::Sequence;
+use super::walk::Walk;
 
 pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
 pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 const HEAD_LEN: usize = 16;
+/// Two segments that begin with so many equal bytes are the same one twice: no two have the
+/// same number and base.
+const SAME_BYTES: usize = 64;
 /// One read brings in the head and the meta of nearly every frame.
 pub(super) const READ_AHEAD: usize = 8 << 10;
-/// Damage is searched for the next good frame in steps of this many bytes.
-const SEARCH_BYTES: usize = 1 << 20;
 
 /// The place of a byte in the log. Positions are in the order in which bytes were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position {
     pub(crate) segment: u32,
     pub(crate) offset: u32,
@@ -63,6 +65,8 @@ pub(crate) struct Segment {
     pub(super) end: AtomicU64,
     /// Every message in this segment and before has at most this sequence.
     pub(super) last_sequence: AtomicU64,
+    /// What it begins with is of another segment.
+    misplaced: AtomicBool,
 }
 
 impl Segment {
@@ -72,6 +76,26 @@ impl Segment {
 
     pub(crate) fn last_sequence(&self) -> u64 {
         self.last_sequence.load(Ordering::Relaxed)
+    }
+
+    /// Whether what it begins with was found to be of another segment.
+    pub(super) fn is_misplaced(&self) -> bool {
+        self.misplaced.load(Ordering::Relaxed)
+    }
+
+    /// Puts the right bytes where they were lost or damaged, and syncs them; readers see what
+    /// is behind the end that there was.
+    pub(super) fn heal(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file
+            .write_all_at(bytes, offset)
+            .doing("write to", &self.path)?;
+        self.sync()?;
+        let end = offset + bytes.len() as u64;
+        self.end.fetch_max(end, Ordering::AcqRel);
+        if offset == 0 {
+            self.misplaced.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
@@ -108,18 +132,6 @@ pub(crate) struct Located {
     pub(crate) meta: Meta,
 }
 
-/// Bytes of the log that are no frame.
-#[derive(Clone, Debug)]
-pub(crate) struct Damage {
-    pub(crate) path: PathBuf,
-    pub(crate) from: u64,
-    /// Where the next good frame begins, or where the segment ends.
-    pub(crate) to: u64,
-    pub(crate) what: FrameError,
-    /// The sequence behind its messages, where a frame still tells that.
-    pub(crate) next: Option<Sequence>,
-}
-
 /// All segments, for reading.
 pub(crate) struct Segments {
     files: Arc<dyn Files>,
@@ -130,11 +142,13 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// Opens what is in `dir`; also returns the segments whose first bytes are not what they
-    /// should be. Nothing is read but the heads.
+    /// should be. Nothing is read but the heads and the first frames. `seeds` are what others
+    /// tell of the seed, for the case that a head is damaged.
     pub(super) fn open(
         files: &Arc<dyn Files>,
         dir: &Path,
-    ) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
+        seeds: &[u32],
+    ) -> Result<(Arc<Segments>, Vec<Arc<Segment>>), StoreError> {
         files.create_dirs(dir).doing("create", dir)?;
         let mut numbers = segment_numbers(&**files, dir)?;
         // A crash while a segment was begun leaves one without a whole head.
@@ -153,7 +167,7 @@ impl Segments {
             Ok((number, path, file))
         });
         let opened = opened.collect::<Result<_, StoreError>>()?;
-        Segments::of(files, dir, opened)
+        Segments::of(files, dir, opened, seeds)
     }
 
     /// The segments of these numbers, names and bytes, which are in `dir` or are only read.
@@ -161,27 +175,33 @@ impl Segments {
         files: &Arc<dyn Files>,
         dir: &Path,
         opened: Vec<(u32, PathBuf, Box<dyn StoredFile>)>,
-    ) -> Result<(Arc<Segments>, Vec<PathBuf>), StoreError> {
-        let mut map = BTreeMap::new();
-        let mut seeds = vec![];
+        seeds: &[u32],
+    ) -> Result<(Arc<Segments>, Vec<Arc<Segment>>), StoreError> {
+        let mut heads = vec![];
         for (number, path, file) in opened {
-            let (segment, its_seed) = read_segment(number, path, file)?;
-            seeds.push((segment.path.clone(), its_seed));
-            map.insert(number, Arc::new(segment));
+            let (segment, seed) = read_segment(number, path, file)?;
+            heads.push((Arc::new(segment), seed));
         }
-        let seed = common_seed(&seeds)?;
-        let damaged_heads = seeds
-            .into_iter()
-            .filter(|(_, its_seed)| its_seed.as_ref().ok() != Some(&seed))
-            .map(|(path, _)| path)
-            .collect();
+        let seed = seed::of(&heads, seeds)?;
+        let damaged = heads.iter().filter(|(_, its)| *its != Some(seed));
+        let damaged: Vec<_> = damaged.map(|(segment, _)| segment.clone()).collect();
+        for segment in &damaged {
+            let begin = segment.read(0, SAME_BYTES)?;
+            for (other, _) in &heads {
+                let same = segment_number(&begin) == Some(other.number)
+                    && other.number != segment.number
+                    && other.read(0, SAME_BYTES)? == begin;
+                segment.misplaced.fetch_or(same, Ordering::Relaxed);
+            }
+        }
+        let map = heads.into_iter().map(|(s, _)| (s.number, s)).collect();
         let segments = Segments {
             files: files.clone(),
             dir: dir.to_owned(),
             seed,
             map: RwLock::new(map),
         };
-        Ok((Arc::new(segments), damaged_heads))
+        Ok((Arc::new(segments), damaged))
     }
 
     pub(crate) fn get(&self, number: u32) -> Option<Arc<Segment>> {
@@ -201,7 +221,7 @@ impl Segments {
         self.lock_read().keys().next().copied()
     }
 
-    fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
+    pub(super) fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
         let map = self.lock_read();
         map.range(number..)
             .next()
@@ -210,6 +230,29 @@ impl Segments {
 
     fn lock_read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<Segment>>> {
         self.map.read().expect("no holder of this lock panics")
+    }
+
+    /// Whether a segment begins with the right head.
+    pub(super) fn has_head(&self, segment: &Segment) -> Result<bool, StoreError> {
+        let head = segment_head(self.seed, segment.number);
+        Ok(segment.read(0, HEAD_LEN)? == head)
+    }
+
+    /// Makes an empty file for a segment that is missing, to be healed.
+    pub(super) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
+        let path = segment_path(&self.dir, number);
+        let file = self.files.open(&path, OpenHow::Create);
+        let file = file.doing("create", &path)?;
+        self.files.sync_dir(&self.dir).doing("sync", &self.dir)?;
+        let (segment, _) = read_segment(number, path, file)?;
+        let segment = Arc::new(segment);
+        self.insert(segment.clone());
+        Ok(segment)
+    }
+
+    /// The file of a segment, whether it is there or not.
+    pub(super) fn path_of(&self, number: u32) -> PathBuf {
+        segment_path(&self.dir, number)
     }
 
     fn insert(&self, segment: Arc<Segment>) {
@@ -276,29 +319,44 @@ impl Segments {
     }
 
     fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
-        let corrupt = |error| segment.corrupt(offset, describe(error));
+        let located = self.try_meta_in(segment, offset)?;
+        located.map_err(|error| segment.corrupt(offset, describe(error)))
+    }
+
+    /// The frame at `offset`, all but its data, or why there is none.
+    pub(super) fn try_meta_in(
+        &self,
+        segment: &Arc<Segment>,
+        offset: u64,
+    ) -> Result<Result<Located, FrameError>, StoreError> {
         let mut bytes = segment.read(offset, READ_AHEAD)?;
-        let head = Head::parse(&bytes).map_err(|error| {
-            match record::newer_version(self.seed, &bytes) {
-                Some(version) => formats::newer_frame(&segment.path, version),
-                None => corrupt(error),
+        let head = match Head::parse(&bytes) {
+            Ok(head) => head,
+            Err(error) => {
+                return match record::newer_version(self.seed, &bytes) {
+                    Some(version) => Err(formats::newer_frame(&segment.path, version)),
+                    None => Ok(Err(error)),
+                };
             }
-        })?;
+        };
         let need = HEAD_BYTES + head.meta_len;
         if offset + head.frame_len() as u64 > segment.end() {
-            return Err(corrupt(FrameError::Cut));
+            return Ok(Err(FrameError::Cut));
         }
         if need > bytes.len() {
             bytes = segment.read(offset, need)?;
         }
-        let meta = head.meta(self.seed, &bytes).map_err(corrupt)?;
-        Ok(Located {
+        let meta = match head.meta(self.seed, &bytes) {
+            Ok(meta) => meta,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Located {
             segment: segment.clone(),
             position: Position::at(segment.number, offset),
             next: Position::at(segment.number, offset + head.frame_len() as u64),
             head,
             meta,
-        })
+        }))
     }
 
     /// Reads and checks the data of a frame that begins at `offset`.
@@ -317,31 +375,7 @@ impl Segments {
 
     /// Walks over the frames from `position` on; `check_data` reads their data too.
     pub(crate) fn walk(&self, position: Position, check_data: bool) -> Walk<'_> {
-        Walk {
-            segments: self,
-            position,
-            check_data,
-        }
-    }
-
-    /// The first place behind `from` in a segment where a good frame begins.
-    fn next_good(&self, segment: &Arc<Segment>, from: u32) -> Result<Option<u64>, StoreError> {
-        let mut offset = u64::from(from) + 1;
-        while offset < segment.end() {
-            let bytes = segment.read(offset, SEARCH_BYTES)?;
-            let Some(found) = record::find_magic(&bytes) else {
-                // A magic may lie across the border of two steps.
-                offset += (bytes.len() as u64).saturating_sub(3).max(1);
-                continue;
-            };
-            let candidate = offset + found as u64;
-            match self.meta_in(segment, candidate) {
-                Ok(_) => return Ok(Some(candidate)),
-                Err(StoreError::Corrupt { .. }) => offset = candidate + 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+        Walk::new(self, position, check_data)
     }
 }
 
@@ -353,89 +387,7 @@ fn describe(error: FrameError) -> &'static str {
         FrameError::Head => "the checksum of the frame's head is wrong",
         FrameError::Data => "the checksum of the frame's data is wrong",
         FrameError::Content => "the frame's content cannot be read",
-    }
-}
-
-/// What [`Segments::walk`] meets.
-pub(crate) enum Step {
-    Frame(Located),
-    /// Stepped over.
-    Damage(Damage),
-}
-
-/// An iteration over frames in the order of writing.
-pub(crate) struct Walk<'a> {
-    segments: &'a Segments,
-    position: Position,
-    check_data: bool,
-}
-
-impl Walk<'_> {
-    /// The next frame or damage; `None` at the end of the log.
-    pub(crate) fn next(&mut self) -> Result<Option<Step>, StoreError> {
-        loop {
-            let Some(segment) = self.segments.at_or_behind(self.position.segment) else {
-                return Ok(None);
-            };
-            if segment.number != self.position.segment {
-                self.position = Position::at(segment.number, SEGMENT_HEAD_BYTES);
-            }
-            self.position.offset = self
-                .position
-                .offset
-                .max(Position::at(0, SEGMENT_HEAD_BYTES).offset);
-            if u64::from(self.position.offset) >= segment.end() {
-                let Some(next) = segment.number.checked_add(1) else {
-                    return Ok(None);
-                };
-                if self.segments.at_or_behind(next).is_none() {
-                    return Ok(None);
-                }
-                self.position = Position::at(next, SEGMENT_HEAD_BYTES);
-                continue;
-            }
-            return self.step(&segment).map(Some);
-        }
-    }
-
-    fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
-        let at = self.position.offset;
-        let meta = self.segments.meta_in(segment, at.into());
-        // A frame whose data alone is damaged still tells where it ends.
-        let behind = meta.as_ref().map(|located| located.next.offset).ok();
-        let last = meta
-            .as_ref()
-            .ok()
-            .and_then(|located| located.meta.entries.last());
-        let sequence = last.map(|entry| entry.sequence.next());
-        let read = meta.and_then(|located| {
-            if self.check_data {
-                self.segments.data_of(segment, at, &located.head)?;
-            }
-            Ok(located)
-        });
-        match read {
-            Ok(located) => {
-                self.position = located.next;
-                Ok(Step::Frame(located))
-            }
-            Err(StoreError::Corrupt { .. }) => {
-                let (next, what) = match behind {
-                    Some(behind) => (Some(behind.into()), FrameError::Data),
-                    None => (self.segments.next_good(segment, at)?, FrameError::Head),
-                };
-                let to = next.unwrap_or(segment.end());
-                self.position = Position::at(segment.number, to);
-                Ok(Step::Damage(Damage {
-                    path: segment.path.clone(),
-                    from: at.into(),
-                    to,
-                    what,
-                    next: sequence,
-                }))
-            }
-            Err(error) => Err(error),
-        }
+        FrameError::Place => "the frame belongs to another place",
     }
 }
 
@@ -457,36 +409,12 @@ pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
 }
 
-/// The seed that a segment's head tells, or what is wrong with the head.
-type Seed = Result<u32, &'static str>;
-
-/// The seed of most segments; a new one where there is none.
-fn common_seed(seeds: &[(PathBuf, Seed)]) -> Result<u32, StoreError> {
-    let mut votes: BTreeMap<u32, usize> = BTreeMap::new();
-    for seed in seeds.iter().filter_map(|(_, seed)| seed.as_ref().ok()) {
-        *votes.entry(*seed).or_default() += 1;
-    }
-    let most = votes.values().max().copied().unwrap_or_default();
-    let mut winners = votes.into_iter().filter(|(_, votes)| *votes == most);
-    let refuse = |(path, seed): &(PathBuf, Seed)| StoreError::NotOurs {
-        path: path.clone(),
-        what: match seed {
-            Ok(_) => "its checksums are of another store than those of its neighbours".into(),
-            Err(wrong) => (*wrong).into(),
-        },
-    };
-    match (winners.next(), winners.next(), seeds.first()) {
-        (_, _, None) => Ok(new_seed()),
-        (Some((seed, _)), None, _) => Ok(seed),
-        (_, _, Some(first)) => Err(refuse(first)),
-    }
-}
-
+/// A segment of these bytes; also tells the seed in its head, if that can be read.
 fn read_segment(
     number: u32,
     path: PathBuf,
     file: Box<dyn StoredFile>,
-) -> Result<(Segment, Seed), StoreError> {
+) -> Result<(Segment, Option<u32>), StoreError> {
     let end = file.len().doing("look at", &path)?;
     if end > u64::from(u32::MAX) {
         let what = "it is over 4 GiB".into();
@@ -496,19 +424,17 @@ fn read_segment(
     let whole = usize::try_from(end).unwrap_or(usize::MAX).min(HEAD_LEN);
     file.read_exact_at(&mut head[..whole], 0)
         .doing("read", &path)?;
-    let seed = match segment_number(&head) {
-        None => Err("it does not begin as a log segment does"),
-        Some(inside) if inside != number => Err("it has the number of another segment inside"),
-        Some(_) => Ok(u32::from_le_bytes([head[8], head[9], head[10], head[11]])),
-    };
+    let inside = segment_number(&head);
+    let seed = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
     let segment = Segment {
         number,
         path,
         file,
         end: AtomicU64::new(end),
         last_sequence: AtomicU64::new(0),
+        misplaced: AtomicBool::new(false),
     };
-    Ok((segment, seed))
+    Ok((segment, (inside == Some(number)).then_some(seed)))
 }
 
 /// What the file of a segment begins with.
@@ -564,14 +490,10 @@ pub(super) fn create_segment(
         path,
         end: AtomicU64::new(bytes.len() as u64),
         last_sequence: AtomicU64::new(base.next.saturating_sub(1)),
+        misplaced: AtomicBool::new(false),
     });
     segments.insert(segment.clone());
     Ok(segment)
-}
-
-fn new_seed() -> u32 {
-    let random = RandomState::new().hash_one(std::process::id());
-    u32::try_from(random >> 32).unwrap_or_default()
 }
 
 impl Segment {

@@ -16,6 +16,7 @@
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
 mod backup;
+mod catalog;
 mod chunk;
 mod chunks;
 mod contents;
@@ -37,6 +38,7 @@ use super::segments::{Position, Segment, Segments};
 pub use backup::Backup;
 pub use receive::Received;
 
+pub(crate) use catalog::Catalog;
 pub(crate) use chunk::MAGIC;
 pub(crate) use contents::Contents;
 pub(crate) use parts::{Part, Parts};
@@ -48,6 +50,12 @@ use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head,
 
 /// Dead bytes that are put up with before the file is written anew.
 const SLACK_BYTES: u64 = 16 << 20;
+
+/// The seed that the file at `path` tells, if it is a snapshot.
+pub(crate) fn seed(files: &dyn Files, path: &Path) -> Option<u32> {
+    let file = files.open(path, OpenHow::Read).ok()?;
+    read_head(&*file, path).ok()
+}
 
 /// Refuses the file at `path`, if there is one, when it is a snapshot of a newer format. Before
 /// a chunk of this format it is the number that is damaged.
@@ -76,8 +84,22 @@ pub(crate) struct Snapshot {
     seed: u32,
     /// Absent while there is no file of this store.
     open: Option<Open>,
-    /// There is a file, but of another store: somebody's backup.
-    foreign: bool,
+    /// There is a file that is not to be replaced: somebody's backup.
+    kept: bool,
+    /// Where the file is damaged; it is to be written anew.
+    damage: Option<u64>,
+    /// Up to here the chunks were checked.
+    checked: u64,
+}
+
+/// What is at the snapshot's place.
+enum Found {
+    Nothing,
+    Whole(Open),
+    /// Where, and up to which position it has something all the same.
+    Damaged(u64, Position),
+    /// It is of another store, or none that can be read.
+    Foreign,
 }
 
 struct Open {
@@ -92,7 +114,8 @@ struct Open {
 
 impl Snapshot {
     /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
-    /// file of another store is left alone until the first update, which puts it aside.
+    /// file that is of another store, or has more than the log, is left alone until the first
+    /// update, which puts it aside.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         path: &Path,
@@ -106,23 +129,65 @@ impl Snapshot {
             }
             _ => {}
         }
-        let (open, foreign) = match files.open(path, OpenHow::Write) {
-            Ok(file) => {
-                let len = file.len().doing("look at", path)?;
-                let open = read_chunks(file, path, seed, log_end)?;
-                let foreign = open.is_none() && len > 0;
-                (open, foreign)
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => (None, false),
+        let found = match files.open(path, OpenHow::Write) {
+            Ok(file) if file.is_empty().doing("look at", path)? => Found::Nothing,
+            Ok(file) => read_chunks(file, path, seed)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
             Err(error) => return Err(error).doing("open", path),
         };
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             files: files.clone(),
             path: path.to_owned(),
             seed,
-            foreign,
-            open,
-        })
+            open: None,
+            kept: false,
+            damage: None,
+            checked: HEAD_BYTES,
+        };
+        match found {
+            Found::Nothing => {}
+            // What the log has lost of it, and may not be written anew, is somebody's backup.
+            Found::Whole(open) if open.covered > log_end => snapshot.kept = true,
+            Found::Whole(open) => snapshot.open = Some(open),
+            Found::Damaged(at, covered) => {
+                snapshot.damage = Some(at);
+                snapshot.kept = covered > log_end;
+            }
+            Found::Foreign => snapshot.kept = true,
+        }
+        Ok(snapshot)
+    }
+
+    /// Where the file is damaged, as far as that is known and it has not been written anew.
+    pub(crate) fn damage(&self) -> Option<u64> {
+        self.damage
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next file is written beside, and the one that is there kept under another name: it
+    /// may have what the log has lost.
+    pub(crate) fn keep(&mut self) {
+        self.kept |= self.open.take().is_some() || self.damage.is_some();
+    }
+
+    /// Checks the next chunk that was there at the start; says how many bytes it has, 0 at the
+    /// end. A damaged file is written anew by the next update.
+    pub(crate) fn check_next(&mut self) -> Result<u64, StoreError> {
+        let Some(open) = self.open.as_ref().filter(|open| self.checked < open.end) else {
+            return Ok(0);
+        };
+        let chunk = catalog::whole_chunk(&*open.file, &self.path, self.checked, open.end)?;
+        let Some(bytes) = chunk else {
+            self.damage = Some(self.checked);
+            self.open = None;
+            return Ok(0);
+        };
+        self.checked += bytes;
+        Ok(bytes)
     }
 
     #[cfg(test)]
@@ -168,11 +233,11 @@ impl Snapshot {
         };
         let written = open.append(segments, &aside).and_then(|()| {
             open.file.sync().doing("sync", &aside)?;
-            if std::mem::take(&mut self.foreign)
+            if std::mem::take(&mut self.kept)
                 && files.exists(&self.path).doing("look at", &self.path)?
             {
                 let kept = free_name(&*files, &with_suffix(&self.path, ".other"))?;
-                tracing::warn!(kept = %kept.display(), "the snapshot was of another store");
+                tracing::warn!(kept = %kept.display(), "the snapshot was not of this log");
                 files
                     .rename(&self.path, &kept)
                     .doing("rename", &self.path)?;
@@ -186,6 +251,8 @@ impl Snapshot {
             let _ = files.remove_file(&aside);
             return Err(error);
         }
+        self.damage = None;
+        self.checked = open.end;
         self.open = Some(open);
         Ok(())
     }
@@ -234,64 +301,29 @@ fn aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Finds out what a file covers by its chunks' heads. A last chunk that is not whole is cut, and
-/// those with more than the log, from which a power cut took it: it will be written otherwise.
-fn read_chunks(
-    file: Box<dyn StoredFile>,
-    path: &Path,
-    seed: u32,
-    log_end: Position,
-) -> Result<Option<Open>, StoreError> {
+/// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
+/// Nothing comes of a file of another store; one that is damaged is left as it is.
+fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Found, StoreError> {
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
-        Ok(_) => return Ok(None),
         Err(error @ StoreError::Io { .. }) => return Err(error),
-        Err(_) => return Ok(None),
+        _ => return Ok(Found::Foreign),
     }
-    let len = file.len().doing("look at", path)?;
-    let mut open = Open {
-        file,
-        end: HEAD_BYTES,
-        covered: Position::default(),
-        segments: BTreeMap::new(),
+    let catalog = Catalog::read(file, path)?;
+    if let Some(at) = catalog.damaged {
+        return Ok(Found::Damaged(at, catalog.covered()));
+    }
+    let open = Open {
+        end: catalog.end,
+        covered: catalog.covered(),
+        segments: catalog.bytes_of_segments(),
+        file: catalog.chunks.file,
     };
-    loop {
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        let data_at = open.end + CHUNK_HEAD_BYTES as u64;
-        if data_at > len || open.file.read_exact_at(&mut head, open.end).is_err() {
-            break;
-        }
-        let Some(head) = ChunkHead::parse(&head) else {
-            break;
-        };
-        let end = data_at + u64::from(head.len);
-        if end > len {
-            break;
-        }
-        if end == len {
-            let mut bytes = vec![0; head.len as usize];
-            open.file
-                .read_exact_at(&mut bytes, data_at)
-                .doing("read", path)?;
-            if !head.is_of(&bytes) {
-                break;
-            }
-        }
-        let covered = Position {
-            segment: head.segment,
-            offset: head.offset.saturating_add(head.len),
-        };
-        if covered > log_end {
-            break;
-        }
-        (open.end, open.covered) = (end, covered);
-        *open.segments.entry(head.segment).or_default() += u64::from(head.len);
-    }
-    if open.end < len {
+    if open.end < catalog.chunks.len {
         open.file.set_len(open.end).doing("cut", path)?;
         open.file.sync().doing("sync", path)?;
     }
-    Ok(Some(open))
+    Ok(Found::Whole(open))
 }
 
 #[cfg(test)]
@@ -312,7 +344,8 @@ mod tests {
     }
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
-        let mut log = Log::open(&os(), dir, &Base::default(), 1 << 20).unwrap();
+        let (segments, _) = Segments::open(&os(), dir, &[]).unwrap();
+        let mut log = Log::open(segments, &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);
@@ -346,25 +379,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_has_lost_is_written_as_the_log_has_it_then() {
+    fn a_file_with_more_than_the_log_is_kept_and_another_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
         let one = log.end();
         let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
-        snapshot.update(log.segments()).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
         snapshot.update(log.segments()).unwrap();
-        // A power cut takes what was not synced; before the next update the server is killed.
+        let more = fs::read(&path).unwrap();
+        // The log has lost it, and the recovery could not take it back.
         log.cut(one).unwrap();
-        let snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
-        assert_eq!(snapshot.covered(), Some(one));
+        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        assert!(snapshot.covered().is_none());
         log.append(b"another").unwrap();
         log.publish(2);
-        drop(snapshot);
-        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
         snapshot.update(log.segments()).unwrap();
+        assert_eq!(fs::read(dir.path().join("data.other")).unwrap(), more);
         let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
     }

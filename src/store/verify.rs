@@ -64,7 +64,7 @@ pub fn verify_file(
         ));
     }
     let parts = contents.segments(file, path, seed);
-    let (segments, _) = Segments::of(files, path, parts)?;
+    let (segments, _) = Segments::of(files, path, parts, &[])?;
     let place = |segment, from, to| Place {
         path: path.to_owned(),
         from: contents.at(segment, from),
@@ -167,8 +167,9 @@ fn open_log(
     if opened.is_empty() {
         report.note(format!("there is no log in {}", dir.display()));
     }
-    let (segments, damaged) = Segments::of(files, dir, opened)?;
-    for path in damaged {
+    let (segments, damaged) = Segments::of(files, dir, opened, &[])?;
+    for segment in damaged {
+        let path = segment.path.clone();
         let (from, to) = (0, SEGMENT_HEAD_BYTES);
         report.damage(Place { path, from, to }, Fault::SegmentHead);
     }

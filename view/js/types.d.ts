@@ -20,7 +20,7 @@ export interface Overview {
   startedAt: number;
   nowMs: number;
   /** `ok`; `refusing`: messages cannot be stored now (reasons say why). */
-  health: { state: "ok" | "impaired" | "refusing"; reasons: string[] };
+  health: { state: "ok" | "impaired" | "refusing"; reasons: string[]; /** What of the store cannot be read. */ damage: string[] };
   durability: "disk" | "memory";
   counts: Counts;
   /** Per second, mean of the last 10 full seconds. delivered: written to consumers, each one counted. */

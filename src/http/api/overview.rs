@@ -21,6 +21,9 @@ use crate::store::Usage;
 /// Sizes of files and free space are asked for no more often than this.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 
+/// An overview is sent every second; all that is damaged is in the server's log.
+const DAMAGE_SHOWN_MAX: usize = 5;
+
 /// GET /api/overview.
 pub(super) async fn overview(
     State(state): State<HttpState>,
@@ -53,6 +56,7 @@ pub(super) struct Overview {
 struct HealthJson {
     state: &'static str,
     reasons: Vec<String>,
+    damage: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +119,8 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
     let health = broker.health();
+    let mut damage = broker.damage();
+    damage.truncate(DAMAGE_SHOWN_MAX);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Overview {
         version: env!("CARGO_PKG_VERSION"),
@@ -127,6 +133,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
                 (None, _) => "impaired",
             },
             reasons: health.refusing.into_iter().chain(health.impaired).collect(),
+            damage,
         },
         durability: match state.config.mq.durability {
             Durability::Disk => "disk",

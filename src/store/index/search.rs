@@ -92,6 +92,14 @@ impl Index {
             .sum()
     }
 
+    /// How many messages that are there have a sequence from `first` to `last`.
+    pub(crate) fn live_between(&self, first: Sequence, last: Sequence) -> u64 {
+        let kinds = StatusKind::ALL.into_iter();
+        kinds
+            .map(|kind| self.count_between(kind, first, last))
+            .sum()
+    }
+
     /// Whether a message is there.
     pub(crate) fn is_live(&self, sequence: Sequence) -> bool {
         let block = self.block(sequence.0 / BLOCK_LEN);

@@ -8,6 +8,7 @@ use super::*;
 use crate::fuzz::{Edit, bounded};
 use crate::store::files::OsFiles;
 use crate::store::record::fuzz::Content;
+use crate::store::walk::Step;
 
 /// Where a frame is: in which segment, and which bytes of it.
 pub(crate) type Place = (u32, Range<usize>);
@@ -27,7 +28,7 @@ pub(crate) fn segment(seed: u32, number: u32, frames: &[Content]) -> (Vec<u8>, V
 /// The frames of a log, and how many bytes are damaged. Every byte is in one of both.
 pub(crate) fn walk(dir: &Path) -> (Vec<Place>, usize) {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
-    let (segments, damaged_heads) = Segments::open(&files, dir).unwrap();
+    let (segments, damaged_heads) = Segments::open(&files, dir, &[]).unwrap();
     assert!(damaged_heads.is_empty());
     let mut walk = segments.walk(Position::default(), true);
     let (mut frames, mut damaged) = (vec![], 0);

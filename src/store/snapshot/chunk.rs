@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::StoredFile;
+use crate::store::segments::Position;
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
@@ -52,6 +53,14 @@ impl ChunkHead {
         let crc = checksum(&head[..16], bytes);
         head[16..].copy_from_slice(&crc.to_le_bytes());
         head
+    }
+
+    /// Where in the log its bytes end.
+    pub(super) fn end(&self) -> Position {
+        Position {
+            segment: self.segment,
+            offset: self.offset.saturating_add(self.len),
+        }
     }
 
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {

@@ -43,11 +43,7 @@ impl Chunks {
         if data > self.len {
             return Ok(Met::Cut);
         }
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        self.file
-            .read_exact_at(&mut head, at)
-            .doing("read", &self.path)?;
-        let Some(head) = ChunkHead::parse(&head) else {
+        let Some(head) = self.head_at(at)? else {
             return Ok(Met::Damaged(None));
         };
         let end = data + u64::from(head.len);
@@ -60,6 +56,18 @@ impl Chunks {
         } else {
             Met::Damaged(Some(head))
         })
+    }
+
+    /// What looks like a chunk's head; what is behind it is not read.
+    pub(super) fn head_at(&self, at: u64) -> Result<Option<ChunkHead>, StoreError> {
+        if at + CHUNK_HEAD_BYTES as u64 > self.len {
+            return Ok(None);
+        }
+        let mut head = [0; CHUNK_HEAD_BYTES];
+        self.file
+            .read_exact_at(&mut head, at)
+            .doing("read", &self.path)?;
+        Ok(ChunkHead::parse(&head))
     }
 
     /// The next offset at or behind `from` where a whole chunk begins.

@@ -12,7 +12,8 @@ use crate::store::bitmap::BLOCK_LEN;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::record::Base;
-use crate::store::segments::{Damage, Located, Position, SEGMENT_HEAD_BYTES, Segments, Step};
+use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::walk::{Damage, Step};
 
 /// Frames between two looks at what the index has to hand over.
 const FRAMES_BETWEEN: u64 = 1024;

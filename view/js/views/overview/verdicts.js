@@ -59,6 +59,8 @@ function FindingText({ kind, server }) {
   if (kind === "refusing") return html`<p><b>${t("refusingTitle")}</b> ${health.reasons.length > 0 && t("reasonsAre")}</p>
     ${health.reasons.map((reason) => html`<div key=${reason}><p class="break"><code>${reason}</code></p><p>${t(fix(reason), { path: disk?.path ?? "data" })}</p></div>`)}
     ${health.reasons.length === 0 && html`<p>${t("fixOther", { path: disk?.path ?? "data" })}</p>`}`;
+  if (kind === "damaged") return html`<p><b>${t("damagedTitle")}</b> ${t("damagedFix")}</p>
+    ${health.damage.map((damage) => html`<p key=${damage} class="break"><code>${damage}</code></p>`)}`;
   if (kind === "impaired") return html`<p><b>${t("impairedTitle")}</b> ${t("impairedFix", { path: disk?.path ?? "data" })}</p>
     ${health.reasons.map((reason) => html`<p key=${reason} class="break"><code>${reason}</code></p>`)}`;
   if (kind === "diskLow" && disk) return html`<p><b>${t("diskLowTitle", { free: bytes(disk.freeBytes), total: bytes(disk.totalBytes) })}</b> ${t("diskLowFix", { data: bytes(dataBytes(disk)) })}

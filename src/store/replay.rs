@@ -1,0 +1,193 @@
+//! Applies the log behind the mirror, and settles how the log ends.
+
+use super::error::StoreError;
+use super::findings::Findings;
+use super::heal::Healer;
+use super::index::Index;
+use super::log::Log;
+use super::mirror::Mirror;
+use super::record::Change;
+use super::recovery::Recovered;
+use super::scrub::{Met, lost_text};
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
+use super::walk::{Damage, Step};
+use crate::message::Sequence;
+use crate::sequences::{SequenceSet, Span};
+
+/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
+const TIMES_MAX: usize = 64 << 10;
+
+/// More than is left of the first segment if a crash came while it was begun.
+const BEGUN_BYTES: u64 = 4 << 10;
+
+/// See the module.
+pub(crate) struct Replay<'a> {
+    pub(crate) log: &'a mut Log,
+    pub(crate) index: &'a mut Index,
+    pub(crate) mirror: &'a Mirror,
+    pub(crate) healer: &'a mut Healer,
+    pub(crate) findings: &'a Findings,
+    pub(crate) recovered: &'a mut Recovered,
+    /// What is before was synced, and somebody may know of it: mirror or snapshot have it.
+    pub(crate) known: Position,
+    /// What is before is on the disk for certain.
+    pub(crate) durable: Position,
+}
+
+impl Replay<'_> {
+    /// Does it, and settles how the log ends: what a crash left of an unfinished write is cut
+    /// off; where synced bytes are gone, it goes on in a new segment.
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        let segments = self.log.segments().clone();
+        let mut walk = segments.walk(self.index.applied(), true);
+        let mut met = Met::from(self.index.next_sequence(), self.index.applied());
+        let mut tail: Option<Damage> = None;
+        while let Some(step) = walk.next()? {
+            if let Some(damage) = tail.take() {
+                self.pass_over(damage, &mut met);
+            }
+            let damage = match step {
+                Step::Frame(frame) if met.admits(&frame.meta, frame.position, frame.next) => {
+                    self.index.apply(frame.position, frame.next, &frame.meta);
+                    self.recovered.replayed += 1;
+                    self.mirror_times()?;
+                    continue;
+                }
+                Step::Frame(frame) => Damage::misplaced(&frame),
+                Step::Damage(damage) => damage,
+            };
+            match self.healer.frames(&damage)? {
+                Some(healed) => {
+                    self.recovered.healed.push(healed);
+                    walk.go_back(&damage);
+                }
+                None => tail = Some(damage),
+            }
+        }
+        self.settle(tail, &mut met)?;
+        for gap in met.missing() {
+            let text = gap.text(gap.span.len, &segments);
+            self.findings.note(gap.key(), &text);
+        }
+        self.index.advance(self.log.end());
+        Ok(())
+    }
+
+    /// Keeps what a damaged frame tells of itself: growth and sequences go on.
+    fn pass_over(&mut self, damage: Damage, met: &mut Met) {
+        let (position, next) = (damage.position(), damage.end());
+        // What was before the newest segment was synced when that was begun.
+        if damage.segment == self.log.end().segment && position >= self.known {
+            let text = format!("{damage} (or it is of a write that was not finished)");
+            self.findings.note(position, &text);
+        } else {
+            self.findings.note(position, &damage);
+        }
+        if let Some(meta) = damage.meta
+            && met.admits(&meta, position, next)
+        {
+            self.index.apply(position, next, &meta);
+            let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
+            self.index.change(Change::Deleted, &lost);
+        }
+    }
+
+    /// The mirror takes times of consumption, when there are many.
+    fn mirror_times(&mut self) -> Result<(), StoreError> {
+        if self.index.times.len() >= TIMES_MAX {
+            // The mirror must not be ahead of what a power cut leaves.
+            self.log.write_again(self.durable)?;
+            self.durable = self.log.end();
+            self.mirror.apply(&self.index.take_changes())?;
+            self.index.mirrored(None);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
+        let known = self.known;
+        let end = self.log.end();
+        let mut lost = known > end;
+        if lost {
+            self.lose_tail(known)?;
+        }
+        if let Some(damage) = tail {
+            let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
+            if newest && damage.position() >= known {
+                self.refuse_all_unreadable(&damage)?;
+                self.recovered.torn_bytes += damage.to - damage.from;
+                self.log.cut(damage.position())?;
+                if damage.from <= SEGMENT_HEAD_BYTES {
+                    self.log.begin_again(&self.index.base())?;
+                }
+            } else {
+                self.pass_over(damage, met);
+                lost |= newest;
+            }
+        }
+        // What is served from now on must not be forgotten, and what is mirrored was synced.
+        self.log.write_again(self.durable)?;
+        if lost {
+            let base = self.index.base();
+            self.log.go_on_behind(known.segment, &base)?;
+        }
+        Ok(())
+    }
+
+    /// A crash leaves no more of a first segment than its beginning. If nothing of a longer one
+    /// can be read, the seed of the checksums is not known, and nothing may be cut.
+    fn refuse_all_unreadable(&self, damage: &Damage) -> Result<(), StoreError> {
+        let only = self.log.segments().oldest() == Some(damage.segment);
+        if only && damage.from <= SEGMENT_HEAD_BYTES && damage.to > BEGUN_BYTES {
+            return Err(StoreError::NotOurs {
+                path: damage.path.clone(),
+                what: "no frame of the log can be read; is it of another store?".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The log ends before `known`: says so, and forgets the messages that were behind.
+    fn lose_tail(&mut self, known: Position) -> Result<(), StoreError> {
+        let end = self.log.end();
+        let segments = self.log.segments();
+        let first = first_behind(segments, end.segment)?;
+        let next = self.index.next_sequence().0;
+        let path = segments.path_of(end.segment);
+        let mut text = format!(
+            "{} ends at byte {}, and was written up to byte {} of segment {}",
+            path.display(),
+            end.offset,
+            known.offset,
+            known.segment
+        );
+        if first < next {
+            let lost = Span {
+                first,
+                len: next - first,
+            };
+            let live = self.index.live_between(Sequence(first), Sequence(next - 1));
+            text += &format!(": {}", lost_text(live, lost));
+            let mut set = SequenceSet::new();
+            set.insert_span(lost);
+            self.index.change(Change::Deleted, &set);
+        }
+        self.findings.note(end, &text);
+        Ok(())
+    }
+}
+
+/// The first message that is in no frame of a segment, nor of those before.
+fn first_behind(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
+    let mut walk = segments.walk(Position::at(segment, 0), false);
+    let mut first = 1;
+    while let Some(step) = walk.next()? {
+        if let Step::Frame(frame) = step {
+            let base = frame.meta.base.map_or(0, |base| base.next);
+            let behind = frame.meta.entries.last();
+            let behind = behind.map_or(0, |entry| entry.sequence.0 + 1);
+            first = first.max(base).max(behind);
+        }
+    }
+    Ok(first)
+}

@@ -1,0 +1,444 @@
+//! Reads what nobody has asked for: damage is known before it is needed, and healed while the
+//! snapshot still has the bytes.
+//!
+//! The recovery reads the log behind the mirror; the scrub reads all that is before, and then
+//! the chunks of the snapshot. It is done before the store answers where that is little, and
+//! otherwise on the snapshot's thread at a pace that nobody notices.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+
+use super::error::StoreError;
+use super::findings::Findings;
+use super::heal::Healer;
+use super::index::Index;
+use super::record::Meta;
+use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
+use super::snapshot::Snapshot;
+use super::walk::{Damage, Step, Walk};
+use crate::message::Sequence;
+use crate::sequences::{SequenceSet, Span};
+
+/// See the module.
+pub(crate) struct Scrub {
+    segments: Arc<Segments>,
+    healer: Healer,
+    findings: Arc<Findings>,
+    met: Met,
+    from: Position,
+    to: Position,
+    /// Whether what is found is said at once.
+    aloud: bool,
+    log_done: bool,
+    /// What was taken back from the snapshot and not been said yet, each as a sentence.
+    pub(crate) healed: Vec<String>,
+}
+
+impl Scrub {
+    /// Reads what is before `to` in the log; `next` is the first message behind.
+    pub(crate) fn new(
+        segments: &Arc<Segments>,
+        healer: Healer,
+        findings: &Arc<Findings>,
+        to: Position,
+        next: Sequence,
+    ) -> Scrub {
+        Scrub {
+            segments: segments.clone(),
+            healer,
+            findings: findings.clone(),
+            met: Met::up_to(next),
+            from: Position::default(),
+            to,
+            aloud: false,
+            log_done: false,
+            healed: vec![],
+        }
+    }
+
+    /// Reads everything at once.
+    pub(crate) fn run(&mut self, index: &Index, snapshot: &mut Snapshot) -> Result<(), StoreError> {
+        while self.step(u64::MAX)? {}
+        self.finish(index);
+        while self.check(snapshot, u64::MAX)? {}
+        Ok(())
+    }
+
+    /// Reads about so many bytes in the background; what is found is said at once. False when
+    /// there is nothing more.
+    pub(crate) fn go_on(
+        &mut self,
+        bytes: u64,
+        index: &Mutex<Index>,
+        snapshot: &mut Snapshot,
+    ) -> Result<bool, StoreError> {
+        self.aloud = true;
+        let more = if self.log_done {
+            self.check(snapshot, bytes)?
+        } else {
+            self.log_done = !self.step(bytes)?;
+            if self.log_done {
+                self.finish(&index.lock().expect("no holder of this lock panics"));
+            }
+            true
+        };
+        for healed in self.healed.drain(..) {
+            tracing::warn!("healed: {healed}");
+        }
+        Ok(more)
+    }
+
+    /// Reads about so many bytes of the log; false when there is nothing more.
+    fn step(&mut self, bytes: u64) -> Result<bool, StoreError> {
+        let segments = self.segments.clone();
+        let mut walk = Walk::new(&segments, self.from, true);
+        let mut read = 0;
+        while read < bytes {
+            if walk.position() >= self.to {
+                return Ok(false);
+            }
+            let Some(step) = walk.next()? else {
+                return Ok(false);
+            };
+            match step {
+                Step::Frame(frame) if frame.position >= self.to => return Ok(false),
+                Step::Frame(frame) => {
+                    read += frame.head.frame_len() as u64;
+                    if !self.met.admits(&frame.meta, frame.position, frame.next) {
+                        self.damage(&mut walk, &Damage::misplaced(&frame))?;
+                    }
+                }
+                Step::Damage(damage) => {
+                    read += damage.to - damage.from;
+                    self.damage(&mut walk, &damage)?;
+                }
+            }
+            self.from = walk.position();
+        }
+        Ok(true)
+    }
+
+    fn damage(&mut self, walk: &mut Walk<'_>, damage: &Damage) -> Result<(), StoreError> {
+        if let Some(healed) = self.healer.frames(damage)? {
+            self.healed.push(healed);
+            walk.go_back(damage);
+            return Ok(());
+        }
+        if let Some(meta) = &damage.meta {
+            self.met.admits(meta, damage.position(), damage.end());
+        }
+        self.found(damage.position(), damage);
+        Ok(())
+    }
+
+    /// Says which messages `index` has and the log does not.
+    fn finish(&self, index: &Index) {
+        let before = self.met.before();
+        for gap in self.met.missing().into_iter().chain(before) {
+            let span = gap.span;
+            let live = index.live_between(Sequence(span.first), Sequence(span.end() - 1));
+            if live > 0 {
+                self.found(gap.key(), &gap.text(live, &self.segments));
+            }
+        }
+    }
+
+    /// Checks the next chunks of the snapshot, about so many bytes; false when there are no
+    /// more. A damaged snapshot is written anew from the log by the next update, and kept
+    /// beside if the log has damage itself.
+    fn check(&mut self, snapshot: &mut Snapshot, bytes: u64) -> Result<bool, StoreError> {
+        let mut read = 0;
+        while read < bytes && snapshot.damage().is_none() {
+            match snapshot.check_next()? {
+                0 => break,
+                len => read += len,
+            }
+        }
+        if let Some(at) = snapshot.damage() {
+            if !self.findings.texts().is_empty() {
+                snapshot.keep();
+            }
+            let path = snapshot.path().display();
+            self.healed.push(format!(
+                "{path} at byte {at}: not what was written; the snapshot is written anew from the log"
+            ));
+            return Ok(false);
+        }
+        Ok(read >= bytes)
+    }
+
+    /// At the start what was found is said with everything else, later at once.
+    fn found(&self, position: Position, what: &dyn Display) {
+        if self.aloud {
+            self.findings.report(position, what);
+        } else {
+            self.findings.note(position, what);
+        }
+    }
+}
+
+/// Messages that are not where they should be in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    pub(crate) span: Span,
+    /// Behind which place they should be.
+    behind: Position,
+}
+
+impl Gap {
+    /// Where [`Findings`] keep it: it has no place in the log.
+    pub(crate) fn key(&self) -> Position {
+        Position::from_u64(u64::MAX - self.span.first)
+    }
+
+    /// Tells that `count` of its messages are lost.
+    pub(crate) fn text(&self, count: u64, segments: &Segments) -> String {
+        let path = segments.path_of(self.behind.segment.max(1));
+        format!(
+            "{} behind byte {}: {}",
+            path.display(),
+            self.behind.offset,
+            lost_text(count, self.span)
+        )
+    }
+}
+
+/// Tells that `count` of the messages of `span` are lost.
+pub(crate) fn lost_text(count: u64, span: Span) -> String {
+    let (first, last) = (span.first, span.end() - 1);
+    format!("{count} messages of the sequences {first} to {last} are missing")
+}
+
+/// Which messages a walk over the log has met.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    accepted: SequenceSet,
+    gaps: Vec<Gap>,
+    /// What came before the walk.
+    begun: u64,
+    /// The first message that comes next, and where.
+    next: u64,
+    behind: Position,
+    /// What is missing is looked for before this, if that is not 0.
+    end: u64,
+}
+
+impl Met {
+    /// Of a walk from the beginning of the log, up to the message `next`.
+    pub(crate) fn up_to(next: Sequence) -> Met {
+        Met {
+            end: next.0,
+            ..Met::default()
+        }
+    }
+
+    /// Of a walk that begins where `next` is the next message; 1 for the beginning of the log.
+    pub(crate) fn from(next: Sequence, position: Position) -> Met {
+        let mut met = Met {
+            behind: position,
+            ..Met::default()
+        };
+        if next > Sequence(1) {
+            met.begin(next.0);
+        }
+        met
+    }
+
+    fn begin(&mut self, next: u64) {
+        self.begun = next;
+        self.next = next;
+        self.accepted.insert_span(Span {
+            first: 0,
+            len: next,
+        });
+    }
+
+    /// Takes in the frame from `begin` to `end`; false if it has messages that were there
+    /// before, or what only a segment begins with: then it is one of another place.
+    pub(crate) fn admits(&mut self, meta: &Meta, begin: Position, end: Position) -> bool {
+        if let Some(base) = &meta.base {
+            if u64::from(begin.offset) != SEGMENT_HEAD_BYTES {
+                return false;
+            }
+            if self.accepted.is_empty() {
+                self.begin(base.next);
+            }
+            self.reach(base.next);
+        }
+        if let (Some(first), Some(last)) = (meta.entries.first(), meta.entries.last()) {
+            if self.accepted.contains(first.sequence) || self.accepted.contains(last.sequence) {
+                return false;
+            }
+            if self.accepted.is_empty() {
+                self.begin(first.sequence.0);
+            }
+            self.reach(first.sequence.0);
+            let span = Span {
+                first: first.sequence.0,
+                len: meta.entries.len() as u64,
+            };
+            self.accepted.insert_span(span);
+            self.next = self.next.max(span.end());
+        }
+        self.behind = end;
+        true
+    }
+
+    /// The message `next` comes now.
+    fn reach(&mut self, next: u64) {
+        if next > self.next {
+            self.gaps.extend(self.gap_before(next));
+            self.next = next;
+        }
+    }
+
+    fn gap_before(&self, next: u64) -> Option<Gap> {
+        let len = next.checked_sub(self.next).filter(|len| *len > 0)?;
+        let span = Span {
+            first: self.next,
+            len,
+        };
+        Some(Gap {
+            span,
+            behind: self.behind,
+        })
+    }
+
+    /// The messages before the first that was met, which may have been given back.
+    fn before(&self) -> Option<Gap> {
+        (self.begun > 0).then_some(Gap {
+            span: Span {
+                first: 0,
+                len: self.begun,
+            },
+            behind: Position::default(),
+        })
+    }
+
+    /// The messages that were not met; what came late was met all the same.
+    pub(crate) fn missing(&self) -> Vec<Gap> {
+        let gaps = self.gaps.iter().copied().chain(self.gap_before(self.end));
+        gaps.flat_map(|gap| self.unmet(gap)).collect()
+    }
+
+    fn unmet(&self, gap: Gap) -> Vec<Gap> {
+        let (mut from, mut unmet) = (gap.span.first, vec![]);
+        let end = gap.span.end();
+        let beyond = Span { first: end, len: 1 };
+        for met in self.accepted.spans().iter().chain([&beyond]) {
+            let to = met.first.min(end);
+            if from < to {
+                let span = Span {
+                    first: from,
+                    len: to - from,
+                };
+                unmet.push(Gap { span, ..gap });
+            }
+            from = from.max(met.end());
+        }
+        unmet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use crate::message::{Draft, Topic};
+    use crate::store::{DiskStore, Options, Store};
+
+    /// A closed store of two megabytes in several segments.
+    fn large(dir: &Path) -> Options {
+        let options = Options {
+            segment_bytes: 256 << 10,
+            snapshot_every: Duration::from_millis(10),
+            ..Options::new(dir.join("data"))
+        };
+        let (store, _) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        let topic: Topic = "t".parse().unwrap();
+        for n in 0..200 {
+            let data = n.to_string().repeat(10_000 / n.to_string().len());
+            let drafts = vec![Draft::new(topic.clone(), data.into())];
+            store.append(drafts, None).blocking_recv().unwrap().unwrap();
+        }
+        store.close().unwrap();
+        options
+    }
+
+    fn flip(path: &Path, at: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn wait_until(what: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_large_log_is_read_and_healed_in_the_background() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        let segment = dir.path().join("data.db/log/0000000003.seg");
+        let whole = fs::read(&segment).unwrap();
+        flip(&segment, 100_000);
+        let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert!(recovered.damage.is_empty() && recovered.healed.is_empty());
+        wait_until(|| fs::read(&segment).unwrap() == whole);
+        assert!(store.damage().is_empty());
+    }
+
+    #[test]
+    fn a_large_snapshot_is_read_and_written_anew_in_the_background() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        let flipped = fs::metadata(dir.path().join("data")).unwrap().len() / 2;
+        flip(&dir.path().join("data"), flipped.try_into().unwrap());
+        let damaged = fs::read(dir.path().join("data")).unwrap();
+        let (store, _) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        wait_until(|| fs::read(dir.path().join("data")).unwrap() != damaged);
+        store.close().unwrap();
+        drop(store);
+        fs::remove_dir_all(dir.path().join("data.db")).unwrap();
+        let (_, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert_eq!((recovered.counts.all(), recovered.damage.len()), (200, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_healed_is_said_once_with_its_messages() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = large(dir.path());
+        fs::remove_file(dir.path().join("data")).unwrap();
+        let segment = dir.path().join("data.db/log/0000000003.seg");
+        flip(&segment, 100_000);
+        let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        assert!(recovered.damage.is_empty());
+        wait_until(|| !store.damage().is_empty());
+        let mut listed = 0;
+        let all = crate::store::Query::default();
+        for _ in 0..2 {
+            listed = 0;
+            let mut count = |chunk: Vec<_>| {
+                listed += chunk.len();
+                std::ops::ControlFlow::Continue(())
+            };
+            store.list(&all, &mut count).unwrap();
+        }
+        assert_eq!(listed, 199);
+        let damage = store.damage();
+        let path = segment.display().to_string();
+        let [text] = damage.as_slice() else {
+            panic!("{damage:?}");
+        };
+        assert!(
+            text.contains(&path) && text.contains("the sequences"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! Walks over the frames of the log in the order of writing, and around damage.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::record::{self, FrameError, Meta};
+use super::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segment, Segments};
+
+/// Damage is searched for the next good frame in steps of this many bytes.
+const SEARCH_BYTES: usize = 1 << 20;
+/// The most that a disk writes to a wrong place at once.
+pub(crate) const BLOCK_BYTES: u64 = 4096;
+
+/// Bytes of the log that are no frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    pub(crate) segment: u32,
+    pub(crate) path: PathBuf,
+    pub(crate) from: u64,
+    /// Where the next good frame begins, or where the segment ends.
+    pub(crate) to: u64,
+    pub(crate) what: FrameError,
+    /// What the frame tells of itself, where nothing but its data is damaged.
+    pub(crate) meta: Option<Meta>,
+}
+
+impl Damage {
+    /// Where it begins.
+    pub(crate) fn position(&self) -> Position {
+        Position::at(self.segment, self.from)
+    }
+
+    /// A frame that belongs to another place, from which a disk has put it here.
+    pub(crate) fn misplaced(frame: &Located) -> Damage {
+        Damage {
+            segment: frame.segment.number,
+            path: frame.segment.path.clone(),
+            from: frame.position.offset.into(),
+            to: frame.next.offset.into(),
+            what: FrameError::Place,
+            meta: None,
+        }
+    }
+
+    /// Up to here in its segment good frames may be of another place: a block that a disk has
+    /// put to a wrong place may have whole ones.
+    pub(crate) fn doubtful_until(&self) -> Position {
+        let block = self.to / BLOCK_BYTES + 1;
+        Position::at(self.segment, block * BLOCK_BYTES)
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> Position {
+        Position::at(self.segment, self.to)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(
+            f,
+            "{path} from byte {} to {}: {}",
+            self.from, self.to, self.what
+        )?;
+        let entries = self.meta.as_ref().map(|meta| &meta.entries);
+        let ends = entries.and_then(|entries| Some((entries.first()?, entries.last()?)));
+        ends.map_or(Ok(()), |(first, last)| {
+            let (first, last) = (first.sequence.0, last.sequence.0);
+            write!(f, ", with the messages of the sequences {first} to {last}")
+        })
+    }
+}
+
+/// What [`Walk::next`] meets.
+pub(crate) enum Step {
+    Frame(Located),
+    /// Stepped over.
+    Damage(Damage),
+}
+
+/// An iteration over frames in the order of writing.
+pub(crate) struct Walk<'a> {
+    segments: &'a Segments,
+    position: Position,
+    check_data: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// From `position` on; `check_data` reads the data of frames too.
+    pub(crate) fn new(segments: &'a Segments, position: Position, check_data: bool) -> Walk<'a> {
+        Walk {
+            segments,
+            position,
+            check_data,
+        }
+    }
+
+    /// Where the next step is taken.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Goes back to damage that has been healed.
+    pub(crate) fn go_back(&mut self, damage: &Damage) {
+        self.position = damage.position();
+    }
+
+    /// The next frame or damage; `None` at the end of the log.
+    pub(crate) fn next(&mut self) -> Result<Option<Step>, StoreError> {
+        loop {
+            let Some(segment) = self.segments.at_or_behind(self.position.segment) else {
+                return Ok(None);
+            };
+            if segment.number != self.position.segment {
+                self.position = Position::at(segment.number, SEGMENT_HEAD_BYTES);
+            }
+            self.position.offset = self
+                .position
+                .offset
+                .max(Position::at(0, SEGMENT_HEAD_BYTES).offset);
+            if u64::from(self.position.offset) >= segment.end() {
+                let Some(next) = segment.number.checked_add(1) else {
+                    return Ok(None);
+                };
+                if self.segments.at_or_behind(next).is_none() {
+                    return Ok(None);
+                }
+                self.position = Position::at(next, SEGMENT_HEAD_BYTES);
+                continue;
+            }
+            return self.step(&segment).map(Some);
+        }
+    }
+
+    fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
+        let at = u64::from(self.position.offset);
+        let located = match self.read(segment, at)? {
+            Ok(located) => located,
+            Err(what) => {
+                let next = self.next_good(segment, at)?;
+                return Ok(self.damage(segment, next.unwrap_or(segment.end()), what, None));
+            }
+        };
+        // A frame whose data alone is damaged still tells where it ends.
+        if self.check_data
+            && let Err(error) = self
+                .segments
+                .data_of(segment, self.position.offset, &located.head)
+        {
+            return match error {
+                StoreError::Corrupt { .. } => {
+                    let to = located.next.offset.into();
+                    Ok(self.damage(segment, to, FrameError::Data, Some(located.meta)))
+                }
+                error => Err(error),
+            };
+        }
+        self.position = located.next;
+        Ok(Step::Frame(located))
+    }
+
+    fn damage(&mut self, segment: &Segment, to: u64, what: FrameError, meta: Option<Meta>) -> Step {
+        let from = u64::from(self.position.offset);
+        self.position = Position::at(segment.number, to);
+        Step::Damage(Damage {
+            segment: segment.number,
+            path: segment.path.clone(),
+            from,
+            to,
+            what,
+            meta,
+        })
+    }
+
+    /// The frame at `at`, all but its data, or why there is none.
+    fn read(
+        &self,
+        segment: &Arc<Segment>,
+        at: u64,
+    ) -> Result<Result<Located, FrameError>, StoreError> {
+        if at == SEGMENT_HEAD_BYTES && segment.is_misplaced() {
+            return Ok(Err(FrameError::Place));
+        }
+        self.segments.try_meta_in(segment, at)
+    }
+
+    /// The first place behind `from` in a segment where a good frame begins.
+    fn next_good(&self, segment: &Arc<Segment>, from: u64) -> Result<Option<u64>, StoreError> {
+        let mut offset = from + 1;
+        while offset < segment.end() {
+            let bytes = segment.read(offset, SEARCH_BYTES)?;
+            let Some(found) = record::find_magic(&bytes) else {
+                // A magic may lie across the border of two steps.
+                offset += (bytes.len() as u64).saturating_sub(3).max(1);
+                continue;
+            };
+            let candidate = offset + found as u64;
+            if self.read(segment, candidate)?.is_ok() {
+                return Ok(Some(candidate));
+            }
+            offset = candidate + 1;
+        }
+        Ok(None)
+    }
+}
