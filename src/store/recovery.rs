@@ -219,6 +219,7 @@ pub(crate) fn open(
         recovered: &mut recovered,
         known,
         durable: from,
+        holes: false,
     };
     replay.run()?;
     if let Some(reason) = unusable {
@@ -292,8 +293,8 @@ fn heal_files(
     Ok(())
 }
 
-/// Takes back the oldest segments if the mirror knows of messages in them, or does not know
-/// what they have.
+/// Takes back the oldest segments if the mirror knows of messages in them. One that is older than
+/// what there is does not tell: they may have been given back since.
 fn bring_back_oldest(
     segments: &Segments,
     index: &Index,
@@ -309,7 +310,7 @@ fn bring_back_oldest(
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if index.first_live() < base.next || index.applied().segment < oldest {
+    if index.first_live() < base.next && index.applied().segment >= oldest {
         healer.ends(0, &mut recovered.healed)?;
     }
     Ok(())

@@ -32,6 +32,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) known: Position,
     /// What is before is on the disk for certain.
     pub(crate) durable: Position,
+    /// The newest segment has bytes that are no frame.
+    pub(crate) holes: bool,
 }
 
 impl Replay<'_> {
@@ -73,11 +75,15 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Keeps what a damaged frame tells of itself: growth and sequences go on.
+    /// Keeps what a damaged frame tells of itself: growth, where it was synced, and sequences
+    /// go on.
     fn pass_over(&mut self, damage: Damage, met: &mut Met) {
         let (position, next) = (damage.position(), damage.end());
+        let newest = damage.segment == self.log.end().segment;
+        self.holes |= newest;
         // What was before the newest segment was synced when that was begun.
-        if damage.segment == self.log.end().segment && position >= self.known {
+        let perhaps_unfinished = newest && position >= self.known;
+        if perhaps_unfinished {
             let text = format!("{damage} (or it is of a write that was not finished)");
             self.findings.note(position, &text);
         } else {
@@ -86,6 +92,12 @@ impl Replay<'_> {
         if let Some(meta) = damage.meta
             && met.admits(&meta, position, next)
         {
+            if perhaps_unfinished {
+                // Nobody may have been told of them, and yet they are not given away again.
+                self.index
+                    .pass(meta.entries.last().map(|entry| entry.sequence.next()));
+                return;
+            }
             self.index.apply(position, next, &meta);
             let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
             self.index.change(Change::Deleted, &lost);
@@ -107,7 +119,7 @@ impl Replay<'_> {
     fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
         let known = self.known;
         let end = self.log.end();
-        let mut lost = known > end;
+        let lost = known > end;
         if lost {
             self.lose_tail(known)?;
         }
@@ -122,12 +134,13 @@ impl Replay<'_> {
                 }
             } else {
                 self.pass_over(damage, met);
-                lost |= newest;
             }
         }
         // What is served from now on must not be forgotten, and what is mirrored was synced.
         self.log.write_again(self.durable)?;
-        if lost {
+        // A hole may begin with what was to be a longer frame: with more behind it, it would be
+        // taken for one.
+        if lost || self.holes {
             let base = self.index.base();
             self.log.go_on_behind(known.segment, &base)?;
         }

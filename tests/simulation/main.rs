@@ -23,12 +23,17 @@ mod simulated_disk;
 mod watched;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use world::{Tally, World};
+
+thread_local! {
+    /// Of the history that runs on this thread.
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
 
 /// How long the test goes on where nobody says otherwise.
 const SECONDS: u64 = 60;
@@ -56,6 +61,11 @@ fn nothing_is_lost_in_any_history() {
     } else {
         u64::MAX >> 1
     });
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        eprintln!("the history of DPMQ_SEED={} fails", SEED.get());
+        hook(panic);
+    }));
     let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     let started = Instant::now();
     let work = || {
@@ -65,13 +75,9 @@ fn nothing_is_lost_in_any_history() {
                 break;
             }
             let seed = first + number;
-            match catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())) {
-                Ok((of_one, _)) => tally.lock().unwrap().add(of_one),
-                Err(panic) => {
-                    println!("the history of DPMQ_SEED={seed} failed");
-                    resume_unwind(panic);
-                }
-            }
+            SEED.set(seed);
+            let (of_one, _) = World::new(seed, false).run();
+            tally.lock().unwrap().add(of_one);
         }
     };
     std::thread::scope(|scope| {
