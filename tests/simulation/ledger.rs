@@ -232,10 +232,13 @@ impl Ledger {
 
     /// The messages of a topic in one of `kinds` are to be deleted; which.
     pub(crate) fn purging(&mut self, topic: &Topic, kinds: &[StatusKind]) -> Vec<u64> {
+        let unsure = self.unsure();
         let mut purged = vec![];
         for (sequence, known) in &mut self.known {
-            let matches = known.message.topic == *topic && kinds.contains(&known.status());
-            if matches && known.gone.is_none() {
+            let matches = known.message.topic == *topic && known.gone.is_none();
+            if matches && unsure.contains(sequence) {
+                known.perhaps_gone();
+            } else if matches && kinds.contains(&known.status()) {
                 known.perhaps_gone();
                 purged.push(*sequence);
             }
@@ -243,9 +246,9 @@ impl Ledger {
         purged
     }
 
-    /// They are.
-    pub(crate) fn purged(&mut self, sequences: &[u64]) {
-        if !sequences.is_empty() {
+    /// They are: so many, with those of which nobody knew for sure.
+    pub(crate) fn purged(&mut self, sequences: &[u64], messages: u64) {
+        if messages > 0 {
             self.apply_carried();
         }
         for sequence in sequences {

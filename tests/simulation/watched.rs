@@ -104,8 +104,8 @@ impl Store for Watched {
         let sequences = self.ledger().purging(topic, kinds);
         let purged = self.store.purge(topic, kinds);
         self.pass_answers();
-        if purged.is_ok() {
-            self.ledger().purged(&sequences);
+        if let Ok(messages) = purged {
+            self.ledger().purged(&sequences, messages);
         }
         purged
     }
