@@ -86,6 +86,8 @@ pub(crate) struct Walk<'a> {
     segments: &'a Segments,
     position: Position,
     check_data: bool,
+    /// See [`Damage::doubtful_until`].
+    doubtful: Position,
 }
 
 impl<'a> Walk<'a> {
@@ -95,6 +97,7 @@ impl<'a> Walk<'a> {
             segments,
             position,
             check_data,
+            doubtful: Position::default(),
         }
     }
 
@@ -136,43 +139,58 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
-        let at = u64::from(self.position.offset);
-        let located = match self.read(segment, at)? {
+        let located = match self.read(segment, self.position.offset.into())? {
             Ok(located) => located,
-            Err(what) => {
-                let next = self.next_good(segment, at)?;
-                return Ok(self.damage(segment, next.unwrap_or(segment.end()), what, None));
-            }
+            Err(what) => return self.search(segment, what),
         };
-        // A frame whose data alone is damaged still tells where it ends.
-        if self.check_data
-            && let Err(error) = self
-                .segments
-                .data_of(segment, self.position.offset, &located.head)
-        {
-            return match error {
-                StoreError::Corrupt { .. } => {
-                    let to = located.next.offset.into();
-                    Ok(self.damage(segment, to, FrameError::Data, Some(located.meta)))
+        let is_doubtful = self.position < self.doubtful;
+        if self.check_data || is_doubtful {
+            let offset = self.position.offset;
+            match self.segments.data_of(segment, offset, &located.head) {
+                Ok(_) => {}
+                Err(StoreError::Corrupt { .. }) if is_doubtful => {
+                    return self.search(segment, FrameError::Data);
                 }
-                error => Err(error),
-            };
+                // A frame whose data alone is damaged still tells where it ends.
+                Err(StoreError::Corrupt { .. }) => {
+                    let to = located.next.offset.into();
+                    let damage = self.damage(segment, to, FrameError::Data, Some(located.meta));
+                    return Ok(Step::Damage(damage));
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.position = located.next;
         Ok(Step::Frame(located))
     }
 
-    fn damage(&mut self, segment: &Segment, to: u64, what: FrameError, meta: Option<Meta>) -> Step {
+    /// Steps over what is no frame. What is found behind may be of another place, and is
+    /// believed only if it is whole.
+    fn search(&mut self, segment: &Arc<Segment>, what: FrameError) -> Result<Step, StoreError> {
+        let next = self.next_good(segment, self.position.offset.into())?;
+        let damage = self.damage(segment, next.unwrap_or(segment.end()), what, None);
+        self.doubtful = damage.doubtful_until();
+        Ok(Step::Damage(damage))
+    }
+
+    /// Steps over the bytes up to `to`.
+    fn damage(
+        &mut self,
+        segment: &Segment,
+        to: u64,
+        what: FrameError,
+        meta: Option<Meta>,
+    ) -> Damage {
         let from = u64::from(self.position.offset);
         self.position = Position::at(segment.number, to);
-        Step::Damage(Damage {
+        Damage {
             segment: segment.number,
             path: segment.path.clone(),
             from,
             to,
             what,
             meta,
-        })
+        }
     }
 
     /// The frame at `at`, all but its data, or why there is none.
