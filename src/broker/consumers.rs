@@ -123,6 +123,8 @@ struct Lane {
 /// The topic's messages from `from` to `last` are in the store, still to be pushed.
 #[derive(Clone, Copy, Debug)]
 struct Behind {
+    /// Each time that a topic comes to be behind has a number of its own.
+    episode: u64,
     from: Sequence,
     last: Sequence,
 }
@@ -132,6 +134,8 @@ pub(super) struct Consumers {
     /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
     lanes: Mutex<HashMap<Topic, Lane>>,
     any_room: Arc<Notify>,
+    /// How often a topic has come to be behind.
+    episodes: AtomicU64,
     numbers: Arc<Numbers>,
     limits: OutboxLimits,
     retries: u32,
@@ -173,8 +177,8 @@ pub(super) enum Pushed {
     Done,
     /// The topic is behind: the messages stay in the store.
     Behind,
-    /// The topic has just come to be behind: somebody has to read it back.
-    BehindNow,
+    /// The topic has just come to be behind: somebody has to read it back, for this episode.
+    BehindNow(u64),
 }
 
 /// How messages came to be pushed.
@@ -195,6 +199,7 @@ impl Consumers {
         Arc::new(Consumers {
             lanes: Mutex::default(),
             any_room: Arc::default(),
+            episodes: AtomicU64::new(0),
             numbers,
             limits,
             retries,
@@ -369,7 +374,7 @@ impl Consumers {
                     return Pushed::Done;
                 }
                 Way::Fresh | Way::ReadBack if full || lane.blocks(way) => {
-                    return lane.fall_behind(first, last);
+                    return lane.fall_behind(first, last, &self.episodes);
                 }
                 Way::Fresh | Way::ReadBack => {}
             }
@@ -414,12 +419,24 @@ impl Consumers {
         }
     }
 
-    /// What a topic that is behind has to have read back: from, to, and whether somebody has
-    /// room for it. `None` when it is not behind.
-    pub(super) fn behind(&self, topic: &Topic) -> Option<(Sequence, Sequence, bool)> {
+    /// The messages of a topic that is behind which are still to be pushed: the first and the
+    /// last. `None` when it is not behind.
+    pub(super) fn behind(&self, topic: &Topic) -> Option<(Sequence, Sequence)> {
+        let lanes = self.lock();
+        let behind = lanes.get(topic)?.behind?;
+        Some((behind.from, behind.last))
+    }
+
+    /// The same, and whether somebody has room for them; `None` when this episode is over.
+    /// Another may have begun, which somebody else reads back.
+    pub(super) fn to_read_back(
+        &self,
+        topic: &Topic,
+        episode: u64,
+    ) -> Option<(Sequence, Sequence, bool)> {
         let lanes = self.lock();
         let lane = lanes.get(topic)?;
-        let behind = lane.behind?;
+        let behind = lane.behind.filter(|behind| behind.episode == episode)?;
         let room = lane.consumers.is_empty() || lane.has_room();
         Some((behind.from, behind.last, room))
     }
@@ -477,15 +494,20 @@ impl Lane {
         self.behind.is_some() && way != Way::ReadBack
     }
 
-    fn fall_behind(&mut self, first: Sequence, last: Sequence) -> Pushed {
+    fn fall_behind(&mut self, first: Sequence, last: Sequence, episodes: &AtomicU64) -> Pushed {
         match &mut self.behind {
             Some(behind) => {
                 behind.last = behind.last.max(last);
                 Pushed::Behind
             }
             None => {
-                self.behind = Some(Behind { from: first, last });
-                Pushed::BehindNow
+                let episode = episodes.fetch_add(1, Ordering::Relaxed);
+                self.behind = Some(Behind {
+                    episode,
+                    from: first,
+                    last,
+                });
+                Pushed::BehindNow(episode)
             }
         }
     }

@@ -106,8 +106,9 @@ impl Dispatch {
             let chunk = self.next_chunk(batch, &mut rest).await;
             let taken = chunk.len();
             for (topic, messages) in by_topic(self.still_there(chunk)) {
-                if self.consumers.push(&topic, messages, way).await == Pushed::BehindNow {
-                    self.read_back(topic);
+                let pushed = self.consumers.push(&topic, messages, way).await;
+                if let Pushed::BehindNow(episode) = pushed {
+                    self.read_back(topic, episode);
                 }
             }
             self.queue.release(taken);
@@ -169,8 +170,8 @@ impl Dispatch {
         let _ = done.send(());
     }
 
-    /// Sees to it that a topic that has come to be behind is read back.
-    fn read_back(&self, topic: Topic) {
+    /// Sees to it that a topic that has come to be behind is read back, until it is not any more.
+    fn read_back(&self, topic: Topic, episode: u64) {
         let (queue, consumers, disk) = (
             self.queue.clone(),
             self.consumers.clone(),
@@ -179,7 +180,7 @@ impl Dispatch {
         tokio::spawn(async move {
             while let Some(room) = consumers.room(&topic) {
                 let woken = room.notified();
-                let Some((from, last, has_room)) = consumers.behind(&topic) else {
+                let Some((from, last, has_room)) = consumers.to_read_back(&topic, episode) else {
                     return;
                 };
                 if !has_room {

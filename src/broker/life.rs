@@ -65,7 +65,7 @@ impl Broker {
     fn on_its_way(&self, message: &Message, newest: Option<&Push>) -> Waiting {
         let (consumers, sequence) = (&self.0.consumers, message.sequence);
         let behind = consumers.behind(&message.topic);
-        if behind.is_some_and(|(from, last, _)| (from..=last).contains(&sequence)) {
+        if behind.is_some_and(|(from, last)| (from..=last).contains(&sequence)) {
             return Waiting::Behind;
         }
         if newest.is_some_and(Push::is_open) {
