@@ -317,6 +317,12 @@ impl Index {
         self.drop_empty_front();
     }
 
+    /// Says that sequences before `next` are in the log, though not all of them can be read:
+    /// none of them is given to another message.
+    pub(crate) fn pass(&mut self, next: Sequence) {
+        self.next = self.next.max(next.0);
+    }
+
     /// Says that everything before `end` in the log is applied.
     pub(crate) fn advance(&mut self, end: Position) {
         if end > self.applied {

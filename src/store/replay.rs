@@ -73,7 +73,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Keeps what a damaged frame tells of itself: growth and sequences go on.
+    /// What was lost stays lost, and its sequences are not given away again: readers still find
+    /// them where the damage is.
     fn pass_over(&mut self, damage: Damage, met: &mut Met) {
         let (position, next) = (damage.position(), damage.end());
         // What was before the newest segment was synced when that was begun.
@@ -85,10 +86,9 @@ impl Replay<'_> {
         }
         if let Some(meta) = damage.meta
             && met.admits(&meta, position, next)
+            && let Some(last) = meta.entries.last()
         {
-            self.index.apply(position, next, &meta);
-            let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
-            self.index.change(Change::Deleted, &lost);
+            self.index.pass(last.sequence.next());
         }
     }
 
