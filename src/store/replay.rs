@@ -75,15 +75,14 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Keeps what a damaged frame tells of itself: growth, where it was synced, and sequences
-    /// go on.
+    /// What was lost stays lost, and is not counted, for nobody may have been told of it; but its
+    /// sequences are not given away again: readers still find them where the damage is.
     fn pass_over(&mut self, damage: Damage, met: &mut Met) {
         let (position, next) = (damage.position(), damage.end());
         let newest = damage.segment == self.log.end().segment;
         self.holes |= newest;
         // What was before the newest segment was synced when that was begun.
-        let perhaps_unfinished = newest && position >= self.known;
-        if perhaps_unfinished {
+        if newest && position >= self.known {
             let text = format!("{damage} (or it is of a write that was not finished)");
             self.findings.note(position, &text);
         } else {
@@ -92,15 +91,8 @@ impl Replay<'_> {
         if let Some(meta) = damage.meta
             && met.admits(&meta, position, next)
         {
-            if perhaps_unfinished {
-                // Nobody may have been told of them, and yet they are not given away again.
-                self.index
-                    .pass(meta.entries.last().map(|entry| entry.sequence.next()));
-                return;
-            }
-            self.index.apply(position, next, &meta);
-            let lost = meta.entries.iter().map(|entry| entry.sequence).collect();
-            self.index.change(Change::Deleted, &lost);
+            let last = meta.entries.last();
+            self.index.pass(last.map(|entry| entry.sequence.next()));
         }
     }
 
