@@ -27,9 +27,12 @@ test("g and a letter go to each view, ? lists the keys", scene(async ({ open }) 
 test("/ goes to the search of every view that has one, and typing there is typing", scene(async ({ api, open }) => {
   await api.publish("orders", "x");
   const page = await open();
+  await page.locator("main h1").waitFor();
   for (const view of ["Topics", "Messages", "Clients", "Config"]) {
     await go(page, `#/${view}`);
     await page.getByRole("searchbox").first().waitFor();
+    // The new page is there when its heading has the focus.
+    await focuses(page, "h1");
     await page.keyboard.press("/");
     await focuses(page, "input");
     await page.keyboard.type("g m ? /");
@@ -86,6 +89,7 @@ test("everything that has the focus shows it", scene(async ({ api, open }) => {
   for (const view of ["Overview", "Topics", "Topics/orders", "Messages", "Clients", "Try", "Config", "About"]) {
     await go(page, `#/${view}`);
     await page.locator("main h1").waitFor();
+    if (view !== "Overview") await focuses(page, "h1");
     for (let i = 0; i < 25; i++) {
       await page.keyboard.press("Tab");
       const unseen = await page.evaluate(() => {
