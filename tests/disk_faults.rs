@@ -83,6 +83,11 @@ impl Fragile {
         assert_eq!(self.server.count().await[0], expected.len() as u64);
     }
 
+    /// Waits for a line of the log, which comes by a pipe of its own.
+    async fn until_logged(&self, text: &str) {
+        eventually(text, async || self.log_has(text)).await;
+    }
+
     fn log_has(&self, text: &str) -> bool {
         self.server.log().iter().any(|line| line.contains(text))
     }
@@ -220,7 +225,7 @@ async fn a_failing_mirror_holds_nobody_up_and_is_made_up() {
             consumer.message().await;
         }
         it.until_health("impaired", "mirror").await;
-        assert!(it.log_has("mirror"));
+        it.until_logged("mirror").await;
         stored.push("all the same".to_owned());
         let code = it.send("all the same").await.unwrap();
         consumer.message().await;
@@ -258,7 +263,7 @@ async fn a_snapshot_that_cannot_be_written_holds_nobody_up_and_is_made_up() {
             .rules(&[Rule::all(Action::NoSpace, operation, file)]);
         it.send("meanwhile").await.unwrap();
         it.until_health("impaired", NO_SPACE).await;
-        assert!(it.log_has("the snapshot could not be written"));
+        it.until_logged("the snapshot could not be written").await;
         it.send("all the same").await.unwrap();
         it.expect(&["before", "meanwhile", "all the same"]).await;
 
