@@ -32,9 +32,6 @@ fn newer(path: &Path, found: u32, known: u32) -> StoreError {
 pub(crate) fn refuse_newer(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     migrate::check(files, &layout.dir)?;
     snapshot::refuse_newer(files, &layout.snapshot)?;
-    if !files.exists(&layout.log).doing("look at", &layout.log)? {
-        return Ok(());
-    }
     for number in segment_numbers(files, &layout.log)? {
         segment(files, &segment_path(&layout.log, number))?;
     }

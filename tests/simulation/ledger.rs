@@ -186,11 +186,7 @@ impl Ledger {
     }
 
     /// The disk works again, and what could not be written is.
-    pub(crate) fn made_up(&mut self) {
-        self.apply_carried();
-    }
-
-    fn apply_carried(&mut self) {
+    pub(crate) fn apply_carried(&mut self) {
         for (change, sequences) in std::mem::take(&mut self.carried) {
             self.apply(change, &sequences);
         }
@@ -287,15 +283,12 @@ impl Ledger {
 
     /// Those that consumers are to get.
     pub(crate) fn waiting(&self) -> Vec<impl std::fmt::Debug + '_> {
-        let waits = |known: &&Known| known.gone.is_none() && known.status() != StatusKind::Consumed;
-        self.known.values().filter(waits).collect()
+        self.known.values().filter(|known| known.waits()).collect()
     }
 
     /// One of them.
     pub(crate) fn some_waiting(&self) -> Option<Message> {
-        let mut all = self.known.values();
-        let waits =
-            all.find(|known| known.gone.is_none() && known.status() != StatusKind::Consumed)?;
+        let waits = self.known.values().find(|known| known.waits())?;
         Some(waits.message.clone())
     }
 
@@ -377,6 +370,10 @@ impl Ledger {
 }
 
 impl Known {
+    fn waits(&self) -> bool {
+        self.gone.is_none() && self.status() != StatusKind::Consumed
+    }
+
     fn perhaps_gone(&mut self) {
         self.gone = self.gone.or(Some(Gone::Perhaps));
     }

@@ -71,7 +71,7 @@ impl Watched {
         }
         self.open.lock().unwrap().extend(still_open);
         if self.store.health().refusing.is_none() {
-            self.ledger().made_up();
+            self.ledger().apply_carried();
         }
     }
 }
