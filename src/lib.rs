@@ -17,7 +17,7 @@
 //! | [`message`], [`sequences`] | what a message is, and sets of them |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
-//! the time.
+//! the time, [`measure`] counters and histograms.
 
 pub mod broker;
 pub mod cli;
@@ -27,6 +27,7 @@ pub mod config;
 mod fuzz;
 pub mod http;
 pub mod import;
+pub mod measure;
 pub mod message;
 pub mod sequences;
 pub mod server;

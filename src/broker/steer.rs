@@ -33,6 +33,7 @@ impl Broker {
         let sequences = [message.sequence].into_iter().collect();
         let deleted = store.change(Change::Deleted, sequences).await;
         deleted.unwrap_or(Err(StoreError::Closed))?;
+        self.0.activity.counters.deleted.add(1);
         Ok(true)
     }
 
@@ -44,10 +45,10 @@ impl Broker {
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let _deletion = self.0.queue.begin_deletion();
         let kinds = kinds.to_vec();
-        self.0
-            .disk
-            .run(move |store| store.purge(&topic, &kinds))
-            .await
+        let purged = self.0.disk.run(move |store| store.purge(&topic, &kinds));
+        let purged = purged.await?;
+        self.0.activity.counters.deleted.add(purged);
+        Ok(purged)
     }
 
     /// Puts a message that was not consumed back into the queue.

@@ -84,6 +84,7 @@ impl Sweep {
             Ok(0) => {}
             Ok(messages) => {
                 self.queue.recount();
+                self.queue.activity().counters.expired.add(messages);
                 tracing::info!(messages, "deleted what had expired");
             }
             Err(error) => tracing::error!(%error, "could not delete what has expired"),
@@ -108,6 +109,7 @@ impl Sweep {
         let requeued = self.store.change(Change::Requeued, sequences).await;
         requeued.unwrap_or(Err(StoreError::Closed))?;
         room.forget();
+        self.queue.activity().counters.requeued.add(1);
         message.status = Status::Accepted;
         self.queue.push(Item::Requeued(vec![message]));
         Ok(())
@@ -152,6 +154,11 @@ impl Sweep {
                 return None;
             }
             room.forget();
+            self.queue
+                .activity()
+                .counters
+                .requeued
+                .add(messages.len() as u64);
             for message in &mut messages {
                 message.status = Status::Accepted;
             }
