@@ -6,7 +6,7 @@ use super::error::PushAgainError;
 use super::sweep::Wanted;
 use super::{Broker, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, Health, StoreError, Usage};
+use crate::store::{Change, Health, Measures, StoreError, Usage};
 
 impl Broker {
     /// The message with this code.
@@ -102,6 +102,16 @@ impl Broker {
     /// What cannot be written at the moment.
     pub fn health(&self) -> Health {
         self.0.store.health()
+    }
+
+    /// Whether the store still serves what it is asked for.
+    pub fn is_alive(&self) -> bool {
+        self.0.store.is_alive()
+    }
+
+    /// What the store measures of itself; `None` if it does not sync.
+    pub fn measures(&self) -> Option<Measures> {
+        self.0.store.measures()
     }
 
     /// What of the store was found to be damaged, each as a sentence.

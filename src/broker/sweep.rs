@@ -62,6 +62,7 @@ impl Sweep {
                 }
                 _ = ticks.tick() => {
                     self.next.send_replace(Instant::now() + self.every);
+                    self.store.probe();
                     self.expire().await;
                     unfinished = unfinished.or(Some(Sequence(1)));
                 }

@@ -17,6 +17,7 @@ use super::error::{IoContext, StoreError};
 use super::files::{Files, Held, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::log::SEGMENT_BYTES_TARGET;
+use super::measures::{Measures, Syncs};
 use super::read::Reader;
 use super::record::{self, Accept, Change, Frame};
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
@@ -71,6 +72,7 @@ pub struct DiskStore {
     keeper: Arc<Keeper>,
     drive: Mutex<Drive>,
     trouble: Trouble,
+    syncs: Arc<Syncs>,
     files: Arc<dyn Files>,
     layout: Layout,
     /// Keeps other processes out.
@@ -137,7 +139,8 @@ impl DiskStore {
         }
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
-        let keeper = Arc::new(Keeper::default());
+        let keeper = Arc::new(Keeper::new(opened.log.end()));
+        let syncs = Arc::<Syncs>::default();
         let reader = Reader {
             segments: opened.log.segments().clone(),
             index: Arc::new(Mutex::new(opened.index)),
@@ -161,6 +164,7 @@ impl DiskStore {
             last_created: UnixSeconds::MIN,
             refused_messages: 0,
             trouble: trouble.clone(),
+            syncs: syncs.clone(),
         };
         let mirror = MirrorThread {
             keeper: keeper.clone(),
@@ -190,6 +194,7 @@ impl DiskStore {
             keeper,
             drive: Mutex::new(Drive::Ended),
             trouble,
+            syncs,
             files: options.files.clone(),
             layout,
             _lock: lock,
@@ -533,6 +538,32 @@ impl Store for DiskStore {
 
     fn damage(&self) -> Vec<String> {
         self.reader.findings.texts()
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    fn probe(&self) {
+        if self.trouble.health().refusing.is_some() {
+            let floor = self.reader.lock().floor();
+            let _ = self.requests.send(Request::Expire {
+                floor,
+                also: SequenceSet::new(),
+                done: oneshot::channel().0,
+            });
+        }
+    }
+
+    fn measures(&self) -> Option<Measures> {
+        let lag = self.keeper.lag();
+        Some(Measures {
+            group_messages: self.syncs.group_messages.spread(),
+            sync_seconds: self.syncs.seconds.spread(),
+            mirror_lag_bytes: self.reader.segments.bytes_from(lag.mirrored),
+            mirror_lag: lag.mirror,
+            snapshot_age: lag.snapshot,
+        })
     }
 
     fn usage(&self) -> Option<Usage> {
