@@ -10,6 +10,7 @@
 //! | [`server`] | puts the parts together; the order of start and stop |
 //! | [`http`] | the routes, and the page |
 //! | [`ws`] | the sessions of producers and consumers |
+//! | [`edges`] | what the edges count of their clients |
 //! | [`wire`] | the JSON of the protocol; for the edges only |
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
 //! | [`store`] | log, index, mirror, snapshot, recovery |
@@ -23,6 +24,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod edges;
 #[cfg(test)]
 mod fuzz;
 pub mod http;

@@ -31,6 +31,7 @@ const RULES: &[(&str, Scope)] = &[
         Only(&["src/ws", "src/cli", "src/server"]),
     ),
     ("hyper", Only(&["src/cli"])),
+    ("prometheus_client", Only(&["src/http/metrics"])),
     ("serde_json", Never(&["src/broker", "src/message.rs"])),
     (
         "crate::cli",

@@ -56,6 +56,7 @@ fn app_with(config: Config) -> Router {
         broker,
         config,
         CancellationToken::new(),
+        Arc::default(),
     )))
 }
 

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{CLOSE_WAIT, End, WsState, ask_for_key, close, login};
-use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt};
+use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
 use crate::message::{Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
@@ -29,7 +29,7 @@ pub(super) async fn login_and_run(
     state: &WsState,
 ) {
     if let Err(end) = ask_for_key(&mut socket, state).await {
-        return close(&mut socket, end).await;
+        return close(&mut socket, end, &state.edges).await;
     }
     let session = join();
     if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
@@ -65,7 +65,7 @@ async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &
     if let Ok((sink, failed)) = answered
         && let Ok(mut socket) = stream.reunite(sink)
     {
-        close(&mut socket, failed.unwrap_or(end)).await;
+        close(&mut socket, failed.unwrap_or(end), &state.edges).await;
     }
 }
 
@@ -127,6 +127,9 @@ async fn publish(
             }
         }
         if let Some(end) = end {
+            if let End::TooBig(_) = end {
+                state.broker.count_refused(RefusedFor::TooLarge, 1);
+            }
             return end;
         }
     }
