@@ -90,6 +90,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/snapshot/parts.rs",
             "src/store/snapshot/receive.rs",
             "src/store/snapshot/unpack.rs",
+            "src/store/takeover.rs",
             "src/store/verify",
             "src/store/walk.rs",
             "src/store/writer.rs",

@@ -30,6 +30,7 @@ mod restore;
 mod scrub;
 mod segments;
 mod snapshot;
+mod takeover;
 mod times;
 mod topics;
 mod trouble;
