@@ -149,3 +149,60 @@ fn stopping(method: &Method, uri: &Uri) -> Response {
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests;
+    use crate::http::with_cors;
+    use crate::store::Store;
+    use axum::body::Body;
+
+    async fn get(app: &Router, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let reply = tests::ask(app, request).await;
+        (reply.status.as_u16(), reply.text)
+    }
+
+    fn told(status: u16, text: &str) -> (u16, String) {
+        (status, text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_serve_any_more_is_neither_live_nor_ready() {
+        let (broker, store) = tests::broker();
+        let gate = Gate::new(CancellationToken::new());
+        let app = with_cors(gate.router());
+        let starting = r#"{"ready":false,"reason":"starting"}"#;
+        assert_eq!(get(&app, "/health/ready").await, told(503, starting));
+        assert_eq!(get(&app, "/health/live").await.0, 200);
+        gate.open(Router::new(), broker);
+        assert_eq!(
+            get(&app, "/health/ready").await,
+            told(200, r#"{"ready":true}"#)
+        );
+        store.close().unwrap();
+        let unready = r#"{"ready":false,"reason":"storage"}"#;
+        assert_eq!(get(&app, "/health/ready").await, told(503, unready));
+        assert_eq!(
+            get(&app, "/health/live").await,
+            told(503, r#"{"live":false}"#)
+        );
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_too_early_is_served_later() {
+        let (broker, _) = tests::broker();
+        let gate = Gate::new(CancellationToken::new());
+        let app = with_cors(gate.router());
+        let early = async { get(&app, "/page").await };
+        let open = async {
+            // Once the other waits.
+            tokio::task::yield_now().await;
+            let page = Router::new().route("/page", axum::routing::get(async || "there"));
+            gate.open(page, broker);
+        };
+        let (early, ()) = tokio::join!(early, open);
+        assert_eq!(early, told(200, "there"));
+    }
+}
