@@ -107,10 +107,14 @@ async fn a_server_that_stops_says_so_until_its_sessions_have_ended() {
         reply,
         json!({ "code": -1, "msg": "the server is stopping" })
     );
-    for path in ["/", "/metrics", "/api/overview", "/Consumers/Conn/t/c"] {
+    let paths = ["/", "/metrics", "/api/overview", "/Consumers/Conn/t/c"];
+    let replies = paths.map(|path| {
         let request = server.request(Method::GET, path).header("secretKey", KEY);
-        let reply = request.send().await.unwrap();
-        assert_eq!(reply.status(), 503, "{path}");
+        request.send()
+    });
+    for reply in futures_util::future::join_all(replies).await {
+        let reply = reply.unwrap();
+        assert_eq!(reply.status(), 503, "{}", reply.url());
         assert_eq!(reply.headers()["Connection"], "close");
     }
     assert_eq!(u16::from(silent.closed().await.code), 1001);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use tokio::sync::SetOnce;
@@ -140,14 +140,14 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
 /// The refusal in the form of the API that was asked.
 fn stopping(method: &Method, uri: &Uri) -> Response {
     let error = ApiError::Publish(PublishError::Stopping);
-    let is_of_contract = method == Method::POST || api::has(uri.path());
     let mut response = refused_at(uri.path(), error);
-    if !is_of_contract {
+    // The routes of the contract are all POST, and refuse with status 200.
+    if method != Method::POST && !api::has(uri.path()) {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response.into_response()
+    response
 }
 
 #[cfg(test)]

@@ -355,3 +355,31 @@ impl SnapshotThread {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_lags_from_the_oldest_write_that_it_has_not() {
+        let at = |offset| Position { segment: 1, offset };
+        let keeper = Keeper::new(at(100));
+        assert_eq!(keeper.lag().mirror, Duration::ZERO);
+        keeper.notify(true, at(200));
+        let since = |keeper: &Keeper| keeper.lock().unmirrored_since;
+        let first = since(&keeper).unwrap();
+        keeper.notify(true, at(300));
+        assert_eq!(since(&keeper), Some(first));
+        assert_eq!(keeper.lag().mirrored, at(100));
+
+        // While it took the first two over, a third came.
+        let taken = Instant::now();
+        keeper.notify(true, at(400));
+        keeper.mirrored(at(300), taken);
+        assert_eq!(since(&keeper), Some(taken));
+        assert_eq!(keeper.lag().mirrored, at(300));
+        keeper.mirrored(at(400), Instant::now());
+        assert_eq!(keeper.lag().mirror, Duration::ZERO);
+        assert_eq!(keeper.lag().mirrored, at(400));
+    }
+}
