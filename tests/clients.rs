@@ -62,6 +62,7 @@ async fn serve() -> Served {
         config: Arc::new(config),
         stop: CancellationToken::new(),
         sessions: TaskTracker::new(),
+        edges: Arc::default(),
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(BUFFER_BYTES).unwrap();

@@ -62,6 +62,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),
     key("server.loginAttempts", "5", "wrong secret keys a WebSocket client may send before it is closed"),
     key("server.loginSeconds", "30", "seconds a WebSocket client has to log in"),
+    key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has the key, 2 everybody"),
     key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key that every client must present"),
     key("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
     key("mq.pushMessagesSpeed", "1", "seconds between two batches; fractions allowed, 0: no pause"),

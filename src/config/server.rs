@@ -28,6 +28,19 @@ pub struct ServerConfig {
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
+    /// Who may read `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nobody: they are not served.
+    Off,
+    /// Whoever has the key.
+    WithKey,
+    /// Everybody.
+    Open,
 }
 
 /// The host to listen on.
@@ -58,6 +71,7 @@ impl ServerConfig {
             drain: values.read("server.drainSeconds", values::seconds)?,
             login_attempts: values.read("server.loginAttempts", values::whole(1..=1000))?,
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+            metrics: values.read("server.metrics", metrics)?,
         })
     }
 
@@ -67,6 +81,15 @@ impl ServerConfig {
             host: if restricted { "127.0.0.1" } else { &self.host },
             restricted,
         }
+    }
+}
+
+fn metrics(text: &str) -> Result<Metrics, String> {
+    match text {
+        "0" => Ok(Metrics::Off),
+        "1" => Ok(Metrics::WithKey),
+        "2" => Ok(Metrics::Open),
+        _ => Err("is neither 0, 1 nor 2".to_owned()),
     }
 }
 

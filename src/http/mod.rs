@@ -2,16 +2,19 @@
 //!
 //! The routes of the console API are in `api/`.
 //!
-//! Called by `server.rs`, which merges in the WebSocket routes and then wraps everything in
-//! [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
+//! Called by `server.rs`, which merges in the WebSocket routes, puts everything behind a
+//! [`Gate`] and wraps it in [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
-//! Invariant: a reply to a client is written by `reply.rs`, `view.rs` or `api/` and by nothing
-//! else.
+//! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `metrics.rs` or
+//! `api/` and by nothing else.
 
 mod api;
 mod auth;
 mod console;
 mod fields;
+mod gate;
+mod metrics;
+mod process;
 mod producer;
 mod reply;
 mod times;
@@ -31,12 +34,15 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
+pub use gate::Gate;
 use reply::ApiError;
 
 /// What the handlers of these routes work with; clones are cheap, and made for every request.
@@ -49,7 +55,9 @@ pub struct Shared {
     config: Arc<Config>,
     /// Cancelled when the server stops: streams then end.
     stop: CancellationToken,
-    started: UnixSeconds,
+    started: Instant,
+    started_at: UnixSeconds,
+    edges: Arc<Edges>,
     console: Arc<Console>,
 }
 
@@ -63,10 +71,17 @@ impl Deref for HttpState {
 
 impl HttpState {
     /// A state for routes that ask this `broker`; `config` has key and limits. Streams of
-    /// events end as soon as `stop` is cancelled.
-    pub fn new(broker: Broker, config: Arc<Config>, stop: CancellationToken) -> HttpState {
+    /// events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
+    pub fn new(
+        broker: Broker,
+        config: Arc<Config>,
+        stop: CancellationToken,
+        edges: Arc<Edges>,
+    ) -> HttpState {
         HttpState(Arc::new(Shared {
-            started: broker.clock().now(),
+            started: Instant::now(),
+            started_at: broker.clock().now(),
+            edges,
             broker,
             config,
             stop,
@@ -101,6 +116,7 @@ pub fn router(state: HttpState) -> Router {
     Router::new()
         .route("/", get(view::page))
         .route("/view/{*file}", get(view::file))
+        .route("/metrics", get(metrics::metrics))
         .merge(with_key)
         .merge(api::router(&state))
         .method_not_allowed_fallback(wrong_method)

@@ -31,7 +31,17 @@ pub(super) fn app() -> Router {
 }
 
 fn app_with(config: Config) -> Router {
-    let config = Arc::new(config);
+    let (broker, _) = broker();
+    with_cors(router(HttpState::new(
+        broker,
+        Arc::new(config),
+        CancellationToken::new(),
+        Arc::default(),
+    )))
+}
+
+/// An empty broker, and the store that it is over.
+pub(super) fn broker() -> (Broker, Arc<MemoryStore>) {
     let (queue, items) = Queue::new(1000, 1 << 20);
     let store = Arc::new(MemoryStore::new(Clock::system(), queue.committed()));
     // Without its tasks the broker stores messages, and pushes none.
@@ -51,12 +61,8 @@ fn app_with(config: Config) -> Router {
         clock: Clock::system(),
         blocking: Blocking::Threads,
     };
-    let (broker, _) = Broker::start(store, queue, items, settings);
-    with_cors(router(HttpState::new(
-        broker,
-        config,
-        CancellationToken::new(),
-    )))
+    let (broker, _) = Broker::start(store.clone(), queue, items, settings);
+    (broker, store)
 }
 
 pub(super) struct Reply {

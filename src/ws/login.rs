@@ -5,14 +5,20 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 
 use super::End;
 use crate::config::SecretKey;
+use crate::measure::Counter;
 
 const PROMPT: &str = "Please enter the secret key";
 const WRONG: &str = "Secret key matching error";
 /// What the server says when the key was right.
 pub(super) const SUCCEEDED: &str = "Secret key matching succeeded";
 
-/// Asks for the key until it is right, at most `attempts_max` times.
-pub(super) async fn ask<S>(socket: &mut S, key: &SecretKey, attempts_max: u32) -> Result<(), End>
+/// Asks for the key until it is right, at most `attempts_max` times; counts those that are wrong.
+pub(super) async fn ask<S>(
+    socket: &mut S,
+    key: &SecretKey,
+    attempts_max: u32,
+    wrong: &Counter,
+) -> Result<(), End>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
 {
@@ -22,6 +28,7 @@ where
         if key.matches(&offered) {
             return Ok(());
         }
+        wrong.add(1);
         socket.send(Message::text(WRONG)).await?;
     }
     Err(End::Policy("too many wrong keys"))
@@ -90,7 +97,10 @@ mod tests {
             says: stream::iter(says),
             told: vec![],
         };
-        let result = ask(&mut client, &SecretKey::new("dpmq"), 3).await;
+        let wrong = Counter::default();
+        let result = ask(&mut client, &SecretKey::new("dpmq"), 3, &wrong).await;
+        let told_wrong = client.told.iter().filter(|text| *text == WRONG).count();
+        assert_eq!(wrong.get(), told_wrong as u64);
         (result, client.told)
     }
 

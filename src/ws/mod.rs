@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Config;
+use crate::edges::{Edges, Ended, Via};
 use crate::message::Topic;
 
 /// A client has this long to answer a close before the socket is dropped.
@@ -48,6 +49,8 @@ pub struct WsState {
     pub stop: CancellationToken,
     /// Every session runs under it.
     pub sessions: TaskTracker,
+    /// Where refused clients and ended sessions are counted.
+    pub edges: Arc<Edges>,
 }
 
 /// The two routes (protocol, "WebSocket").
@@ -71,7 +74,7 @@ async fn producers(
     Query(query): Query<ProducerQuery>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let topic = match parse_topic(&topic) {
+    let topic = match parse_topic(&topic, &state) {
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
@@ -79,6 +82,7 @@ async fn producers(
         None | Some("" | "0") => false,
         Some("1") => true,
         Some(other) => {
+            state.edges.handshakes_refused.add(1);
             let reason = format!("ack is 0 or 1, not {other:?}");
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
@@ -108,7 +112,7 @@ async fn consumers(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let topic = match parse_topic(&topic) {
+    let topic = match parse_topic(&topic, &state) {
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
@@ -127,10 +131,11 @@ async fn consumers(
 }
 
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
-fn parse_topic(topic: &str) -> Result<Topic, Response> {
-    topic
-        .parse()
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}")).into_response())
+fn parse_topic(topic: &str, state: &WsState) -> Result<Topic, Response> {
+    topic.parse().map_err(|error| {
+        state.edges.handshakes_refused.add(1);
+        (StatusCode::BAD_REQUEST, format!("{error}")).into_response()
+    })
 }
 
 /// A client that has just logged in.
@@ -146,7 +151,13 @@ fn client(id: String, topic: Topic, address: SocketAddr, state: &WsState) -> Cli
 /// Asks for the key until it is right; the caller then sends [`login::SUCCEEDED`].
 async fn ask_for_key(socket: &mut WebSocket, state: &WsState) -> Result<(), End> {
     let server = &state.config.server;
-    let login = login::ask(socket, &state.config.mq.secret_key, server.login_attempts);
+    let wrong = state.edges.logins_refused(Via::WebSocket);
+    let login = login::ask(
+        socket,
+        &state.config.mq.secret_key,
+        server.login_attempts,
+        wrong,
+    );
     tokio::select! {
         result = tokio::time::timeout(server.login_timeout, login) => {
             result.unwrap_or(Err(End::Policy("no right key in time")))
@@ -200,6 +211,19 @@ impl From<CloseReason> for End {
 }
 
 impl End {
+    /// What it counts as; `None` if the client has ended it.
+    fn counts_as(&self) -> Option<Ended> {
+        match self {
+            End::Gone => None,
+            End::Stopping => Some(Ended::Stopping),
+            End::Protocol(..) => Some(Ended::Protocol),
+            End::TooBig(_) => Some(Ended::TooLarge),
+            End::Policy(_) => Some(Ended::Policy),
+            End::Again(_) => Some(Ended::TooSlow),
+            End::Failed(_) => Some(Ended::Failed),
+        }
+    }
+
     fn frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             End::Gone => return None,
@@ -228,10 +252,13 @@ fn shortened(mut reason: String) -> String {
 }
 
 /// Tells the client why, and gives it a moment to close its side.
-async fn close<S>(socket: &mut S, end: End)
+async fn close<S>(socket: &mut S, end: End, edges: &Edges)
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
 {
+    if let Some(ended) = end.counts_as() {
+        edges.ended(ended).add(1);
+    }
     let Some(frame) = end.frame() else { return };
     tracing::debug!(
         code = frame.code,

@@ -35,6 +35,7 @@ use serde::Serialize;
 
 use super::{HttpState, auth};
 pub(super) use error::Refusal;
+pub(super) use overview::Disk;
 pub(super) use state::Console;
 
 /// A method of a path.
