@@ -23,7 +23,7 @@ pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::secret::SecretKey;
-pub use self::server::{ListenHost, Metrics, ServerConfig};
+pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
 
 use self::layer::Layer;
 use self::values::Values;

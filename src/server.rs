@@ -1,6 +1,10 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
+mod accept;
+mod admission;
 mod lingering;
+mod patience;
+mod tls;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,10 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,9 +24,12 @@ use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
+use crate::room::Room;
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::ws::{self, WsState};
-use lingering::Lingering;
+use accept::Acceptor;
+use admission::Limits;
+use tls::Tls;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -99,7 +104,22 @@ pub async fn run(
     let address = listener.local_addr()?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
-    let serve = serve(listener, &gate, &edges, closing.clone());
+    let room = Room::new(config.server.inbound_bytes);
+    let tls = open_tls(&config, &stop).await?;
+    let acceptor = Acceptor {
+        app: http::with_cors(gate.router()),
+        limits: Limits::new(
+            config.server.max_connections,
+            config.server.max_connections_per_address,
+            rlimit::Resource::NOFILE.get_soft().ok(),
+        ),
+        request_time: config.server.request_time,
+        room,
+        tls,
+        edges: edges.clone(),
+        closing: closing.clone(),
+    };
+    let serve = tokio::spawn(acceptor.run(listener));
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
@@ -146,22 +166,15 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves what `gate` lets in, until `closing` is cancelled and every request is answered.
-fn serve(
-    listener: TcpListener,
-    gate: &Gate,
-    edges: &Arc<Edges>,
-    closing: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    let app = http::with_cors(gate.router()).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = Lingering::new(listener, edges.clone()).tap_io(|connection| {
-        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
-        if let Err(error) = connection.socket().set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
-    });
-    let serve = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned());
-    tokio::spawn(serve.into_future())
+/// The TLS of `config`, which follows its files until `stop` is cancelled.
+async fn open_tls(config: &Config, stop: &CancellationToken) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(files) = config.server.tls.clone() else {
+        return Ok(None);
+    };
+    let tls = tokio::task::spawn_blocking(move || Tls::open(&files)).await??;
+    let tls = Arc::new(tls);
+    tokio::spawn(tls.clone().watch(stop.clone()));
+    Ok(Some(tls))
 }
 
 async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {

@@ -1,12 +1,15 @@
 //! The `server` section: what is listened on, and the limits of clients.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::values::{self, Values};
+use super::values::{self, Values, whole};
 
 const GIB: u64 = 1024 * 1024 * 1024;
+const MEBIBYTES_MAX: u64 = 1024 * 1024;
+const COUNT_MAX: u64 = 1_000_000_000;
 
 /// What is listened on, and the limits of its clients.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +31,27 @@ pub struct ServerConfig {
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
+    /// How long the head of a request may take, TLS included, and how long a body may rest.
+    pub request_time: Duration,
+    /// The most connections; 0 for what suits the limit of open files.
+    pub max_connections: usize,
+    /// The most connections from one address; 0 for what suits the above.
+    pub max_connections_per_address: usize,
+    /// Memory for all large messages that are being received.
+    pub inbound_bytes: usize,
+    /// The files of TLS; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
+}
+
+/// The files of TLS, both in PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsFiles {
+    /// The certificate and those above it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Who may read the metrics.
@@ -66,11 +88,18 @@ impl ServerConfig {
             host: values.read("server.host", values::host)?,
             port: values.read("server.port", values::port)?,
             allow_default_key: values.read("server.allowDefaultKey", values::flag)?,
-            max_message_bytes: values.read("server.maxMessageBytes", values::whole(1..=GIB))?,
+            max_message_bytes: values.read("server.maxMessageBytes", whole(1..=GIB))?,
             send_wait: values.read("server.sendWaitSeconds", values::seconds)?,
             drain: values.read("server.drainSeconds", values::seconds)?,
-            login_attempts: values.read("server.loginAttempts", values::whole(1..=1000))?,
+            login_attempts: values.read("server.loginAttempts", whole(1..=1000))?,
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+            request_time: values.read("server.requestSeconds", values::seconds_above_zero)?,
+            max_connections: values.read("server.maxConnections", whole(0..=COUNT_MAX))?,
+            max_connections_per_address: values
+                .read("server.maxConnectionsPerAddress", whole(0..=COUNT_MAX))?,
+            inbound_bytes: values
+                .read("server.inboundMiB", values::mebibytes(1..=MEBIBYTES_MAX))?,
+            tls: tls(values)?,
             metrics: values.read("server.metrics", metrics)?,
         })
     }
@@ -82,6 +111,22 @@ impl ServerConfig {
             restricted,
         }
     }
+}
+
+/// Both files, or none.
+fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+    let certificate = values.read("server.tlsCert", values::path_or_none)?;
+    let key = values.read("server.tlsKey", |text| {
+        let key = values::path_or_none(text)?;
+        match (&certificate, &key) {
+            (Some(_), None) => Err("is no file, though server.tlsCert is one".to_owned()),
+            (None, Some(_)) => Err("is set, but server.tlsCert is not".to_owned()),
+            _ => Ok(key),
+        }
+    })?;
+    Ok(certificate
+        .zip(key)
+        .map(|(certificate, key)| TlsFiles { certificate, key }))
 }
 
 fn metrics(text: &str) -> Result<Metrics, String> {

@@ -160,6 +160,14 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A path, or none if it is empty.
+pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        _ => path(text).map(Some),
+    }
+}
+
 /// A key that can be typed and sent: not empty, no control characters.
 pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
     if text.is_empty() {

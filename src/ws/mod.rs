@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Config;
-use crate::edges::{Edges, Ended, Via};
+use crate::edges::{Edges, Ended, Refused, Via};
 use crate::message::Topic;
 
 /// A client has this long to answer a close before the socket is dropped.
@@ -82,7 +82,7 @@ async fn producers(
         None | Some("" | "0") => false,
         Some("1") => true,
         Some(other) => {
-            state.edges.handshakes_refused.add(1);
+            state.edges.refused(Refused::Handshake).add(1);
             let reason = format!("ack is 0 or 1, not {other:?}");
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
@@ -133,7 +133,7 @@ async fn consumers(
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
 fn parse_topic(topic: &str, state: &WsState) -> Result<Topic, Response> {
     topic.parse().map_err(|error| {
-        state.edges.handshakes_refused.add(1);
+        state.edges.refused(Refused::Handshake).add(1);
         (StatusCode::BAD_REQUEST, format!("{error}")).into_response()
     })
 }
