@@ -11,6 +11,7 @@
 //! | [`http`] | the routes, and the page |
 //! | [`ws`] | the sessions of producers and consumers |
 //! | [`wire`] | the JSON of the protocol; for the edges only |
+//! | [`access`] | who may do what: keys, their rights and topics |
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
 //! | [`store`] | log, index, mirror, snapshot, recovery |
 //! | [`import`] | the data file of the original server |
@@ -19,6 +20,7 @@
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time.
 
+pub mod access;
 pub mod broker;
 pub mod cli;
 pub mod clock;
