@@ -1,5 +1,6 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
+mod keys;
 mod lingering;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
@@ -94,6 +96,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let address = listener.local_addr()?;
+    let access = open_keys(&config).await?;
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
@@ -102,14 +105,22 @@ pub async fn run(
 
     let stop = CancellationToken::new();
     let sessions = TaskTracker::new();
-    let app = http::router(HttpState::new(broker.clone(), config.clone(), stop.clone()));
+    tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
+    let app = http::router(HttpState::new(
+        broker.clone(),
+        config.clone(),
+        access.clone(),
+        stop.clone(),
+    ));
     let app = app.merge(ws::router(WsState {
         broker: broker.clone(),
         config: config.clone(),
+        access,
         stop: stop.clone(),
         sessions: sessions.clone(),
     }));
-    let app = http::with_cors(app).into_make_service_with_connect_info::<SocketAddr>();
+    let app = http::with_cors(app, config.server.origins.clone())
+        .into_make_service_with_connect_info::<SocketAddr>();
     let listener = Lingering(listener).tap_io(|connection| {
         // A frame waits for nothing; without this the last of a burst may wait 40 ms.
         if let Err(error) = connection.socket().set_nodelay(true) {
@@ -144,6 +155,14 @@ pub async fn run(
         Durability::Memory => tracing::info!("stopped; messages were in memory only"),
     }
     Ok(())
+}
+
+async fn open_keys(config: &Config) -> anyhow::Result<Access> {
+    let secret = config.mq.secret_key.clone();
+    let file = KeysFile::at(&config.server.keys_file);
+    let opening = move || Access::open(secret, file, Clock::system());
+    let opened = tokio::task::spawn_blocking(opening).await?;
+    opened.context("cannot use the file of keys")
 }
 
 async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {

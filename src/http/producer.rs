@@ -6,15 +6,17 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
 
+use super::caller::Caller;
 use super::reply::{self, ApiError};
 use super::{HttpState, fields};
 use crate::broker::{PublishError, Receipt};
-use crate::message::{Draft, MessageCode};
+use crate::message::{Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
 /// is a promise. A client that hangs up before has been promised nothing.
 pub(super) async fn send(
     State(state): State<HttpState>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["messageData", "topic"];
@@ -22,7 +24,7 @@ pub(super) async fn send(
     else {
         return Err(ApiError::Required);
     };
-    let code = publish(&state, &topic, data).await?;
+    let code = publish(&state, &caller, topic.parse()?, data).await?;
     Ok(reply::msg(&code.to_string()))
 }
 
@@ -30,9 +32,11 @@ pub(super) async fn send(
 /// of everybody who publishes over HTTP.
 pub(super) async fn publish(
     state: &HttpState,
-    topic: &str,
+    caller: &Caller,
+    topic: Topic,
     data: ByteString,
 ) -> Result<MessageCode, ApiError> {
+    caller.may_use(&topic)?;
     let server = &state.config.server;
     if data.len() > server.max_message_bytes {
         return Err(ApiError::DataTooLarge {
@@ -40,7 +44,7 @@ pub(super) async fn publish(
             bytes_max: server.max_message_bytes,
         });
     }
-    let draft = Draft::new(topic.parse()?, data);
+    let draft = Draft::new(topic, data);
     let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
     let codes = receipt.codes().await?;
     Ok(*codes.first().expect("a receipt has a code for each draft"))

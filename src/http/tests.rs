@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::*;
+use crate::access::KeysFile;
 use crate::broker::{Blocking, OutboxLimits, Pace, Queue, Settings};
 use crate::clock::Clock;
 use crate::store::MemoryStore;
@@ -52,11 +53,10 @@ fn app_with(config: Config) -> Router {
         blocking: Blocking::Threads,
     };
     let (broker, _) = Broker::start(store, queue, items, settings);
-    with_cors(router(HttpState::new(
-        broker,
-        config,
-        CancellationToken::new(),
-    )))
+    let secret = config.mq.secret_key.clone();
+    let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
+    let state = HttpState::new(broker, config.clone(), access, CancellationToken::new());
+    with_cors(router(state), config.server.origins.clone())
 }
 
 pub(super) struct Reply {

@@ -118,7 +118,8 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let disk = state.console.disk.get(broker).await;
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
-    let health = broker.health();
+    let mut health = broker.health();
+    health.impaired.extend(state.access.trouble());
     let mut damage = broker.damage();
     damage.truncate(DAMAGE_SHOWN_MAX);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
