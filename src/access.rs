@@ -52,20 +52,15 @@ struct Shared {
     file: KeysFile,
     /// Held for a copy or an exchange of the `Arc` only.
     ring: RwLock<Arc<Ring>>,
-    /// Held while the file is read.
-    seen: Mutex<Seen>,
-    throttle: Throttle,
-    refusals: Limit,
-    clock: Clock,
-}
-
-/// What is known of the file.
-#[derive(Default)]
-struct Seen {
-    /// Its bytes when it was looked at last; `None`: it was not there, or not readable.
-    bytes: Option<Vec<u8>>,
+    /// The bytes of the file when it was looked at last; `None`: it was not there, or not
+    /// readable. Held while the file is read.
+    seen: Mutex<Option<Vec<u8>>>,
     /// Why the keys of before are still in use.
-    trouble: Option<String>,
+    trouble: Mutex<Option<String>>,
+    throttle: Throttle,
+    wrong: Limit,
+    denied: Limit,
+    clock: Clock,
 }
 
 /// Why a key opens nothing.
@@ -86,19 +81,18 @@ impl Access {
         let bytes = file.bytes()?;
         let ring = Ring::new(file.parse(bytes.as_deref().unwrap_or_default())?);
         if bytes.is_some() {
-            audit::loaded(file.path(), ring.len(), &[]);
+            audit::loaded(file.path(), &ring, &[], &[]);
         }
         Ok(Access(Arc::new(Shared {
             secret,
             all: Arc::new(Grant::of_secret_key()),
             file,
             ring: RwLock::new(Arc::new(ring)),
-            seen: Mutex::new(Seen {
-                bytes,
-                trouble: None,
-            }),
+            seen: Mutex::new(bytes),
+            trouble: Mutex::default(),
             throttle: Throttle::default(),
-            refusals: Limit::default(),
+            wrong: Limit::default(),
+            denied: Limit::default(),
             clock,
         })))
     }
@@ -120,7 +114,9 @@ impl Access {
             tokio::time::sleep(wait).await;
         }
         let Some(grant) = found else {
-            self.tell_refused("-", place, "a wrong key");
+            if let Some(unsaid) = self.0.wrong.admit(Instant::now()) {
+                audit::refused("-", place, "a wrong key", unsaid);
+            }
             return Err(Refused::Wrong);
         };
         if !wait.is_zero() {
@@ -153,9 +149,9 @@ impl Access {
         ring.clone()
     }
 
-    /// Says in the log that a key was refused something; no more often than once a second.
+    /// Says in the audit that a key was refused something; no more often than once a second.
     pub fn tell_refused(&self, key: &str, place: &Place, why: &str) {
-        if let Some(unsaid) = self.0.refusals.admit(Instant::now()) {
+        if let Some(unsaid) = self.0.denied.admit(Instant::now()) {
             audit::refused(key, place, why, unsaid);
         }
     }
@@ -177,61 +173,66 @@ impl Access {
     }
 
     fn take_changes(&self) -> Vec<(Arc<Grant>, End)> {
-        let (mut seen, file) = (self.seen(), &self.0.file);
+        let file = &self.0.file;
+        let mut seen = lock(&self.0.seen);
         let bytes = match file.bytes() {
             // A file that is gone is a slip, or is being written: nobody is locked out for it.
             Ok(None) if self.ring().len() > 0 => Err(listed::gone(file.path())),
             read => read,
         };
         let parsed = match bytes {
-            Ok(bytes) if bytes == seen.bytes && (bytes.is_some() || seen.trouble.is_none()) => {
+            Ok(bytes) if bytes == *seen && (bytes.is_some() || self.trouble().is_none()) => {
                 return vec![];
             }
             Ok(bytes) => {
                 let parsed = file.parse(bytes.as_deref().unwrap_or_default());
-                seen.bytes = bytes;
+                *seen = bytes;
                 parsed
             }
             Err(error) => {
-                seen.bytes = None;
+                *seen = None;
                 Err(error)
             }
         };
-        let keys = match parsed {
-            Ok(keys) => keys,
+        match parsed {
+            Ok(keys) => self.take(keys),
             Err(error) => {
-                seen.refuse(&error);
-                return vec![];
+                self.keep(&error);
+                vec![]
             }
-        };
-        seen.trouble = None;
-        let (ring, gone) = self.ring().replaced_by(keys);
-        let names: Vec<&str> = gone.iter().map(|grant| grant.name()).collect();
-        audit::loaded(file.path(), ring.len(), &names);
-        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        }
+    }
+
+    /// Goes over to these keys; the grants of those that are no more have ended then.
+    fn take(&self, keys: Vec<ListedKey>) -> Vec<(Arc<Grant>, End)> {
+        *lock(&self.0.trouble) = None;
+        let before = self.ring();
+        let ring = Arc::new(before.replaced_by(keys));
+        let (added, gone) = (ring.grants_not_in(&before), before.grants_not_in(&ring));
+        audit::loaded(self.0.file.path(), &ring, &added, &gone);
+        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         let gone = gone.into_iter().filter(|grant| grant.end(End::Revoked));
         gone.map(|grant| (grant, End::Revoked)).collect()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps the keys there are; the same trouble is told once.
+    fn keep(&self, error: &KeysError) {
+        let text = format!("{error}; the keys of before stay in use");
+        let mut trouble = lock(&self.0.trouble);
+        if trouble.as_ref() != Some(&text) {
+            audit::not_loaded(&text);
+        }
+        *trouble = Some(text);
     }
 
     /// Why the file of keys cannot be used, if it cannot.
     pub fn trouble(&self) -> Option<String> {
-        self.seen().trouble.clone()
+        lock(&self.0.trouble).clone()
     }
 }
 
-impl Seen {
-    /// Keeps the keys there are; the same trouble is told once.
-    fn refuse(&mut self, error: &KeysError) {
-        let text = format!("{error}; the keys of before stay in use");
-        if self.trouble.as_ref() != Some(&text) {
-            audit::not_loaded(&text);
-        }
-        self.trouble = Some(text);
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Grant;
+use super::grant::Grant;
+use super::ring::Ring;
 
 /// The target of these lines.
 pub const AUDIT: &str = "audit";
@@ -52,10 +53,15 @@ pub(super) fn refused(key: &str, place: &Place, why: &str, unsaid: u64) {
     tracing::warn!(target: AUDIT, key, %address, route = %format_args!("{method} {path}"), unsaid, "refused: {why}");
 }
 
-/// The file is in use.
-pub(super) fn loaded(file: &Path, keys: usize, gone: &[&str]) {
-    let file = file.display();
-    tracing::info!(target: AUDIT, %file, keys, ?gone, "loaded the keys");
+/// The file is in use: these keys of it are new, and these are no more; one that is changed is
+/// both.
+pub(super) fn loaded(file: &Path, ring: &Ring, added: &[Arc<Grant>], gone: &[Arc<Grant>]) {
+    let names = |grants: &[Arc<Grant>]| {
+        let names: Vec<_> = grants.iter().map(|grant| grant.name()).collect();
+        names.join(",")
+    };
+    let (keys, added, gone) = (ring.len(), names(added), names(gone));
+    tracing::info!(target: AUDIT, file = %file.display(), keys, added, gone, "loaded the keys");
 }
 
 /// The file cannot be used.

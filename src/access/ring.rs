@@ -43,21 +43,23 @@ impl Ring {
         Some(grant.clone())
     }
 
-    /// The ring of these keys, and the grants that are not in it: those of keys that are the same
-    /// in every respect stay.
-    pub(super) fn replaced_by(&self, keys: Vec<ListedKey>) -> (Ring, Vec<Arc<Grant>>) {
+    /// The ring of these keys; those that are the same in every respect keep their grants.
+    pub(super) fn replaced_by(&self, keys: Vec<ListedKey>) -> Ring {
         let same = |key: &ListedKey| self.0.iter().find(|(old, _)| old == key);
-        let next = keys.into_iter().map(|key| match same(&key) {
-            Some((_, grant)) => (key, grant.clone()),
-            None => {
-                let grant = Arc::new(Grant::of(&key));
-                (key, grant)
-            }
+        let next = keys.into_iter().map(|key| {
+            let grant = match same(&key) {
+                Some((_, grant)) => grant.clone(),
+                None => Arc::new(Grant::of(&key)),
+            };
+            (key, grant)
         });
-        let next = Ring(next.collect());
-        let stays = |grant: &Arc<Grant>| next.grants().any(|other| Arc::ptr_eq(grant, other));
-        let gone = self.grants().filter(|grant| !stays(grant)).cloned();
-        let gone = gone.collect();
-        (next, gone)
+        Ring(next.collect())
+    }
+
+    /// The grants that another ring has not.
+    pub(super) fn grants_not_in(&self, other: &Ring) -> Vec<Arc<Grant>> {
+        let is_there = |grant: &Arc<Grant>| other.grants().any(|one| Arc::ptr_eq(grant, one));
+        let grants = self.grants().filter(|grant| !is_there(grant));
+        grants.cloned().collect()
     }
 }

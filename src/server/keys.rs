@@ -20,7 +20,7 @@ pub(super) async fn watch(access: Access, broker: Broker, stop: CancellationToke
 
 /// Reads the file of keys if it has changed. Sessions of keys that are revoked, changed or
 /// expired are ended; streams of the console API end by themselves.
-async fn reload(access: &Access, broker: &Broker) {
+pub(super) async fn reload(access: &Access, broker: &Broker) {
     let reading = access.clone();
     let ended = match tokio::task::spawn_blocking(move || reading.reload()).await {
         Ok(ended) => ended,

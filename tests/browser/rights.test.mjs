@@ -62,6 +62,13 @@ test("a key that is not for the console is told so", scene(async ({ server, visi
   await shows(page.locator("[role=alert]"), "it has not the right console-read");
 }));
 
+test("a file of keys that cannot be used is told", scene(async ({ server, open }) => {
+  await server.newKey("reader", "console-read", "*");
+  const page = await open("#/Overview");
+  await server.write("config/keys.yaml", "- {name: reader}\n");
+  await shows(page.locator(".findings"), /named keys cannot be used.*config\/keys\.yaml: not a list of keys/);
+}));
+
 test("a key that is revoked is logged out at once", scene(async ({ server, visitor, tolerate }) => {
   tolerate(/status of 401|ERR_/);
   const key = await server.newKey("reader", "console-read", "*");

@@ -134,7 +134,7 @@ async fn a_file_that_cannot_be_used_is_told_and_changes_nothing() {
     let health = async || keyed.get("/api/overview", KEY).await.1["health"].clone();
     eventually("the overview tells it", async || {
         let health = health().await;
-        let reason = health["reasons"][0].as_str().unwrap_or_default();
+        let reason = health["keys"].as_str().unwrap_or_default();
         health["state"] == "impaired" && reason.contains("config/keys.yaml: not a list of keys")
     })
     .await;

@@ -29,7 +29,7 @@ export interface Overview {
   startedAt: number;
   nowMs: number;
   /** `ok`; `refusing`: messages cannot be stored now (reasons say why). */
-  health: { state: "ok" | "impaired" | "refusing"; reasons: string[]; /** What of the store cannot be read. */ damage: string[] };
+  health: { state: "ok" | "impaired" | "refusing"; reasons: string[]; /** What of the store cannot be read. */ damage: string[]; /** Why the file of keys cannot be used. */ keys: string | null };
   durability: "disk" | "memory";
   counts: Counts;
   /** Per second, mean of the last 10 full seconds. delivered: written to consumers, each one counted. */

@@ -89,6 +89,9 @@ export class Server {
     execFile(BINARY, args, { cwd: this.#dir }, (error, stdout) => (error ? fail(error) : done(stdout)));
   });
 
+  /** A file in that folder. */
+  write = (path, text) => writeFile(join(this.#dir, path), text);
+
   /** A named key that the server knows. */
   async newKey(name, rights, topics) {
     const key = (await this.run("key", "new", name, "--rights", rights, "--topics", topics)).trim();
