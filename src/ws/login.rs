@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::time::Instant;
 
 use super::End;
 use crate::access::{Access, Grant, Place, Refused};
@@ -32,12 +33,13 @@ where
     for _ in 0..attempts_max {
         socket.send(Message::text(PROMPT)).await?;
         let offered = next_text(socket).await?;
+        let answer_at = Instant::now() + wait;
         match access.present(&offered, place).await {
             Ok(grant) => return Ok(grant),
             Err(Refused::Expired(denied)) => return Err(End::Policy(denied.to_string().into())),
             Err(Refused::Wrong) => {}
         }
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep_until(answer_at).await;
         wait = WAIT_MAX.min(wait * 2);
         socket.send(Message::text(WRONG)).await?;
     }
