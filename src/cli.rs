@@ -185,7 +185,7 @@ fn check_config(config: &Config) -> Result<(), Failure> {
     }
     let keys = KeysFile::at(&config.server.keys_file).keys()?;
     let file = config.server.keys_file.display();
-    out.line(format!("{} named keys in {file}", keys.len()).as_bytes())?;
+    out.line(format!("named keys: {} in {file}", keys.len()).as_bytes())?;
     if config.listen_host().restricted {
         out.line(format!("note: {}", ListenHost::ADVICE).as_bytes())?;
     }
