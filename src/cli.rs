@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod bench;
 mod client;
 mod key;
 mod listen;
@@ -113,6 +114,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Listen(listen) => {
             let config = load(args.common, listen.client.server.overrides())?;
             listen::run(&config, &listen)
+        }
+        Command::Bench(bench) => {
+            let config = load(args.common, bench.server.overrides())?;
+            bench::run(&config, *bench)
         }
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;

@@ -405,7 +405,7 @@ fn sequences_of_damaged_messages_are_not_given_away_again() {
     let mut asked = Asked::default();
     asked.append(&store, 2, 10);
     asked.write(&store);
-    let end = place.disk.read(&newest_segment(&place)).unwrap().len();
+    let end = written(place.disk.read(&newest_segment(&place)).unwrap()).len();
     asked.append(&store, 3, 100);
     asked.write(&store);
     let last = list_all(&store)[0].sequence;

@@ -193,6 +193,10 @@ fn flipped_bytes_in_the_mirror_never_change_an_answer() {
     println!("{rebuilt} of 40 were rebuilt");
 }
 
+fn written_len(segment: &Path) -> u64 {
+    written(fs::read(segment).unwrap()).len() as u64
+}
+
 /// Cuts the newest segment of the store in `dir`.
 fn cut_newest(dir: &Path, len: u64) -> PathBuf {
     let newest = segments(dir).pop().unwrap();
@@ -207,7 +211,7 @@ fn what_the_mirror_knows_and_the_log_has_lost_is_named() {
     let store = place.filled("a");
     let before = content(&store);
     let newest = segments(&place.dir("a")).pop().unwrap();
-    let len = fs::metadata(&newest).unwrap().len();
+    let len = written_len(&newest);
     append_many(&store, "t", 5);
     let lost = content(&store);
     store.close().unwrap();
@@ -260,8 +264,7 @@ fn a_log_that_lost_bytes_is_healed_from_the_snapshot() {
     let lose: [Lose; 6] = [
         ("end", |dir| {
             let newest = segments(dir).pop().unwrap();
-            let len = fs::metadata(newest).unwrap().len();
-            cut_newest(dir, len - 30);
+            cut_newest(dir, written_len(&newest) - 30);
         }),
         ("nearly all", |dir| drop(cut_newest(dir, 10))),
         ("newest", |dir| {
@@ -313,9 +316,7 @@ fn a_log_that_lost_bytes_is_healed_from_the_snapshot() {
 fn a_snapshot_with_more_than_the_log_is_kept() {
     let place = Place::new();
     let store = place.filled("a");
-    let len = fs::metadata(segments(&place.dir("a")).pop().unwrap())
-        .unwrap()
-        .len();
+    let len = written_len(&segments(&place.dir("a")).pop().unwrap());
     append_many(&store, "t", 300);
     drop(store);
     // The last chunk, which the end of the log would be taken from, is damaged and the one
@@ -542,7 +543,7 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let (store, _) = place.open("a");
     append_many(&store, "t", 10);
     let newest = segments(&place.dir("a")).pop().unwrap();
-    let len = || usize::try_from(fs::metadata(&newest).unwrap().len()).unwrap();
+    let len = || usize::try_from(written_len(&newest)).unwrap();
     // The mirror lags the steps: what it has was synced, and would be missed.
     crash_copy(&place.dir("a"), &place.dir("before"));
     // (length of the log, content) after each frame.
@@ -559,7 +560,9 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
         &place.dir("before/data.db/sled"),
         &place.dir("whole/data.db/sled"),
     );
-    let whole = fs::read(&newest).unwrap();
+    let with_room = fs::read(&newest).unwrap();
+    let whole = written(with_room.clone());
+    assert!(with_room.len() > whole.len());
     for with_mirror in [true, false] {
         let step = if with_mirror { 5 } else { 1 };
         for cut in (steps[0].0..=whole.len()).rev().step_by(step) {
@@ -569,11 +572,20 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
                 fs::remove_dir_all(place.dir(&name).join("data.db/sled")).unwrap();
             }
             let segment = segments(&place.dir(&name)).pop().unwrap();
-            fs::write(&segment, &whole[..cut]).unwrap();
+            let mut torn = whole[..cut].to_vec();
+            if cut % 2 == 0 {
+                torn.resize(with_room.len(), 0);
+            }
+            fs::write(&segment, &torn).unwrap();
             let (store, recovered) = place.open(&name);
-            let (end, expected) = steps.iter().rfind(|(end, _)| *end <= cut).unwrap();
+            let (end, expected) = steps
+                .iter()
+                .rfind(|(end, _)| torn.starts_with(&whole[..*end]))
+                .unwrap();
             assert_eq!(&content(&store), expected, "{cut}");
-            assert_eq!(recovered.torn_bytes, (cut - end) as u64, "{cut}");
+            let torn_to = torn.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+            let torn_bytes = torn_to.saturating_sub(*end);
+            assert_eq!(recovered.torn_bytes, torn_bytes as u64, "{cut}");
             assert_eq!(recovered.damage, NO_DAMAGE);
             if cut % 4 != 0 {
                 continue;
@@ -657,7 +669,7 @@ fn damage_in_the_log_costs_only_what_is_damaged() {
     let mut random = Random::new(3);
     for n in 0..30 {
         let file = &files[usize::try_from(random.between(0, files.len() as u64 - 2)).unwrap()];
-        let len = fs::metadata(file).unwrap().len();
+        let len = written_len(file);
         let at = random.between(at_16 as u64, len - 1);
         for with_mirror in [true, false] {
             let name = format!("flip{n}{with_mirror}");

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -82,6 +83,27 @@ pub(super) enum Command {
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]
     Listen(Listen),
+    /// Put load on a running server, measure it, and check every message
+    ///
+    /// Producers send as fast as --window allows, or at --rate, for a time or a number of
+    /// messages; every consumer must receive every message once, unchanged, and in the order
+    /// of its producer. The report has rates, and the latency of acknowledgement (from sending
+    /// to the answer) and of publish to receipt. At a --rate both count from when a message was
+    /// due, so that a server that holds producers back is charged for it.
+    ///
+    /// By default a server pushes 100 messages a second for all topics together. To measure
+    /// delivery, start it with: dpmq --set mq.pushMessagesSpeed=0
+    ///
+    /// Exit code 1 when a message is missing, twice, changed, out of order or refused, or when
+    /// the run could not be finished. Ctrl-C ends it early, with a report. docs/bench.md has
+    /// every figure, and the fields of --json.
+    ///
+    /// Example: dpmq bench
+    /// Example: dpmq bench --rate 2000 --duration 30
+    /// Example: dpmq bench --producers 1 --window 1 --count 10000 --json
+    /// Example: dpmq bench --http --producers 8 --consumers 0
+    #[command(verbatim_doc_comment)]
+    Bench(Box<Bench>),
     /// Copy everything a running server has stored to a file
     ///
     /// The copy is consistent, and has everything that was acknowledged before. It is checked
@@ -236,6 +258,55 @@ pub(super) struct Listen {
     pub(super) client: Client,
 }
 
+/// A measurement.
+#[derive(Debug, clap::Args)]
+pub(super) struct Bench {
+    #[command(flatten)]
+    pub(super) server: Server,
+    /// The topic [default: a new one, bench-…, whose messages are deleted at the end]
+    #[arg(long)]
+    pub(super) topic: Option<Topic>,
+    /// Producers, each with a connection
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) producers: u16,
+    /// Consumers, each of which receives everything; 0 to measure publishing alone
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) consumers: u16,
+    /// Bytes of a message, at least 48
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    pub(super) size: usize,
+    /// Messages that each producer may have unacknowledged
+    #[arg(long, value_name = "N", default_value = "256", conflicts_with_all = ["http", "no_acks"])]
+    pub(super) window: NonZeroU64,
+    /// Messages a second of all producers together; 0: as fast as they are taken
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) rate: u64,
+    /// Send this many messages, of all producers together
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub(super) count: Option<NonZeroU64>,
+    /// Send for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(super) duration: Duration,
+    /// Wait at most this many seconds for deliveries after the last message was sent
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(super) drain: Duration,
+    /// End when nothing was sent, answered or delivered for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(super) idle: Duration,
+    /// Send without acknowledgements; at the end a ping shows that the server has read all
+    #[arg(long, conflicts_with = "http")]
+    pub(super) no_acks: bool,
+    /// Send by POST /Producer/Send, one request at a time for each producer
+    #[arg(long)]
+    pub(super) http: bool,
+    /// Leave the messages of the new topic on the server
+    #[arg(long, conflicts_with = "topic")]
+    pub(super) keep: bool,
+    /// Print the report as one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 impl ListenOn {
     /// The settings that were given.
     pub(super) fn overrides(&self) -> Vec<(String, String)> {
@@ -262,6 +333,14 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
         .split_once('=')
         .ok_or("expected KEY=VALUE, as in mq.sendCount=5")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds")?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("expected more than 0 seconds"),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A WebSocket client of a DPMQ server: the address, the login, the frames.
 
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::http::{Response, Uri};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -28,7 +29,10 @@ pub(super) type Socket = WebSocketStream<TcpStream>;
 /// What a client does with its topic.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
-    Producer,
+    /// The server acknowledges its messages, or not.
+    Producer {
+        acks: bool,
+    },
     Consumer,
 }
 
@@ -109,12 +113,19 @@ impl ServerUrl {
 
     fn endpoint(&self, side: Side, topic: &Topic, id: &str) -> String {
         let (side, query) = match side {
-            Side::Producer => ("Producers", "?ack=1"),
+            Side::Producer { acks: true } => ("Producers", "?ack=1"),
+            Side::Producer { acks: false } => ("Producers", ""),
             Side::Consumer => ("Consumers", ""),
         };
         let (topic, id) = (percent_encoded(topic.as_str()), percent_encoded(id));
         let (address, path) = (self.address(), &self.path);
         format!("ws://{address}{path}/{side}/Conn/{topic}/{id}{query}")
+    }
+}
+
+impl Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.address(), self.path)
     }
 }
 
@@ -127,19 +138,30 @@ pub(super) struct Target {
 
 impl Target {
     /// The connection that `client` asks for, with what it leaves open taken from `config`.
-    pub(super) fn new(
+    pub(super) fn of(
         config: &Config,
         client: &Client,
         side: Side,
         topic: &Topic,
     ) -> Result<Target, Failure> {
-        let url = ServerUrl::of(config, &client.server)?;
         let id = match &client.id {
             Some(id) => id.clone(),
             None => format!("cli-{}", std::process::id()),
         };
+        Target::new(config, &client.server, &id, side, topic)
+    }
+
+    /// The connection of a client that is called `id`.
+    pub(super) fn new(
+        config: &Config,
+        server: &Server,
+        id: &str,
+        side: Side,
+        topic: &Topic,
+    ) -> Result<Target, Failure> {
+        let url = ServerUrl::of(config, server)?;
         Ok(Target {
-            endpoint: url.endpoint(side, topic, &id),
+            endpoint: url.endpoint(side, topic, id),
             url,
             key: config.mq.secret_key.expose().to_owned(),
         })
@@ -203,14 +225,19 @@ pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> 
     while let Some(frame) = socket.next().await {
         match frame.context("the connection was lost")? {
             Message::Text(text) => return Ok(text),
-            Message::Close(Some(close)) if !close.reason.is_empty() => {
-                bail!("the server closed the connection: {}", close.reason)
-            }
-            Message::Close(_) => break,
+            Message::Close(close) => return Err(closed(close.as_ref())),
             Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
-    bail!("the server closed the connection")
+    Err(closed(None))
+}
+
+/// What a connection that the server has closed ends with: its reason, if it gave one.
+pub(super) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
+    match close.filter(|close| !close.reason.is_empty()) {
+        Some(close) => anyhow!("the server closed the connection: {}", close.reason),
+        None => anyhow!("the server closed the connection"),
+    }
 }
 
 /// Says goodbye, without insisting.
@@ -233,7 +260,7 @@ fn refusal(response: &Response<Option<Vec<u8>>>) -> String {
 }
 
 /// `text` as one segment of a path.
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
@@ -256,7 +283,7 @@ mod tests {
     fn an_endpoint_is_the_protocols_path_with_everything_else_encoded() {
         let topic = "orders/eu 1".parse().unwrap();
         assert_eq!(
-            url("http://localhost:8011/").endpoint(Side::Producer, &topic, "ü?"),
+            url("http://localhost:8011/").endpoint(Side::Producer { acks: true }, &topic, "ü?"),
             "ws://localhost:8011/Producers/Conn/orders%2Feu%201/%C3%BC%3F?ack=1"
         );
         let topic = "..".parse().unwrap();

@@ -19,7 +19,7 @@ struct Pushed {
 /// Runs until Ctrl-C, until `--count` messages were shown, or until the server goes away.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(config: &Config, args: &Listen) -> Result<(), Failure> {
-    let target = Target::new(config, &args.client, Side::Consumer, &args.topic)?;
+    let target = Target::of(config, &args.client, Side::Consumer, &args.topic)?;
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
     let mut socket = tokio::select! {

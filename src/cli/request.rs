@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
@@ -28,8 +28,28 @@ pub(super) struct Reply {
 
 /// Asks for `route`.
 pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
+    answer(url, key, Method::GET, route, String::new()).await
+}
+
+/// Posts JSON to `route`.
+pub(super) async fn post(
+    url: &ServerUrl,
+    key: &str,
+    route: &str,
+    json: String,
+) -> anyhow::Result<Reply> {
+    answer(url, key, Method::POST, route, json).await
+}
+
+async fn answer(
+    url: &ServerUrl,
+    key: &str,
+    method: Method,
+    route: &str,
+    json: String,
+) -> anyhow::Result<Reply> {
     let address = url.address();
-    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, key, route));
+    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, key, method, route, json));
     let response = answered.await.map_err(|_| {
         let seconds = ANSWER_TIME.as_secs();
         anyhow!("{address} did not answer within {seconds} seconds")
@@ -47,7 +67,13 @@ pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Resu
     })
 }
 
-async fn ask(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Response<Incoming>> {
+async fn ask(
+    url: &ServerUrl,
+    key: &str,
+    method: Method,
+    route: &str,
+    json: String,
+) -> anyhow::Result<Response<Incoming>> {
     let address = url.address();
     let stream = TcpStream::connect(url.host_and_port())
         .await
@@ -58,10 +84,13 @@ async fn ask(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Response
         .with_context(not_http)?;
     // Whoever reads the reply is told how it ends.
     tokio::spawn(connection);
-    let request = Request::get(url.path(route))
+    let request = Request::builder()
+        .method(method)
+        .uri(url.path(route))
         .header(header::HOST, &address)
+        .header(header::CONTENT_TYPE, "application/json")
         .header("secretKey", key)
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(json)))
         .context("the key cannot be sent in a header")?;
     sender.send_request(request).await.with_context(not_http)
 }

@@ -35,7 +35,12 @@ struct Answer {
 /// Sends everything; fails if anything was refused or is unanswered.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
-    let target = Target::new(config, &args.client, Side::Producer, &args.topic)?;
+    let target = Target::of(
+        config,
+        &args.client,
+        Side::Producer { acks: true },
+        &args.topic,
+    )?;
     let mut socket = target.open().await?;
     let messages = messages(args.data, config.server.max_message_bytes);
     let mut sending = Sending {

@@ -12,12 +12,21 @@ use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
 /// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
+/// Zeros are written so far ahead of small groups. A sync of bytes that the file has already is
+/// of those bytes alone; one of a file that has grown is of its length too, on another block.
+const ROOM_BYTES: u64 = 128 << 10;
+/// They are written in pages, lest the system keeps them as one and takes each group for it.
+const ROOM_PAGE: [u8; 4 << 10] = [0; 4 << 10];
+/// The sync of more bytes than this takes its time for them, and gains nothing by room.
+const ROOM_GROUP_BYTES_MAX: usize = 16 << 10;
 
 /// The writing end of the log.
 pub(crate) struct Log {
     segments: Arc<Segments>,
     current: Arc<Segment>,
     written: u64,
+    /// The file has zeros from `written` to here, unless that is less.
+    room: u64,
     /// A segment is closed when it has this many bytes.
     segment_bytes: u64,
     /// Behind what was written lies a part of what could not be.
@@ -42,6 +51,7 @@ impl Log {
             segments,
             current,
             written,
+            room: written,
             segment_bytes,
             ragged: false,
         })
@@ -73,6 +83,7 @@ impl Log {
             .end
             .store(u64::from(end.offset), Ordering::Release);
         self.written = u64::from(end.offset);
+        self.room = self.written;
         Ok(())
     }
 
@@ -102,6 +113,34 @@ impl Log {
             return Err(error).doing("write to", &self.current.path);
         }
         self.written = written;
+        if written > self.room && frames.len() <= ROOM_GROUP_BYTES_MAX {
+            self.make_room();
+        }
+        Ok(())
+    }
+
+    /// Lets the next small groups find their place in the file; without it they are only slower.
+    fn make_room(&mut self) {
+        let page_bytes = ROOM_PAGE.len() as u64;
+        let until = self.written + ROOM_BYTES;
+        self.room = self.written;
+        while self.room < until {
+            let at = self.room.next_multiple_of(page_bytes);
+            if self.current.file.write_all_at(&ROOM_PAGE, at).is_err() {
+                return;
+            }
+            self.room = at + page_bytes;
+        }
+    }
+
+    /// Gives back the room behind what was written; a sync makes that durable.
+    pub(crate) fn trim(&mut self) -> Result<(), StoreError> {
+        if self.room > self.written {
+            let file = &self.current.file;
+            file.set_len(self.written)
+                .doing("cut", &self.current.path)?;
+            self.room = self.written;
+        }
         Ok(())
     }
 
@@ -112,6 +151,7 @@ impl Log {
             file.set_len(self.written)
                 .doing("cut", &self.current.path)?;
             self.ragged = false;
+            self.room = self.written;
         }
         Ok(())
     }
@@ -169,8 +209,7 @@ impl Log {
             && self.current.last_sequence() < first_live
     }
 
-    /// Closes the segment, everything in which the caller has synced, and begins the next.
-    /// After an error the log goes on in the old one.
+    /// Closes the segment, which the caller has trimmed and synced, and begins the next. After an error the log goes on in the old one.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
         self.smooth()?;
         self.go_on_behind(self.current.number, base)
@@ -182,6 +221,7 @@ impl Log {
         let number = self.current.number.max(number) + 1;
         self.current = create_segment(&self.segments, number, base)?;
         self.written = self.current.end();
+        self.room = self.written;
         Ok(())
     }
 }

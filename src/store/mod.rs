@@ -5,6 +5,8 @@
 //! MessagePack. Calls that read or wait say so: they block on the disk, and belong on a thread
 //! that may.
 
+#[doc(hidden)]
+pub mod bench;
 mod bitmap;
 mod block;
 mod day;

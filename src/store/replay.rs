@@ -45,7 +45,14 @@ impl Replay<'_> {
         let mut met = Met::from(self.index.next_sequence(), self.index.applied());
         let mut tail: Option<Damage> = None;
         while let Some(step) = walk.next()? {
-            if let Some(damage) = tail.take() {
+            if let Some(mut damage) = tail.take() {
+                if let Step::Damage(room) = &step
+                    && segments.is_room(room)?
+                {
+                    damage.to = room.to;
+                    tail = Some(damage);
+                    continue;
+                }
                 self.pass_over(damage, &mut met);
             }
             let damage = match step {
@@ -119,7 +126,9 @@ impl Replay<'_> {
             let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
             if newest && damage.position() >= known {
                 self.refuse_all_unreadable(&damage)?;
-                self.recovered.torn_bytes += damage.to - damage.from;
+                let segment = self.log.segments().get(damage.segment);
+                let segment = segment.expect("the walk has been in it");
+                self.recovered.torn_bytes += segment.written_between(damage.from, damage.to)?;
                 self.log.cut(damage.position())?;
                 if damage.from <= SEGMENT_HEAD_BYTES {
                     self.log.begin_again(&self.index.base())?;

@@ -16,7 +16,7 @@ use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
 use super::formats;
 use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
-use super::walk::Walk;
+use super::walk::{Damage, Walk};
 
 pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.
@@ -108,6 +108,22 @@ impl Segment {
             offset,
             what,
         }
+    }
+
+    /// How many bytes from `from` to `to` there are before the zeros that end them: room for
+    /// what was to come is no part of what was written.
+    pub(super) fn written_between(&self, from: u64, to: u64) -> Result<u64, StoreError> {
+        let mut end = to;
+        while end > from {
+            let begin = from.max(end.saturating_sub(READ_AHEAD as u64));
+            let len = usize::try_from(end - begin).unwrap_or(READ_AHEAD);
+            let bytes = self.read(begin, len)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                return Ok(begin + last as u64 + 1 - from);
+            }
+            end = begin;
+        }
+        Ok(0)
     }
 
     /// Reads up to `len` bytes from `offset` on, fewer only at the segment's end.
@@ -260,6 +276,16 @@ impl Segments {
             .write()
             .expect("no holder of this lock panics")
             .insert(segment.number, segment);
+    }
+
+    /// Whether damage is no more than room for what was to come, at the end of the log.
+    pub(super) fn is_room(&self, damage: &Damage) -> Result<bool, StoreError> {
+        let newest = self.lock_read().values().next_back().cloned();
+        let newest = newest.filter(|newest| newest.number == damage.segment);
+        newest.map_or(Ok(false), |newest| {
+            let ends = damage.to == newest.end();
+            Ok(ends && newest.written_between(damage.from, damage.to)? == 0)
+        })
     }
 
     /// The bytes of all segments.

@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::index::Index;
 use super::keeper::Keeper;
 use super::log::Log;
-use super::record::{self, Accept, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use super::record::{self, Accept, Base, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
 use super::segments::Position;
 use super::trouble::{Part, Trouble};
 use crate::clock::Clock;
@@ -235,12 +235,12 @@ impl Writer {
     }
 
     /// Everything written is synced, unless something could not be written.
-    pub(crate) fn end(self) -> Result<(), StoreError> {
+    pub(crate) fn end(mut self) -> Result<(), StoreError> {
         let carries = self.carries();
         match (self.poison.get(), self.refused) {
             (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
             (None, Some(error)) if carries => Err(error),
-            _ => self.log.sync(),
+            _ => self.log.trim().and_then(|()| self.log.sync()),
         }
     }
 
@@ -469,6 +469,12 @@ impl Writer {
         }
     }
 
+    fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
+        self.log.trim()?;
+        self.sync()?;
+        self.log.roll(base)
+    }
+
     /// Begins the next segment where one is due, and gives back those whose messages are gone.
     fn maintain(&mut self) {
         if self.poison.get().is_some() {
@@ -480,10 +486,8 @@ impl Writer {
             let roll = self.log.is_full() || self.log.is_idle(first_live);
             (first_live, roll.then(|| index.base()))
         };
-        if let Some(base) = base
-            && self.sync().is_ok()
-        {
-            match self.log.roll(&base) {
+        if let Some(base) = base {
+            match self.roll(&base) {
                 Ok(()) => self.lock().advance(self.log.end()),
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }

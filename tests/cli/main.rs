@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bench;
 mod clients;
 mod program;
 mod stub;
@@ -23,6 +24,7 @@ fn help_and_version_are_no_failures() {
         "serve",
         "send",
         "listen",
+        "bench",
         "backup",
         "restore",
         "verify",

@@ -83,7 +83,7 @@ fn serve(stream: TcpStream, script: &Script) -> Seen {
     seen
 }
 
-fn log_in(socket: &mut WebSocket<TcpStream>) -> String {
+pub(crate) fn log_in(socket: &mut WebSocket<TcpStream>) -> String {
     let prompt = || Message::text("Please enter the secret key");
     socket.send(prompt()).unwrap();
     let key = socket.read().unwrap().into_text().unwrap().to_string();

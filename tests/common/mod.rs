@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use reqwest::multipart::Form;
 
 pub use original::{GoMessage, fixture, go_data};
-pub use server::{Setup, TestServer};
+pub use server::{Setup, TestServer, signal};
 pub use socket::{Listed, Socket};
 
 /// The longest that a test waits for one event.

@@ -114,6 +114,15 @@ fn binary() -> OsString {
     std::env::var_os("DPMQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_dpmq").into())
 }
 
+/// Sends the process `pid` a signal, as `INT`.
+pub fn signal(pid: u32, name: &str) {
+    let signal = format!("-{name}");
+    let status = Command::new("kill")
+        .args([signal, pid.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
 /// A running process and what it wrote to standard error so far.
 struct Process {
     child: Child,
@@ -242,11 +251,14 @@ impl TestServer {
         self.setup.mq.insert(key.to_owned(), value.to_string());
     }
 
+    /// Sends the process a signal, as `STOP`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
     /// Sends SIGTERM and leaves the process to its end.
     pub fn terminate(&self) {
-        let pid = self.process().child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(status.success());
+        self.signal("TERM");
     }
 
     /// Waits for the end of a process that was told to end.
@@ -304,11 +316,16 @@ impl TestServer {
         self.start_again().await;
     }
 
+    /// Another command of the binary in the working directory; it ends with the test.
+    pub fn command(&self, args: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(self.setup.command(args));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
     /// Runs another command of the binary in the working directory, to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
-        let mut command = tokio::process::Command::from(self.setup.command(args));
-        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        let ended = timeout(PATIENCE, output).await;
+        let ended = timeout(PATIENCE, self.command(args).output()).await;
         ended
             .unwrap_or_else(|_| panic!("{args:?} does not end"))
             .unwrap()

@@ -184,6 +184,17 @@ pub(crate) fn bytes_of(path: &Path) -> u64 {
     }
 }
 
+/// The head and the whole frames of a segment of the log; behind them is room for the next.
+pub(crate) fn written(mut segment: Vec<u8>) -> Vec<u8> {
+    let word = |at: usize| u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
+    let mut end = 16;
+    while segment.len() >= end + 20 && segment[end..].starts_with(b"DMQ") {
+        end += 20 + word(end + 4) + word(end + 8);
+    }
+    segment.truncate(end);
+    segment
+}
+
 /// Adds messages of several topics, times and statuses to a store, in several segments; some of
 /// them are gone, and so is the oldest segment.
 pub(crate) fn fill(store: &dyn Store, clock: &Clock) {

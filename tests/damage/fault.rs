@@ -145,7 +145,8 @@ type RawMeta = (IgnoredAny, Option<RawAccepts>, IgnoredAny, IgnoredAny);
 pub(crate) fn messages_in(segment: &[u8], hit: &Hit) -> BTreeSet<u64> {
     let word = |at: usize| u32::from_le_bytes(segment[at..at + 4].try_into().unwrap()) as usize;
     let (mut at, mut touched) = (16, BTreeSet::new());
-    while at < segment.len() {
+    // Behind the last frame is room for the next.
+    while at < segment.len() && segment[at] != 0 {
         let (meta, data) = (word(at + 4), word(at + 8));
         let end = at + 20 + meta + data;
         let raw: RawMeta = rmp_serde::from_slice(&segment[at + 20..at + 20 + meta]).unwrap();

@@ -119,8 +119,13 @@ impl<'a, 'p> LogCheck<'a, 'p> {
                 }
                 Step::Damage(damage) => {
                     self.steps.add(damage.to - damage.from);
-                    self.close();
-                    self.open = Some(self.unread(&damage)?);
+                    match &mut self.open {
+                        Some(torn) if segments.is_room(&damage)? => torn.to = damage.to,
+                        _ => {
+                            self.close();
+                            self.open = Some(self.unread(&damage)?);
+                        }
+                    }
                 }
             }
         }
@@ -133,10 +138,15 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
         }) {
             whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
-            let place = (self.place)(torn.segment, torn.from, torn.to);
-            self.report.note(format!(
-                "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
-            ));
+            let segment = segments.get(torn.segment);
+            let segment = segment.expect("the walk has been in it");
+            let written = segment.written_between(torn.from, torn.to)?;
+            if written > 0 {
+                let place = (self.place)(torn.segment, torn.from, torn.from + written);
+                self.report.note(format!(
+                    "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
+                ));
+            }
         }
         self.close();
         if let Some(mirror) = mirror {

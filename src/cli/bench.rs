@@ -1,0 +1,449 @@
+//! `dpmq bench`: load on a running server, measured, and checked message by message.
+//!
+//! Producers and consumers are a task each, with books of their own: nothing is shared while
+//! messages fly but the gauges, which are written once for each batch. What the books add up to
+//! is the report.
+
+mod consumer;
+mod figures;
+mod http;
+mod ledger;
+mod link;
+mod outbound;
+mod payload;
+mod producer;
+mod progress;
+mod report;
+mod schedule;
+mod server;
+
+use std::fmt::{self, Display};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::consumer::{Consumer, Inbound};
+use self::figures::Gauge;
+use self::http::HttpProducer;
+use self::ledger::Owed;
+use self::link::Link;
+use self::outbound::Outbound;
+use self::payload::{HEADER_BYTES, Pattern};
+use self::producer::Producer;
+use self::progress::{LOOK, Progress};
+use self::report::{Outcome, Report};
+use self::schedule::{Clock, Extent, Plan};
+use self::server::Facts;
+use super::Failure;
+use super::args::Bench;
+use super::client::{ServerUrl, Side, Target};
+use super::output::Output;
+use crate::config::Config;
+use crate::message::Topic;
+
+/// Connections that are made at the same time.
+const CONNECTING_MAX: usize = 64;
+
+/// What is measured, as it is reported.
+#[derive(Debug, Serialize)]
+struct Settings {
+    url: String,
+    topic: String,
+    #[serde(skip)]
+    fresh_topic: bool,
+    http: bool,
+    acks: bool,
+    producers: u16,
+    consumers: u16,
+    size_bytes: usize,
+    window: Option<u64>,
+    rate_per_s: Option<u64>,
+    count: Option<u64>,
+    duration_s: Option<f64>,
+}
+
+impl Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = |count: u16| if count == 1 { "" } else { "s" };
+        let (producers, consumers) = (self.producers, self.consumers);
+        write!(f, "{producers} producer{}", s(producers))?;
+        if self.http {
+            f.write_str(" over HTTP")?;
+        }
+        write!(f, ", {consumers} consumer{}, ", s(consumers))?;
+        write!(f, "messages of {} bytes", self.size_bytes)?;
+        if let Some(window) = self.window {
+            write!(f, ", at most {window} in flight for each producer")?;
+        }
+        if let Some(rate) = self.rate_per_s {
+            write!(f, ", {rate} a second")?;
+        }
+        match (self.count, self.duration_s) {
+            (Some(count), _) => write!(f, ", {count} of them"),
+            (None, Some(seconds)) => write!(f, ", for {seconds} s"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// How a run has ended.
+enum End {
+    /// Everything was sent, answered and received.
+    Complete,
+    /// By Ctrl-C.
+    Interrupted,
+    /// Nothing moved for so long.
+    Stalled(Duration),
+    /// There was more to receive so long after the last was sent.
+    Late(Duration),
+    /// At the server's pace the rest takes so long.
+    TooLate(Duration),
+    /// A connection has ended, or the server said what cannot be understood.
+    Failed(anyhow::Error),
+}
+
+/// Everybody of a run, logged in.
+struct Clients {
+    producers: Vec<Client>,
+    consumers: Vec<Link>,
+}
+
+enum Client {
+    WebSocket(Link),
+    Http(HttpProducer),
+}
+
+/// A task that has ended, with its book.
+enum Ended {
+    Producer(Outbound, anyhow::Result<()>),
+    Consumer(Inbound, anyhow::Result<()>),
+}
+
+/// Measures, and reports on standard output; fails if what was received is not what was sent.
+#[tokio::main]
+pub(super) async fn run(config: &Config, args: Bench) -> Result<(), Failure> {
+    if args.size < HEADER_BYTES {
+        return Err(Failure::Usage(format!(
+            "--size {}: a message has at least {HEADER_BYTES} bytes, which tell it from the others",
+            args.size
+        )));
+    }
+    let url = ServerUrl::of(config, &args.server)?;
+    let run = getrandom::u32().context("no random number for this run")?;
+    let topic: Topic = match &args.topic {
+        Some(topic) => topic.clone(),
+        None => format!("bench-{run:08x}").parse().context("a topic")?,
+    };
+    let settings = settings(&args, &url, &topic);
+    let key = config.mq.secret_key.expose();
+    let clients = connect(config, &args, &url, &topic).await?;
+    let facts = Facts::of(&url, key).await;
+    let outcome = measure(&args, clients, Pattern::new(run, args.size), &facts).await?;
+    let note = match settings.fresh_topic && !args.keep {
+        true => clear(&url, key, &topic, &outcome.end).await,
+        false => None,
+    };
+    let report = Report::new(&settings, &facts, &outcome, note);
+    let mut out = Output::open();
+    match args.json {
+        true => out.line(report.json().as_bytes())?,
+        false => report
+            .lines()
+            .iter()
+            .try_for_each(|line| out.line(line.as_bytes()))?,
+    }
+    match &report.problems[..] {
+        [] => Ok(()),
+        problems => Err(anyhow!(problems.join("; ")).into()),
+    }
+}
+
+fn settings(args: &Bench, url: &ServerUrl, topic: &Topic) -> Settings {
+    let acks = !args.no_acks;
+    let plan = plan(args);
+    let (count, duration) = match plan.extent {
+        Extent::Messages(count) => (Some(count.get()), None),
+        Extent::Time(time) => (None, Some(time.as_secs_f64())),
+    };
+    Settings {
+        url: url.to_string(),
+        topic: topic.as_str().to_owned(),
+        fresh_topic: args.topic.is_none(),
+        http: args.http,
+        acks,
+        producers: args.producers,
+        consumers: args.consumers,
+        size_bytes: args.size,
+        window: window(args),
+        rate_per_s: plan.rate.map(u64::from),
+        count,
+        duration_s: duration,
+    }
+}
+
+fn plan(args: &Bench) -> Plan {
+    Plan {
+        producers: args.producers,
+        rate: args.rate.try_into().ok(),
+        extent: match args.count {
+            Some(count) => Extent::Messages(count),
+            None => Extent::Time(args.duration),
+        },
+    }
+}
+
+/// Messages that a producer over WebSocket may have unanswered.
+fn window(args: &Bench) -> Option<u64> {
+    (!args.http && !args.no_acks).then_some(args.window.get())
+}
+
+/// Consumers first: what is sent reaches whoever is there.
+async fn connect(
+    config: &Config,
+    args: &Bench,
+    url: &ServerUrl,
+    topic: &Topic,
+) -> Result<Clients, Failure> {
+    let target = |side, name: &str, number: u16| {
+        let id = format!("bench-{name}-{number}");
+        Target::new(config, &args.server, &id, side, topic)
+    };
+    let consumers: Vec<Link> = stream::iter(0..args.consumers)
+        .map(|number| open(target(Side::Consumer, "consumer", number)))
+        .buffered(CONNECTING_MAX)
+        .try_collect()
+        .await?;
+    let acks = !args.no_acks;
+    let key = config.mq.secret_key.expose();
+    let producers = stream::iter(0..args.producers);
+    let producers = match args.http {
+        true => {
+            let connected = producers.map(|_| HttpProducer::connect(url, key, topic));
+            let connected = connected.buffered(CONNECTING_MAX);
+            connected.map_ok(Client::Http).try_collect().await?
+        }
+        false => {
+            let side = Side::Producer { acks };
+            let opened = producers.map(|number| open(target(side, "producer", number)));
+            let opened = opened.buffered(CONNECTING_MAX);
+            opened.map_ok(Client::WebSocket).try_collect().await?
+        }
+    };
+    Ok(Clients {
+        producers,
+        consumers,
+    })
+}
+
+async fn open(target: Result<Target, Failure>) -> Result<Link, Failure> {
+    Ok(Link::new(target?.open().await?))
+}
+
+/// From the first message to the last.
+async fn measure(
+    args: &Bench,
+    clients: Clients,
+    pattern: Pattern,
+    facts: &Facts,
+) -> Result<Outcome, Failure> {
+    let (plan, pattern) = (plan(args), Arc::new(pattern));
+    let stop = CancellationToken::new();
+    let (settle, settled) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+    let mut gauges = vec![];
+    let mut gauge = || {
+        let gauge = Arc::<Gauge>::default();
+        gauges.push(gauge.clone());
+        gauge
+    };
+    let started_at = SystemTime::now().duration_since(UNIX_EPOCH);
+    let clock = Clock::start();
+    for link in clients.consumers {
+        let consumer = Consumer {
+            link,
+            pattern: pattern.clone(),
+            clock,
+            gauge: gauge(),
+            settled: settled.clone(),
+            stop: stop.clone(),
+        };
+        let mut book = Inbound::new(args.producers);
+        tasks.spawn(async move {
+            let ended = consumer.run(&mut book).await;
+            Ended::Consumer(book, ended)
+        });
+    }
+    let mut wakes = vec![];
+    for (number, client) in (0..).zip(clients.producers) {
+        let due = Arc::new(Notify::new());
+        wakes.push(due.clone());
+        let mut out = Outbound::new(number, pattern.clone(), gauge());
+        let (stop, window) = (stop.clone(), window(args));
+        tasks.spawn(async move {
+            let ended = match client {
+                Client::WebSocket(link) => {
+                    let producer = Producer {
+                        link,
+                        plan,
+                        clock,
+                        window,
+                        due,
+                        stop,
+                    };
+                    producer.run(&mut out).await
+                }
+                Client::Http(producer) => producer.run(plan, clock, due, stop, &mut out).await,
+            };
+            Ended::Producer(out, ended)
+        });
+    }
+    plan.pace(clock, wakes, stop.clone());
+    let watch = Watch {
+        args,
+        facts,
+        stop,
+        settle,
+        progress: Progress::new(gauges),
+        sent_at: None,
+        end: End::Complete,
+        producers: vec![],
+        consumers: vec![],
+    };
+    let watch = watch.until_ended(tasks).await?;
+    Ok(Outcome {
+        end: watch.end,
+        producers: watch.producers,
+        consumers: watch.consumers,
+        started_at: started_at.map_or(0, |time| time.as_secs()),
+        elapsed: Duration::from_nanos(clock.now_ns()),
+        due: plan.due(clock.now_ns()),
+    })
+}
+
+/// Watches over a run, and ends it when it does not end by itself.
+struct Watch<'a> {
+    args: &'a Bench,
+    facts: &'a Facts,
+    stop: CancellationToken,
+    settle: watch::Sender<Option<Arc<[Owed]>>>,
+    progress: Progress,
+    /// When the last producer had its last answer.
+    sent_at: Option<Instant>,
+    end: End,
+    producers: Vec<Outbound>,
+    consumers: Vec<Inbound>,
+}
+
+impl Watch<'_> {
+    async fn until_ended(mut self, mut tasks: JoinSet<Ended>) -> Result<Self, Failure> {
+        let interrupt = tokio::signal::ctrl_c();
+        tokio::pin!(interrupt);
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => self.take(ended.context("a task of this run")?),
+                    None => break,
+                },
+                _ = &mut interrupt, if !self.stop.is_cancelled() => self.end(End::Interrupted),
+                _ = look.tick() => self.look(),
+            }
+        }
+        self.progress.end();
+        Ok(self)
+    }
+
+    /// Ends the run for `reason`, unless it is ending for another.
+    fn end(&mut self, reason: End) {
+        if !self.stop.is_cancelled() {
+            self.stop.cancel();
+            self.end = reason;
+        }
+    }
+
+    fn take(&mut self, ended: Ended) {
+        let result = match ended {
+            Ended::Producer(out, result) => {
+                self.producers.push(out);
+                if self.producers.len() == usize::from(self.args.producers) {
+                    self.settle();
+                }
+                result
+            }
+            Ended::Consumer(book, result) => {
+                self.consumers.push(book);
+                result
+            }
+        };
+        if let Err(error) = result {
+            self.end(End::Failed(error));
+        }
+    }
+
+    /// All producers have ended: the consumers are told what is owed to them.
+    fn settle(&mut self) {
+        self.producers.sort_by_key(Outbound::producer);
+        let owed = self.producers.iter().map(|out| out.owed.clone()).collect();
+        // Nobody listens when there are no consumers.
+        let _ = self.settle.send(Some(owed));
+        self.sent_at = Some(Instant::now());
+    }
+
+    fn look(&mut self) {
+        let now = Instant::now();
+        let still = self.progress.look(now);
+        // Where messages are sent or pushed at a pace, nothing need move in between.
+        let seconds = self.facts.push_pause_s.unwrap_or_default();
+        let push_pause = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let send_pause = match self.args.rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs(1).div_f64(rate as f64),
+        };
+        let patience = self.args.idle + push_pause.max(send_pause);
+        if still >= patience {
+            return self.end(End::Stalled(patience));
+        }
+        let Some(sent_at) = self.sent_at else {
+            return;
+        };
+        if sent_at.elapsed() >= self.args.drain {
+            return self.end(End::Late(self.args.drain));
+        }
+        if let Some(pace) = self.facts.pace_per_s() {
+            let totals = self.progress.totals();
+            let owed = totals.answered * u64::from(self.args.consumers);
+            let rest = owed.saturating_sub(totals.received);
+            let rest = rest as f64 / f64::from(self.args.consumers.max(1)) / pace;
+            let rest = Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX);
+            if rest > self.args.drain {
+                self.end(End::TooLate(rest));
+            }
+        }
+    }
+}
+
+/// Deletes what the run has left; a note if that was not possible.
+async fn clear(url: &ServerUrl, key: &str, topic: &Topic, end: &End) -> Option<String> {
+    let stay = |why: &str| {
+        Some(format!(
+            "the messages stay on topic {}: {why}",
+            topic.as_str()
+        ))
+    };
+    if let End::Stalled(_) = end {
+        return stay("the server does not answer");
+    }
+    tokio::select! {
+        purged = server::purge(url, key, topic) => match purged {
+            Ok(()) => None,
+            Err(error) => stay(&format!("{error:#}")),
+        },
+        _ = tokio::signal::ctrl_c() => stay("interrupted"),
+    }
+}

@@ -1,0 +1,102 @@
+//! A WebSocket that is written to and read from in batches by one task, which never waits for
+//! a write while there is something to read.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use anyhow::anyhow;
+use futures_util::{Sink, StreamExt};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::cli::client::{self, Socket};
+
+/// Frames that are read before they are looked at.
+const FRAMES_MAX: usize = 1024;
+
+/// The connection of a producer or a consumer.
+pub(super) struct Link {
+    socket: Socket,
+    unwritten: bool,
+    frames: Vec<Message>,
+    failure: Option<anyhow::Error>,
+}
+
+impl Link {
+    pub(super) fn new(socket: Socket) -> Link {
+        Link {
+            socket,
+            unwritten: false,
+            frames: Vec::with_capacity(FRAMES_MAX),
+            failure: None,
+        }
+    }
+
+    /// Whether everything that was put has been written.
+    pub(super) fn is_written(&self) -> bool {
+        !self.unwritten
+    }
+
+    /// Puts a frame behind what is to be written next.
+    pub(super) fn put(&mut self, frame: Message) -> anyhow::Result<()> {
+        self.unwritten = true;
+        Ok(Pin::new(&mut self.socket).start_send(frame)?)
+    }
+
+    /// Writes what was put, and reads meanwhile: returns as soon as all is written, or with the
+    /// frames that have come. May be called off.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended; what came before has been returned.
+    pub(super) async fn turn(&mut self) -> anyhow::Result<std::vec::Drain<'_, Message>> {
+        std::future::poll_fn(|context| self.poll_turn(context)).await?;
+        Ok(self.frames.drain(..))
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<anyhow::Result<()>> {
+        let mut written = false;
+        if self.unwritten
+            && let Poll::Ready(flushed) = Pin::new(&mut self.socket).poll_flush(context)
+        {
+            (self.unwritten, written) = (false, true);
+            if let Err(error) = flushed {
+                self.failure.get_or_insert(lost(error.into()));
+            }
+        }
+        while self.frames.len() < FRAMES_MAX {
+            match self.socket.poll_next_unpin(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(Message::Close(close)))) => {
+                    self.failure = Some(client::closed(close.as_ref()));
+                    break;
+                }
+                Poll::Ready(Some(Ok(frame))) => self.frames.push(frame),
+                Poll::Ready(Some(Err(error))) => {
+                    self.failure.get_or_insert(lost(error.into()));
+                    break;
+                }
+                Poll::Ready(None) => {
+                    self.failure.get_or_insert(client::closed(None));
+                    break;
+                }
+            }
+        }
+        if !self.frames.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.failure.take() {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None if written => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Says goodbye, without insisting.
+    pub(super) async fn close(self) {
+        client::close(self.socket).await;
+    }
+}
+
+fn lost(error: anyhow::Error) -> anyhow::Error {
+    anyhow!("the connection was lost: {error}")
+}

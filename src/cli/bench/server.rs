@@ -1,0 +1,121 @@
+//! What the server says of itself, and the removal of what a run has left there.
+
+use std::fmt::{self, Display};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::client::{ServerUrl, percent_encoded};
+use crate::cli::request::{self, Reply};
+use crate::message::Topic;
+
+/// More than configuration or overview have.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// What concerns a measurement; `None` where the server does not say.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Facts {
+    version: Option<String>,
+    /// mq.pushMessagesSpeed
+    pub(super) push_pause_s: Option<f64>,
+    /// mq.sendCount
+    push_batch_messages: Option<u64>,
+}
+
+impl Facts {
+    /// Asks the server. One without the console API has nothing to say.
+    pub(super) async fn of(url: &ServerUrl, key: &str) -> Facts {
+        #[derive(Deserialize)]
+        struct Overview {
+            version: String,
+        }
+        #[derive(Deserialize)]
+        struct Config {
+            settings: Vec<Setting>,
+        }
+        #[derive(Deserialize)]
+        struct Setting {
+            key: String,
+            value: Option<String>,
+        }
+        let overview = ask::<Overview>(url, key, "/api/overview").await;
+        let config = ask::<Config>(url, key, "/api/config").await;
+        let settings = config.map(|config| config.settings).unwrap_or_default();
+        let value = |key: &str| {
+            let setting = settings.iter().find(|setting| setting.key == key)?;
+            setting.value.as_deref()
+        };
+        Facts {
+            version: overview.ok().map(|overview| overview.version),
+            push_pause_s: value("mq.pushMessagesSpeed").and_then(|text| text.parse().ok()),
+            push_batch_messages: value("mq.sendCount").and_then(|text| text.parse().ok()),
+        }
+    }
+
+    /// The most messages that the server pushes in a second, if it pauses at all.
+    pub(super) fn pace_per_s(&self) -> Option<f64> {
+        let pause = self.push_pause_s.filter(|pause| *pause > 0.0)?;
+        Some(self.push_batch_messages? as f64 / pause)
+    }
+}
+
+impl Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "DPMQ {version}")?,
+            None => f.write_str("of unknown version")?,
+        }
+        match (self.pace_per_s(), self.push_pause_s) {
+            (Some(pace), _) => write!(f, ", which pushes {pace} messages a second at most"),
+            (None, Some(_)) => f.write_str(", which pushes without a pause"),
+            (None, None) => f.write_str(", which does not say how fast it pushes"),
+        }
+    }
+}
+
+async fn ask<T: for<'d> Deserialize<'d>>(
+    url: &ServerUrl,
+    key: &str,
+    route: &str,
+) -> anyhow::Result<T> {
+    let reply = request::get(url, key, route).await?;
+    Ok(serde_json::from_slice(&whole(reply).await?)?)
+}
+
+async fn whole(mut reply: Reply) -> anyhow::Result<Vec<u8>> {
+    anyhow::ensure!(reply.bytes <= ANSWER_BYTES_MAX, "the answer is too long");
+    let mut whole = vec![];
+    while let Some(bytes) = reply.next().await? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole)
+}
+
+/// Deletes the messages of `topic`.
+pub(super) async fn purge(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> {
+    let route = format!("/api/topics/{}/purge", percent_encoded(topic.as_str()));
+    let body = serde_json::json!({"confirm": topic.as_str(), "what": "all"});
+    let reply = request::post(url, key, &route, body.to_string()).await;
+    whole(reply?).await.context("the answer to a purge")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(pause: Option<f64>, batch: Option<u64>) -> Facts {
+        Facts {
+            version: None,
+            push_pause_s: pause,
+            push_batch_messages: batch,
+        }
+    }
+
+    #[test]
+    fn the_pace_is_a_batch_in_each_pause() {
+        assert_eq!(facts(Some(0.5), Some(100)).pace_per_s(), Some(200.0));
+        assert_eq!(facts(Some(0.0), Some(100)).pace_per_s(), None);
+        assert_eq!(facts(None, None).pace_per_s(), None);
+    }
+}
