@@ -25,7 +25,7 @@ pub use self::legacy::{LegacyView, Seconds};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::origins::Origins;
 pub use self::secret::SecretKey;
-pub use self::server::{ListenHost, ServerConfig};
+pub use self::server::{ListenHost, Metrics, ServerConfig};
 
 use self::layer::Layer;
 use self::values::Values;

@@ -10,6 +10,7 @@
 //! | [`server`] | puts the parts together; the order of start and stop |
 //! | [`http`] | the routes, and the page |
 //! | [`ws`] | the sessions of producers and consumers |
+//! | [`edges`] | what the edges count of their clients |
 //! | [`wire`] | the JSON of the protocol; for the edges only |
 //! | [`access`] | who may do what: keys, their rights and topics |
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
@@ -18,17 +19,19 @@
 //! | [`message`], [`sequences`] | what a message is, and sets of them |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
-//! the time.
+//! the time, [`measure`] counters and histograms.
 
 pub mod access;
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod edges;
 #[cfg(test)]
 mod fuzz;
 pub mod http;
 pub mod import;
+pub mod measure;
 pub mod message;
 pub mod sequences;
 pub mod server;

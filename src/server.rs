@@ -13,14 +13,16 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
-use crate::http::{self, HttpState};
+use crate::config::{Config, Durability, ListenHost, MqConfig, Origins, Recovery};
+use crate::edges::Edges;
+use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::ws::{self, WsState};
@@ -84,8 +86,9 @@ pub async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))
 }
 
-/// Serves on `listener` until `shutdown` resolves; then stops accepting, closes every session
-/// with 1001, and writes what is left.
+/// Serves on `listener` until `shutdown` resolves; then refuses what is new, closes every
+/// session with 1001, and writes what is left. How the server is can be asked from the first
+/// moment until every session is closed.
 ///
 /// # Errors
 /// As [`run_until_signal`].
@@ -96,44 +99,41 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let address = listener.local_addr()?;
-    let access = open_keys(&config).await?;
+    let access = open_keys(&config)?;
+    let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
+    let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
+    let origins = config.server.origins.clone();
+    let serve = serve(listener, &gate, &edges, origins, closing.clone());
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
     let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
-    announce(&config, address);
 
-    let stop = CancellationToken::new();
     let sessions = TaskTracker::new();
     tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
-    let app = http::router(HttpState::new(
+    let state = HttpState::new(
         broker.clone(),
         config.clone(),
         access.clone(),
         stop.clone(),
-    ));
-    let app = app.merge(ws::router(WsState {
+        edges.clone(),
+    );
+    let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
         config: config.clone(),
         access,
         stop: stop.clone(),
         sessions: sessions.clone(),
+        edges,
     }));
-    let app = http::with_cors(app, config.server.origins.clone())
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let listener = Lingering(listener).tap_io(|connection| {
-        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
-        if let Err(error) = connection.socket().set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
-    });
-    let serve = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serve = tokio::spawn(serve.into_future());
+    gate.open(app, broker.clone());
+    announce(&config, address);
     shutdown.await;
     stop.cancel();
     sessions.close();
     let drained = async {
         sessions.wait().await;
+        closing.cancel();
         // Requests under way; the last of them have their answers from the store.
         let _ = serve.await;
     };
@@ -146,6 +146,7 @@ pub async fn run(
             config.server.drain
         );
     }
+    closing.cancel();
     broker.stop();
     drop(tasks);
     let closing = store.clone();
@@ -157,12 +158,31 @@ pub async fn run(
     Ok(())
 }
 
-async fn open_keys(config: &Config) -> anyhow::Result<Access> {
+/// Reads the file of keys, in place: nothing else runs yet.
+fn open_keys(config: &Config) -> anyhow::Result<Access> {
     let secret = config.mq.secret_key.clone();
     let file = KeysFile::at(&config.server.keys_file);
-    let opening = move || Access::open(secret, file, Clock::system());
-    let opened = tokio::task::spawn_blocking(opening).await?;
-    opened.context("cannot use the file of keys")
+    Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
+}
+
+/// Serves what `gate` lets in, until `closing` is cancelled and every request is answered.
+fn serve(
+    listener: TcpListener,
+    gate: &Gate,
+    edges: &Arc<Edges>,
+    origins: Origins,
+    closing: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    let app =
+        http::with_cors(gate.router(), origins).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = Lingering::new(listener, edges.clone()).tap_io(|connection| {
+        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
+        if let Err(error) = connection.socket().set_nodelay(true) {
+            tracing::debug!(%error, "a socket keeps its delay");
+        }
+    });
+    let serve = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned());
+    tokio::spawn(serve.into_future())
 }
 
 async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {

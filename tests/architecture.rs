@@ -31,6 +31,7 @@ const RULES: &[(&str, Scope)] = &[
         Only(&["src/ws", "src/cli", "src/server"]),
     ),
     ("hyper", Only(&["src/cli"])),
+    ("prometheus_client", Only(&["src/http/metrics"])),
     ("serde_json", Never(&["src/broker", "src/message.rs"])),
     (
         "crate::cli",
@@ -103,6 +104,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/snapshot/parts.rs",
             "src/store/snapshot/receive.rs",
             "src/store/snapshot/unpack.rs",
+            "src/store/takeover.rs",
             "src/store/verify",
             "src/store/walk.rs",
             "src/store/writer.rs",

@@ -69,6 +69,7 @@ async fn serve() -> Served {
         .unwrap(),
         stop: CancellationToken::new(),
         sessions: TaskTracker::new(),
+        edges: Arc::default(),
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(BUFFER_BYTES).unwrap();

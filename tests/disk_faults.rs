@@ -62,6 +62,23 @@ impl Fragile {
         (text(&overview["health"]["state"]), reasons)
     }
 
+    /// Waits until the server says that it takes messages, or that it does not; asks for
+    /// nothing else meanwhile.
+    async fn until_ready(&self, ready: bool) {
+        eventually(&format!("ready is {ready}"), async || {
+            let request = self.server.request(reqwest::Method::GET, "/health/ready");
+            let reply = request.send().await.unwrap();
+            let status = reply.status().as_u16();
+            let text = reply.text().await.unwrap();
+            match status {
+                200 => assert_eq!(text, r#"{"ready":true}"#),
+                _ => assert_eq!(text, r#"{"ready":false,"reason":"storage"}"#),
+            }
+            (status == 200) == ready
+        })
+        .await;
+    }
+
     async fn until_health(&self, state: &str, reason: &str) {
         eventually(&format!("the health is {state}: {reason}"), async || {
             let (is, reasons) = self.health().await;
@@ -166,6 +183,24 @@ async fn a_full_disk_refuses_until_there_is_space_again() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_not_ready_and_is_again_though_nobody_sends() {
+    let mut it = Fragile::start().await;
+    it.until_ready(true).await;
+    it.send("before").await.unwrap();
+    it.preload
+        .rules(&[Rule::all(Action::NoSpace, "write", LOG)]);
+    assert_refused(&[it.send("refused").await], NO_SPACE);
+    it.until_ready(false).await;
+    it.preload.rules(&[]);
+    it.until_ready(true).await;
+    it.until_health("ok", "").await;
+    it.send("behind").await.unwrap();
+    it.restart_after_kill().await;
+    it.expect(&["before", "behind"]).await;
+    assert!(!it.log_has("damaged"), "{:?}", it.server.log());
+}
+
+#[tokio::test]
 async fn a_write_that_fails_now_and_then_refuses_what_it_was_for() {
     let mut it = Fragile::start().await;
     let mut stored = vec![];
@@ -196,8 +231,11 @@ async fn after_a_failed_sync_nothing_is_accepted_until_a_restart() {
     assert_refused(&[it.send("over HTTP").await], FAILED_SYNC);
     assert_refused(&it.send_all(&["one", "two"]).await, FAILED_SYNC);
     it.until_health("refusing", FAILED_SYNC).await;
+    it.until_ready(false).await;
     it.expect(&["before"]).await;
+    it.until_ready(false).await;
     it.restart_after_kill().await;
+    it.until_ready(true).await;
     it.until_health("ok", "").await;
     it.expect(&["before"]).await;
     it.send("behind").await.unwrap();

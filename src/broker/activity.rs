@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::figures::Counters;
+use super::counters::Counters;
 use super::topics::Arrivals;
 use super::watch::Watchers;
 use crate::message::Message;
@@ -21,10 +21,10 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// These messages were just stored.
-    pub(super) fn committed(&self, messages: &[Message]) {
+    /// These messages were stored `now`.
+    pub(super) fn committed(&self, messages: &[Message], now: Instant) {
         self.counters.accepted.add(messages.len() as u64);
-        self.arrivals.add(messages, Instant::now());
+        self.arrivals.add(messages, now);
         self.watchers.show(messages);
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -67,9 +68,9 @@ impl Consumer {
     }
 
     /// Counts messages that were written to it.
-    pub(super) fn wrote(&self, messages: usize) {
+    pub(super) fn wrote(&self, messages: usize, now: Instant) {
         self.written.fetch_add(messages as u64, Ordering::Relaxed);
-        self.rate().add(messages, Instant::now());
+        self.rate().add(messages, now);
     }
 
     fn rate(&self) -> MutexGuard<'_, Rate> {
@@ -184,7 +185,8 @@ pub(super) enum Pushed {
 /// How messages came to be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    Fresh,
+    /// For the first time; when they were stored together, if that is known.
+    Fresh(Option<Instant>),
     Requeued,
     ReadBack,
 }
@@ -317,6 +319,18 @@ impl Consumers {
         lanes.values().filter(|lane| lane.behind.is_some()).count()
     }
 
+    /// The messages in all outboxes, and the bytes of their data.
+    pub(super) fn outboxes(&self) -> (usize, usize) {
+        let lanes = self.lock();
+        let all = lanes.values().flat_map(|lane| &lane.consumers);
+        all.fold((0, 0), |(messages, bytes), consumer| {
+            (
+                messages + consumer.messages.load(Ordering::Relaxed),
+                bytes + consumer.bytes.load(Ordering::Relaxed),
+            )
+        })
+    }
+
     /// To whom messages were handed over.
     pub(super) fn trace(&self) -> &Trace {
         &self.trace
@@ -359,8 +373,9 @@ impl Consumers {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
             return Pushed::Done;
         };
+        let stored = self.stored(first, way);
         let (first, last) = (first.sequence, last.sequence);
-        if way == Way::Fresh {
+        if let Way::Fresh(_) = way {
             self.reached.fetch_max(last.0, Ordering::Relaxed);
         }
         let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
@@ -382,14 +397,15 @@ impl Consumers {
                     self.outcomes.not_consumed(sequences);
                     return Pushed::Done;
                 }
-                Way::Fresh | Way::ReadBack if full || lane.blocks(way) => {
+                Way::Fresh(_) | Way::ReadBack if full || lane.blocks(way) => {
                     return lane.fall_behind(first, last, &self.episodes);
                 }
-                Way::Fresh | Way::ReadBack => {}
+                Way::Fresh(_) | Way::ReadBack => {}
             }
             let sessions = lane.consumers.len();
             let handover = self.trace.begin(sequences, lane.roster.clone());
-            let delivery = Delivery::new(messages, sessions, handover, self.outcomes.clone());
+            let delivery =
+                Delivery::new(messages, stored, sessions, handover, self.outcomes.clone());
             for consumer in &lane.consumers {
                 let room = full || consumer.has_room();
                 let ticket = Ticket::new(delivery.clone(), consumer.clone());
@@ -402,6 +418,20 @@ impl Consumers {
         }
         self.retry(late).await;
         Pushed::Done
+    }
+
+    /// When messages of which this is the first were stored. What comes from the disk tells in
+    /// whole seconds; what is pushed again has waited for a consumer, and not for its push.
+    fn stored(&self, first: &Message, way: Way) -> Option<Instant> {
+        match way {
+            Way::Fresh(Some(at)) => Some(at),
+            Way::Fresh(None) | Way::ReadBack => {
+                let now = self.outcomes.clock.now();
+                let age = now.saturating_sub(first.created.0.into()).0;
+                Instant::now().checked_sub(Duration::from_secs(age.into()))
+            }
+            Way::Requeued => None,
+        }
     }
 
     /// Tries those again that had no room, and closes those that still have none.

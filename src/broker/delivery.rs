@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::consumers::Consumer;
-use super::figures::Counter;
 use super::trace::Handover;
 use crate::clock::Clock;
+use crate::measure::Counter;
 use crate::message::Message;
 use crate::sequences::SequenceSet;
 use crate::store::{Change, Store};
@@ -47,6 +48,8 @@ impl Outcomes {
 /// Messages of one topic, pushed together.
 pub(super) struct Delivery {
     messages: Vec<Message>,
+    /// When they were stored, if how long they waited is to be counted.
+    stored: Option<Instant>,
     bytes: usize,
     /// One encoding, made by whichever session comes first, shared by all.
     frames: OnceLock<Vec<Bytes>>,
@@ -62,6 +65,7 @@ impl Delivery {
     /// A delivery to `sessions` sessions, which must get one [`Ticket`] each.
     pub(super) fn new(
         messages: Vec<Message>,
+        stored: Option<Instant>,
         sessions: usize,
         handover: Arc<Handover>,
         outcomes: Outcomes,
@@ -69,6 +73,7 @@ impl Delivery {
         let bytes = messages.iter().map(|message| message.data.len()).sum();
         Arc::new(Delivery {
             messages,
+            stored,
             bytes,
             frames: OnceLock::new(),
             written: AtomicBool::new(false),
@@ -122,6 +127,7 @@ impl Ticket {
     pub fn written(&self) {
         let Delivery {
             messages,
+            stored,
             written,
             handover,
             outcomes,
@@ -131,12 +137,14 @@ impl Ticket {
             return;
         }
         handover.written();
-        self.consumer.wrote(messages.len());
-        outcomes
-            .activity
-            .counters
-            .delivered
-            .add(messages.len() as u64);
+        let now = Instant::now();
+        self.consumer.wrote(messages.len(), now);
+        let counters = &outcomes.activity.counters;
+        let count = messages.len() as u64;
+        counters.delivered.add(count);
+        if let Some(stored) = stored {
+            counters.push_seconds.add_time(now - *stored, count);
+        }
         if !written.swap(true, Ordering::AcqRel) {
             outcomes.consumed(handover.sequences.clone());
         }

@@ -89,7 +89,10 @@ impl Dispatch {
         while let Some(item) = items.0.recv().await {
             let size = item.size();
             match item {
-                Item::Fresh(messages) => self.push_all(&mut batch, messages, Way::Fresh).await,
+                Item::Fresh(messages, stored) => {
+                    self.push_all(&mut batch, messages, Way::Fresh(stored))
+                        .await
+                }
                 Item::Requeued(messages) => {
                     self.push_all(&mut batch, messages, Way::Requeued).await
                 }

@@ -1,12 +1,11 @@
-//! What flows through the broker: counters, and what they were in the last hour, day and month.
+//! What flows through the broker: what its counters were in the last hour, day and month.
 //!
-//! The counters only go up; each second their growth becomes a [`Point`]. Points stand on the
+//! The counters (`super::counters`) only go up; each second their growth becomes a [`Point`]. Points stand on the
 //! time of day, which may jump: what it jumped over has points without traffic, and when it is
 //! put back all points move back with it. So a series has no holes, and its newest point is
 //! always that of now.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -119,10 +118,18 @@ pub struct Rates {
 pub struct Backlog {
     /// Messages in the queue.
     pub queued: usize,
+    /// Those of them that wait on disk.
+    pub queued_on_disk: usize,
+    /// What the others take of memory.
+    pub queue_bytes: usize,
     /// How many there can be.
     pub queue_capacity: usize,
     /// Topics whose consumers all have full outboxes.
     pub topics_behind: usize,
+    /// Messages in the outboxes of all consumers.
+    pub outbox_messages: usize,
+    /// Their data, counted for each consumer.
+    pub outbox_bytes: usize,
 }
 
 impl Broker {
@@ -138,36 +145,20 @@ impl Broker {
 
     /// What waits in the broker.
     pub fn backlog(&self) -> Backlog {
-        let queue_capacity = self.0.queue.capacity();
+        let queue = &self.0.queue;
+        let queued = queue.capacity() - queue.free().min(queue.capacity());
+        let (on_disk, queue_bytes) = queue.depth();
+        let (outbox_messages, outbox_bytes) = self.0.consumers.outboxes();
         Backlog {
-            queued: queue_capacity - self.0.queue.free().min(queue_capacity),
-            queue_capacity,
+            queued,
+            queued_on_disk: on_disk.min(queued),
+            queue_bytes,
+            queue_capacity: queue.capacity(),
             topics_behind: self.0.consumers.topics_behind(),
+            outbox_messages,
+            outbox_bytes,
         }
     }
-}
-
-/// A count of messages that only goes up.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add(&self, messages: u64) {
-        self.0.fetch_add(messages, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What happened since the start, as in [`Point`].
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) accepted: Counter,
-    pub(super) delivered: Counter,
-    pub(super) consumed: Counter,
-    pub(super) not_consumed: Counter,
 }
 
 /// Keeps the points, and sees to it that there is one each second.

@@ -7,6 +7,7 @@ mod activity;
 mod blocking;
 mod clients;
 mod consumers;
+mod counters;
 mod delivery;
 mod dispatch;
 mod error;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 pub use blocking::Blocking;
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
 pub use consumers::{OutboxLimits, Subscription};
+pub use counters::{RefusedFor, Totals};
 pub use delivery::Ticket;
 pub use dispatch::Pace;
 pub use error::{PublishError, PushAgainError};
@@ -199,8 +201,10 @@ impl Broker {
             ingest,
             store,
             stopping,
+            activity,
             ..
         } = &*self.0;
+        let since = Instant::now();
         let messages = drafts.len();
         let bytes: usize = drafts.iter().map(|draft| draft.data.len()).sum();
         let units = (bytes / INGEST_UNIT_BYTES + 1).min(INGEST_BYTES_MAX / INGEST_UNIT_BYTES);
@@ -208,12 +212,14 @@ impl Broker {
         let hold = ingest.clone().acquire_many_owned(units).await;
         let room = queue.room(messages).await;
         let (Ok(hold), Some(room), false) = (hold, room, stopping.load(Ordering::Relaxed)) else {
+            activity.counters.refused(RefusedFor::Stopping, messages);
             return Err(PublishError::Stopping);
         };
         room.forget();
         Ok(Receipt {
             appended: Some(store.append(drafts, Some(hold))),
             messages,
+            since,
             queue: queue.clone(),
         })
     }
@@ -285,6 +291,8 @@ impl Broker {
 pub struct Receipt {
     appended: Option<crate::store::Appended>,
     messages: usize,
+    /// When they were published.
+    since: Instant,
     queue: Arc<Queue>,
 }
 
@@ -304,8 +312,12 @@ impl Receipt {
         };
         let stored = appended.await.unwrap_or(Err(StoreError::Closed));
         self.appended = None;
-        if stored.is_err() {
-            self.queue.release(self.messages);
+        let counters = &self.queue.activity().counters;
+        match stored {
+            Ok(_) => counters
+                .acknowledgement_seconds
+                .add_time(self.since.elapsed(), self.messages as u64),
+            Err(_) => not_stored(&self.queue, self.messages),
         }
         Ok(stored?)
     }
@@ -320,11 +332,18 @@ impl Drop for Receipt {
             let (queue, messages) = (self.queue.clone(), self.messages);
             runtime.spawn(async move {
                 if !matches!(appended.await, Ok(Ok(_))) {
-                    queue.release(messages);
+                    not_stored(&queue, messages);
                 }
             });
         }
     }
+}
+
+/// Messages that were let in are not stored: they are refused, and their room is free.
+fn not_stored(queue: &Queue, messages: usize) {
+    let counters = &queue.activity().counters;
+    counters.refused(RefusedFor::NotStored, messages);
+    queue.release(messages);
 }
 
 /// Reads messages back on a thread that may block; `None`, after a pause, if that fails.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::blocking::Disk;
@@ -25,8 +26,9 @@ const FEED_MESSAGES: usize = 4096;
 /// What the dispatch gets.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// Messages on their first way, in the order in which they were stored.
-    Fresh(Vec<Message>),
+    /// Messages on their first way, in the order in which they were stored; and when they were
+    /// stored together, unless they come from the disk.
+    Fresh(Vec<Message>, Option<Instant>),
     /// Messages that were not consumed, and are pushed again.
     Requeued(Vec<Message>),
     /// Messages that a topic's consumers had no room for before.
@@ -126,8 +128,9 @@ impl Queue {
     pub fn committed(self: &Arc<Queue>) -> Committed {
         let queue = self.clone();
         Box::new(move |messages| {
-            queue.activity.committed(&messages);
-            queue.push_fresh(messages);
+            let now = Instant::now();
+            queue.activity.committed(&messages, now);
+            queue.push_fresh(messages, now);
         })
     }
 
@@ -174,6 +177,13 @@ impl Queue {
         self.room.available_permits()
     }
 
+    /// How many messages wait on disk, and how many bytes the others take of memory.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        let state = self.lock();
+        let on_disk = state.cold.map_or(0, |cold| cold.messages);
+        (on_disk, state.hot_bytes)
+    }
+
     /// Room for `messages`, if there is.
     pub(super) fn try_room(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
         let messages = u32::try_from(messages).ok()?;
@@ -194,7 +204,7 @@ impl Queue {
         self.room.close();
     }
 
-    fn push_fresh(&self, messages: Vec<Message>) {
+    fn push_fresh(&self, messages: Vec<Message>, now: Instant) {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
             return;
         };
@@ -206,7 +216,7 @@ impl Queue {
             None if fits => {
                 state.hot_bytes += bytes;
                 // Without a dispatch the messages stay where they are safe: in the store.
-                let _ = self.sender.send(Item::Fresh(messages));
+                let _ = self.sender.send(Item::Fresh(messages, Some(now)));
             }
             None => {
                 state.cold = Some(Cold {
@@ -364,7 +374,7 @@ impl Queue {
                     }
                 }
                 if !scanned.messages.is_empty() {
-                    let _ = self.sender.send(Item::Fresh(scanned.messages));
+                    let _ = self.sender.send(Item::Fresh(scanned.messages, None));
                 }
             }
             self.release(gone);
@@ -383,7 +393,7 @@ pub(super) struct Size {
 impl Item {
     pub(super) fn size(&self) -> Size {
         let (messages, requeued) = match self {
-            Item::Fresh(messages) => (messages, 0),
+            Item::Fresh(messages, _) => (messages, 0),
             Item::Requeued(messages) => (messages, messages.len()),
             Item::Behind(refill) => (&refill.messages, 0),
             Item::Fence => return Size::default(),

@@ -6,7 +6,7 @@ use super::error::PushAgainError;
 use super::sweep::Wanted;
 use super::{Broker, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, Health, StoreError, Usage};
+use crate::store::{Change, Health, Measures, StoreError, Usage};
 
 impl Broker {
     /// The message with this code.
@@ -33,6 +33,7 @@ impl Broker {
         let sequences = [message.sequence].into_iter().collect();
         let deleted = store.change(Change::Deleted, sequences).await;
         deleted.unwrap_or(Err(StoreError::Closed))?;
+        self.0.activity.counters.deleted.add(1);
         Ok(true)
     }
 
@@ -44,10 +45,10 @@ impl Broker {
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let _deletion = self.0.queue.begin_deletion();
         let kinds = kinds.to_vec();
-        self.0
-            .disk
-            .run(move |store| store.purge(&topic, &kinds))
-            .await
+        let purged = self.0.disk.run(move |store| store.purge(&topic, &kinds));
+        let purged = purged.await?;
+        self.0.activity.counters.deleted.add(purged);
+        Ok(purged)
     }
 
     /// Puts a message that was not consumed back into the queue.
@@ -101,6 +102,16 @@ impl Broker {
     /// What cannot be written at the moment.
     pub fn health(&self) -> Health {
         self.0.store.health()
+    }
+
+    /// Whether the store still serves what it is asked for.
+    pub fn is_alive(&self) -> bool {
+        self.0.store.is_alive()
+    }
+
+    /// What the store measures of itself; `None` if it does not sync.
+    pub fn measures(&self) -> Option<Measures> {
+        self.0.store.measures()
     }
 
     /// What of the store was found to be damaged, each as a sentence.

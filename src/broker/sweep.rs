@@ -62,6 +62,7 @@ impl Sweep {
                 }
                 _ = ticks.tick() => {
                     self.next.send_replace(Instant::now() + self.every);
+                    self.store.probe();
                     self.expire().await;
                     unfinished = unfinished.or(Some(Sequence(1)));
                 }
@@ -84,6 +85,7 @@ impl Sweep {
             Ok(0) => {}
             Ok(messages) => {
                 self.queue.recount();
+                self.queue.activity().counters.expired.add(messages);
                 tracing::info!(messages, "deleted what had expired");
             }
             Err(error) => tracing::error!(%error, "could not delete what has expired"),
@@ -108,6 +110,7 @@ impl Sweep {
         let requeued = self.store.change(Change::Requeued, sequences).await;
         requeued.unwrap_or(Err(StoreError::Closed))?;
         room.forget();
+        self.queue.activity().counters.requeued.add(1);
         message.status = Status::Accepted;
         self.queue.push(Item::Requeued(vec![message]));
         Ok(())
@@ -152,6 +155,11 @@ impl Sweep {
                 return None;
             }
             room.forget();
+            self.queue
+                .activity()
+                .counters
+                .requeued
+                .add(messages.len() as u64);
             for message in &mut messages {
                 message.status = Status::Accepted;
             }

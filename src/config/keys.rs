@@ -64,6 +64,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.loginSeconds", "30", "seconds a WebSocket client has to log in"),
     key("server.keysFile", "config/keys.yaml", "file of named keys, as dpmq key makes it; looked at all the time, and need not be there"),
     key("server.origins", "*", "pages that browsers may use the server from, as in https://a.example,https://b.example; *: any"),
+    key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has a key with the right console-read, 2 everybody"),
     key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key with all rights; every client must present it, or a named key"),
     key("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
     key("mq.pushMessagesSpeed", "1", "seconds between two batches; fractions allowed, 0: no pause"),

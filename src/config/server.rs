@@ -34,6 +34,19 @@ pub struct ServerConfig {
     pub keys_file: PathBuf,
     /// The pages that browsers may use this server from.
     pub origins: Origins,
+    /// Who may read `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Who may read the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nobody: they are not served.
+    Off,
+    /// Whoever has the key.
+    WithKey,
+    /// Everybody.
+    Open,
 }
 
 /// The host to listen on.
@@ -66,6 +79,7 @@ impl ServerConfig {
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
             keys_file: values.read("server.keysFile", values::path)?,
             origins: values.read("server.origins", Origins::parse)?,
+            metrics: values.read("server.metrics", metrics)?,
         })
     }
 
@@ -75,6 +89,15 @@ impl ServerConfig {
             host: if restricted { "127.0.0.1" } else { &self.host },
             restricted,
         }
+    }
+}
+
+fn metrics(text: &str) -> Result<Metrics, String> {
+    match text {
+        "0" => Ok(Metrics::Off),
+        "1" => Ok(Metrics::WithKey),
+        "2" => Ok(Metrics::Open),
+        _ => Err("is neither 0, 1 nor 2".to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
@@ -18,6 +19,8 @@ use super::reply::ApiError;
 use super::routes::{Needs, Route};
 use super::{HttpState, fields};
 use crate::access::{Grant, Place, Refused, SECRET_KEY};
+use crate::config::Metrics;
+use crate::edges::Via;
 
 /// What stands before a route.
 #[derive(Clone)]
@@ -45,16 +48,20 @@ impl Guard {
             method: self.method,
             path: self.path,
         };
-        // Header values are bytes: a key beyond ASCII is compared as UTF-8.
-        let header = request.headers().get("secretKey");
-        let key = header.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let headers = request.headers();
+        let key = match self.needs {
+            Needs::Scrape => key_of(headers).or_else(|| bearer(headers)),
+            _ => key_of(headers),
+        };
         (place, key.unwrap_or_default().to_owned())
     }
 
     /// Who asks, if their key is good for this route.
     async fn admit(&self, place: Place, key: String) -> Result<Caller, ApiError> {
         let access = self.state.access.clone();
-        let grant = access.present(&key, &place).await?;
+        let grant = access.present(&key, &place).await.inspect_err(|_| {
+            self.state.edges.logins_refused(Via::Http).add(1);
+        })?;
         let caller = Caller {
             access,
             grant,
@@ -70,6 +77,13 @@ impl Guard {
     }
 
     async fn pass(self, mut request: Request, next: Next) -> Result<Response, ApiError> {
+        match (self.needs, self.state.config.server.metrics) {
+            (Needs::Scrape, Metrics::Off) => {
+                return Err(ApiError::NoSuchPath(self.path.to_owned()));
+            }
+            (Needs::Scrape, Metrics::Open) => return Ok(next.run(request).await),
+            _ => {}
+        }
         let (place, key) = self.look_at(&request);
         match self.admit(place, key).await {
             Ok(caller) => {
@@ -83,6 +97,20 @@ impl Guard {
             }
         }
     }
+}
+
+/// Header values are bytes: a key beyond ASCII is compared as UTF-8.
+fn key_of(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(headers.get("secretKey")?.as_bytes()).ok()
+}
+
+/// A key as a bearer's token, which scrapers know to send.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let (scheme, key) = std::str::from_utf8(value.as_bytes())
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 /// The handler of a route of the contract behind its guard.

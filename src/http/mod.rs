@@ -2,17 +2,20 @@
 //!
 //! The routes of the console API are in `api/`.
 //!
-//! Called by `server.rs`, which merges in the WebSocket routes and then wraps everything in
-//! [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
+//! Called by `server.rs`, which merges in the WebSocket routes, puts everything behind a
+//! [`Gate`] and wraps it in [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
-//! Invariant: a reply to a client is written by `reply.rs`, `view.rs` or `api/` and by nothing
-//! else.
+//! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `metrics.rs` or
+//! `api/` and by nothing else.
 
 mod api;
 mod auth;
 mod caller;
 mod console;
 mod fields;
+mod gate;
+mod metrics;
+mod process;
 mod producer;
 mod reply;
 mod routes;
@@ -32,13 +35,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::broker::Broker;
 use crate::config::{Config, Origins};
+use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
+pub use gate::Gate;
 use reply::ApiError;
 pub use routes::Needs;
 use routes::{Route, routes};
@@ -54,7 +60,9 @@ pub struct Shared {
     access: Access,
     /// Cancelled when the server stops: streams then end.
     stop: CancellationToken,
-    started: UnixSeconds,
+    started: Instant,
+    started_at: UnixSeconds,
+    edges: Arc<Edges>,
     console: Arc<Console>,
 }
 
@@ -68,15 +76,18 @@ impl Deref for HttpState {
 
 impl HttpState {
     /// A state for routes that ask this `broker`; `config` has limits, `access` the keys.
-    /// Streams of events end as soon as `stop` is cancelled.
+    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
     pub fn new(
         broker: Broker,
         config: Arc<Config>,
         access: Access,
         stop: CancellationToken,
+        edges: Arc<Edges>,
     ) -> HttpState {
         HttpState(Arc::new(Shared {
-            started: broker.clock().now(),
+            started: Instant::now(),
+            started_at: broker.clock().now(),
+            edges,
             broker,
             config,
             access,
@@ -112,10 +123,18 @@ const PAGE: &[Route] = routes! {
     GET  "/view/{*file}"           Nothing => view::file;
 };
 
+/// What is measured; refusals are those of the console API.
+#[rustfmt::skip]
+const METRICS: &[Route] = routes! {
+    GET  "/metrics"                Scrape  => metrics::metrics;
+};
+
 /// Every route there is, as method, path, and the key that it needs.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
-    let all = [CONTRACT, PAGE, api::ROUTES].into_iter().flatten();
+    let all = [CONTRACT, PAGE, METRICS, api::ROUTES].into_iter().flatten();
+    let health = [gate::LIVE, gate::READY].map(|path| ("GET", path, Needs::Nothing));
     all.map(|route| (route.method, route.path, route.needs))
+        .chain(health)
 }
 
 /// The routes of the contract, the console API, and the page.
@@ -125,6 +144,9 @@ pub fn router(state: HttpState) -> Router {
     let table = CONTRACT.iter().chain(PAGE);
     let router = table.fold(Router::new(), |router, route| {
         router.route(route.path, auth::guarded(route, &state))
+    });
+    let router = METRICS.iter().fold(router, |router, route| {
+        router.route(route.path, auth::guarded_of_api(route, &state))
     });
     router
         .merge(api::router(&state))

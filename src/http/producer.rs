@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use super::caller::Caller;
 use super::reply::{self, ApiError};
 use super::{HttpState, fields};
-use crate::broker::{PublishError, Receipt};
+use crate::broker::{PublishError, Receipt, RefusedFor};
 use crate::message::{Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
@@ -20,11 +20,13 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["messageData", "topic"];
-    let [Some(data), Some(topic)] = fields::read(request, names, state.body_bytes_max()).await?
-    else {
-        return Err(ApiError::Required);
-    };
-    let code = publish(&state, &caller, topic.parse()?, data).await?;
+    let read = fields::read(request, names, state.body_bytes_max()).await;
+    let read = read.and_then(|fields| match fields {
+        [Some(data), Some(topic)] => Ok((data, topic)),
+        _ => Err(ApiError::Required),
+    });
+    let (data, topic) = counted(&state, read)?;
+    let code = publish(&state, &caller, &topic, data).await?;
     Ok(reply::msg(&code.to_string()))
 }
 
@@ -33,9 +35,19 @@ pub(super) async fn send(
 pub(super) async fn publish(
     state: &HttpState,
     caller: &Caller,
-    topic: Topic,
+    topic: &str,
     data: ByteString,
 ) -> Result<MessageCode, ApiError> {
+    counted(state, store(state, caller, topic, data).await)
+}
+
+async fn store(
+    state: &HttpState,
+    caller: &Caller,
+    topic: &str,
+    data: ByteString,
+) -> Result<MessageCode, ApiError> {
+    let topic: Topic = topic.parse()?;
     caller.may_use(&topic)?;
     let server = &state.config.server;
     if data.len() > server.max_message_bytes {
@@ -48,6 +60,35 @@ pub(super) async fn publish(
     let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
     let codes = receipt.codes().await?;
     Ok(*codes.first().expect("a receipt has a code for each draft"))
+}
+
+/// Counts a message that is refused here; what the broker refuses it has counted itself.
+fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiError> {
+    let why = match &result {
+        Ok(_) => None,
+        Err(ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. }) => {
+            Some(RefusedFor::TooLarge)
+        }
+        Err(
+            ApiError::Required
+            | ApiError::Topic(_)
+            | ApiError::Body { .. }
+            | ApiError::Field { .. },
+        ) => Some(RefusedFor::Invalid),
+        Err(ApiError::Publish(PublishError::QueueFull)) => Some(RefusedFor::QueueFull),
+        Err(
+            ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
+            | ApiError::Key
+            | ApiError::Denied(_)
+            | ApiError::Store(_)
+            | ApiError::NoSuchPath(_)
+            | ApiError::WrongMethod { .. },
+        ) => None,
+    };
+    if let Some(why) = why {
+        state.broker.count_refused(why, 1);
+    }
+    result
 }
 
 /// Waits for room in the queue, but not longer than `limit`.

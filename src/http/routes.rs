@@ -27,6 +27,8 @@ pub enum Needs {
     Read,
     /// One with [`Right::ConsoleRead`] that is for all topics.
     ReadAll,
+    /// As `server.metrics` says: none, or one with [`Right::ConsoleRead`], also as a bearer's.
+    Scrape,
     /// One with [`Right::ConsoleChange`].
     Change,
 }
@@ -37,7 +39,7 @@ impl Needs {
         match self {
             Needs::Nothing | Needs::AnyKey => None,
             Needs::Publish => Some(Right::Publish),
-            Needs::Read | Needs::ReadAll => Some(Right::ConsoleRead),
+            Needs::Read | Needs::ReadAll | Needs::Scrape => Some(Right::ConsoleRead),
             Needs::Change => Some(Right::ConsoleChange),
         }
     }

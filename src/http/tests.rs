@@ -32,7 +32,16 @@ pub(super) fn app() -> Router {
 }
 
 fn app_with(config: Config) -> Router {
-    let config = Arc::new(config);
+    let (broker, _) = broker();
+    let (config, stop) = (Arc::new(config), CancellationToken::new());
+    let secret = config.mq.secret_key.clone();
+    let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
+    let state = HttpState::new(broker, config.clone(), access, stop, Arc::default());
+    with_cors(router(state), config.server.origins.clone())
+}
+
+/// An empty broker, and the store that it is over.
+pub(super) fn broker() -> (Broker, Arc<MemoryStore>) {
     let (queue, items) = Queue::new(1000, 1 << 20);
     let store = Arc::new(MemoryStore::new(Clock::system(), queue.committed()));
     // Without its tasks the broker stores messages, and pushes none.
@@ -52,11 +61,8 @@ fn app_with(config: Config) -> Router {
         clock: Clock::system(),
         blocking: Blocking::Threads,
     };
-    let (broker, _) = Broker::start(store, queue, items, settings);
-    let secret = config.mq.secret_key.clone();
-    let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
-    let state = HttpState::new(broker, config.clone(), access, CancellationToken::new());
-    with_cors(router(state), config.server.origins.clone())
+    let (broker, _) = Broker::start(store.clone(), queue, items, settings);
+    (broker, store)
 }
 
 pub(super) struct Reply {

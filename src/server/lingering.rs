@@ -9,6 +9,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,41 +18,61 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
+use crate::edges::Edges;
+
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
 /// What is thrown away at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// A listener whose connections linger when they are dropped.
-pub(super) struct Lingering(pub(super) TcpListener);
+/// A listener whose connections linger when they are dropped, and are counted.
+pub(super) struct Lingering {
+    listener: TcpListener,
+    edges: Arc<Edges>,
+}
+
+impl Lingering {
+    /// Accepts from `listener`, and counts in `edges`.
+    pub(super) fn new(listener: TcpListener, edges: Arc<Edges>) -> Lingering {
+        Lingering { listener, edges }
+    }
+}
 
 impl Listener for Lingering {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        (Connection(Some(stream)), address)
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        self.edges.accepted.add(1);
+        let connection = Connection {
+            stream: Some(stream),
+            edges: self.edges.clone(),
+        };
+        (connection, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
 /// See the module.
-pub(super) struct Connection(Option<TcpStream>);
+pub(super) struct Connection {
+    stream: Option<TcpStream>,
+    edges: Arc<Edges>,
+}
 
 impl Connection {
     /// The socket.
     pub(super) fn socket(&self) -> &TcpStream {
-        self.0.as_ref().expect("only a drop takes it away")
+        self.stream.as_ref().expect("only a drop takes it away")
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
         Pin::new(
             self.get_mut()
-                .0
+                .stream
                 .as_mut()
                 .expect("only a drop takes it away"),
         )
@@ -60,7 +81,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(stream) = self.0.take() else { return };
+        self.edges.over.add(1);
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
         let has_ended = match stream.try_read(&mut [0; 1]) {
             Ok(bytes) => bytes == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -129,7 +153,7 @@ mod tests {
         const SENT: usize = 32 << 20;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut listener = Lingering(listener);
+        let mut listener = Lingering::new(listener, Arc::default());
         let mut client = TcpStream::connect(address).await.unwrap();
         let (mut connection, _) = listener.accept().await;
         let refuse = async {

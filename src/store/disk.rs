@@ -1,7 +1,6 @@
 //! The engine with a disk: puts log, index, mirror and snapshot together.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -17,20 +16,20 @@ use super::error::{IoContext, StoreError};
 use super::files::{Files, Held, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
 use super::log::SEGMENT_BYTES_TARGET;
+use super::measures::{Measures, Syncs};
 use super::read::Reader;
-use super::record::{self, Accept, Change, Frame};
+use super::record::Change;
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
+use super::takeover::{add, take_over};
 use super::trouble::Trouble;
-use super::writer::{Poison, Request, Writer, accept, frame_ranges};
+use super::writer::{Poison, Request, Writer};
 use super::{
     Appended, Backup, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store,
-    TopicCounts, Usage, not_present, restore,
+    TopicCounts, Usage, restore,
 };
 use crate::clock::Clock;
-use crate::import::{self, ImportedMessage};
-use crate::message::{
-    Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
-};
+use crate::import::ImportedMessage;
+use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
 /// How to open a [`DiskStore`].
@@ -71,6 +70,7 @@ pub struct DiskStore {
     keeper: Arc<Keeper>,
     drive: Mutex<Drive>,
     trouble: Trouble,
+    syncs: Arc<Syncs>,
     files: Arc<dyn Files>,
     layout: Layout,
     /// Keeps other processes out.
@@ -137,7 +137,8 @@ impl DiskStore {
         }
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
-        let keeper = Arc::new(Keeper::default());
+        let keeper = Arc::new(Keeper::new(opened.log.end()));
+        let syncs = Arc::<Syncs>::default();
         let reader = Reader {
             segments: opened.log.segments().clone(),
             index: Arc::new(Mutex::new(opened.index)),
@@ -161,6 +162,7 @@ impl DiskStore {
             last_created: UnixSeconds::MIN,
             refused_messages: 0,
             trouble: trouble.clone(),
+            syncs: syncs.clone(),
         };
         let mirror = MirrorThread {
             keeper: keeper.clone(),
@@ -190,6 +192,7 @@ impl DiskStore {
             keeper,
             drive: Mutex::new(Drive::Ended),
             trouble,
+            syncs,
             files: options.files.clone(),
             layout,
             _lock: lock,
@@ -287,32 +290,6 @@ fn random_upper_half() -> u128 {
     u128::from(state.hash_one(std::process::id())) << 64
 }
 
-/// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
-/// file has its new name makes the next start do it again, which changes nothing.
-fn take_over(files: &dyn Files, opened: &mut Opened, layout: &Layout) -> Result<(), StoreError> {
-    let path = &layout.snapshot;
-    let file = files.read(path).doing("read", path)?;
-    let import = import::parse(&file).map_err(|error| StoreError::NotOurs {
-        path: path.clone(),
-        what: error.to_string(),
-    })?;
-    for refused in &import.refused {
-        tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
-    }
-    let imported = add(opened, import.messages, &mut |_| {})?;
-    opened.index.mark_all_dirty();
-    let kept = free_name(files, &with_suffix(path, ".original"))?;
-    files.rename(path, &kept).doing("rename", path)?;
-    files.sync_dir(parent(path)).doing("sync", path)?;
-    let damage = import
-        .damage
-        .map(|damage| format!("{}: {damage}", kept.display()));
-    opened.recovered.damage.extend(damage);
-    opened.recovered.imported = Some((imported, kept));
-    opened.recovered.counts = opened.index.counts();
-    Ok(())
-}
-
 /// `wanted`, or with a number behind if there is such a file.
 pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, StoreError> {
     let (mut path, mut number) = (wanted.to_owned(), 1);
@@ -321,96 +298,6 @@ pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, Sto
         path = with_suffix(wanted, &format!(".{number}"));
     }
     Ok(path)
-}
-
-fn add(
-    opened: &mut Opened,
-    messages: Vec<ImportedMessage>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Imported, StoreError> {
-    let created = || messages.iter().map(|message| message.created);
-    let (Some(from), Some(to)) = (created().min(), created().max()) else {
-        return Ok(Imported::default());
-    };
-    let present: HashSet<MessageCode> = codes_between(opened, from, to)?.into_iter().collect();
-    let (fresh, present) = not_present(messages, &present);
-    let first = opened.index.next_sequence();
-    let messages: Vec<Message> = fresh
-        .into_iter()
-        .zip(first.0..)
-        .map(|(message, sequence)| Message {
-            sequence: Sequence(sequence),
-            code: message.code,
-            topic: message.topic,
-            data: message.data,
-            created: message.created,
-            status: message.status,
-        })
-        .collect();
-    let mut buffer = vec![];
-    for range in frame_ranges(&messages) {
-        let done = range.end as u64 + present;
-        append_with_status(opened, &messages[range], &mut buffer)?;
-        progress(done);
-    }
-    opened.log.sync()?;
-    Ok(Imported {
-        added: messages.len() as u64,
-        present,
-    })
-}
-
-/// Writes messages and their statuses in one frame, so that a crash keeps both or neither.
-fn append_with_status(
-    opened: &mut Opened,
-    messages: &[Message],
-    buffer: &mut Vec<u8>,
-) -> Result<(), StoreError> {
-    let accepts: Vec<Accept<'_>> = messages.iter().map(accept).collect();
-    let mut changes: BTreeMap<(bool, UnixSeconds), (Change, SequenceSet)> = BTreeMap::new();
-    for message in messages {
-        let (key, change) = match message.status {
-            Status::Accepted => continue,
-            Status::NotConsumed => ((false, UnixSeconds::MIN), Change::NotConsumed),
-            Status::Consumed { at } => ((true, at), Change::Consumed { at }),
-        };
-        let entry = changes
-            .entry(key)
-            .or_insert_with(|| (change, SequenceSet::new()));
-        entry.1.insert(message.sequence);
-    }
-    let changes: Vec<_> = changes.into_values().collect();
-    let frame = Frame {
-        first: messages[0].sequence,
-        accepts: &accepts,
-        changes: &changes,
-        ..Frame::default()
-    };
-    buffer.clear();
-    record::encode(buffer, opened.log.seed(), &frame);
-    let position = opened.log.end();
-    opened.log.append(buffer)?;
-    let last = messages[messages.len() - 1].sequence;
-    opened.log.publish(last.0);
-    let located = opened.log.segments().meta_at(position)?;
-    opened.index.apply(position, located.next, &located.meta);
-    if opened.log.is_full() {
-        let base = opened.index.base();
-        opened.log.trim()?;
-        opened.log.sync()?;
-        opened.log.roll(&base)?;
-        opened.index.advance(opened.log.end());
-    }
-    Ok(())
-}
-
-fn codes_between(
-    opened: &mut Opened,
-    from: UnixSeconds,
-    to: UnixSeconds,
-) -> Result<Vec<MessageCode>, StoreError> {
-    let (segments, findings) = (opened.log.segments(), &opened.findings);
-    super::read::codes_between(segments, &opened.index, findings, from, to)
 }
 
 impl Store for DiskStore {
@@ -534,6 +421,32 @@ impl Store for DiskStore {
 
     fn damage(&self) -> Vec<String> {
         self.reader.findings.texts()
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    fn probe(&self) {
+        if self.trouble.health().refusing.is_some() {
+            let floor = self.reader.lock().floor();
+            let _ = self.requests.send(Request::Expire {
+                floor,
+                also: SequenceSet::new(),
+                done: oneshot::channel().0,
+            });
+        }
+    }
+
+    fn measures(&self) -> Option<Measures> {
+        let lag = self.keeper.lag();
+        Some(Measures {
+            group_messages: self.syncs.group_messages.spread(),
+            sync_seconds: self.syncs.seconds.spread(),
+            mirror_lag_bytes: self.reader.segments.bytes_from(lag.mirrored),
+            mirror_lag: lag.mirror,
+            snapshot_age: lag.snapshot,
+        })
     }
 
     fn usage(&self) -> Option<Usage> {

@@ -29,23 +29,76 @@ const SCRUB_BYTES: u64 = 8 << 20;
 const SCRUB_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the writer tells the threads behind it.
-#[derive(Default)]
 pub(crate) struct Keeper {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     /// The log has something that the mirror has not.
     behind: bool,
+    /// The log was written up to here.
+    written: Position,
+    /// The mirror has everything before this position.
+    mirrored: Position,
+    /// When the oldest of what it has not was written.
+    unmirrored_since: Option<Instant>,
+    /// When the snapshot had everything.
+    snapshot_at: Instant,
     /// Everything before this position is synced.
     synced: Position,
     dead: Vec<Arc<Segment>>,
     closing: bool,
 }
 
+/// How far mirror and snapshot are behind.
+pub(crate) struct Lag {
+    /// The mirror has everything before this position.
+    pub(crate) mirrored: Position,
+    /// How long the oldest of what it has not waits.
+    pub(crate) mirror: Duration,
+    /// How long ago the snapshot had everything.
+    pub(crate) snapshot: Duration,
+}
+
 impl Keeper {
+    /// The log ends at `end`, and nothing is behind.
+    pub(crate) fn new(end: Position) -> Keeper {
+        let state = State {
+            behind: false,
+            written: end,
+            mirrored: end,
+            unmirrored_since: None,
+            snapshot_at: Instant::now(),
+            synced: Position::default(),
+            dead: vec![],
+            closing: false,
+        };
+        Keeper {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// How far mirror and snapshot are behind.
+    pub(crate) fn lag(&self) -> Lag {
+        let state = self.lock();
+        let since = state.unmirrored_since;
+        Lag {
+            mirrored: state.mirrored,
+            mirror: since.map_or(Duration::ZERO, |since| since.elapsed()),
+            snapshot: state.snapshot_at.elapsed(),
+        }
+    }
+
+    /// The mirror has everything before `position`, and what was written after `taken` may be
+    /// behind it.
+    fn mirrored(&self, position: Position, taken: Instant) {
+        let mut state = self.lock();
+        state.mirrored = state.mirrored.max(position);
+        state.unmirrored_since = (state.written > position).then_some(taken);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
     }
@@ -55,6 +108,10 @@ impl Keeper {
         let mut state = self.lock();
         if synced {
             state.synced = state.synced.max(end);
+        }
+        state.written = end;
+        if state.unmirrored_since.is_none() && end > state.mirrored {
+            state.unmirrored_since = Some(Instant::now());
         }
         if !state.behind {
             state.behind = true;
@@ -186,16 +243,19 @@ impl MirrorThread {
             self.reader.mirror.is_bloated(&self.reader.lock())
         };
         let anew = bloated || self.broken.get();
+        let taken = Instant::now();
         let changes = {
             let mut index = self.reader.lock();
             if anew {
                 index.mark_all_dirty();
             }
             if !index.is_dirty() {
+                self.keeper.mirrored(index.applied(), taken);
                 return Ok(());
             }
             index.take_changes()
         };
+        let applied = changes.applied;
         let written = self.sync_up_to(changes.applied).and_then(|()| {
             if anew {
                 self.reader.mirror.rewrite(&changes)?;
@@ -206,6 +266,9 @@ impl MirrorThread {
         self.broken.set(written.is_err() && !is_poisoned);
         let failed = written.is_err().then_some(changes);
         self.reader.lock().mirrored(failed);
+        if written.is_ok() {
+            self.keeper.mirrored(applied, taken);
+        }
         written
     }
 
@@ -287,6 +350,36 @@ impl SnapshotThread {
 
     /// Catches up with the log.
     pub(crate) fn step(&mut self) -> Result<(), StoreError> {
-        self.snapshot.update(&self.segments)
+        self.snapshot.update(&self.segments)?;
+        self.keeper.lock().snapshot_at = Instant::now();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_lags_from_the_oldest_write_that_it_has_not() {
+        let at = |offset| Position { segment: 1, offset };
+        let keeper = Keeper::new(at(100));
+        assert_eq!(keeper.lag().mirror, Duration::ZERO);
+        keeper.notify(true, at(200));
+        let since = |keeper: &Keeper| keeper.lock().unmirrored_since;
+        let first = since(&keeper).unwrap();
+        keeper.notify(true, at(300));
+        assert_eq!(since(&keeper), Some(first));
+        assert_eq!(keeper.lag().mirrored, at(100));
+
+        // While it took the first two over, a third came.
+        let taken = Instant::now();
+        keeper.notify(true, at(400));
+        keeper.mirrored(at(300), taken);
+        assert_eq!(since(&keeper), Some(taken));
+        assert_eq!(keeper.lag().mirrored, at(300));
+        keeper.mirrored(at(400), Instant::now());
+        assert_eq!(keeper.lag().mirror, Duration::ZERO);
+        assert_eq!(keeper.lag().mirrored, at(400));
     }
 }

@@ -209,7 +209,8 @@ impl Log {
             && self.current.last_sequence() < first_live
     }
 
-    /// Closes the segment, which the caller has trimmed and synced, and begins the next. After an error the log goes on in the old one.
+    /// Closes the segment, which the caller has trimmed and synced, and begins the next.
+    /// After an error the log goes on in the old one.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
         self.smooth()?;
         self.go_on_behind(self.current.number, base)

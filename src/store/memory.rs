@@ -289,6 +289,10 @@ impl Store for MemoryStore {
         Health::default()
     }
 
+    fn is_alive(&self) -> bool {
+        !self.lock().closed
+    }
+
     fn usage(&self) -> Option<Usage> {
         None
     }

@@ -20,6 +20,7 @@ mod heal;
 mod index;
 mod keeper;
 mod log;
+mod measures;
 mod memory;
 mod migrate;
 mod mirror;
@@ -31,6 +32,7 @@ mod restore;
 mod scrub;
 mod segments;
 mod snapshot;
+mod takeover;
 mod times;
 mod topics;
 mod trouble;
@@ -50,6 +52,7 @@ pub use disk::{DiskStore, Options};
 pub use engine::Work;
 pub use error::StoreError;
 pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
+pub use measures::Measures;
 pub use memory::MemoryStore;
 pub use record::Change;
 pub use recovery::{Origin, Recovered};
@@ -269,6 +272,21 @@ pub trait Store: Send + Sync + 'static {
     /// What of the store was found to be damaged, each as a sentence. The rest is served.
     fn damage(&self) -> Vec<String> {
         vec![]
+    }
+
+    /// Whether what is asked for is still served: false once the writer has ended, whatever
+    /// ended it.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// Writes something that means nothing, if what was to be written last was refused: so a
+    /// disk that takes messages again is noticed though nobody sends any. Does not wait.
+    fn probe(&self) {}
+
+    /// What the store measures of itself; `None` if it does not sync.
+    fn measures(&self) -> Option<Measures> {
+        None
     }
 
     /// What the store takes of the disk; `None` if it has none. Blocks.

@@ -296,6 +296,19 @@ impl Segments {
             .sum()
     }
 
+    /// The bytes from `position` to the end of the log.
+    pub(crate) fn bytes_from(&self, position: Position) -> u64 {
+        let map = self.lock_read();
+        let after = map.range(position.segment..).map(|(number, segment)| {
+            let before = match *number == position.segment {
+                true => position.offset.into(),
+                false => 0,
+            };
+            segment.end().saturating_sub(before)
+        });
+        after.sum()
+    }
+
     /// Whether [`Segments::take_dead`] would take a segment.
     pub(crate) fn has_dead(&self, first_live: u64) -> bool {
         let map = self.lock_read();

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::index::Index;
 use super::keeper::Keeper;
 use super::log::Log;
+use super::measures::Syncs;
 use super::record::{self, Accept, Base, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
 use super::segments::Position;
 use super::trouble::{Part, Trouble};
@@ -96,6 +97,7 @@ pub(crate) struct Writer {
     /// Messages refused since one was stored.
     pub(crate) refused_messages: usize,
     pub(crate) trouble: Trouble,
+    pub(crate) syncs: Arc<Syncs>,
     /// The bytes of the group being written.
     pub(crate) buffer: Vec<u8>,
 }
@@ -375,13 +377,24 @@ impl Writer {
         }
         self.log.append(buffer)?;
         if (!group.messages.is_empty() || group.deletes())
-            && let Err(error) = self.sync()
+            && let Err(error) = self.sync_group(group.messages.len())
         {
             // Whoever waits is told that it is not stored, so better it is not found either.
             self.log.take_back(start);
             return Err(error);
         }
         Ok((start, frames))
+    }
+
+    /// Syncs a group of so many messages.
+    fn sync_group(&self, messages: usize) -> Result<(), StoreError> {
+        let start = Instant::now();
+        self.sync()?;
+        if messages > 0 {
+            self.syncs.seconds.add_time(start.elapsed(), 1);
+            self.syncs.group_messages.add(messages as f64, 1);
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -488,7 +501,10 @@ impl Writer {
         };
         if let Some(base) = base {
             match self.roll(&base) {
-                Ok(()) => self.lock().advance(self.log.end()),
+                Ok(()) => {
+                    self.lock().advance(self.log.end());
+                    self.keeper.notify(false, self.log.end());
+                }
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }
         }

@@ -34,7 +34,7 @@ pub(super) async fn login_and_run(
             }
         }
     };
-    close(&mut socket, end).await;
+    close(&mut socket, end, &state.edges).await;
 }
 
 async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &WsState) -> End {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::End;
 use crate::access::{Access, Grant, Place, Refused};
+use crate::measure::Counter;
 
 const PROMPT: &str = "Please enter the secret key";
 const WRONG: &str = "Secret key matching error";
@@ -19,12 +20,14 @@ pub(super) const SUCCEEDED: &str = "Secret key matching succeeded";
 const WAIT: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Asks for the key until it is right, at most `attempts_max` times; what it is good for.
+/// Asks for the key until it is right, at most `attempts_max` times; what it is good for. Counts
+/// those that are wrong.
 pub(super) async fn ask<S>(
     socket: &mut S,
     access: &Access,
     place: &Place,
     attempts_max: u32,
+    wrong: &Counter,
 ) -> Result<Arc<Grant>, End>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
@@ -36,9 +39,13 @@ where
         let answer_at = Instant::now() + wait;
         match access.present(&offered, place).await {
             Ok(grant) => return Ok(grant),
-            Err(Refused::Expired(denied)) => return Err(End::Policy(denied.to_string().into())),
+            Err(Refused::Expired(denied)) => {
+                wrong.add(1);
+                return Err(End::Policy(denied.to_string().into()));
+            }
             Err(Refused::Wrong) => {}
         }
+        wrong.add(1);
         tokio::time::sleep_until(answer_at).await;
         wait = WAIT_MAX.min(wait * 2);
         socket.send(Message::text(WRONG)).await?;
@@ -119,7 +126,10 @@ mod tests {
             method: "GET",
             path: "/",
         };
-        let result = ask(&mut client, &access, &place, 3).await;
+        let wrong = Counter::default();
+        let result = ask(&mut client, &access, &place, 3, &wrong).await;
+        let told_wrong = client.told.iter().filter(|text| *text == WRONG).count();
+        assert_eq!(wrong.get(), told_wrong as u64);
         (result.map(|grant| grant.name().to_owned()), client.told)
     }
 

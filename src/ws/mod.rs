@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Config;
+use crate::edges::{Edges, Ended, Via};
 use crate::message::Topic;
 
 /// A client has this long to answer a close before the socket is dropped.
@@ -52,6 +53,8 @@ pub struct WsState {
     pub stop: CancellationToken,
     /// Every session runs under it.
     pub sessions: TaskTracker,
+    /// Where refused clients and ended sessions are counted.
+    pub edges: Arc<Edges>,
 }
 
 const PRODUCERS: &str = "/Producers/Conn/{topic}/{producerId}";
@@ -90,6 +93,7 @@ async fn producers(
         None | Some("" | "0") => false,
         Some("1") => true,
         Some(other) => {
+            state.edges.handshakes_refused.add(1);
             let reason = format!("ack is 0 or 1, not {other:?}");
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
@@ -145,18 +149,21 @@ async fn consumers(
 /// The topic, if it is one and the page that asks may.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
 fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Response> {
+    let refuse = |status: StatusCode, reason: String| {
+        state.edges.handshakes_refused.add(1);
+        (status, reason).into_response()
+    };
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key(header::ORIGIN) {
         let origin = text(header::ORIGIN).unwrap_or_default();
         let origins = &state.config.server.origins;
         if !origins.allow(origin, text(header::HOST)) {
-            let reason = "this server is not for pages of this origin";
-            return Err((StatusCode::FORBIDDEN, reason).into_response());
+            let reason = "this server is not for pages of this origin".to_owned();
+            return Err(refuse(StatusCode::FORBIDDEN, reason));
         }
     }
-    topic
-        .parse()
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}")).into_response())
+    let topic = topic.parse::<Topic>();
+    topic.map_err(|error| refuse(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 /// A client that has just logged in.
@@ -211,7 +218,9 @@ async fn ask_for_key(
     state: &WsState,
 ) -> Result<Arc<Grant>, End> {
     let server = &state.config.server;
-    let login = login::ask(socket, &state.access, &door.place, server.login_attempts);
+    let wrong = state.edges.logins_refused(Via::WebSocket);
+    let attempts = server.login_attempts;
+    let login = login::ask(socket, &state.access, &door.place, attempts, wrong);
     let grant = tokio::select! {
         result = tokio::time::timeout(server.login_timeout, login) => {
             result.unwrap_or(Err(End::Policy("no right key in time".into())))
@@ -282,6 +291,19 @@ impl From<access::End> for End {
 }
 
 impl End {
+    /// What it counts as; `None` if the client has ended it.
+    fn counts_as(&self) -> Option<Ended> {
+        match self {
+            End::Gone => None,
+            End::Stopping => Some(Ended::Stopping),
+            End::Protocol(..) => Some(Ended::Protocol),
+            End::TooBig(_) => Some(Ended::TooLarge),
+            End::Policy(_) => Some(Ended::Policy),
+            End::Again(_) => Some(Ended::TooSlow),
+            End::Failed(_) => Some(Ended::Failed),
+        }
+    }
+
     fn frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             End::Gone => return None,
@@ -310,10 +332,13 @@ fn shortened(mut reason: String) -> String {
 }
 
 /// Tells the client why, and gives it a moment to close its side.
-async fn close<S>(socket: &mut S, end: End)
+async fn close<S>(socket: &mut S, end: End, edges: &Edges)
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
 {
+    if let Some(ended) = end.counts_as() {
+        edges.ended(ended).add(1);
+    }
     let Some(frame) = end.frame() else { return };
     tracing::debug!(
         code = frame.code,

@@ -7,12 +7,12 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{CLOSE_WAIT, Door, End, WsState, ask_for_key, close, login};
 use crate::access::Grant;
-use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt};
+use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
 use crate::message::{Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
@@ -32,11 +32,11 @@ pub(super) async fn login_and_run(
 ) {
     let grant = match ask_for_key(&mut socket, door, state).await {
         Ok(grant) => grant,
-        Err(end) => return close(&mut socket, end).await,
+        Err(end) => return close(&mut socket, end, &state.edges).await,
     };
     let session = join(&grant);
     if let Some(end) = grant.ended() {
-        return close(&mut socket, end.into()).await;
+        return close(&mut socket, end.into(), &state.edges).await;
     }
     drop(grant);
     if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
@@ -72,7 +72,7 @@ async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &
     if let Ok((sink, failed)) = answered
         && let Ok(mut socket) = stream.reunite(sink)
     {
-        close(&mut socket, failed.unwrap_or(end)).await;
+        close(&mut socket, failed.unwrap_or(end), &state.edges).await;
     }
 }
 
@@ -134,6 +134,9 @@ async fn publish(
             }
         }
         if let Some(end) = end {
+            if let End::TooBig(_) = end {
+                state.broker.count_refused(RefusedFor::TooLarge, 1);
+            }
             return end;
         }
     }
@@ -169,37 +172,45 @@ async fn answer(
     session: ProducerSession,
     acks: bool,
 ) -> (SplitSink<WebSocket, Message>, Option<End>) {
-    while let Some(receipt) = receipts.recv().await {
+    loop {
+        let receipt = match ready_or_flushed(&mut sink, receipts.recv()).await {
+            Ok(Some(receipt)) => receipt,
+            Ok(None) => return (sink, None),
+            Err(_) => return (sink, Some(End::Gone)),
+        };
         let messages = receipt.messages();
-        let stored = receipt.codes().await;
+        let Ok(stored) = ready_or_flushed(&mut sink, receipt.codes()).await else {
+            return (sink, Some(End::Gone));
+        };
         if stored.is_ok() {
             session.published(messages);
         }
-        let frames = match stored {
+        let frames: Vec<_> = match stored {
             Ok(_) if !acks => continue,
             Ok(codes) => codes.iter().map(|code| ack(&code.to_hex())).collect(),
             Err(error) if !acks => return (sink, Some(End::Failed(error.to_string()))),
             Err(error) => vec![nack(&error); messages],
         };
-        if write(&mut sink, frames, receipts.is_empty()).await.is_err() {
-            return (sink, Some(End::Gone));
+        for frame in frames {
+            if sink.feed(Message::Text(frame)).await.is_err() {
+                return (sink, Some(End::Gone));
+            }
         }
     }
-    (sink, None)
 }
 
-async fn write(
-    sink: &mut SplitSink<WebSocket, Message>,
-    frames: Vec<Utf8Bytes>,
-    flush: bool,
-) -> Result<(), axum::Error> {
-    for frame in frames {
-        sink.feed(Message::Text(frame)).await?;
+/// What `next` comes to. If that has to be waited for, what was fed to `sink` leaves first: an
+/// answer never waits for the message behind it, and answers that are there leave together.
+async fn ready_or_flushed<T, I, S: Sink<I> + Unpin>(
+    sink: &mut S,
+    next: impl Future<Output = T>,
+) -> Result<T, S::Error> {
+    let mut next = std::pin::pin!(next);
+    if let Some(ready) = next.as_mut().now_or_never() {
+        return Ok(ready);
     }
-    if flush {
-        sink.flush().await?;
-    }
-    Ok(())
+    sink.flush().await?;
+    Ok(next.await)
 }
 
 /// The frame of a message that is synced.
@@ -221,6 +232,33 @@ fn nack(error: &PublishError) -> Utf8Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    use futures_util::sink;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn an_answer_leaves_before_the_next_one_is_waited_for() {
+        let written = Mutex::new(vec![]);
+        let socket = Box::pin(sink::unfold((), async |(), answer| {
+            written.lock().unwrap().push(answer);
+            Ok::<_, Infallible>(())
+        }));
+        let mut sink = socket.buffer(8);
+        sink.feed("first").await.unwrap();
+        let ready = ready_or_flushed(&mut sink, std::future::ready("second"));
+        assert_eq!(ready.await, Ok("second"));
+        assert!(written.lock().unwrap().is_empty());
+        let (done, next) = oneshot::channel();
+        {
+            let mut waiting = Box::pin(ready_or_flushed(&mut sink, next));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            assert_eq!(*written.lock().unwrap(), ["first"]);
+            done.send("third").unwrap();
+            assert_eq!(waiting.await.unwrap().unwrap(), "third");
+        }
+    }
 
     #[test]
     fn every_frame_with_data_is_a_message() {

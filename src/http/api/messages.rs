@@ -125,8 +125,7 @@ pub(super) async fn publish(
             return Err(Refusal::missing(name));
         }
     }
-    let topic = params::topic(&request.topic)?;
-    let code = producer::publish(&state, &caller, topic, request.data.into()).await?;
+    let code = producer::publish(&state, &caller, &request.topic, request.data.into()).await?;
     let topic = request.topic;
     caller.did(format_args!("published message {code} to topic {topic:?}"));
     let reply = Reply {

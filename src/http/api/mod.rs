@@ -34,6 +34,7 @@ use serde::Serialize;
 use super::routes::{Route, routes};
 use super::{HttpState, auth};
 pub(super) use error::Refusal;
+pub(super) use overview::Disk;
 pub(super) use state::Console;
 
 /// Every route there is.

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::HttpState;
+use super::super::{HttpState, process};
 use super::error::Refusal;
 use super::params::NoParams;
 use super::shape::{CountsJson, waiting};
@@ -85,15 +85,16 @@ struct Memory {
     resident_bytes: Option<u64>,
 }
 
-#[derive(Clone, Serialize)]
+/// What the store takes of the disk, and what is left.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Disk {
+pub(in crate::http) struct Disk {
     path: String,
-    log_bytes: u64,
-    mirror_bytes: u64,
-    snapshot_bytes: u64,
-    free_bytes: u64,
-    total_bytes: u64,
+    pub(in crate::http) log_bytes: u64,
+    pub(in crate::http) mirror_bytes: u64,
+    pub(in crate::http) snapshot_bytes: u64,
+    pub(in crate::http) free_bytes: u64,
+    pub(in crate::http) total_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -125,7 +126,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Overview {
         version: env!("CARGO_PKG_VERSION"),
-        started_at: state.started.0,
+        started_at: state.started_at.0,
         now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
         health: HealthJson {
             state: match (&health.refusing, &health.impaired[..], &keys) {
@@ -156,7 +157,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             oldest_waiting: oldest_waiting(broker).await,
         },
         memory: Memory {
-            resident_bytes: resident_bytes().await,
+            resident_bytes: process::resident_bytes().await,
         },
         disk,
         clients: Clients {
@@ -193,22 +194,13 @@ fn last_point(broker: &Broker) -> PointJson {
     }
 }
 
-/// The memory that the process has, where the system tells.
-async fn resident_bytes() -> Option<u64> {
-    let status = tokio::fs::read_to_string("/proc/self/status").await.ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 /// What is known of the disk, and since when.
 #[derive(Default)]
-pub(super) struct DiskCache(Mutex<Option<(Instant, Option<Disk>)>>);
+pub(in crate::http) struct DiskCache(Mutex<Option<(Instant, Option<Disk>)>>);
 
 impl DiskCache {
-    async fn get(&self, broker: &Broker) -> Option<Disk> {
+    /// What is known, or what is found out now.
+    pub(in crate::http) async fn get(&self, broker: &Broker) -> Option<Disk> {
         if let Some(known) = self.fresh() {
             return known;
         }
@@ -273,15 +265,6 @@ mod tests {
         let (free, total) = space(Path::new("/"));
         assert!(total > 0 && free <= total, "{free} of {total}");
         assert_eq!(space(Path::new("/nowhere")), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_process_has_memory() {
-        let known = Path::new("/proc/self/status").exists();
-        assert_eq!(
-            resident_bytes().await.is_some_and(|bytes| bytes > 1 << 20),
-            known
-        );
     }
 
     #[tokio::test(start_paused = true)]

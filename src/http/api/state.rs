@@ -17,14 +17,18 @@ const LISTS_MAX: usize = 8;
 /// Backups that can be sent at once: each keeps the files of the log on the disk, expired or not.
 const BACKUPS_MAX: usize = 2;
 
+/// Scrapes of the metrics that can be answered at once: each reads the disk.
+const SCRAPES_MAX: usize = 4;
+
 /// See the module.
 pub(in crate::http) struct Console {
     pub(super) links: Links,
     pub(super) overviews: Overviews,
-    pub(super) disk: DiskCache,
+    pub(in crate::http) disk: DiskCache,
     streams: Arc<Semaphore>,
     lists: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
 }
 
 impl Console {
@@ -37,6 +41,7 @@ impl Console {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
             backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
+            scrapes: Arc::new(Semaphore::new(SCRAPES_MAX)),
         }
     }
 
@@ -56,6 +61,12 @@ impl Console {
     pub(super) fn backup_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let permit = self.backups.clone().try_acquire_owned();
         permit.map_err(|_| Refusal::too_many("backups", BACKUPS_MAX))
+    }
+
+    /// A place for a scrape of the metrics, as long as it is held.
+    pub(in crate::http) fn scrape_permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = self.scrapes.clone().try_acquire_owned();
+        permit.map_err(|_| Refusal::too_many("scrapes", SCRAPES_MAX))
     }
 }
 

@@ -29,6 +29,7 @@ const ZH = {
   "server.drainSeconds": "停止时留给现有连接的秒数",
   "server.loginAttempts": "WebSocket 客户端可以输错密钥的次数，之后关闭连接",
   "server.loginSeconds": "WebSocket 客户端完成登录的时限，单位秒",
+  "server.metrics": "谁可以读取 /metrics：0 谁都不行，1 持有具备 console-read 权限的密钥者，2 所有人",
   "server.keysFile": "命名密钥文件，由 dpmq key 生成；持续检查，可以不存在",
   "server.origins": "浏览器页面的允许来源，如 https://a.example,https://b.example；*：任意",
   "mq.secretKey": "拥有全部权限的密钥；每个客户端都必须出示它或一个命名密钥",

@@ -1,0 +1,122 @@
+//! What happened to messages since the start, and how long it took.
+//!
+//! This is the one place of these numbers: the history of `super::figures` and whoever shows
+//! them read them here.
+
+use super::Broker;
+use crate::measure::{Counter, Histogram, SECONDS, Spread};
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedFor {
+    /// It is larger than a message may be.
+    TooLarge,
+    /// It has no data, no topic or a topic that is none, or its request cannot be read.
+    Invalid,
+    /// The queue had no room for as long as a producer may wait.
+    QueueFull,
+    /// It could not be stored.
+    NotStored,
+    /// The server goes down.
+    Stopping,
+}
+
+impl RefusedFor {
+    /// Every reason.
+    pub const ALL: [RefusedFor; 5] = [
+        RefusedFor::TooLarge,
+        RefusedFor::Invalid,
+        RefusedFor::QueueFull,
+        RefusedFor::NotStored,
+        RefusedFor::Stopping,
+    ];
+}
+
+/// What happened since the start; counts are of messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    /// Stored.
+    pub accepted: u64,
+    /// Written to consumers, each consumer counted.
+    pub delivered: u64,
+    /// Became consumed.
+    pub consumed: u64,
+    /// Became not consumed.
+    pub not_consumed: u64,
+    /// Put into the queue again.
+    pub requeued: u64,
+    /// Deleted because they were too old.
+    pub expired: u64,
+    /// Deleted by an operator.
+    pub deleted: u64,
+    /// Refused, by reason.
+    pub refused: [(RefusedFor, u64); RefusedFor::ALL.len()],
+    /// Seconds from publishing to the answer, of each message that was stored.
+    pub acknowledgement_seconds: Spread,
+    /// Seconds from storing to the socket of a consumer, of each message and consumer. Those
+    /// that waited on disk are counted in whole seconds, those pushed again not at all.
+    pub push_seconds: Spread,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) accepted: Counter,
+    pub(super) delivered: Counter,
+    pub(super) consumed: Counter,
+    pub(super) not_consumed: Counter,
+    pub(super) requeued: Counter,
+    pub(super) expired: Counter,
+    pub(super) deleted: Counter,
+    refused: [Counter; RefusedFor::ALL.len()],
+    pub(super) acknowledgement_seconds: Histogram,
+    pub(super) push_seconds: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            accepted: Counter::default(),
+            delivered: Counter::default(),
+            consumed: Counter::default(),
+            not_consumed: Counter::default(),
+            requeued: Counter::default(),
+            expired: Counter::default(),
+            deleted: Counter::default(),
+            refused: Default::default(),
+            acknowledgement_seconds: Histogram::new(SECONDS),
+            push_seconds: Histogram::new(SECONDS),
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn refused(&self, why: RefusedFor, messages: usize) {
+        self.refused[why as usize].add(messages as u64);
+    }
+}
+
+impl Broker {
+    /// What happened since the start.
+    pub fn totals(&self) -> Totals {
+        let counters = &self.0.activity.counters;
+        Totals {
+            accepted: counters.accepted.get(),
+            delivered: counters.delivered.get(),
+            consumed: counters.consumed.get(),
+            not_consumed: counters.not_consumed.get(),
+            requeued: counters.requeued.get(),
+            expired: counters.expired.get(),
+            deleted: counters.deleted.get(),
+            refused: RefusedFor::ALL.map(|why| (why, counters.refused[why as usize].get())),
+            acknowledgement_seconds: counters.acknowledgement_seconds.spread(),
+            push_seconds: counters.push_seconds.spread(),
+        }
+    }
+
+    /// Counts messages that an edge refused before the broker saw them, or that it did not let
+    /// wait any longer. What the broker refuses itself it counts itself.
+    pub fn count_refused(&self, why: RefusedFor, messages: usize) {
+        self.0.activity.counters.refused(why, messages);
+    }
+}

@@ -1,0 +1,213 @@
+//! What is in front of all routes: it tells how the server is, and lets nobody in too early or
+//! too late.
+//!
+//! A start with much to recover takes its time. Whoever comes meanwhile waits, as in the
+//! queue of a socket that nobody accepts from, and is served when the store is: clients of the
+//! protocol see a slow answer and never an odd one. Only the questions for the health are
+//! answered at once. At a stop new requests are refused, while what is under way ends.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+use tokio::sync::SetOnce;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::reply::{self, ApiError};
+use super::{api, refused_at};
+use crate::broker::{Broker, PublishError};
+
+/// The paths that it answers itself.
+pub(super) const LIVE: &str = "/health/live";
+pub(super) const READY: &str = "/health/ready";
+
+/// See the module. Clones are the same gate.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    open: SetOnce<Open>,
+    /// Cancelled when the server stops.
+    stop: CancellationToken,
+}
+
+struct Open {
+    app: Router,
+    broker: Broker,
+}
+
+/// Why a server is not to be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Unready {
+    /// The store is being opened.
+    Starting,
+    /// The server goes down.
+    Stopping,
+    /// Messages cannot be stored.
+    Storage,
+}
+
+impl Gate {
+    /// A gate that is closed until [`Gate::open`], and again once `stop` is cancelled.
+    pub fn new(stop: CancellationToken) -> Gate {
+        Gate(Arc::new(Inner {
+            open: SetOnce::new(),
+            stop,
+        }))
+    }
+
+    /// Lets everybody in to `app`, whose routes ask this `broker`. Only the first call counts.
+    pub fn open(&self, app: Router, broker: Broker) {
+        // A gate that is open stays as it is.
+        let _ = self.0.open.set(Open { app, broker });
+    }
+
+    /// The routes of the health, and behind them all others.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route(LIVE, get(live))
+            .route(READY, get(ready))
+            .method_not_allowed_fallback(super::wrong_method)
+            .fallback(pass)
+            .with_state(self.clone())
+    }
+
+    fn unready(&self) -> Option<Unready> {
+        match self.0.open.get() {
+            Some(Open { broker, .. }) => unready(broker, &self.0.stop),
+            None => Some(Unready::Starting),
+        }
+    }
+}
+
+/// Why messages are not taken at the moment, if so.
+pub(super) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
+    if stop.is_cancelled() {
+        return Some(Unready::Stopping);
+    }
+    let stores = broker.is_alive() && broker.health().refusing.is_none();
+    (!stores).then_some(Unready::Storage)
+}
+
+/// GET /health/live: 200 unless the process is to be started anew.
+async fn live(State(gate): State<Gate>) -> Response {
+    #[derive(Serialize)]
+    struct Live {
+        live: bool,
+    }
+    let open = gate.0.open.get();
+    let live = open.is_none_or(|open| open.broker.is_alive());
+    health(live, &Live { live })
+}
+
+/// GET /health/ready: 200 if messages are accepted and stored.
+async fn ready(State(gate): State<Gate>) -> Response {
+    #[derive(Serialize)]
+    struct Ready {
+        ready: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Unready>,
+    }
+    let reason = gate.unready();
+    let ready = reason.is_none();
+    health(ready, &Ready { ready, reason })
+}
+
+fn health(good: bool, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("a struct of flags and names");
+    let mut response = reply::json(text.into());
+    if !good {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn pass(State(gate): State<Gate>, request: Request) -> Response {
+    let open = gate.0.open.wait().await;
+    if gate.0.stop.is_cancelled() {
+        return stopping(request.method(), request.uri());
+    }
+    match open.app.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The refusal in the form of the API that was asked.
+fn stopping(method: &Method, uri: &Uri) -> Response {
+    let error = ApiError::Publish(PublishError::Stopping);
+    let mut response = refused_at(uri.path(), error);
+    // The routes of the contract are all POST, and refuse with status 200.
+    if method != Method::POST && !api::has(uri.path()) {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origins;
+    use crate::http::tests;
+    use crate::http::with_cors;
+    use crate::store::Store;
+    use axum::body::Body;
+
+    async fn get(app: &Router, path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let reply = tests::ask(app, request).await;
+        (reply.status.as_u16(), reply.text)
+    }
+
+    fn told(status: u16, text: &str) -> (u16, String) {
+        (status, text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_serve_any_more_is_neither_live_nor_ready() {
+        let (broker, store) = tests::broker();
+        let gate = Gate::new(CancellationToken::new());
+        let app = with_cors(gate.router(), Origins::Any);
+        let starting = r#"{"ready":false,"reason":"starting"}"#;
+        assert_eq!(get(&app, "/health/ready").await, told(503, starting));
+        assert_eq!(get(&app, "/health/live").await.0, 200);
+        gate.open(Router::new(), broker);
+        assert_eq!(
+            get(&app, "/health/ready").await,
+            told(200, r#"{"ready":true}"#)
+        );
+        store.close().unwrap();
+        let unready = r#"{"ready":false,"reason":"storage"}"#;
+        assert_eq!(get(&app, "/health/ready").await, told(503, unready));
+        assert_eq!(
+            get(&app, "/health/live").await,
+            told(503, r#"{"live":false}"#)
+        );
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_too_early_is_served_later() {
+        let (broker, _) = tests::broker();
+        let gate = Gate::new(CancellationToken::new());
+        let app = with_cors(gate.router(), Origins::Any);
+        let early = async { get(&app, "/page").await };
+        let open = async {
+            // Once the other waits.
+            tokio::task::yield_now().await;
+            let page = Router::new().route("/page", axum::routing::get(async || "there"));
+            gate.open(page, broker);
+        };
+        let (early, ()) = tokio::join!(early, open);
+        assert_eq!(early, told(200, "there"));
+    }
+}

@@ -1,0 +1,107 @@
+//! GET /metrics: what there is to measure, in the text of OpenMetrics. `docs/metrics.md` says
+//! what each number means, and a test holds both equal.
+//!
+//! Nothing is kept here: counters and histograms are those of broker, store and edges, and
+//! everything else is asked for at each scrape.
+
+mod text;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::api::{Disk, Refusal};
+use super::{HttpState, gate, process};
+use crate::broker::{Backlog, Totals};
+use crate::edges::{Ended, Via};
+use crate::store::{Counts, Measures};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is told of one moment.
+#[derive(Debug)]
+struct Scrape {
+    totals: Totals,
+    counts: Counts,
+    backlog: Backlog,
+    topics: usize,
+    /// How long ago the oldest waiting message was created; `None` if it is not known.
+    oldest_waiting_seconds: Option<u32>,
+    /// `None` without a disk.
+    measures: Option<Measures>,
+    disk: Option<Disk>,
+    damage: usize,
+    impaired: usize,
+    ready: bool,
+    consumers: usize,
+    producers: usize,
+    connections: u64,
+    connections_accepted: u64,
+    handshakes_refused: u64,
+    logins_refused: [(Via, u64); Via::ALL.len()],
+    sessions_ended: [(Ended, u64); Ended::ALL.len()],
+    uptime: Duration,
+    started_at: u32,
+    resident_bytes: Option<u64>,
+    cpu_seconds: f64,
+    /// Files that are open, and how many may be.
+    files: Option<(u64, u64)>,
+}
+
+/// See the module.
+pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, Refusal> {
+    let _permit = state.console.scrape_permit()?;
+    let text = text::encode(scrape(&state).await);
+    let headers = [
+        (header::CONTENT_TYPE, CONTENT_TYPE),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
+}
+
+async fn scrape(state: &HttpState) -> Scrape {
+    let (broker, edges) = (&state.broker, &state.edges);
+    let (consumers, producers) = broker.client_counts();
+    let health = broker.health();
+    let files = tokio::task::spawn_blocking(process::files).await;
+    Scrape {
+        totals: broker.totals(),
+        counts: broker.counts(),
+        backlog: broker.backlog(),
+        topics: broker.topic_count(),
+        oldest_waiting_seconds: oldest_waiting_seconds(state).await,
+        measures: broker.measures(),
+        disk: state.console.disk.get(broker).await,
+        damage: broker.damage().len(),
+        impaired: health.impaired.len(),
+        ready: gate::unready(broker, &state.stop).is_none(),
+        consumers,
+        producers,
+        connections: edges.open(),
+        connections_accepted: edges.accepted.get(),
+        handshakes_refused: edges.handshakes_refused.get(),
+        logins_refused: Via::ALL.map(|via| (via, edges.logins_refused(via).get())),
+        sessions_ended: Ended::ALL.map(|why| (why, edges.ended(why).get())),
+        uptime: state.started.elapsed(),
+        started_at: state.started_at.0,
+        resident_bytes: process::resident_bytes().await,
+        cpu_seconds: process::cpu_seconds(),
+        files: files.ok().flatten(),
+    }
+}
+
+/// Zero if nothing waits.
+async fn oldest_waiting_seconds(state: &HttpState) -> Option<u32> {
+    match state.broker.oldest_waiting().await {
+        Ok(oldest) => {
+            let now = state.broker.clock().now();
+            Some(oldest.map_or(0, |at| now.saturating_sub(at.0.into()).0))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the oldest waiting message is not known");
+            None
+        }
+    }
+}

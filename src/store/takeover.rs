@@ -1,0 +1,135 @@
+//! Messages of an original, brought into a store that is not running.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::disk::free_name;
+use super::error::{IoContext, StoreError};
+use super::files::{Files, parent};
+use super::record::{self, Accept, Change, Frame};
+use super::recovery::{Layout, Opened, with_suffix};
+use super::writer::{accept, frame_ranges};
+use super::{Imported, not_present, read};
+use crate::import::{self, ImportedMessage};
+use crate::message::{Message, MessageCode, Sequence, Status, UnixSeconds};
+use crate::sequences::SequenceSet;
+
+/// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
+/// file has its new name makes the next start do it again, which changes nothing.
+pub(super) fn take_over(
+    files: &dyn Files,
+    opened: &mut Opened,
+    layout: &Layout,
+) -> Result<(), StoreError> {
+    let path = &layout.snapshot;
+    let file = files.read(path).doing("read", path)?;
+    let import = import::parse(&file).map_err(|error| StoreError::NotOurs {
+        path: path.clone(),
+        what: error.to_string(),
+    })?;
+    for refused in &import.refused {
+        tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
+    }
+    let imported = add(opened, import.messages, &mut |_| {})?;
+    opened.index.mark_all_dirty();
+    let kept = free_name(files, &with_suffix(path, ".original"))?;
+    files.rename(path, &kept).doing("rename", path)?;
+    files.sync_dir(parent(path)).doing("sync", path)?;
+    let damage = import
+        .damage
+        .map(|damage| format!("{}: {damage}", kept.display()));
+    opened.recovered.damage.extend(damage);
+    opened.recovered.imported = Some((imported, kept));
+    opened.recovered.counts = opened.index.counts();
+    Ok(())
+}
+
+/// Adds messages that are not there yet; `progress` is told how many are done. All is synced.
+pub(super) fn add(
+    opened: &mut Opened,
+    messages: Vec<ImportedMessage>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Imported, StoreError> {
+    let created = || messages.iter().map(|message| message.created);
+    let (Some(from), Some(to)) = (created().min(), created().max()) else {
+        return Ok(Imported::default());
+    };
+    let present: HashSet<MessageCode> = codes_between(opened, from, to)?.into_iter().collect();
+    let (fresh, present) = not_present(messages, &present);
+    let first = opened.index.next_sequence();
+    let messages: Vec<Message> = fresh
+        .into_iter()
+        .zip(first.0..)
+        .map(|(message, sequence)| Message {
+            sequence: Sequence(sequence),
+            code: message.code,
+            topic: message.topic,
+            data: message.data,
+            created: message.created,
+            status: message.status,
+        })
+        .collect();
+    let mut buffer = vec![];
+    for range in frame_ranges(&messages) {
+        let done = range.end as u64 + present;
+        append_with_status(opened, &messages[range], &mut buffer)?;
+        progress(done);
+    }
+    opened.log.sync()?;
+    Ok(Imported {
+        added: messages.len() as u64,
+        present,
+    })
+}
+
+/// Writes messages and their statuses in one frame, so that a crash keeps both or neither.
+fn append_with_status(
+    opened: &mut Opened,
+    messages: &[Message],
+    buffer: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    let accepts: Vec<Accept<'_>> = messages.iter().map(accept).collect();
+    let mut changes: BTreeMap<(bool, UnixSeconds), (Change, SequenceSet)> = BTreeMap::new();
+    for message in messages {
+        let (key, change) = match message.status {
+            Status::Accepted => continue,
+            Status::NotConsumed => ((false, UnixSeconds::MIN), Change::NotConsumed),
+            Status::Consumed { at } => ((true, at), Change::Consumed { at }),
+        };
+        let entry = changes
+            .entry(key)
+            .or_insert_with(|| (change, SequenceSet::new()));
+        entry.1.insert(message.sequence);
+    }
+    let changes: Vec<_> = changes.into_values().collect();
+    let frame = Frame {
+        first: messages[0].sequence,
+        accepts: &accepts,
+        changes: &changes,
+        ..Frame::default()
+    };
+    buffer.clear();
+    record::encode(buffer, opened.log.seed(), &frame);
+    let position = opened.log.end();
+    opened.log.append(buffer)?;
+    let last = messages[messages.len() - 1].sequence;
+    opened.log.publish(last.0);
+    let located = opened.log.segments().meta_at(position)?;
+    opened.index.apply(position, located.next, &located.meta);
+    if opened.log.is_full() {
+        let base = opened.index.base();
+        opened.log.trim()?;
+        opened.log.sync()?;
+        opened.log.roll(&base)?;
+        opened.index.advance(opened.log.end());
+    }
+    Ok(())
+}
+
+fn codes_between(
+    opened: &mut Opened,
+    from: UnixSeconds,
+    to: UnixSeconds,
+) -> Result<Vec<MessageCode>, StoreError> {
+    let (segments, findings) = (opened.log.segments(), &opened.findings);
+    read::codes_between(segments, &opened.index, findings, from, to)
+}
