@@ -175,7 +175,11 @@ async fn answer(
     loop {
         let receipt = match ready_or_flushed(&mut sink, receipts.recv()).await {
             Ok(Some(receipt)) => receipt,
-            Ok(None) => return (sink, None),
+            Ok(None) => {
+                // The last answers may still be in the buffer, and an end may have nothing to say.
+                let flushed = sink.flush().await;
+                return (sink, flushed.err().map(|_| End::Gone));
+            }
             Err(_) => return (sink, Some(End::Gone)),
         };
         let messages = receipt.messages();
