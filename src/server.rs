@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod keys;
 mod lingering;
 mod patience;
 mod tls;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
@@ -102,12 +104,13 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let address = listener.local_addr()?;
+    let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
     let room = Room::new(config.server.inbound_bytes);
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
-        app: http::with_cors(gate.router()),
+        app: http::with_cors(gate.router(), config.server.origins.clone()),
         limits: Limits::new(
             config.server.max_connections,
             config.server.max_connections_per_address,
@@ -126,10 +129,18 @@ pub async fn run(
     let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
 
     let sessions = TaskTracker::new();
-    let state = HttpState::new(broker.clone(), config.clone(), stop.clone(), edges.clone());
+    tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
+    let state = HttpState::new(
+        broker.clone(),
+        config.clone(),
+        access.clone(),
+        stop.clone(),
+        edges.clone(),
+    );
     let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
         config: config.clone(),
+        access,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
@@ -175,6 +186,13 @@ async fn open_tls(config: &Config, stop: &CancellationToken) -> anyhow::Result<O
     let tls = Arc::new(tls);
     tokio::spawn(tls.clone().watch(stop.clone()));
     Ok(Some(tls))
+}
+
+/// Reads the file of keys, in place: nothing else runs yet.
+fn open_keys(config: &Config) -> anyhow::Result<Access> {
+    let secret = config.mq.secret_key.clone();
+    let file = KeysFile::at(&config.server.keys_file);
+    Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
 }
 
 async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::origins::Origins;
 use super::values::{self, Values, whole};
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -41,6 +42,10 @@ pub struct ServerConfig {
     pub inbound_bytes: usize,
     /// The files of TLS; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// The file of named keys; it need not be there.
+    pub keys_file: PathBuf,
+    /// The pages that browsers may use this server from.
+    pub origins: Origins,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
 }
@@ -100,6 +105,8 @@ impl ServerConfig {
             inbound_bytes: values
                 .read("server.inboundMiB", values::mebibytes(1..=MEBIBYTES_MAX))?,
             tls: tls(values)?,
+            keys_file: values.read("server.keysFile", values::path)?,
+            origins: values.read("server.origins", Origins::parse)?,
             metrics: values.read("server.metrics", metrics)?,
         })
     }

@@ -160,11 +160,11 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A path, or none if it is empty.
+/// A path, or an empty text for none.
 pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
-    match text.trim() {
+    match text {
         "" => Ok(None),
-        _ => path(text).map(Some),
+        text => path(text).map(Some),
     }
 }
 
