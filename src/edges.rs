@@ -43,6 +43,8 @@ pub enum Ended {
     Policy,
     /// The client read too slowly.
     TooSlow,
+    /// The client did not answer pings.
+    Silent,
     /// The server could not do its part.
     Failed,
 }
@@ -78,12 +80,13 @@ impl Refused {
 
 impl Ended {
     /// Every reason.
-    pub const ALL: [Ended; 6] = [
+    pub const ALL: [Ended; 7] = [
         Ended::Stopping,
         Ended::Protocol,
         Ended::TooLarge,
         Ended::Policy,
         Ended::TooSlow,
+        Ended::Silent,
         Ended::Failed,
     ];
 }

@@ -117,7 +117,7 @@ pub async fn run(
             rlimit::Resource::NOFILE.get_soft().ok(),
         ),
         request_time: config.server.request_time,
-        room,
+        room: room.clone(),
         tls,
         edges: edges.clone(),
         closing: closing.clone(),
@@ -141,6 +141,7 @@ pub async fn run(
         broker: broker.clone(),
         config: config.clone(),
         access,
+        room,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
@@ -292,7 +293,12 @@ fn announce(config: &Config, address: SocketAddr) {
         ip => ip,
     };
     let here = SocketAddr::new(ip, address.port());
-    tracing::info!("listening on {address}; open http://{here}/");
+    let scheme = if config.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    tracing::info!("listening on {address}; open {scheme}://{here}/");
 }
 
 /// How far an import is.

@@ -32,6 +32,8 @@ pub struct ServerConfig {
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
+    /// How often a WebSocket client is pinged; `None`: never.
+    pub ping_every: Option<Duration>,
     /// How long the head of a request may take, TLS included, and how long a body may rest.
     pub request_time: Duration,
     /// The most connections; 0 for what suits the limit of open files.
@@ -98,6 +100,7 @@ impl ServerConfig {
             drain: values.read("server.drainSeconds", values::seconds)?,
             login_attempts: values.read("server.loginAttempts", whole(1..=1000))?,
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+            ping_every: values.read("server.pingSeconds", seconds_or_none)?,
             request_time: values.read("server.requestSeconds", values::seconds_above_zero)?,
             max_connections: values.read("server.maxConnections", whole(0..=COUNT_MAX))?,
             max_connections_per_address: values
@@ -117,6 +120,14 @@ impl ServerConfig {
             host: if restricted { "127.0.0.1" } else { &self.host },
             restricted,
         }
+    }
+}
+
+/// Seconds above zero; zero is for never.
+fn seconds_or_none(text: &str) -> Result<Option<Duration>, String> {
+    match values::seconds(text)? {
+        Duration::ZERO => Ok(None),
+        _ => values::seconds_above_zero(text).map(Some),
     }
 }
 

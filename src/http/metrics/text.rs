@@ -294,6 +294,7 @@ impl Scrape {
                     Ended::TooLarge => "too_large",
                     Ended::Policy => "policy",
                     Ended::TooSlow => "too_slow",
+                    Ended::Silent => "silent",
                     Ended::Failed => "failed",
                 };
                 (reason, sessions)
