@@ -13,6 +13,7 @@ mod output;
 mod request;
 mod restore;
 mod send;
+mod stream;
 mod verify;
 
 use std::path::Path;
