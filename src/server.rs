@@ -111,11 +111,7 @@ pub async fn run(
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
         app: http::with_cors(gate.router(), config.server.origins.clone()),
-        limits: Limits::new(
-            config.server.max_connections,
-            config.server.max_connections_per_address,
-            rlimit::Resource::NOFILE.get_soft().ok(),
-        ),
+        limits: limits(&config),
         request_time: config.server.request_time,
         room: room.clone(),
         tls,
@@ -176,6 +172,25 @@ pub async fn run(
         Durability::Memory => tracing::info!("stopped; messages were in memory only"),
     }
     Ok(())
+}
+
+/// How many connections there may be.
+fn limits(config: &Config) -> Limits {
+    let server = &config.server;
+    let files = rlimit::Resource::NOFILE.get_soft().ok();
+    let limits = Limits::new(
+        server.max_connections,
+        server.max_connections_per_address,
+        files,
+    );
+    if server.max_connections > limits.connections {
+        tracing::warn!(
+            "server.maxConnections is {}, but the limit of open files is for {} connections",
+            server.max_connections,
+            limits.connections
+        );
+    }
+    limits
 }
 
 /// The TLS of `config`, which follows its files until `stop` is cancelled.

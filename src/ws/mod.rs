@@ -4,6 +4,8 @@
 //! Called by `server.rs`. A session is a task of its own; it talks to the broker through the
 //! same handle as everybody and keeps nothing when it ends.
 
+#[cfg(test)]
+mod autobahn;
 mod consumer;
 mod health;
 mod intake;
