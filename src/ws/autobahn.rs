@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -63,7 +62,7 @@ async fn no_case_fails() {
     let program = std::env::var("WSTEST").expect("WSTEST is how wstest is started");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let app = Router::new().route("/", get(upgrade));
+    let app = Router::new().fallback(upgrade);
     tokio::spawn(async move { axum::serve(listener, app).await });
     let dir = tempfile::tempdir().unwrap();
     let specification = serde_json::json!({
