@@ -7,6 +7,7 @@ mod args;
 mod backup;
 mod bench;
 mod client;
+mod health;
 mod listen;
 mod output;
 mod request;
@@ -117,6 +118,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let config = load(args.common, bench.server.overrides())?;
             bench::run(&config, *bench)
         }
+        Command::Health { url } => health::run(&load(args.common, vec![])?, url),
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;
             backup::run(&config, &dest, &server)

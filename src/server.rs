@@ -1,6 +1,7 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
 mod lingering;
+mod supervisor;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -116,7 +117,10 @@ pub async fn run(
     }));
     gate.open(app, broker.clone());
     announce(&config, address);
+    supervisor::ready();
+    let alive = tokio::spawn(supervisor::keep_alive(broker.clone()));
     shutdown.await;
+    supervisor::stopping();
     stop.cancel();
     sessions.close();
     let drained = async {
@@ -137,6 +141,7 @@ pub async fn run(
     closing.cancel();
     broker.stop();
     drop(tasks);
+    alive.abort();
     let closing = store.clone();
     tokio::task::spawn_blocking(move || closing.close()).await??;
     match config.mq.durability {

@@ -104,6 +104,19 @@ pub(super) enum Command {
     /// Example: dpmq bench --http --producers 8 --consumers 0
     #[command(verbatim_doc_comment)]
     Bench(Box<Bench>),
+    /// Ask a running server whether it takes and stores messages
+    ///
+    /// Exit code 0 when it does, 1 with the reason when not, for whoever supervises it. It takes
+    /// no key, and 5 seconds at most.
+    ///
+    /// Example: dpmq health
+    /// Example: dpmq health --url http://broker:8011
+    #[command(verbatim_doc_comment)]
+    Health {
+        /// The server, as http://HOST:PORT or ws://HOST:PORT [default: the configured port here]
+        #[arg(long)]
+        url: Option<ServerUrl>,
+    },
     /// Copy everything a running server has stored to a file
     ///
     /// The copy is consistent, and has everything that was acknowledged before. It is checked

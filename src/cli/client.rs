@@ -76,7 +76,7 @@ impl ServerUrl {
     }
 
     /// Where the server of `config` is reached from this machine.
-    fn configured(config: &Config) -> Result<ServerUrl, Failure> {
+    pub(super) fn configured(config: &Config) -> Result<ServerUrl, Failure> {
         let port = config.server.port;
         if port == 0 {
             let text = "server.port is 0, which is any free port: say which with --url";

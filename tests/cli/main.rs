@@ -25,6 +25,7 @@ fn help_and_version_are_no_failures() {
         "send",
         "listen",
         "bench",
+        "health",
         "backup",
         "restore",
         "verify",
