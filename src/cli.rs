@@ -7,6 +7,7 @@ mod args;
 mod backup;
 mod bench;
 mod client;
+mod doctor;
 mod health;
 mod listen;
 mod output;
@@ -118,6 +119,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let config = load(args.common, bench.server.overrides())?;
             bench::run(&config, *bench)
         }
+        Command::Doctor { json } => doctor::run(load(args.common, vec![]), json),
         Command::Health { url } => health::run(&load(args.common, vec![])?, url),
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;

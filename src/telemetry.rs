@@ -21,7 +21,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::config::LogConfig;
 
 /// Where the monthly files are, below the working directory.
-const LOG_DIR: &str = "log";
+pub const LOG_DIR: &str = "log";
 
 /// Keeps the log file being written; dropping it writes out what waits.
 #[must_use = "the log file is only complete when this is dropped at the end"]

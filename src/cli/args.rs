@@ -157,6 +157,21 @@ pub(super) enum Command {
         /// A file of dpmq backup, or mq.persistentFile or a copy of it
         file: Option<PathBuf>,
     },
+    /// Look at everything a server needs on this machine, and say what to do
+    ///
+    /// Configuration, permissions, speed and space of the disk, the store, the port, the clock,
+    /// the limit of open files: each is a line that begins with ok, warn or fail. Nothing is
+    /// changed; for a moment there is a file of its own where messages are kept. A server may be
+    /// running. Exit code 1 when anything fails, 64 when the configuration cannot be used.
+    ///
+    /// Example: dpmq doctor
+    /// Example: dpmq doctor --config /etc/dpmq/application.yaml --json
+    #[command(verbatim_doc_comment)]
+    Doctor {
+        /// Print the findings as one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take over the data file of an original server
     ///
     /// The file is only read. The broker that takes the messages over must not be running.

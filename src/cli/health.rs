@@ -20,7 +20,8 @@ pub(super) fn run(config: &Config, url: Option<ServerUrl>) -> Result<(), Failure
     }
 }
 
+/// Whether the server at `url` is ready, and what it says about that.
 #[tokio::main(flavor = "current_thread")]
-async fn ask(url: &ServerUrl) -> anyhow::Result<(bool, bytes::Bytes)> {
+pub(super) async fn ask(url: &ServerUrl) -> anyhow::Result<(bool, bytes::Bytes)> {
     request::health(url, ROUTE).await
 }

@@ -29,6 +29,7 @@ fn help_and_version_are_no_failures() {
         "backup",
         "restore",
         "verify",
+        "doctor",
         "import",
         "check-config",
         "completions",
