@@ -9,6 +9,7 @@ mod bench;
 mod client;
 mod doctor;
 mod health;
+mod key;
 mod listen;
 mod output;
 mod request;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::access::KeysFile;
 use crate::config::{Config, ConfigError, ListenHost, Sources};
 use crate::store::{Checked, StoreError};
 use crate::{server, telemetry};
@@ -129,6 +131,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             restore::run(&load(args.common, vec![])?, &file, damaged)
         }
         Command::Verify { file } => verify::run(&load(args.common, vec![])?, file.as_deref()),
+        Command::Key(key) => key::run(&load(args.common, vec![])?, key),
         Command::Import { file } => import(&load(args.common, vec![])?, &file),
         Command::CheckConfig => check_config(&load(args.common, vec![])?),
         Command::Completions { shell } => {
@@ -189,6 +192,9 @@ fn check_config(config: &Config) -> Result<(), Failure> {
         let assignment = format!("{} = {}", setting.key, setting.value);
         out.line(format!("{assignment:<40} ({})", setting.source).as_bytes())?;
     }
+    let keys = KeysFile::at(&config.server.keys_file).keys()?;
+    let file = config.server.keys_file.display();
+    out.line(format!("named keys: {} in {file}", keys.len()).as_bytes())?;
     if config.listen_host().restricted {
         out.line(format!("note: {}", ListenHost::ADVICE).as_bytes())?;
     }

@@ -10,6 +10,7 @@ mod keys;
 mod layer;
 mod legacy;
 mod mq;
+mod origins;
 mod secret;
 mod server;
 mod values;
@@ -22,6 +23,7 @@ use figment::Figment;
 pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
 pub use self::mq::{Durability, MqConfig, Recovery};
+pub use self::origins::Origins;
 pub use self::secret::SecretKey;
 pub use self::server::{ListenHost, Metrics, ServerConfig};
 
@@ -51,6 +53,8 @@ pub struct LogConfig {
     pub level: String,
     /// Whether a file per month is written under `log/`.
     pub file: bool,
+    /// The file that the lines of the audit are also written to.
+    pub audit_file: Option<PathBuf>,
 }
 
 /// One setting as the operator sees it.
@@ -107,6 +111,7 @@ impl Config {
             log: LogConfig {
                 level: values.read("log.level", values::log_level)?,
                 file: values.read("log.file", values::flag)?,
+                audit_file: values.read("log.auditFile", values::path_or_none)?,
             },
             settings: values.settings(),
         })

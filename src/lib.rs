@@ -12,6 +12,7 @@
 //! | [`ws`] | the sessions of producers and consumers |
 //! | [`edges`] | what the edges count of their clients |
 //! | [`wire`] | the JSON of the protocol; for the edges only |
+//! | [`access`] | who may do what: keys, their rights and topics |
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
 //! | [`store`] | log, index, mirror, snapshot, recovery |
 //! | [`import`] | the data file of the original server |
@@ -20,6 +21,7 @@
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time, [`measure`] counters and histograms.
 
+pub mod access;
 pub mod broker;
 pub mod cli;
 pub mod clock;

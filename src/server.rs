@@ -1,5 +1,6 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
+mod keys;
 mod lingering;
 mod supervisor;
 
@@ -17,9 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
+use crate::config::{Config, Durability, ListenHost, MqConfig, Origins, Recovery};
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
@@ -98,19 +100,29 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let address = listener.local_addr()?;
+    let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
-    let serve = serve(listener, &gate, &edges, closing.clone());
+    let origins = config.server.origins.clone();
+    let serve = serve(listener, &gate, &edges, origins, closing.clone());
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
     let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
 
     let sessions = TaskTracker::new();
-    let state = HttpState::new(broker.clone(), config.clone(), stop.clone(), edges.clone());
+    tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
+    let state = HttpState::new(
+        broker.clone(),
+        config.clone(),
+        access.clone(),
+        stop.clone(),
+        edges.clone(),
+    );
     let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
         config: config.clone(),
+        access,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
@@ -151,14 +163,23 @@ pub async fn run(
     Ok(())
 }
 
+/// Reads the file of keys, in place: nothing else runs yet.
+fn open_keys(config: &Config) -> anyhow::Result<Access> {
+    let secret = config.mq.secret_key.clone();
+    let file = KeysFile::at(&config.server.keys_file);
+    Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
+}
+
 /// Serves what `gate` lets in, until `closing` is cancelled and every request is answered.
 fn serve(
     listener: TcpListener,
     gate: &Gate,
     edges: &Arc<Edges>,
+    origins: Origins,
     closing: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {
-    let app = http::with_cors(gate.router()).into_make_service_with_connect_info::<SocketAddr>();
+    let app =
+        http::with_cors(gate.router(), origins).into_make_service_with_connect_info::<SocketAddr>();
     let listener = Lingering::new(listener, edges.clone()).tap_io(|connection| {
         // A frame waits for nothing; without this the last of a burst may wait 40 ms.
         if let Err(error) = connection.socket().set_nodelay(true) {

@@ -1,4 +1,5 @@
-//! The log: readable lines on standard error, and the same in a file per month.
+//! The log: readable lines on standard error, and the same in a file per month; and the lines of
+//! the audit in a file of their own.
 //!
 //! Set up once by the commands that run the broker. Whatever is logged, here and elsewhere, it is
 //! never a secret key and never the data of a message.
@@ -7,17 +8,21 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use chrono::Local;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FormatFields, layer};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::access::AUDIT;
 use crate::config::LogConfig;
 
 /// Where the monthly files are, below the working directory.
@@ -32,6 +37,7 @@ pub struct Telemetry {
 /// Starts the log. A log file that cannot be written is a warning on standard error, no failure:
 /// a broker that serves is worth more than its log.
 pub fn init(config: &LogConfig) -> Telemetry {
+    let level = || EnvFilter::new(&config.level);
     let stderr = layer()
         .with_writer(io::stderr)
         .with_ansi(colours_wanted(
@@ -39,7 +45,8 @@ pub fn init(config: &LogConfig) -> Telemetry {
             std::env::var_os("NO_COLOR").as_deref(),
         ))
         .with_timer(LocalTime)
-        .log_internal_errors(false);
+        .log_internal_errors(false)
+        .with_filter(level());
     let opened = config.file.then(open_file).transpose();
     let (opened, failure) = match opened {
         Ok(opened) => (opened, None),
@@ -53,16 +60,36 @@ pub fn init(config: &LogConfig) -> Telemetry {
             .fmt_fields(PlainFields(DefaultFields::new()))
             .with_timer(LocalTime)
             .log_internal_errors(false)
+            .with_filter(level())
+            .boxed()
+    });
+    let audited = config.audit_file.as_deref().map(open_audit).transpose();
+    let (audited, audit_failure) = match audited {
+        Ok(audited) => (audited, None),
+        Err(error) => (None, Some(error)),
+    };
+    // What is audited does not depend on the level of the log.
+    let audit = audited.map(|writer| {
+        layer()
+            .with_writer(Mutex::new(writer))
+            .with_ansi(false)
+            .fmt_fields(PlainFields(DefaultFields::new()))
+            .with_timer(LocalTime)
+            .log_internal_errors(false)
+            .with_filter(Targets::new().with_target(AUDIT, LevelFilter::INFO))
             .boxed()
     });
     let log = tracing_subscriber::registry()
-        .with(EnvFilter::new(&config.level))
         .with(stderr)
-        .with(file);
+        .with(file)
+        .with(audit);
     // A second start in one process, as in tests, keeps the first log.
     let _ = log.try_init();
     if let Some(error) = failure {
         tracing::warn!(directory = LOG_DIR, %error, "no log file is written");
+    }
+    if let (Some(error), Some(file)) = (audit_failure, &config.audit_file) {
+        tracing::error!(file = %file.display(), %error, "log.auditFile is not written");
     }
     Telemetry { _file: guard }
 }
@@ -70,6 +97,18 @@ pub fn init(config: &LogConfig) -> Telemetry {
 fn open_file() -> io::Result<(NonBlocking, WorkerGuard)> {
     let file = MonthlyFile::open(Path::new(LOG_DIR), &this_month())?;
     Ok(tracing_appender::non_blocking(file))
+}
+
+/// Appends; only the owner may read a file that is made here.
+fn open_audit(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Colours are for people: at a terminal, unless `NO_COLOR` is set to anything.

@@ -35,7 +35,7 @@ const RULES: &[(&str, Scope)] = &[
     ("serde_json", Never(&["src/broker", "src/message.rs"])),
     (
         "crate::cli",
-        Never(&["src/broker", "src/store", "src/message.rs"]),
+        Never(&["src/broker", "src/store", "src/message.rs", "src/access"]),
     ),
     (
         "crate::server",
@@ -45,25 +45,39 @@ const RULES: &[(&str, Scope)] = &[
             "src/broker",
             "src/store",
             "src/message.rs",
+            "src/access",
         ]),
     ),
     (
         "crate::http",
-        Never(&["src/broker", "src/store", "src/message.rs"]),
+        Never(&["src/broker", "src/store", "src/message.rs", "src/access"]),
     ),
     (
         "crate::ws",
-        Never(&["src/broker", "src/store", "src/message.rs"]),
+        Never(&["src/broker", "src/store", "src/message.rs", "src/access"]),
     ),
     (
         "crate::wire",
-        Never(&["src/broker", "src/store", "src/message.rs"]),
+        Never(&["src/broker", "src/store", "src/message.rs", "src/access"]),
     ),
     (
         "crate::broker",
-        Never(&["src/store", "src/wire.rs", "src/message.rs"]),
+        Never(&["src/store", "src/wire.rs", "src/message.rs", "src/access"]),
     ),
-    ("crate::store", Never(&["src/wire.rs", "src/message.rs"])),
+    (
+        "crate::store",
+        Never(&["src/wire.rs", "src/message.rs", "src/access"]),
+    ),
+    (
+        "crate::access",
+        Never(&[
+            "src/broker",
+            "src/store",
+            "src/message.rs",
+            "src/wire.rs",
+            "src/config",
+        ]),
+    ),
     (
         "std::fs",
         Never(&[

@@ -112,6 +112,7 @@ impl Running {
             topic: topic(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
+            key: "secretKey".into(),
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{KEY, Socket, eventually};
+use dpmq::access::{Access, KeysFile};
 use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
 use dpmq::config::{Config, SecretKey};
@@ -60,6 +61,12 @@ async fn serve() -> Served {
     let app = ws::router(WsState {
         broker: broker.clone(),
         config: Arc::new(config),
+        access: Access::open(
+            SecretKey::new(KEY),
+            KeysFile::at("/nowhere"),
+            Clock::system(),
+        )
+        .unwrap(),
         stop: CancellationToken::new(),
         sessions: TaskTracker::new(),
         edges: Arc::default(),

@@ -144,6 +144,18 @@ async fn with_ack_each_message_is_answered_with_its_code() {
 }
 
 #[tokio::test]
+async fn with_ack_what_came_before_a_broken_frame_is_answered() {
+    let server = TestServer::start().await;
+    for _ in 0..20 {
+        let mut producer = server.producer_ack("t", "p1").await;
+        // A text frame "a", and at once one of a kind that there is not; no mask changes anything.
+        let frames = [0x81, 0x81, 0, 0, 0, 0, b'a', 0x83, 0x80, 0, 0, 0, 0];
+        producer.stream().write_all(&frames).await.unwrap();
+        producer.ack().await;
+    }
+}
+
+#[tokio::test]
 async fn with_ack_thousands_in_flight_are_answered_in_order() {
     const COUNT: usize = 5_000;
     let server = TestServer::start().await;

@@ -12,13 +12,17 @@ mod common;
 mod fuzz;
 
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bolero::{TypeGenerator, check, produce};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use common::{PATIENCE, Setup, Socket, TestServer};
 use fuzz::bounded;
@@ -211,8 +215,10 @@ struct Served {
 
 impl Served {
     async fn start() -> Served {
-        let setup =
-            Setup::new().environment("DPMQ_SERVER_MAXMESSAGEBYTES", MESSAGE_BYTES_MAX.to_string());
+        // Each wrong key takes its time.
+        let setup = Setup::new()
+            .environment("DPMQ_SERVER_MAXMESSAGEBYTES", MESSAGE_BYTES_MAX.to_string())
+            .environment("DPMQ_SERVER_LOGINATTEMPTS", "2");
         let server = setup.start().await;
         Served {
             producer: server.producer_ack("good", "p").await,
@@ -241,11 +247,25 @@ enum Door {
 impl Door {
     async fn open(self, server: &TestServer) -> Socket {
         match self {
-            Door::BeforeLogin => server.open("/Producers/Conn/t/p").await,
+            Door::BeforeLogin => open_from_elsewhere(server).await,
             Door::Consumer => server.consumer("t", "c").await,
             Door::Producer => server.producer_ack("t", "p").await,
         }
     }
+}
+
+/// A socket from an address that no wrong key has come from.
+async fn open_from_elsewhere(server: &TestServer) -> Socket {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    const BEHIND_LOCALHOST: u32 = 0x7f01_0001;
+    let address = BEHIND_LOCALHOST + OPENED.fetch_add(1, Ordering::Relaxed) % 0xffff;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::from(address), 0).into()).unwrap();
+    let stream = socket.connect(server.address().parse().unwrap()).await;
+    let url = format!("ws://{}/Producers/Conn/t/p", server.address());
+    let request = url.into_client_request().unwrap();
+    let shaken = Socket::shake_hands(request, stream.unwrap()).await;
+    shaken.unwrap()
 }
 
 #[test]

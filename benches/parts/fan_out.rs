@@ -82,6 +82,7 @@ impl Fan {
                 topic: "bench".parse().expect("a topic"),
                 ip: Ipv4Addr::LOCALHOST.into(),
                 since: CLOCK,
+                key: "secretKey".into(),
             })
         };
         Fan {

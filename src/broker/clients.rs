@@ -23,6 +23,8 @@ pub struct ClientInfo {
     pub ip: IpAddr,
     /// Since when it is logged in.
     pub since: UnixSeconds,
+    /// The name of the key that it logged in with.
+    pub key: Arc<str>,
 }
 
 /// What a client does.
@@ -67,6 +69,10 @@ pub enum CloseReason {
     TooSlow,
     /// An operator wants it.
     Disconnected,
+    /// Its key is revoked or changed.
+    KeyRevoked,
+    /// The time of its key is over.
+    KeyExpired,
 }
 
 /// Tells a session that the broker wants it to end.
@@ -239,6 +245,16 @@ impl Broker {
             Some(producer) => Some(producer.client()),
             None => Some(self.0.consumers.find(number)?.client()),
         }
+    }
+
+    /// Ends the sessions of all who logged in with the key of this name.
+    pub fn end_sessions_of(&self, key: &str, reason: CloseReason) {
+        for producer in self.0.producers.lock().values() {
+            if *producer.info.key == *key {
+                producer.close.close(reason);
+            }
+        }
+        self.0.consumers.close_of(key, reason);
     }
 
     /// Ends a client's session; `false` if there is none of this number. It is off the list

@@ -283,6 +283,15 @@ impl Consumers {
         all.find(|consumer| consumer.number == number).cloned()
     }
 
+    /// Ends the sessions of all who logged in with the key of this name.
+    pub(super) fn close_of(&self, key: &str, reason: CloseReason) {
+        let lanes = self.lock();
+        let all = lanes.values().flat_map(|lane| &lane.consumers);
+        for consumer in all.filter(|consumer| *consumer.info.key == *key) {
+            consumer.close(reason);
+        }
+    }
+
     /// The topics that have consumers or are behind.
     pub(super) fn lanes(&self) -> Vec<(Topic, LaneState)> {
         let (lanes, now) = (self.lock(), Instant::now());

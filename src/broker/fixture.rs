@@ -182,6 +182,7 @@ pub(super) fn client(name: &str, id: &str) -> ClientInfo {
         topic: topic(name),
         ip: std::net::Ipv4Addr::LOCALHOST.into(),
         since: UnixSeconds(1000),
+        key: "secretKey".into(),
     }
 }
 

@@ -172,6 +172,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make, list and revoke named keys
+    ///
+    /// They are in the file server.keysFile, which a running server looks at all the time: what is
+    /// changed there counts within a second. The file has hashes only.
+    ///
+    /// Example: dpmq key new shop --rights publish,consume --topics 'orders*' --expires 2027-01-31
+    /// Example: dpmq key list
+    /// Example: dpmq key revoke shop
+    #[command(verbatim_doc_comment, subcommand)]
+    Key(Key),
     /// Take over the data file of an original server
     ///
     /// The file is only read. The broker that takes the messages over must not be running.
@@ -195,6 +205,38 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make a key, add it to the file, and print it, this once
+    New(NewKey),
+    /// List the keys of the file: name, rights, topics, expiry
+    List,
+    /// Take a key out of the file; its connections are cut
+    Revoke {
+        /// The name of the key
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NewKey {
+    /// The name of the key, which logs and the console show
+    pub(super) name: String,
+    /// What it is good for: publish, consume, console-read, console-change
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub(super) rights: Vec<String>,
+    /// For which topics, may be repeated: orders is that topic, 'orders*' all that begin so,
+    /// '*' every one
+    #[arg(long, required = true)]
+    pub(super) topics: Vec<String>,
+    /// From when on it is good for nothing: 2027-01-31 or 2027-01-31T12:00:00+01:00
+    #[arg(long)]
+    pub(super) expires: Option<String>,
+    /// Print the key and the line for the file, and change nothing
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 /// How a server is found, and its key.

@@ -62,8 +62,10 @@ pub(super) const KEYS: &[Key] = &[
     key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),
     key("server.loginAttempts", "5", "wrong secret keys a WebSocket client may send before it is closed"),
     key("server.loginSeconds", "30", "seconds a WebSocket client has to log in"),
-    key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has the key, 2 everybody"),
-    key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key that every client must present"),
+    key("server.keysFile", "config/keys.yaml", "file of named keys, as dpmq key makes it; looked at all the time, and need not be there"),
+    key("server.origins", "*", "pages that browsers may use the server from, as in https://a.example,https://b.example; *: any"),
+    key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has a key with the right console-read, 2 everybody"),
+    key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key with all rights; every client must present it, or a named key"),
     key("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
     key("mq.pushMessagesSpeed", "1", "seconds between two batches; fractions allowed, 0: no pause"),
     key("mq.sendCount", "100", "messages per batch"),
@@ -84,4 +86,5 @@ pub(super) const KEYS: &[Key] = &[
     key("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
     key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
     key("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
+    key("log.auditFile", "", "file that who changed what and who was refused is also written to; empty: none"),
 ];

@@ -1,13 +1,17 @@
 //! The secret key: never shown, compared in constant time.
 
 use std::fmt;
-use std::hint::black_box;
 
-use sha1::{Digest, Sha1};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// The key that clients present. Its `Debug` form does not show it.
 #[derive(Clone)]
-pub struct SecretKey(String);
+pub struct SecretKey {
+    key: String,
+    /// Digests are compared: they are of one length, which says nothing about that of the key.
+    digest: [u8; 32],
+}
 
 impl SecretKey {
     /// The key of the published example configuration, which everybody knows.
@@ -15,17 +19,15 @@ impl SecretKey {
 
     /// A secret key with this text.
     pub fn new(key: impl Into<String>) -> SecretKey {
-        SecretKey(key.into())
+        let key = key.into();
+        let digest = Sha256::digest(&key).into();
+        SecretKey { key, digest }
     }
 
     /// Whether `candidate` is the key. The time this takes says nothing about where they differ.
     pub fn matches(&self, candidate: &str) -> bool {
-        let (ours, theirs) = (Sha1::digest(&self.0), Sha1::digest(candidate));
-        let differing_bits = ours
-            .iter()
-            .zip(theirs)
-            .fold(0, |bits, (a, b)| black_box(bits | (a ^ b)));
-        differing_bits == 0
+        let theirs: [u8; 32] = Sha256::digest(candidate).into();
+        self.digest.ct_eq(&theirs).into()
     }
 
     /// Whether this is [`SecretKey::PUBLISHED_DEFAULT`].
@@ -35,13 +37,13 @@ impl SecretKey {
 
     /// The key itself, for a client that has to send it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.key
     }
 }
 
 impl PartialEq for SecretKey {
     fn eq(&self, other: &SecretKey) -> bool {
-        self.matches(&other.0)
+        self.matches(&other.key)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The `server` section: what is listened on, and the limits of clients.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::origins::Origins;
 use super::values::{self, Values};
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -28,6 +30,10 @@ pub struct ServerConfig {
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
+    /// The file of named keys; it need not be there.
+    pub keys_file: PathBuf,
+    /// The pages that browsers may use this server from.
+    pub origins: Origins,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
 }
@@ -71,6 +77,8 @@ impl ServerConfig {
             drain: values.read("server.drainSeconds", values::seconds)?,
             login_attempts: values.read("server.loginAttempts", values::whole(1..=1000))?,
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+            keys_file: values.read("server.keysFile", values::path)?,
+            origins: values.read("server.origins", Origins::parse)?,
             metrics: values.read("server.metrics", metrics)?,
         })
     }

@@ -49,8 +49,10 @@ fn the_shipped_file_is_the_defaults_with_their_meanings() {
     for setting in &built_in.settings {
         assert_eq!(setting.source, "default");
         let (_, name) = setting.key.split_once('.').unwrap();
-        let line = format!("{name}: {}", setting.default);
-        let line = SHIPPED.lines().find(|l| l.trim_start().starts_with(&line));
+        let bare = format!("{name}: {} ", setting.default);
+        let quoted = format!("{name}: {:?} ", setting.default);
+        let is_its = |line: &str| line.starts_with(&bare) || line.starts_with(&quoted);
+        let line = SHIPPED.lines().find(|line| is_its(line.trim_start()));
         match setting.key {
             "mq.checkCount" => assert_eq!(line, None),
             key => assert!(

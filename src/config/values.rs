@@ -160,6 +160,14 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A path, or an empty text for none.
+pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Ok(None),
+        text => path(text).map(Some),
+    }
+}
+
 /// A key that can be typed and sent: not empty, no control characters.
 pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
     if text.is_empty() {

@@ -1,70 +1,177 @@
-//! The `secretKey` header: nothing behind it is reached, and no body is parsed, without the key.
+//! The `secretKey` header: nothing behind it is reached, and no body is parsed, without a key
+//! that is good for it; and what is being sent ends with the key.
 
+use std::io;
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::routing::MethodRouter;
+use futures_util::StreamExt;
+use futures_util::stream;
 
 use super::api::Refusal;
+use super::caller::{self, Caller};
 use super::reply::ApiError;
+use super::routes::{Needs, Route};
 use super::{HttpState, fields};
-use crate::config::{Metrics, SecretKey};
+use crate::access::{Grant, Place, Refused, SECRET_KEY};
+use crate::config::Metrics;
 use crate::edges::Via;
 
-/// Lets a request with the right key through, and refuses any other.
-pub(super) async fn require_key(
-    State(state): State<HttpState>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    if has_key(request.headers(), &state.config.mq.secret_key) {
-        return Ok(next.run(request).await);
+/// What stands before a route.
+#[derive(Clone)]
+struct Guard {
+    state: HttpState,
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+}
+
+impl Guard {
+    fn of(route: &Route, state: &HttpState) -> Guard {
+        Guard {
+            state: state.clone(),
+            method: route.method,
+            path: route.path,
+            needs: route.needs,
+        }
     }
-    state.edges.logins_refused(Via::Http).add(1);
-    fields::discard(request).await;
-    Err(ApiError::Key)
-}
 
-/// The same, for the console API, which refuses in its own form.
-pub(super) async fn require_key_of_api(
-    state: State<HttpState>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Refusal> {
-    Ok(require_key(state, request, next).await?)
-}
+    /// Where a request comes from, and the key that it presents, if any.
+    fn look_at(&self, request: &Request) -> (Place, String) {
+        let place = Place {
+            address: caller::address(request),
+            method: self.method,
+            path: self.path,
+        };
+        let headers = request.headers();
+        let key = match self.needs {
+            Needs::Scrape => key_of(headers).or_else(|| bearer(headers)),
+            _ => key_of(headers),
+        };
+        (place, key.unwrap_or_default().to_owned())
+    }
 
-/// Who may read the metrics: `server.metrics` says whether nobody, whoever has the key, or
-/// everybody. The key comes as everywhere, or as a bearer's token, which scrapers know to send.
-pub(super) fn may_read_metrics(state: &HttpState, headers: &HeaderMap) -> Result<(), Refusal> {
-    match state.config.server.metrics {
-        Metrics::Off => Err(Refusal::no_such_path("/metrics")),
-        Metrics::Open => Ok(()),
-        Metrics::WithKey => {
-            let key = &state.config.mq.secret_key;
-            if has_key(headers, key) || bears_key(headers, key) {
-                return Ok(());
+    /// Who asks, if their key is good for this route.
+    async fn admit(&self, place: Place, key: String) -> Result<Caller, ApiError> {
+        let access = self.state.access.clone();
+        let grant = access.present(&key, &place).await.inspect_err(|_| {
+            self.state.edges.logins_refused(Via::Http).add(1);
+        })?;
+        let caller = Caller {
+            access,
+            grant,
+            place,
+        };
+        if let Some(right) = self.needs.right() {
+            caller.told(caller.grant.may(right))?;
+        }
+        if self.needs == Needs::ReadAll {
+            caller.told(caller.grant.may_use_all())?;
+        }
+        Ok(caller)
+    }
+
+    async fn pass(self, mut request: Request, next: Next) -> Result<Response, ApiError> {
+        match (self.needs, self.state.config.server.metrics) {
+            (Needs::Scrape, Metrics::Off) => {
+                return Err(ApiError::NoSuchPath(self.path.to_owned()));
             }
-            state.edges.logins_refused(Via::Http).add(1);
-            Err(ApiError::Key.into())
+            (Needs::Scrape, Metrics::Open) => return Ok(next.run(request).await),
+            _ => {}
+        }
+        let (place, key) = self.look_at(&request);
+        match self.admit(place, key).await {
+            Ok(caller) => {
+                let grant = caller.grant.clone();
+                request.extensions_mut().insert(caller);
+                Ok(until_ended(next.run(request).await, grant))
+            }
+            Err(error) => {
+                fields::discard(request).await;
+                Err(error)
+            }
         }
     }
 }
 
-fn bears_key(headers: &HeaderMap, key: &SecretKey) -> bool {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        .and_then(|value| value.split_once(' '))
-        .is_some_and(|(scheme, given)| {
-            scheme.eq_ignore_ascii_case("bearer") && key.matches(given.trim())
-        })
+/// Header values are bytes: a key beyond ASCII is compared as UTF-8.
+fn key_of(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(headers.get("secretKey")?.as_bytes()).ok()
 }
 
-/// Header values are bytes: a key beyond ASCII is compared as UTF-8.
-fn has_key(headers: &HeaderMap, key: &SecretKey) -> bool {
-    headers
-        .get("secretKey")
-        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
-        .is_some_and(|given| key.matches(given))
+/// A key as a bearer's token, which scrapers know to send.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let (scheme, key) = std::str::from_utf8(value.as_bytes())
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// The handler of a route of the contract behind its guard.
+pub(super) fn guarded(route: &Route, state: &HttpState) -> MethodRouter<HttpState> {
+    let handler = (route.handler)(route.filter);
+    if route.needs == Needs::Nothing {
+        return handler;
+    }
+    let guard = Guard::of(route, state);
+    handler.route_layer(middleware::from_fn_with_state(
+        guard,
+        async |State(guard): State<Guard>, request: Request, next: Next| {
+            guard.pass(request, next).await
+        },
+    ))
+}
+
+/// The same, for the console API, which refuses in its own form.
+pub(super) fn guarded_of_api(route: &Route, state: &HttpState) -> MethodRouter<HttpState> {
+    let handler = (route.handler)(route.filter);
+    if route.needs == Needs::Nothing {
+        return handler;
+    }
+    let guard = Guard::of(route, state);
+    handler.route_layer(middleware::from_fn_with_state(
+        guard,
+        async |State(guard): State<Guard>, request: Request, next: Next| {
+            guard.pass(request, next).await.map_err(Refusal::from)
+        },
+    ))
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> ApiError {
+        match refused {
+            Refused::Wrong => ApiError::Key,
+            Refused::Expired(denied) => ApiError::Denied(denied),
+        }
+    }
+}
+
+/// The same reply; what is still being sent breaks off as soon as the grant ends, so that a
+/// part is never taken for the whole.
+pub(super) fn until_ended(response: Response, grant: Arc<Grant>) -> Response {
+    let is_whole = response.body().size_hint().exact().is_some();
+    if is_whole || grant.name() == SECRET_KEY {
+        return response;
+    }
+    response.map(|body| {
+        let ended = Box::pin(async move { grant.until_ended().await });
+        let rest = stream::unfold(Some((body.into_data_stream(), ended)), async |rest| {
+            let (mut pieces, mut ended) = rest?;
+            tokio::select! {
+                biased;
+                () = &mut ended => {
+                    let over = io::Error::other("the key is revoked or has expired");
+                    Some((Err(axum::Error::new(over)), None))
+                }
+                piece = pieces.next() => Some((piece?, Some((pieces, ended)))),
+            }
+        });
+        Body::from_stream(rest)
+    })
 }

@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::caller::Caller;
 use super::reply::{self, ApiError};
 use super::times::{self, Side};
 use super::{HttpState, fields};
@@ -23,9 +24,11 @@ pub(super) async fn ping() -> Response {
     reply::done()
 }
 
-/// POST /Console/GetConsumers: who is connected now.
-pub(super) async fn get_consumers(State(state): State<HttpState>) -> Response {
-    consumers(&state.broker.consumers())
+/// POST /Console/GetConsumers: who is connected now, to topics that the key is for.
+pub(super) async fn get_consumers(State(state): State<HttpState>, caller: Caller) -> Response {
+    let mut clients = state.broker.consumers();
+    clients.retain(|client| caller.sees(&client.topic));
+    consumers(&clients)
 }
 
 fn consumers(clients: &[ClientInfo]) -> Response {
@@ -76,12 +79,16 @@ pub(super) async fn count_message(State(state): State<HttpState>) -> Response {
 /// POST /Console/GetMessageList: everything that matches, newest first, streamed.
 pub(super) async fn get_message_list(
     State(state): State<HttpState>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["startTime", "endTime", "status", "topic"];
     let fields = fields::read(request, names, state.body_bytes_max()).await?;
     let messages = match query(fields)? {
-        Some(query) => state.broker.list(query),
+        Some(query) => {
+            caller.may_ask(query.topic.as_ref())?;
+            state.broker.list(query)
+        }
         None => mpsc::channel(1).1,
     };
     list(messages).await
@@ -297,6 +304,7 @@ mod tests {
             topic: "t".parse().unwrap(),
             ip: ip.parse().unwrap(),
             since: UnixSeconds(1_795_367_326),
+            key: "secretKey".into(),
         };
         let reply = consumers(&[client("c1", "127.0.0.1"), client("c\"2", "::ffff:10.0.0.1")]);
         let text = to_bytes(reply.into_body(), 4096).await.unwrap();

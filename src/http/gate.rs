@@ -22,6 +22,10 @@ use super::reply::{self, ApiError};
 use super::{api, refused_at};
 use crate::broker::{Broker, PublishError};
 
+/// The paths that it answers itself.
+pub(super) const LIVE: &str = "/health/live";
+pub(super) const READY: &str = "/health/ready";
+
 /// See the module. Clones are the same gate.
 #[derive(Clone)]
 pub struct Gate(Arc<Inner>);
@@ -67,8 +71,8 @@ impl Gate {
     /// The routes of the health, and behind them all others.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/health/live", get(live))
-            .route("/health/ready", get(ready))
+            .route(LIVE, get(live))
+            .route(READY, get(ready))
             .method_not_allowed_fallback(super::wrong_method)
             .fallback(pass)
             .with_state(self.clone())
@@ -153,6 +157,7 @@ fn stopping(method: &Method, uri: &Uri) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Origins;
     use crate::http::tests;
     use crate::http::with_cors;
     use crate::store::Store;
@@ -172,7 +177,7 @@ mod tests {
     async fn a_store_that_does_not_serve_any_more_is_neither_live_nor_ready() {
         let (broker, store) = tests::broker();
         let gate = Gate::new(CancellationToken::new());
-        let app = with_cors(gate.router());
+        let app = with_cors(gate.router(), Origins::Any);
         let starting = r#"{"ready":false,"reason":"starting"}"#;
         assert_eq!(get(&app, "/health/ready").await, told(503, starting));
         assert_eq!(get(&app, "/health/live").await.0, 200);
@@ -194,7 +199,7 @@ mod tests {
     async fn whoever_comes_too_early_is_served_later() {
         let (broker, _) = tests::broker();
         let gate = Gate::new(CancellationToken::new());
-        let app = with_cors(gate.router());
+        let app = with_cors(gate.router(), Origins::Any);
         let early = async { get(&app, "/page").await };
         let open = async {
             // Once the other waits.

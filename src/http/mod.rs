@@ -10,6 +10,7 @@
 
 mod api;
 mod auth;
+mod caller;
 mod console;
 mod fields;
 mod gate;
@@ -17,6 +18,7 @@ mod metrics;
 mod process;
 mod producer;
 mod reply;
+mod routes;
 mod times;
 mod view;
 
@@ -29,21 +31,23 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
 use crate::broker::Broker;
-use crate::config::Config;
+use crate::config::{Config, Origins};
 use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 pub use gate::Gate;
 use reply::ApiError;
+pub use routes::Needs;
+use routes::{Route, routes};
 
 /// What the handlers of these routes work with; clones are cheap, and made for every request.
 #[derive(Clone)]
@@ -53,6 +57,7 @@ pub struct HttpState(Arc<Shared>);
 pub struct Shared {
     broker: Broker,
     config: Arc<Config>,
+    access: Access,
     /// Cancelled when the server stops: streams then end.
     stop: CancellationToken,
     started: Instant,
@@ -70,11 +75,12 @@ impl Deref for HttpState {
 }
 
 impl HttpState {
-    /// A state for routes that ask this `broker`; `config` has key and limits. Streams of
-    /// events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
+    /// A state for routes that ask this `broker`; `config` has limits, `access` the keys.
+    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
     pub fn new(
         broker: Broker,
         config: Arc<Config>,
+        access: Access,
         stop: CancellationToken,
         edges: Arc<Edges>,
     ) -> HttpState {
@@ -84,6 +90,7 @@ impl HttpState {
             edges,
             broker,
             config,
+            access,
             stop,
             console: Arc::new(Console::new()),
         }))
@@ -98,26 +105,50 @@ impl HttpState {
     }
 }
 
-/// The routes of the contract (protocol, "HTTP"), the console API, and the page.
+/// The routes of the contract (protocol, "HTTP").
+#[rustfmt::skip]
+const CONTRACT: &[Route] = routes! {
+    POST "/Producer/Send"          Publish => producer::send;
+    POST "/Console/Ping"           AnyKey  => console::ping;
+    POST "/Console/GetConsumers"   Read    => console::get_consumers;
+    POST "/Console/GetConfig"      Read    => console::get_config;
+    POST "/Console/GetMessageList" Read    => console::get_message_list;
+    POST "/Console/CountMessage"   Read    => console::count_message;
+};
+
+/// The page.
+#[rustfmt::skip]
+const PAGE: &[Route] = routes! {
+    GET  "/"                       Nothing => view::page;
+    GET  "/view/{*file}"           Nothing => view::file;
+};
+
+/// What is measured; refusals are those of the console API.
+#[rustfmt::skip]
+const METRICS: &[Route] = routes! {
+    GET  "/metrics"                Scrape  => metrics::metrics;
+};
+
+/// Every route there is, as method, path, and the key that it needs.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
+    let all = [CONTRACT, PAGE, METRICS, api::ROUTES].into_iter().flatten();
+    let health = [gate::LIVE, gate::READY].map(|path| ("GET", path, Needs::Nothing));
+    all.map(|route| (route.method, route.path, route.needs))
+        .chain(health)
+}
+
+/// The routes of the contract, the console API, and the page.
 ///
 /// It has a fallback, so a router that is merged with it must have none.
 pub fn router(state: HttpState) -> Router {
-    let with_key = Router::new()
-        .route("/Producer/Send", post(producer::send))
-        .route("/Console/Ping", post(console::ping))
-        .route("/Console/GetConsumers", post(console::get_consumers))
-        .route("/Console/GetConfig", post(console::get_config))
-        .route("/Console/GetMessageList", post(console::get_message_list))
-        .route("/Console/CountMessage", post(console::count_message))
-        .route_layer(middleware::from_fn_with_state(
-            state.clone(),
-            auth::require_key,
-        ));
-    Router::new()
-        .route("/", get(view::page))
-        .route("/view/{*file}", get(view::file))
-        .route("/metrics", get(metrics::metrics))
-        .merge(with_key)
+    let table = CONTRACT.iter().chain(PAGE);
+    let router = table.fold(Router::new(), |router, route| {
+        router.route(route.path, auth::guarded(route, &state))
+    });
+    let router = METRICS.iter().fold(router, |router, route| {
+        router.route(route.path, auth::guarded_of_api(route, &state))
+    });
+    router
         .merge(api::router(&state))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
@@ -139,22 +170,39 @@ const CORS: [(HeaderName, &str); 4] = [
 ];
 
 /// Wraps every route, refusal and unknown path of `router`: adds the CORS headers, and answers
-/// OPTIONS with 204.
-pub fn with_cors(router: Router) -> Router {
-    router.layer(middleware::from_fn(cors))
+/// OPTIONS with 204. A browser gives the answer to pages of these `origins` only.
+pub fn with_cors(router: Router, origins: Origins) -> Router {
+    router.layer(middleware::from_fn_with_state(Arc::new(origins), cors))
 }
 
-async fn cors(request: Request, next: Next) -> Response {
+async fn cors(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
+    let origin = match *origins {
+        Origins::Any => None,
+        Origins::Only(_) => Some(allowed_origin(&origins, request.headers())),
+    };
     let mut response = match *request.method() {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
         _ => next.run(request).await,
     };
+    let headers = response.headers_mut();
     for (name, value) in CORS {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(origin) = origin {
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        match origin {
+            Some(origin) => headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+            None => headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+        };
     }
     response
+}
+
+/// The origin of the page that asks, if it is one of `origins`.
+fn allowed_origin(origins: &Origins, headers: &HeaderMap) -> Option<HeaderValue> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_allowed = origins.allow(text(header::ORIGIN)?, text(header::HOST));
+    headers.get(header::ORIGIN).filter(|_| is_allowed).cloned()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {

@@ -6,15 +6,17 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
 
+use super::caller::Caller;
 use super::reply::{self, ApiError};
 use super::{HttpState, fields};
 use crate::broker::{PublishError, Receipt, RefusedFor};
-use crate::message::{Draft, MessageCode};
+use crate::message::{Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
 /// is a promise. A client that hangs up before has been promised nothing.
 pub(super) async fn send(
     State(state): State<HttpState>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["messageData", "topic"];
@@ -24,7 +26,7 @@ pub(super) async fn send(
         _ => Err(ApiError::Required),
     });
     let (data, topic) = counted(&state, read)?;
-    let code = publish(&state, &topic, data).await?;
+    let code = publish(&state, &caller, &topic, data).await?;
     Ok(reply::msg(&code.to_string()))
 }
 
@@ -32,13 +34,21 @@ pub(super) async fn send(
 /// of everybody who publishes over HTTP.
 pub(super) async fn publish(
     state: &HttpState,
+    caller: &Caller,
     topic: &str,
     data: ByteString,
 ) -> Result<MessageCode, ApiError> {
-    counted(state, store(state, topic, data).await)
+    counted(state, store(state, caller, topic, data).await)
 }
 
-async fn store(state: &HttpState, topic: &str, data: ByteString) -> Result<MessageCode, ApiError> {
+async fn store(
+    state: &HttpState,
+    caller: &Caller,
+    topic: &str,
+    data: ByteString,
+) -> Result<MessageCode, ApiError> {
+    let topic: Topic = topic.parse()?;
+    caller.may_use(&topic)?;
     let server = &state.config.server;
     if data.len() > server.max_message_bytes {
         return Err(ApiError::DataTooLarge {
@@ -46,7 +56,7 @@ async fn store(state: &HttpState, topic: &str, data: ByteString) -> Result<Messa
             bytes_max: server.max_message_bytes,
         });
     }
-    let draft = Draft::new(topic.parse()?, data);
+    let draft = Draft::new(topic, data);
     let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
     let codes = receipt.codes().await?;
     Ok(*codes.first().expect("a receipt has a code for each draft"))
@@ -69,6 +79,7 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
         Err(
             ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
             | ApiError::Key
+            | ApiError::Denied(_)
             | ApiError::Store(_)
             | ApiError::NoSuchPath(_)
             | ApiError::WrongMethod { .. },

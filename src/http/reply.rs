@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::access::Denied;
 use crate::broker::PublishError;
 use crate::message::TopicError;
 use crate::store::StoreError;
@@ -51,6 +52,8 @@ fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Respon
 pub(super) enum ApiError {
     /// The `secretKey` header is missing or wrong.
     Key,
+    /// The key is right, and not good for this.
+    Denied(Denied),
     /// A field that is needed is missing or empty.
     Required,
     /// The topic is none.
@@ -91,6 +94,7 @@ impl ApiError {
     pub(super) fn text(&self) -> String {
         match self {
             ApiError::Key => "Secret key matching error".into(),
+            ApiError::Denied(denied) => denied.to_string(),
             ApiError::Required => "Required data cannot be empty".into(),
             ApiError::Topic(error) => error.to_string(),
             ApiError::DataTooLarge { bytes, bytes_max } => {
@@ -126,6 +130,12 @@ impl IntoResponse for ApiError {
         let mut response = envelope(-1, Some(&self.text()), None::<()>);
         *response.status_mut() = self.status();
         response
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> ApiError {
+        ApiError::Denied(denied)
     }
 }
 

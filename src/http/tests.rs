@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use super::*;
+use crate::access::KeysFile;
 use crate::broker::{Blocking, OutboxLimits, Pace, Queue, Settings};
 use crate::clock::Clock;
 use crate::store::MemoryStore;
@@ -32,12 +33,11 @@ pub(super) fn app() -> Router {
 
 fn app_with(config: Config) -> Router {
     let (broker, _) = broker();
-    with_cors(router(HttpState::new(
-        broker,
-        Arc::new(config),
-        CancellationToken::new(),
-        Arc::default(),
-    )))
+    let (config, stop) = (Arc::new(config), CancellationToken::new());
+    let secret = config.mq.secret_key.clone();
+    let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
+    let state = HttpState::new(broker, config.clone(), access, stop, Arc::default());
+    with_cors(router(state), config.server.origins.clone())
 }
 
 /// An empty broker, and the store that it is over.

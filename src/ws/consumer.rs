@@ -3,7 +3,8 @@
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 
-use super::{End, WsState, ask_for_key, close, login};
+use super::{Door, End, WsState, ask_for_key, close, login};
+use crate::access::Grant;
 use crate::broker::{CloseSignal, Subscription, Ticket};
 use crate::wire;
 
@@ -16,16 +17,20 @@ const TICKETS_MAX: usize = 16;
 /// reaches it.
 pub(super) async fn login_and_run(
     mut socket: WebSocket,
-    subscribe: impl FnOnce() -> Subscription,
+    door: &Door<'_>,
+    subscribe: impl FnOnce(&Grant) -> Subscription,
     state: &WsState,
 ) {
-    let end = match ask_for_key(&mut socket, state).await {
+    let end = match ask_for_key(&mut socket, door, state).await {
         Err(end) => end,
-        Ok(()) => {
-            let subscription = subscribe();
-            match socket.send(Message::text(login::SUCCEEDED)).await {
-                Ok(()) => serve(&mut socket, subscription, state).await,
-                Err(_) => End::Gone,
+        Ok(grant) => {
+            let subscription = subscribe(&grant);
+            match grant.ended() {
+                Some(end) => end.into(),
+                None => match socket.send(Message::text(login::SUCCEEDED)).await {
+                    Ok(()) => serve(&mut socket, subscription, state).await,
+                    Err(_) => End::Gone,
+                },
             }
         }
     };

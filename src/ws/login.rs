@@ -1,10 +1,14 @@
 //! The login of a socket, in text frames of fixed words (protocol, "WebSocket").
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::time::Instant;
 
 use super::End;
-use crate::config::SecretKey;
+use crate::access::{Access, Grant, Place, Refused};
 use crate::measure::Counter;
 
 const PROMPT: &str = "Please enter the secret key";
@@ -12,26 +16,41 @@ const WRONG: &str = "Secret key matching error";
 /// What the server says when the key was right.
 pub(super) const SUCCEEDED: &str = "Secret key matching succeeded";
 
-/// Asks for the key until it is right, at most `attempts_max` times; counts those that are wrong.
+/// The wait after the first wrong key, which doubles with each.
+const WAIT: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Asks for the key until it is right, at most `attempts_max` times; what it is good for. Counts
+/// those that are wrong.
 pub(super) async fn ask<S>(
     socket: &mut S,
-    key: &SecretKey,
+    access: &Access,
+    place: &Place,
     attempts_max: u32,
     wrong: &Counter,
-) -> Result<(), End>
+) -> Result<Arc<Grant>, End>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
 {
+    let mut wait = WAIT;
     for _ in 0..attempts_max {
         socket.send(Message::text(PROMPT)).await?;
         let offered = next_text(socket).await?;
-        if key.matches(&offered) {
-            return Ok(());
+        let answer_at = Instant::now() + wait;
+        match access.present(&offered, place).await {
+            Ok(grant) => return Ok(grant),
+            Err(Refused::Expired(denied)) => {
+                wrong.add(1);
+                return Err(End::Policy(denied.to_string().into()));
+            }
+            Err(Refused::Wrong) => {}
         }
         wrong.add(1);
+        tokio::time::sleep_until(answer_at).await;
+        wait = WAIT_MAX.min(wait * 2);
         socket.send(Message::text(WRONG)).await?;
     }
-    Err(End::Policy("too many wrong keys"))
+    Err(End::Policy("too many wrong keys".into()))
 }
 
 /// The next text or binary frame as text.
@@ -53,6 +72,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::KeysFile;
+    use crate::clock::Clock;
+    use crate::config::SecretKey;
     use futures_util::stream;
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -92,29 +114,39 @@ mod tests {
         }
     }
 
-    async fn login(says: Vec<Message>) -> (Result<(), End>, Vec<String>) {
+    async fn login(says: Vec<Message>) -> (Result<String, End>, Vec<String>) {
         let mut client = Client {
             says: stream::iter(says),
             told: vec![],
         };
+        let file = KeysFile::at("/nowhere");
+        let access = Access::open(SecretKey::new("dpmq"), file, Clock::system()).unwrap();
+        let place = Place {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            method: "GET",
+            path: "/",
+        };
         let wrong = Counter::default();
-        let result = ask(&mut client, &SecretKey::new("dpmq"), 3, &wrong).await;
+        let result = ask(&mut client, &access, &place, 3, &wrong).await;
         let told_wrong = client.told.iter().filter(|text| *text == WRONG).count();
         assert_eq!(wrong.get(), told_wrong as u64);
-        (result, client.told)
+        (result.map(|grant| grant.name().to_owned()), client.told)
     }
 
     #[tokio::test]
     async fn the_transcript_of_the_contract() {
         let (result, told) = login(vec![Message::text("qqq"), Message::binary(&b"dpmq"[..])]).await;
-        assert_eq!(result, Ok(()));
+        assert_eq!(result, Ok("secretKey".to_owned()));
         assert_eq!(told, [PROMPT, WRONG, PROMPT]);
     }
 
-    #[tokio::test]
-    async fn attempts_are_limited() {
-        let (result, told) = login(vec![Message::text(""); 9]).await;
-        assert_eq!(result, Err(End::Policy("too many wrong keys")));
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_limited_and_take_longer_and_longer() {
+        let begin = tokio::time::Instant::now();
+        let (result, told) = login(vec![Message::text("qqq"); 9]).await;
+        let wait = begin.elapsed().as_millis();
+        assert!((700..800).contains(&wait), "{wait}");
+        assert_eq!(result, Err(End::Policy("too many wrong keys".into())));
         assert_eq!(told, [PROMPT, WRONG, PROMPT, WRONG, PROMPT, WRONG]);
     }
 

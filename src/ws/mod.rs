@@ -8,6 +8,7 @@ mod consumer;
 mod login;
 mod producer;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -24,6 +25,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Config;
 use crate::edges::{Edges, Ended, Via};
@@ -43,8 +45,10 @@ const WRITE_BYTES: usize = 64 << 10;
 pub struct WsState {
     /// Where messages go to and come from.
     pub broker: Broker,
-    /// Key and limits.
+    /// Limits.
     pub config: Arc<Config>,
+    /// The keys.
+    pub access: Access,
     /// Cancelled when the server stops: sessions then close with 1001.
     pub stop: CancellationToken,
     /// Every session runs under it.
@@ -53,11 +57,17 @@ pub struct WsState {
     pub edges: Arc<Edges>,
 }
 
+const PRODUCERS: &str = "/Producers/Conn/{topic}/{producerId}";
+const CONSUMERS: &str = "/Consumers/Conn/{topic}/{consumerId}";
+
+/// Every route there is, and the right that a key needs to log in there.
+pub const ROUTES: [(&str, Right); 2] = [(PRODUCERS, Right::Publish), (CONSUMERS, Right::Consume)];
+
 /// The two routes (protocol, "WebSocket").
 pub fn router(state: WsState) -> Router {
     Router::new()
-        .route("/Producers/Conn/{topic}/{producerId}", get(producers))
-        .route("/Consumers/Conn/{topic}/{consumerId}", get(consumers))
+        .route(PRODUCERS, get(producers))
+        .route(CONSUMERS, get(consumers))
         .with_state(state)
 }
 
@@ -72,9 +82,10 @@ async fn producers(
     Path((topic, id)): Path<(String, String)>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     Query(query): Query<ProducerQuery>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let topic = match parse_topic(&topic, &state) {
+    let topic = match check(&topic, &headers, &state) {
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
@@ -96,12 +107,12 @@ async fn producers(
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
-            let join = || {
-                state
-                    .broker
-                    .join_producer(client(id, topic, address, &state))
+            let door = Door::new(PRODUCERS, Right::Publish, &topic, address);
+            let join = |grant: &Grant| {
+                let info = client(id, topic.clone(), address, grant, &state);
+                state.broker.join_producer(info)
             };
-            producer::login_and_run(socket, join, acks, &state).await;
+            producer::login_and_run(socket, &door, join, acks, &state).await;
         })
     })
 }
@@ -110,9 +121,10 @@ async fn consumers(
     State(state): State<WsState>,
     Path((topic, id)): Path<(String, String)>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let topic = match parse_topic(&topic, &state) {
+    let topic = match check(&topic, &headers, &state) {
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
@@ -124,46 +136,103 @@ async fn consumers(
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
-            let subscribe = || state.broker.join(client(id, topic, address, &state));
-            consumer::login_and_run(socket, subscribe, &state).await;
+            let door = Door::new(CONSUMERS, Right::Consume, &topic, address);
+            let subscribe = |grant: &Grant| {
+                let info = client(id, topic.clone(), address, grant, &state);
+                state.broker.join(info)
+            };
+            consumer::login_and_run(socket, &door, subscribe, &state).await;
         })
     })
 }
 
+/// The topic, if it is one and the page that asks may.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
-fn parse_topic(topic: &str, state: &WsState) -> Result<Topic, Response> {
-    topic.parse().map_err(|error| {
+fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Response> {
+    let refuse = |status: StatusCode, reason: String| {
         state.edges.handshakes_refused.add(1);
-        (StatusCode::BAD_REQUEST, format!("{error}")).into_response()
-    })
+        (status, reason).into_response()
+    };
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if headers.contains_key(header::ORIGIN) {
+        let origin = text(header::ORIGIN).unwrap_or_default();
+        let origins = &state.config.server.origins;
+        if !origins.allow(origin, text(header::HOST)) {
+            let reason = "this server is not for pages of this origin".to_owned();
+            return Err(refuse(StatusCode::FORBIDDEN, reason));
+        }
+    }
+    let topic = topic.parse::<Topic>();
+    topic.map_err(|error| refuse(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 /// A client that has just logged in.
-fn client(id: String, topic: Topic, address: SocketAddr, state: &WsState) -> ClientInfo {
+fn client(
+    id: String,
+    topic: Topic,
+    address: SocketAddr,
+    grant: &Grant,
+    state: &WsState,
+) -> ClientInfo {
     ClientInfo {
         id,
         topic,
         ip: address.ip().to_canonical(),
         since: state.broker.clock().now(),
+        key: grant.name().into(),
     }
 }
 
-/// Asks for the key until it is right; the caller then sends [`login::SUCCEEDED`].
-async fn ask_for_key(socket: &mut WebSocket, state: &WsState) -> Result<(), End> {
+/// What a client wants to be let in to.
+struct Door<'a> {
+    place: Place,
+    right: Right,
+    topic: &'a Topic,
+}
+
+impl<'a> Door<'a> {
+    fn new(path: &'static str, right: Right, topic: &'a Topic, address: SocketAddr) -> Door<'a> {
+        let place = Place {
+            address: address.ip().to_canonical(),
+            method: "GET",
+            path,
+        };
+        Door {
+            place,
+            right,
+            topic,
+        }
+    }
+
+    fn admit(&self, grant: &Grant) -> Result<(), Denied> {
+        grant.may(self.right)?;
+        grant.may_use(self.topic)
+    }
+}
+
+/// Asks for the key until it is right, and looks whether it is good for this; the caller then
+/// joins, looks whether the grant has ended meanwhile, and sends [`login::SUCCEEDED`].
+async fn ask_for_key(
+    socket: &mut WebSocket,
+    door: &Door<'_>,
+    state: &WsState,
+) -> Result<Arc<Grant>, End> {
     let server = &state.config.server;
     let wrong = state.edges.logins_refused(Via::WebSocket);
-    let login = login::ask(
-        socket,
-        &state.config.mq.secret_key,
-        server.login_attempts,
-        wrong,
-    );
-    tokio::select! {
+    let attempts = server.login_attempts;
+    let login = login::ask(socket, &state.access, &door.place, attempts, wrong);
+    let grant = tokio::select! {
         result = tokio::time::timeout(server.login_timeout, login) => {
-            result.unwrap_or(Err(End::Policy("no right key in time")))
+            result.unwrap_or(Err(End::Policy("no right key in time".into())))
         }
         () = state.stop.cancelled() => Err(End::Stopping),
-    }
+    }?;
+    door.admit(&grant).map_err(|denied| {
+        let why = denied.to_string();
+        state.access.tell_refused(grant.name(), &door.place, &why);
+        End::Policy(why.into())
+    })?;
+    Ok(grant)
 }
 
 /// How a session ends, if it is not the client that ended it.
@@ -178,7 +247,7 @@ enum End {
     /// A frame over the limit (1009).
     TooBig(String),
     /// The client broke a rule of the server, or its operator does not want it (1008).
-    Policy(&'static str),
+    Policy(Cow<'static, str>),
     /// The client may come back later (1013).
     Again(String),
     /// The server could not do its part (1011).
@@ -205,8 +274,19 @@ impl From<CloseReason> for End {
     fn from(reason: CloseReason) -> End {
         match reason {
             CloseReason::TooSlow => End::Again("too slow: the outbox is full".into()),
-            CloseReason::Disconnected => End::Policy("disconnected by the operator"),
+            CloseReason::Disconnected => End::Policy("disconnected by the operator".into()),
+            CloseReason::KeyRevoked => access::End::Revoked.into(),
+            CloseReason::KeyExpired => access::End::Expired.into(),
         }
+    }
+}
+
+impl From<access::End> for End {
+    fn from(end: access::End) -> End {
+        End::Policy(match end {
+            access::End::Revoked => "the key was revoked or changed".into(),
+            access::End::Expired => "the key has expired".into(),
+        })
     }
 }
 
@@ -230,7 +310,7 @@ impl End {
             End::Stopping => (close_code::AWAY, "the server is stopping".to_owned()),
             End::Protocol(code, reason) => (code, reason),
             End::TooBig(reason) => (close_code::SIZE, reason),
-            End::Policy(reason) => (close_code::POLICY, reason.to_owned()),
+            End::Policy(reason) => (close_code::POLICY, reason.into_owned()),
             End::Again(reason) => (close_code::AGAIN, reason),
             End::Failed(reason) => (close_code::ERROR, reason),
         };

@@ -10,7 +10,8 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{CLOSE_WAIT, End, WsState, ask_for_key, close, login};
+use super::{CLOSE_WAIT, Door, End, WsState, ask_for_key, close, login};
+use crate::access::Grant;
 use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
 use crate::message::{Draft, Topic};
 
@@ -24,14 +25,20 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// It is on the list of clients before it is told that it is logged in.
 pub(super) async fn login_and_run(
     mut socket: WebSocket,
-    join: impl FnOnce() -> ProducerSession,
+    door: &Door<'_>,
+    join: impl FnOnce(&Grant) -> ProducerSession,
     acks: bool,
     state: &WsState,
 ) {
-    if let Err(end) = ask_for_key(&mut socket, state).await {
-        return close(&mut socket, end, &state.edges).await;
+    let grant = match ask_for_key(&mut socket, door, state).await {
+        Ok(grant) => grant,
+        Err(end) => return close(&mut socket, end, &state.edges).await,
+    };
+    let session = join(&grant);
+    if let Some(end) = grant.ended() {
+        return close(&mut socket, end.into(), &state.edges).await;
     }
-    let session = join();
+    drop(grant);
     if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
         serve(socket, session, acks, state).await;
     }
@@ -168,7 +175,11 @@ async fn answer(
     loop {
         let receipt = match ready_or_flushed(&mut sink, receipts.recv()).await {
             Ok(Some(receipt)) => receipt,
-            Ok(None) => return (sink, None),
+            Ok(None) => {
+                // The last answers may still be in the buffer, and an end may have nothing to say.
+                let flushed = sink.flush().await;
+                return (sink, flushed.err().map(|_| End::Gone));
+            }
             Err(_) => return (sink, Some(End::Gone)),
         };
         let messages = receipt.messages();

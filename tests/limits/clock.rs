@@ -142,6 +142,7 @@ impl Served {
             topic: topic(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
+            key: "secretKey".into(),
         })
     }
 

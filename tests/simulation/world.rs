@@ -583,6 +583,7 @@ impl Life {
             topic: topic.clone(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
+            key: "secretKey".into(),
         });
         self.consumers.push(SimConsumer {
             subscription,

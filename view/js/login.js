@@ -6,16 +6,16 @@ import { Button, Checkbox, explain, IconButton } from "./ui.js";
 
 const t = texts({
   en: {
-    title: "Log in", lead: "Console of {address}", key: "Secret key", hint: "The value of mq.secretKey in the server’s configuration",
+    title: "Log in", lead: "Console of {address}", key: "Secret key", hint: "The value of mq.secretKey in the server’s configuration, or a named key with the right console-read",
     show: "Show the key", hide: "Hide the key", remember: "Remember on this computer", rememberHint: "Otherwise until this tab is closed",
     go: "Log in", working: "Checking…", wrong: "This key is wrong. Check mq.secretKey on the server, and capital letters and spaces.",
-    ended: "You have been logged out: the server does not accept the key any more. It may have been changed.", none: "Enter the key.",
+    ended: "You have been logged out: the server does not accept the key any more. It may have been changed.", none: "Enter the key.", expired: "This key has expired.", noRight: "This key is right, but not for the console: it has not the right console-read.",
   },
   zh: {
-    title: "登录", lead: "{address} 的控制台", key: "密钥", hint: "即服务器配置中 mq.secretKey 的值",
+    title: "登录", lead: "{address} 的控制台", key: "密钥", hint: "服务器配置中 mq.secretKey 的值，或具有 console-read 权限的命名密钥",
     show: "显示密钥", hide: "隐藏密钥", remember: "在此电脑上记住", rememberHint: "否则关闭此标签页后失效",
     go: "登录", working: "验证中…", wrong: "密钥不正确。请核对服务器上的 mq.secretKey，并注意大小写和空格。",
-    ended: "已退出登录：服务器不再接受此密钥，它可能已被更改。", none: "请输入密钥。",
+    ended: "已退出登录：服务器不再接受此密钥，它可能已被更改。", none: "请输入密钥。", expired: "此密钥已过期。", noRight: "密钥正确，但不能用于控制台：缺少 console-read 权限。",
   },
 });
 
@@ -45,7 +45,8 @@ export function Login() {
   }
 
   const problem = error === "none" ? t("none")
-    : error instanceof ApiError && error.status === 401 ? t("wrong")
+    : error instanceof ApiError && error.status === 401 ? t(error.code === "expired_key" ? "expired" : "wrong")
+    : error instanceof ApiError && error.status === 403 ? t("noRight")
       : error ? `${explain(error).what} ${explain(error).hint}`
         : loginRefused.value ? t("ended") : null;
 

@@ -2,8 +2,8 @@
  * The JSON of DPMQ's console API (`/api/…`), as the server sends it.
  *
  * Every request carries the header `secretKey`. Times are Unix seconds unless the name ends in
- * `Ms` (Unix milliseconds). A refusal has an ordinary HTTP status (400, 401, 404, 405, 409, 413, 503, 500) and the body
- * `{"error":{"code":"…","message":"…"}}`; 401 is a wrong or missing key. Numbers are exact up to 2^53.
+ * `Ms` (Unix milliseconds). A refusal has an ordinary HTTP status (400, 401, 403, 404, 405, 409, 413, 503, 500) and the body
+ * `{"error":{"code":"…","message":"…"}}`; 401 is a wrong, expired or missing key, 403 one that is not good for this. Numbers are exact up to 2^53.
  * Cursors are opaque texts: what came as `next` is sent back as `cursor`; `null` means: nothing more.
  */
 
@@ -14,13 +14,22 @@ export interface ApiFailure { error: { code: string; message: string } }
 
 export interface Counts { all: number; accepted: number; notConsumed: number; consumed: number }
 
+/** GET /api/key: what the key of the request is good for. */
+export interface Key {
+  name: string;
+  rights: ("publish" | "consume" | "console-read" | "console-change")[];
+  /** "orders", "orders*", or "*" for all. */
+  topics: string[];
+  expires: number | null;
+}
+
 /** GET /api/overview. Also the data of the event `overview` of GET /api/events (once a second). */
 export interface Overview {
   version: string;
   startedAt: number;
   nowMs: number;
   /** `ok`; `refusing`: messages cannot be stored now (reasons say why). */
-  health: { state: "ok" | "impaired" | "refusing"; reasons: string[]; /** What of the store cannot be read. */ damage: string[] };
+  health: { state: "ok" | "impaired" | "refusing"; reasons: string[]; /** What of the store cannot be read. */ damage: string[]; /** Why the file of keys cannot be used. */ keys: string | null };
   durability: "disk" | "memory";
   counts: Counts;
   /** Per second, mean of the last 10 full seconds. delivered: written to consumers, each one counted. */
@@ -149,6 +158,8 @@ export interface ExportReply { url: string; expires: number }
 export interface ClientList { clients: Client[]; total: number; next: string | null }
 export interface Client {
   number: number; role: "consumer" | "producer"; id: string; topic: string; ip: string; since: number;
+  /** The name of the key that it logged in with. */
+  key: string;
   /** Written to it, or received from it. */
   messages: number;
   outbox: { messages: number; messagesMax: number; bytes: number; bytesMax: number } | null;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::HttpState;
-use super::caller::Caller;
+use super::super::caller::Caller;
 use super::error::Refusal;
 use super::params::NoParams;
 use crate::store::Backup;
@@ -56,14 +56,15 @@ pub(super) async fn backup(
     if method == Method::HEAD {
         return Ok((headers, Body::empty()).into_response());
     }
-    tracing::info!(%caller, bytes, "a backup begins");
+    caller.did(format_args!("took a backup of {bytes} bytes"));
+    let address = caller.place.address;
     let (sender, receiver) = mpsc::channel(1);
     let stop = state.stop.clone();
     tokio::spawn(async move {
         match send(backup, &sender, &stop).await {
-            Ok(()) => tracing::info!(%caller, bytes, "a backup is sent"),
+            Ok(()) => tracing::info!(%address, bytes, "a backup is sent"),
             Err(error) => {
-                tracing::warn!(%caller, %error, "a backup broke off");
+                tracing::warn!(%address, %error, "a backup broke off");
                 // The transfer breaks off with it, if there is anybody left.
                 let _ = sender.try_send(Err(error));
             }

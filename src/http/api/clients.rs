@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::super::HttpState;
-use super::caller::Caller;
+use super::super::caller::Caller;
 use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, InPath};
@@ -20,6 +20,7 @@ const LIMIT: usize = 50;
 /// the last one: numbers grow, so a page goes on rightly whoever has left.
 pub(super) async fn list(
     State(state): State<HttpState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let names = ["role", "topic", "search", "limit", "cursor"];
@@ -39,7 +40,8 @@ pub(super) async fn list(
     let text = super::off_thread(move || {
         let mut clients = broker.clients();
         clients.retain(|client| {
-            role.is_none_or(|role| client.role == role)
+            caller.sees(&client.info.topic)
+                && role.is_none_or(|role| client.role == role)
                 && topic
                     .as_ref()
                     .is_none_or(|topic| client.info.topic == *topic)
@@ -85,6 +87,7 @@ pub(super) async fn disconnect(
     let confirm = params::confirm(query.as_deref())?;
     let client = state.broker.client(number);
     let client = client.ok_or_else(|| Refusal::no_such_client(number))?;
+    caller.may_use(&client.info.topic)?;
     let topic = client.info.topic.as_str();
     if confirm != topic {
         return Err(Refusal::not_confirmed(&confirm));
@@ -92,6 +95,9 @@ pub(super) async fn disconnect(
     if !state.broker.disconnect(number) {
         return Err(Refusal::no_such_client(number));
     }
-    tracing::info!(%caller, topic, number, ip = %client.info.ip, "disconnected a client");
+    let ip = client.info.ip;
+    caller.did(format_args!(
+        "disconnected client {number} of topic {topic:?} at {ip}"
+    ));
     Ok(StatusCode::NO_CONTENT.into_response())
 }

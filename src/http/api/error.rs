@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::super::reply::{ApiError, shortened};
+use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::message::{MessageCode, Topic, TopicError};
 use crate::store::StoreError;
@@ -28,7 +29,7 @@ impl Refusal {
 
     /// The `secretKey` header is missing or wrong.
     pub(super) fn key() -> Refusal {
-        let text = "the header secretKey is missing, or is not the server's key";
+        let text = "the header secretKey is missing, or is none of the server's keys";
         Refusal::new(StatusCode::UNAUTHORIZED, "wrong_key", text)
     }
 
@@ -176,6 +177,19 @@ impl IntoResponse for Refusal {
     }
 }
 
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        let (status, code) = match denied {
+            Denied::Expired { .. } => (StatusCode::UNAUTHORIZED, "expired_key"),
+            Denied::Right { .. } => (StatusCode::FORBIDDEN, "no_right"),
+            Denied::Topic { .. } | Denied::Unnamed { .. } | Denied::Whole { .. } => {
+                (StatusCode::FORBIDDEN, "other_topics")
+            }
+        };
+        Refusal::new(status, code, denied.to_string())
+    }
+}
+
 impl From<StoreError> for Refusal {
     /// What is wrong inside is logged, not sent.
     fn from(error: StoreError) -> Refusal {
@@ -215,6 +229,7 @@ impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Refusal {
         let (status, code) = match error {
             ApiError::Key => return Refusal::key(),
+            ApiError::Denied(denied) => return denied.into(),
             ApiError::Topic(error) => return Refusal::topic(error),
             ApiError::Publish(error) => return error.into(),
             ApiError::Store(error) => return error.into(),

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::super::HttpState;
+use super::super::caller::Caller;
 use super::error::Refusal;
 use super::overview;
 use super::params::{InPath, NoParams};
@@ -55,9 +56,11 @@ pub(super) async fn events(
 /// GET /api/topics/{topic}/watch.
 pub(super) async fn watch(
     State(state): State<HttpState>,
+    caller: Caller,
     InPath(topic): InPath<Topic>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
+    caller.may_use(&topic)?;
     let permit = state.console.stream_permit()?;
     let watch = state.broker.watch(topic);
     let watch = watch.ok_or_else(|| Refusal::too_many("streams of events", STREAMS_MAX))?;

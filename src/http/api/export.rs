@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,14 +16,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::super::HttpState;
+use super::super::caller::Caller;
+use super::super::{HttpState, auth};
 use super::body::Json;
-use super::caller::Caller;
 use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, InPath, NoParams, STATUSES};
 use super::search::text_to_find;
 use super::shape::{Full, status_name};
+use crate::access::Grant;
 use crate::message::{Message, Status, UnixSeconds};
 use crate::store::{Query, StoreError};
 
@@ -54,7 +55,7 @@ pub(super) struct ExportRequest {
 }
 
 impl ExportRequest {
-    fn export(self) -> Result<Export, Refusal> {
+    fn export(self, grant: Arc<Grant>) -> Result<Export, Refusal> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let status = given(self.status)
             .map(|name| params::choice("status", Some(&name), &STATUSES))
@@ -73,6 +74,7 @@ impl ExportRequest {
             format: self.format,
             query,
             needle: text_to_find(self.text.as_deref())?,
+            grant,
         })
     }
 }
@@ -82,6 +84,14 @@ pub(super) struct Export {
     format: Format,
     query: Query,
     needle: Option<Needle>,
+    /// That of whoever asked: the link works no longer than it.
+    grant: Arc<Grant>,
+}
+
+impl Export {
+    fn works_until(&self, end: Instant) -> bool {
+        end > Instant::now() && self.grant.ended().is_none()
+    }
 }
 
 /// The links that are open.
@@ -108,14 +118,14 @@ impl Links {
     /// Uses a link up, if it is open.
     fn take(&self, token: &str) -> Option<Export> {
         let (end, export) = self.lock().remove(token)?;
-        (end > Instant::now()).then_some(export)
+        export.works_until(end).then_some(export)
     }
 
     fn is_open(&self, token: &str) -> bool {
         let links = self.lock();
         links
             .get(token)
-            .is_some_and(|(end, _)| *end > Instant::now())
+            .is_some_and(|(end, export)| export.works_until(*end))
     }
 }
 
@@ -141,10 +151,11 @@ pub(super) async fn open(
         url: String,
         expires: u32,
     }
-    let export = request.export()?;
+    let export = request.export(caller.grant.clone())?;
+    caller.may_ask(export.query.topic.as_ref())?;
     let format = export.format;
     let token = state.console.links.open(export)?;
-    tracing::info!(%caller, ?format, "opened a link to an export");
+    caller.did(format_args!("opened a link to an export as {format:?}"));
     let now = state.broker.clock().now();
     let reply = Reply {
         url: format!("/api/exports/{token}"),
@@ -181,7 +192,8 @@ pub(super) async fn fetch(
         _permit: permit,
     };
     let name = file_name(export.format, Utc::now());
-    send(file, &name).await
+    let response = send(file, &name).await?;
+    Ok(auth::until_ended(response, export.grant))
 }
 
 fn file_name(format: Format, now: DateTime<Utc>) -> String {
@@ -342,6 +354,7 @@ mod tests {
             format: Format::Csv,
             query: Query::default(),
             needle: None,
+            grant: Arc::new(Grant::of_secret_key()),
         }
     }
 

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use super::super::caller::Caller;
 use super::super::{HttpState, producer};
 use super::body::Json;
-use super::caller::Caller;
 use super::error::Refusal;
 use super::life::LifeJson;
 use super::params::{self, Filter, InPath, NoParams, cursor_of};
@@ -30,6 +30,7 @@ struct List {
 /// GET /api/messages: newest first, a page at a time.
 pub(super) async fn list(
     State(state): State<HttpState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let names = ["topic", "status", "from", "to", "limit", "cursor"];
@@ -43,7 +44,9 @@ pub(super) async fn list(
         cursor,
     };
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
-    let list = page(state.broker.list(filter.query()?), limit).await?;
+    let query = filter.query()?;
+    caller.may_ask(query.topic.as_ref())?;
+    let list = page(state.broker.list(query), limit).await?;
     Ok(super::reply(StatusCode::OK, &list))
 }
 
@@ -71,6 +74,7 @@ async fn page(
 /// GET /api/messages/{code}: all that is known of a message.
 pub(super) async fn detail(
     State(state): State<HttpState>,
+    caller: Caller,
     InPath(code): InPath<MessageCode>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
@@ -80,7 +84,7 @@ pub(super) async fn detail(
         message: Full<'a>,
         life: LifeJson<'a>,
     }
-    let message = find(&state, code).await?;
+    let message = find(&state, &caller, code).await?;
     let life = state.broker.life(&message);
     let detail = Detail {
         message: Full::of(&message, usize::MAX),
@@ -89,9 +93,12 @@ pub(super) async fn detail(
     Ok(super::reply(StatusCode::OK, &detail))
 }
 
-async fn find(state: &HttpState, code: MessageCode) -> Result<Message, Refusal> {
+/// The message, if it is there and the key is for its topic.
+async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Message, Refusal> {
     let found = state.broker.find(code).await?;
-    found.ok_or_else(|| Refusal::no_such_message(code))
+    let message = found.ok_or_else(|| Refusal::no_such_message(code))?;
+    caller.may_use(&message.topic)?;
+    Ok(message)
 }
 
 /// A message to publish.
@@ -118,8 +125,9 @@ pub(super) async fn publish(
             return Err(Refusal::missing(name));
         }
     }
-    let code = producer::publish(&state, &request.topic, request.data.into()).await?;
-    tracing::info!(%caller, topic = request.topic, %code, "published a message");
+    let code = producer::publish(&state, &caller, &request.topic, request.data.into()).await?;
+    let topic = request.topic;
+    caller.did(format_args!("published message {code} to topic {topic:?}"));
     let reply = Reply {
         code: code.to_string(),
     };
@@ -134,7 +142,7 @@ pub(super) async fn delete(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let confirm = params::confirm(query.as_deref())?;
-    let message = find(&state, code).await?;
+    let message = find(&state, &caller, code).await?;
     if confirm != message.topic.as_str() {
         return Err(Refusal::not_confirmed(&confirm));
     }
@@ -142,7 +150,7 @@ pub(super) async fn delete(
         return Err(Refusal::no_such_message(code));
     }
     let topic = message.topic.as_str();
-    tracing::info!(%caller, topic, %code, "deleted a message");
+    caller.did(format_args!("deleted message {code} of topic {topic:?}"));
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -153,10 +161,12 @@ pub(super) async fn push(
     InPath(code): InPath<MessageCode>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    let message = find(&state, code).await?;
+    let message = find(&state, &caller, code).await?;
     state.broker.push_again(&message).await?;
     let topic = message.topic.as_str();
-    tracing::info!(%caller, topic, %code, "queued a message again");
+    caller.did(format_args!(
+        "queued message {code} of topic {topic:?} again"
+    ));
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

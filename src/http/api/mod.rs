@@ -3,18 +3,18 @@
 //! It has ordinary HTTP statuses, and one form of failures ([`Refusal`]). What it is made of is
 //! described in `docs/openapi.json`, which a test holds equal to [`ROUTES`].
 //!
-//! Invariant: whatever changes something is logged with who asked for it, never with the data
-//! of a message; every stream ends when the server stops.
+//! Invariant: whatever changes something is in the audit with who asked for it, never with the
+//! data of a message; a key sees and changes its own topics only; every stream ends when the server stops.
 
 mod backup;
 mod body;
-mod caller;
 mod clients;
 mod config;
 mod error;
 mod events;
 mod export;
 mod figures;
+mod key;
 mod life;
 mod messages;
 mod needle;
@@ -28,81 +28,46 @@ mod topics;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on};
 use serde::Serialize;
 
+use super::routes::{Route, routes};
 use super::{HttpState, auth};
 pub(super) use error::Refusal;
 pub(super) use overview::Disk;
 pub(super) use state::Console;
 
-/// A method of a path.
-struct Route {
-    method: MethodFilter,
-    path: &'static str,
-    access: Access,
-    handler: fn(MethodFilter) -> MethodRouter<HttpState>,
-}
-
-/// Who may use a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
-    /// Whoever has the key.
-    Key,
-    /// Everybody.
-    Open,
-}
-
-/// A table of routes: `METHOD "path" access => handler`.
-macro_rules! routes {
-    ($($method:ident $path:literal $access:ident => $handler:path;)*) => {
-        &[$(Route {
-            method: MethodFilter::$method,
-            path: $path,
-            access: Access::$access,
-            handler: |method| on(method, $handler),
-        }),*]
-    };
-}
-
 /// Every route there is.
 #[rustfmt::skip]
-const ROUTES: &[Route] = routes! {
-    GET    "/api/overview"              Key  => overview::overview;
-    GET    "/api/events"                Key  => events::events;
-    GET    "/api/series"                Key  => figures::series;
-    GET    "/api/growth"                Key  => figures::growth;
-    GET    "/api/topics"                Key  => topics::list;
-    GET    "/api/topics/{topic}"        Key  => topics::detail;
-    POST   "/api/topics/{topic}/purge"  Key  => topics::purge;
-    GET    "/api/topics/{topic}/watch"  Key  => events::watch;
-    GET    "/api/messages"              Key  => messages::list;
-    POST   "/api/messages"              Key  => messages::publish;
-    GET    "/api/messages/{code}"       Key  => messages::detail;
-    DELETE "/api/messages/{code}"       Key  => messages::delete;
-    POST   "/api/messages/{code}/push"  Key  => messages::push;
-    GET    "/api/search"                Key  => search::search;
-    POST   "/api/exports"               Key  => export::open;
-    GET    "/api/exports/{token}"       Open => export::fetch;
-    GET    "/api/clients"               Key  => clients::list;
-    DELETE "/api/clients/{number}"      Key  => clients::disconnect;
-    GET    "/api/config"                Key  => config::config;
-    GET    "/api/backup"                Key  => backup::backup;
-    GET    "/api/openapi.json"          Open => openapi::description;
+pub(super) const ROUTES: &[Route] = routes! {
+    GET    "/api/key"                    AnyKey  => key::key;
+    GET    "/api/overview"               Read    => overview::overview;
+    GET    "/api/events"                 Read    => events::events;
+    GET    "/api/series"                 Read    => figures::series;
+    GET    "/api/growth"                 Read    => figures::growth;
+    GET    "/api/topics"                 Read    => topics::list;
+    GET    "/api/topics/{topic}"         Read    => topics::detail;
+    POST   "/api/topics/{topic}/purge"   Change  => topics::purge;
+    GET    "/api/topics/{topic}/watch"   Read    => events::watch;
+    GET    "/api/messages"               Read    => messages::list;
+    POST   "/api/messages"               Change  => messages::publish;
+    GET    "/api/messages/{code}"        Read    => messages::detail;
+    DELETE "/api/messages/{code}"        Change  => messages::delete;
+    POST   "/api/messages/{code}/push"   Change  => messages::push;
+    GET    "/api/search"                 Read    => search::search;
+    POST   "/api/exports"                Read    => export::open;
+    GET    "/api/exports/{token}"        Nothing => export::fetch;
+    GET    "/api/clients"                Read    => clients::list;
+    DELETE "/api/clients/{number}"       Change  => clients::disconnect;
+    GET    "/api/config"                 Read    => config::config;
+    GET    "/api/backup"                 ReadAll => backup::backup;
+    GET    "/api/openapi.json"           Nothing => openapi::description;
 };
 
 /// The routes, without a fallback.
 pub(super) fn router(state: &HttpState) -> Router<HttpState> {
-    let key = middleware::from_fn_with_state(state.clone(), auth::require_key_of_api);
     ROUTES.iter().fold(Router::new(), |router, route| {
-        let handler = (route.handler)(route.method);
-        let handler = match route.access {
-            Access::Key => handler.route_layer(key.clone()),
-            Access::Open => handler,
-        };
-        router.route(route.path, handler)
+        router.route(route.path, auth::guarded_of_api(route, state))
     })
 }
 

@@ -57,6 +57,7 @@ struct HealthJson {
     state: &'static str,
     reasons: Vec<String>,
     damage: Vec<String>,
+    keys: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -119,7 +120,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let disk = state.console.disk.get(broker).await;
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
-    let health = broker.health();
+    let (health, keys) = (broker.health(), state.access.trouble());
     let mut damage = broker.damage();
     damage.truncate(DAMAGE_SHOWN_MAX);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -128,13 +129,14 @@ pub(super) async fn build(state: &HttpState) -> Overview {
         started_at: state.started_at.0,
         now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
         health: HealthJson {
-            state: match (&health.refusing, &health.impaired[..]) {
-                (Some(_), _) => "refusing",
-                (None, []) => "ok",
-                (None, _) => "impaired",
+            state: match (&health.refusing, &health.impaired[..], &keys) {
+                (Some(_), _, _) => "refusing",
+                (None, [], None) => "ok",
+                (None, _, _) => "impaired",
             },
             reasons: health.refusing.into_iter().chain(health.impaired).collect(),
             damage,
+            keys,
         },
         durability: match state.config.mq.durability {
             Durability::Disk => "disk",

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::HttpState;
+use super::super::caller::Caller;
 use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, Filter, cursor_of};
@@ -36,6 +37,7 @@ const INLINE_BYTES_MAX: usize = 128 << 10;
 /// GET /api/search.
 pub(super) async fn search(
     State(state): State<HttpState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let names = [
@@ -52,6 +54,7 @@ pub(super) async fn search(
         cursor,
     };
     let query = filter.query()?;
+    caller.may_ask(query.topic.as_ref())?;
     let needle = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;

@@ -139,6 +139,7 @@ pub(super) struct ClientJson<'a> {
     topic: &'a str,
     ip: IpAddr,
     since: u32,
+    key: &'a str,
     messages: u64,
     outbox: Option<OutboxJson>,
 }
@@ -164,6 +165,7 @@ impl<'a> ClientJson<'a> {
             topic: client.info.topic.as_str(),
             ip: client.info.ip.to_canonical(),
             since: client.info.since.0,
+            key: &client.info.key,
             messages: client.messages,
             outbox: client.outbox.map(|outbox| OutboxJson {
                 messages: outbox.messages,

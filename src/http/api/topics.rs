@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::super::HttpState;
+use super::super::caller::Caller;
 use super::body::Json;
-use super::caller::Caller;
 use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, InPath, NoParams};
@@ -79,6 +79,7 @@ struct Sorting {
 /// GET /api/topics: a page at a time, sorted.
 pub(super) async fn list(
     State(state): State<HttpState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     #[derive(Serialize)]
@@ -112,6 +113,7 @@ pub(super) async fn list(
     let mut needle = search.map(Needle::new);
     let topics = super::off_thread(move || {
         let mut topics = broker.topics();
+        topics.retain(|state| caller.sees(&state.topic));
         if let Some(needle) = &mut needle {
             topics.retain(|state| needle.is_in(state.topic.as_str()));
         }
@@ -240,6 +242,7 @@ fn page(
 /// GET /api/topics/{topic}: a topic and its clients.
 pub(super) async fn detail(
     State(state): State<HttpState>,
+    caller: Caller,
     InPath(topic): InPath<Topic>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
@@ -249,6 +252,7 @@ pub(super) async fn detail(
         row: Row<'a>,
         clients: Vec<ClientJson<'a>>,
     }
+    caller.may_use(&topic)?;
     let found = state.broker.topic(&topic);
     let found = found.ok_or_else(|| Refusal::no_such_topic(&topic))?;
     let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
@@ -305,13 +309,16 @@ pub(super) async fn purge(
     struct Reply {
         deleted: u64,
     }
+    caller.may_use(&topic)?;
     if request.confirm != topic.as_str() {
         return Err(Refusal::not_confirmed(&request.confirm));
     }
     let kinds = request.what.kinds();
     let deleted = state.broker.purge(topic.clone(), kinds).await?;
     let (topic, what) = (topic.as_str(), request.what);
-    tracing::info!(%caller, topic, ?what, deleted, "purged a topic");
+    caller.did(format_args!(
+        "purged topic {topic:?} of {what:?}, {deleted} messages"
+    ));
     Ok(super::reply(StatusCode::OK, &Reply { deleted }))
 }
 

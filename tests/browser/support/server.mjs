@@ -1,11 +1,13 @@
 /** The real server, in a folder and on a port of its own. */
-import { spawn } from "node:child_process";
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { eventually } from "./client.mjs";
 
 const BINARY = process.env.DPMQ_BIN ?? fileURLToPath(new URL("../../../target/optimized/dpmq", import.meta.url));
 const START_MS = 20_000;
@@ -81,6 +83,21 @@ export class Server {
   get url() { return `http://${this.address}`; }
 
   get pid() { return this.#child.pid; }
+
+  /** Another command of the binary, in the same folder; its output. */
+  run = (...args) => new Promise((done, fail) => {
+    execFile(BINARY, args, { cwd: this.#dir }, (error, stdout) => (error ? fail(error) : done(stdout)));
+  });
+
+  /** A file in that folder. */
+  write = (path, text) => writeFile(join(this.#dir, path), text);
+
+  /** A named key that the server knows. */
+  async newKey(name, rights, topics) {
+    const key = (await this.run("key", "new", name, "--rights", rights, "--topics", topics)).trim();
+    await eventually(async () => assert.ok(this.log.some((line) => line.includes("loaded the keys"))));
+    return key;
+  }
 
   /** No more of its code runs. */
   async kill() {

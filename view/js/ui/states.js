@@ -19,6 +19,7 @@ export function explain(error) {
   const detail = error instanceof Error ? error.message : String(error);
   if (!(error instanceof ApiError)) return { what: t("broken"), hint: t("brokenHint"), detail };
   if (error.status === 0) return { what: t("unreachable"), hint: t("unreachableHint"), detail: "" };
+  if (error.status === 403) return { what: t("notAllowed"), hint: t("notAllowedHint"), detail };
   if (error.status === 404) return { what: t("notFound"), hint: t("notFoundHint"), detail };
   if (error.status === 409) return { what: t("conflict"), hint: t("conflictHint"), detail };
   if (error.status >= 500) return { what: t("unavailable"), hint: t("unavailableHint"), detail };

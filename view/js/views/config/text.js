@@ -29,7 +29,10 @@ const ZH = {
   "server.drainSeconds": "停止时留给现有连接的秒数",
   "server.loginAttempts": "WebSocket 客户端可以输错密钥的次数，之后关闭连接",
   "server.loginSeconds": "WebSocket 客户端完成登录的时限，单位秒",
-  "mq.secretKey": "所有客户端必须出示的密钥",
+  "server.metrics": "谁可以读取 /metrics：0 谁都不行，1 持有具备 console-read 权限的密钥者，2 所有人",
+  "server.keysFile": "命名密钥文件，由 dpmq key 生成；持续检查，可以不存在",
+  "server.origins": "浏览器页面的允许来源，如 https://a.example,https://b.example；*：任意",
+  "mq.secretKey": "拥有全部权限的密钥；每个客户端都必须出示它或一个命名密钥",
   "mq.messageChanBuffer": "队列容量，单位条；队列满后生产者等待",
   "mq.pushMessagesSpeed": "两批推送之间的秒数；可为小数，0 表示不停顿",
   "mq.sendCount": "每批推送的消息条数",
@@ -50,6 +53,7 @@ const ZH = {
   "mq.segmentMiB": "日志达到此大小时换新文件；越小则空间归还越早",
   "log.level": "error、warn、info、debug、trace、off，或过滤指令",
   "log.file": "1：同时写入 log/dpmq-YYYY-MM.log",
+  "log.auditFile": "另外记录更改者与被拒绝者的文件；空：不写",
 };
 
 /** @param {import("../../types.d.ts").Setting} setting */

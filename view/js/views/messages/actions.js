@@ -1,6 +1,7 @@
 import { html, useState } from "../../html.js";
 import { ApiError, del, isAbort, post } from "../../api.js";
 import { bytes, time } from "../../format.js";
+import { mayChange } from "../../rights.js";
 import { Button, confirmTopic, explain, toast, uiText } from "../../ui.js";
 import { Publish } from "./publish.js";
 import { t } from "./text.js";
@@ -44,6 +45,7 @@ export function Actions({ message, params, onChanged, onGone }) {
     onChanged();
   }
 
+  if (!mayChange.value) return null;
   return html`<div class="actions">
     ${message.status === "not_consumed" && html`<${Button} small icon="refresh" busy=${pushing} onClick=${push}>${t("pushAgain")}<//>`}
     <${Button} small icon="resend" onClick=${() => setPublishing(true)}>${t("publishAgain")}<//>

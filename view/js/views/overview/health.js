@@ -2,7 +2,7 @@ import { trend } from "./history.js";
 
 /** @typedef {import("../../types.d.ts").Overview} Overview */
 /** @typedef {"good" | "warn" | "bad" | "neutral"} Tone */
-/** @typedef {{ kind: "refusing" | "impaired" | "damaged" | "memoryOnly" | "diskLow" | "queueFull" | "behind" | "nobody", tone: "warn" | "bad" }} Finding */
+/** @typedef {{ kind: "refusing" | "impaired" | "damaged" | "keys" | "memoryOnly" | "diskLow" | "queueFull" | "behind" | "nobody", tone: "warn" | "bad" }} Finding */
 
 const FREE_LOW = 0.1, QUEUE_HIGH = 0.8;
 
@@ -23,7 +23,8 @@ export function findings(server) {
   const all = [
     ["refusing", "bad", health.state === "refusing"],
     ["damaged", "bad", health.damage.length > 0],
-    ["impaired", "warn", health.state === "impaired"],
+    ["impaired", "warn", health.state === "impaired" && health.reasons.length > 0],
+    ["keys", "warn", health.keys !== null],
     ["diskLow", "warn", diskLow(disk)],
     ["queueFull", "warn", queueHigh(backlog)],
     ["behind", "warn", backlog.topicsBehind > 0],

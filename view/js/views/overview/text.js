@@ -11,6 +11,7 @@ export const t = texts({
     whatWaits: "What is waiting?", nothing: "Nothing", messages: "{n} {n|message|messages}", oldest: "The oldest for {duration}", waitsNothing: "Every message is consumed.", noMessages: "There are no messages.", byTopic: "by topic",
 
     impairedTitle: "Messages are stored, but not everything beside them can be written.", impairedFix: "Nothing is lost, and it is made up as soon as it can be written again. Look at the disk under {path}.",
+    keysTitle: "The file of named keys cannot be used.", keysFix: "The keys of before stay in use: what was revoked or added since does not count. Mend the file; it is looked at all the time.",
     refusingTitle: "Messages are refused: nothing can be stored now.", reasonsAre: "What the server says:",
     fixSpace: "Free space on the disk of “{path}”, or make it larger. The broker tries again by itself; no restart is needed. Producers get an error until then.",
     fixSync: "After a failed sync nobody knows what the disk holds. Check the disk, then restart the server: it restores all that was acknowledged.",
@@ -48,6 +49,7 @@ export const t = texts({
     whatWaits: "有什么在等待？", nothing: "没有", messages: "{n} 条消息", oldest: "最早的已等待 {duration}", waitsNothing: "所有消息均已消费。", noMessages: "没有消息。", byTopic: "按主题查看",
 
     impairedTitle: "消息正常存储，但部分附属文件无法写入。", impairedFix: "没有丢失任何内容，恢复写入后会自动补上。请检查 {path} 所在的磁盘。",
+    keysTitle: "命名密钥文件无法使用。", keysFix: "仍使用之前的密钥：此后的撤销和新增尚未生效。请修正该文件，服务器会持续检查。",
     refusingTitle: "正在拒绝消息：目前无法存储。", reasonsAre: "服务器给出的原因：",
     fixSpace: "请清理“{path}”所在的磁盘或扩容。恢复后自动继续，无需重启；在此之前生产者会收到错误。",
     fixSync: "同步失败后无法确定磁盘上的内容。请检查磁盘后重启服务器：已应答的消息都会恢复。",

@@ -63,6 +63,7 @@ function FindingText({ kind, server }) {
     ${health.damage.map((damage) => html`<p key=${damage} class="break"><code>${damage}</code></p>`)}`;
   if (kind === "impaired") return html`<p><b>${t("impairedTitle")}</b> ${t("impairedFix", { path: disk?.path ?? "data" })}</p>
     ${health.reasons.map((reason) => html`<p key=${reason} class="break"><code>${reason}</code></p>`)}`;
+  if (kind === "keys") return html`<p><b>${t("keysTitle")}</b> ${t("keysFix")}</p><p class="break"><code>${health.keys}</code></p>`;
   if (kind === "diskLow" && disk) return html`<p><b>${t("diskLowTitle", { free: bytes(disk.freeBytes), total: bytes(disk.totalBytes) })}</b> ${t("diskLowFix", { data: bytes(dataBytes(disk)) })}
     ${" "}<a href=${href("Config", null, { q: "cleanTime" })}>${t("toConfig")}</a></p>`;
   if (kind === "queueFull") return html`<p><b>${t("queueFullTitle", { queued: number(backlog.queued), capacity: number(backlog.queueCapacity) })}</b> ${t("queueFullFix")}

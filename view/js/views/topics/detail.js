@@ -3,6 +3,7 @@ import { ApiError, get } from "../../api.js";
 import { number, rate, time } from "../../format.js";
 import { texts } from "../../i18n.js";
 import { useLoad } from "../../load.js";
+import { mayChange } from "../../rights.js";
 import { href } from "../../router.js";
 import { Button, Card, Empty, ErrorState, Icon, Loading, Stat, uiText } from "../../ui.js";
 import { ClientTable } from "../clients/table.js";
@@ -54,10 +55,10 @@ export function TopicDetail({ topic }) {
   return html`<div class="view topic">
     <div class="view-head"><div><a class="crumb" href=${href("Topics")}><${Icon} name="back" size=${12} />${t("topics")}</a>
         <div class="row"><h1><${Name} text=${topic} wrap /></h1>${row && html`<${State} row=${row} />`}</div></div>
-      <div class="actions"><${Button} icon="try" href=${href("Try", null, { topic })}>${t("publish")}<//>
+      <div class="actions">${mayChange.value && html`<${Button} icon="try" href=${href("Try", null, { topic })}>${t("publish")}<//>`}
         <${Button} icon="messages" href=${href("Messages", null, { topic })}>${t("messages")}<//>
         <${Button} icon="eye" href=${href("Try", null, { topic, watch: topic })}>${t("watch")}<//>
-        ${row && html`<${Button} icon="trash" disabled=${row.counts.all === 0} onClick=${() => setPurging(true)}>${t("purge")}<//>`}</div></div>
+        ${row && mayChange.value && html`<${Button} icon="trash" disabled=${row.counts.all === 0} onClick=${() => setPurging(true)}>${t("purge")}<//>`}</div></div>
     ${missing ? html`<${Card}><${Empty} title=${t("unknown")} icon="topics"><p>${t("unknownHint")}</p><//><//>`
       : error !== null && html`<${ErrorState} error=${error} what=${t("failed")} onRetry=${reload} />`}
     ${row ? html`<${Advice} row=${row} /><${Figures} row=${row} />

@@ -4,6 +4,7 @@ import { duration } from "../../format.js";
 import { texts } from "../../i18n.js";
 import { overview } from "../../live.js";
 import { useLoad } from "../../load.js";
+import { held, mayChange } from "../../rights.js";
 import { href } from "../../router.js";
 import { Button, Card, CopyButton, ErrorState, Icon, Input, TextArea } from "../../ui.js";
 import { Name } from "../topics/name.js";
@@ -17,7 +18,7 @@ const t = texts({
     noTopic: "A message needs a topic.", bar: "A topic cannot contain |.", noData: "A message needs data: an empty one is none.", badTimes: "From 1 to 100.",
     synced: "accepted and synced in {time}", stored: "{n} of {all} accepted and synced in {time}, {each} each, {slowest} the slowest", stopped: "stopped",
     measured: "Measured here, with the way to the server and back.", memory: "This server keeps messages in memory only: accepted does not mean synced.", failed: "Not all was accepted.", failedOne: "It was not accepted.", code: "Last code", copyCode: "Copy the code",
-    refusing: "The server cannot store messages now: {why}",
+    refusing: "The server cannot store messages now: {why}", noRight: "Your key {key} may look, and change nothing: publishing here needs the right console-change.",
   },
   zh: {
     title: "发布", topic: "主题", topicHint: "任意文字，不含 |", data: "数据", dataHint: "任意文字，将原样存储。", format: "格式化 JSON", notJson: "不是有效的 JSON：{why}",
@@ -25,7 +26,7 @@ const t = texts({
     noTopic: "消息需要主题。", bar: "主题不能包含 |。", noData: "消息需要数据：空内容不算消息。", badTimes: "1 到 100。",
     synced: "已接收并落盘，用时 {time}", stored: "{all} 条中 {n} 条已接收并落盘，共用时 {time}，平均 {each}，最慢 {slowest}", stopped: "已停止",
     measured: "在本页面测得，包含与服务器往返的时间。", memory: "此服务器仅将消息保存在内存中：已接收不代表已落盘。", failed: "未能全部接收。", failedOne: "未被接收。", code: "最后的消息码", copyCode: "复制消息码",
-    refusing: "服务器当前无法存储消息：{why}",
+    refusing: "服务器当前无法存储消息：{why}", noRight: "您的密钥 {key} 只能查看，不能更改：在此发布需要 console-change 权限。",
   },
 });
 
@@ -42,7 +43,7 @@ export function Publish({ topic, setTopic }) {
   const id = useId();
 
   async function submit() {
-    if (running) return;
+    if (running || !mayChange.peek()) return;
     const n = Number(times);
     const problems = {
       topic: topic === "" ? t("noTopic") : topic.includes("|") ? t("bar") : undefined,
@@ -69,6 +70,7 @@ export function Publish({ topic, setTopic }) {
   const trouble = overview.value?.health.state === "refusing" ? overview.value.health.reasons.join(" ") : null;
   return html`<${Card} title=${t("title")} class="publish"><form class="column" onSubmit=${(/** @type {Event} */ event) => { event.preventDefault(); submit(); }}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); submit(); } }}>
+    ${held.value !== null && !mayChange.value && html`<div class="note warn"><${Icon} name="warn" /><p>${t("noRight", { key: held.value.name })}</p></div>`}
     ${trouble !== null && html`<div class="note bad"><${Icon} name="warn" /><p>${t("refusing", { why: trouble })}</p></div>`}
     <${Input} label=${t("topic")} hint=${t("topicHint")} error=${wrong.topic} value=${topic} list=${`${id}-topics`} autocomplete="off" spellcheck=${false}
       onValue=${(/** @type {string} */ value) => { setTopic(value); setWrong({ ...wrong, topic: undefined }); }} />
@@ -78,7 +80,7 @@ export function Publish({ topic, setTopic }) {
     <div class="send-row"><${Button} disabled=${draft.value === ""} onClick=${format}>${t("format")}<//>
       <${Input} fieldClass="times" label=${t("repeat")} error=${wrong.times} type="number" min="1" max=${TIMES_MAX} step="1" inputmode="numeric" value=${times} onValue=${setTimes} />
       ${running && Number(times) > 1 && html`<${Button} onClick=${() => stop.current?.abort()}>${t("stop")}<//>`}
-      <${Button} kind="primary" type="submit" icon="try" busy=${running} title=${t("keys")} aria-keyshortcuts="Control+Enter">${t("send")}<//></div>
+      <${Button} kind="primary" type="submit" icon="try" busy=${running} disabled=${!mayChange.value} title=${t("keys")} aria-keyshortcuts="Control+Enter">${t("send")}<//></div>
     <p class="quiet small keys-hint">${t("keys")}</p></form>
     <${Results} /><//>`;
 }

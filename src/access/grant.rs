@@ -1,0 +1,200 @@
+//! What the holder of a key may do, and until when.
+
+use std::sync::OnceLock;
+
+use tokio_util::sync::CancellationToken;
+
+use super::listed::ListedKey;
+use super::rights::{Right, Rights};
+use super::topics::Topics;
+use crate::message::{Topic, UnixSeconds};
+
+/// The name under which the secret key of the configuration goes.
+pub const SECRET_KEY: &str = "secretKey";
+
+/// What the holder of a key may do. Whoever has it should look whether it has ended.
+#[derive(Debug)]
+pub struct Grant {
+    name: String,
+    rights: Rights,
+    topics: Topics,
+    expires: Option<UnixSeconds>,
+    ended: CancellationToken,
+    end: OnceLock<End>,
+}
+
+/// Why a grant has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The key is not in the file any more, or is another one.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// Why the holder of a key that is right may not do something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The key has not the right.
+    #[error("the key {key} has not the right {right}")]
+    Right {
+        /// Its name.
+        key: String,
+        /// What it lacks.
+        right: Right,
+    },
+    /// The key is for other topics.
+    #[error("the key {key} is not for this topic")]
+    Topic {
+        /// Its name.
+        key: String,
+    },
+    /// The key is for some topics, and none of them was named.
+    #[error("the key {key} is for some topics only: name one of them as topic")]
+    Unnamed {
+        /// Its name.
+        key: String,
+    },
+    /// The key is for some topics, and this is about all.
+    #[error("the key {key} is for some topics only, and this is about all")]
+    Whole {
+        /// Its name.
+        key: String,
+    },
+    /// The key was right until its time was over.
+    #[error("the key {key} has expired")]
+    Expired {
+        /// Its name.
+        key: String,
+    },
+}
+
+impl Denied {
+    /// That of a grant whose time is over.
+    pub(super) fn expired(grant: &Grant) -> Denied {
+        let key = grant.name.clone();
+        Denied::Expired { key }
+    }
+}
+
+impl Grant {
+    /// That of the secret key: everything, for ever.
+    pub(crate) fn of_secret_key() -> Grant {
+        Grant {
+            name: SECRET_KEY.to_owned(),
+            rights: Rights::of(&Right::ALL),
+            topics: Topics::all(),
+            expires: None,
+            ended: CancellationToken::new(),
+            end: OnceLock::new(),
+        }
+    }
+
+    /// That of a key in the file.
+    pub(super) fn of(key: &ListedKey) -> Grant {
+        Grant {
+            name: key.name.clone(),
+            rights: key.rights.clone(),
+            topics: key.topics.clone(),
+            expires: key.expires,
+            ..Grant::of_secret_key()
+        }
+    }
+
+    /// The name of its key.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is good for.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// For which topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// From when on it is good for nothing.
+    pub fn expires(&self) -> Option<UnixSeconds> {
+        self.expires
+    }
+
+    /// Whether it has this right.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn may(&self, right: Right) -> Result<(), Denied> {
+        match self.rights.has(right) {
+            true => Ok(()),
+            false => Err(Denied::Right {
+                key: self.name.clone(),
+                right,
+            }),
+        }
+    }
+
+    /// Whether it is for this topic.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn may_use(&self, topic: &Topic) -> Result<(), Denied> {
+        match self.topics.has(topic) {
+            true => Ok(()),
+            false => Err(Denied::Topic {
+                key: self.name.clone(),
+            }),
+        }
+    }
+
+    /// Whether it is for what a question is about: this topic, or all if none is named.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn may_ask(&self, topic: Option<&Topic>) -> Result<(), Denied> {
+        match topic {
+            Some(topic) => self.may_use(topic),
+            None if self.topics.are_all() => Ok(()),
+            None => Err(Denied::Unnamed {
+                key: self.name.clone(),
+            }),
+        }
+    }
+
+    /// Whether it is for all topics.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn may_use_all(&self) -> Result<(), Denied> {
+        match self.topics.are_all() {
+            true => Ok(()),
+            false => Err(Denied::Whole {
+                key: self.name.clone(),
+            }),
+        }
+    }
+
+    /// Why it has ended at `now`, if it has.
+    pub(super) fn ended_by(&self, now: UnixSeconds) -> Option<End> {
+        let is_over = self.expires.is_some_and(|end| end <= now);
+        self.ended().or(is_over.then_some(End::Expired))
+    }
+
+    /// Why it has ended, if that was noticed.
+    pub fn ended(&self) -> Option<End> {
+        self.end.get().copied()
+    }
+
+    /// Waits for its end; that of the secret key never comes. Safe to cancel.
+    pub async fn until_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Ends it; `false` if it had ended before.
+    pub(super) fn end(&self, why: End) -> bool {
+        let first = self.end.set(why).is_ok();
+        self.ended.cancel();
+        first
+    }
+}

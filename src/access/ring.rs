@@ -1,0 +1,65 @@
+//! The keys of the file as they are in use.
+
+use std::sync::Arc;
+
+use subtle::ConditionallySelectable;
+
+use super::digest::Digest;
+use super::grant::Grant;
+use super::listed::ListedKey;
+
+/// Keys that a file may list: each is looked at whenever a key is presented.
+pub const KEYS_MAX: usize = 1000;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Ring(Vec<(ListedKey, Arc<Grant>)>);
+
+impl Ring {
+    pub(super) fn new(keys: Vec<ListedKey>) -> Ring {
+        let grants = keys.into_iter().map(|key| {
+            let grant = Arc::new(Grant::of(&key));
+            (key, grant)
+        });
+        Ring(grants.collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.0.iter().map(|(_, grant)| grant)
+    }
+
+    /// The grant of the key that is presented. All keys are compared, whichever it is.
+    pub(super) fn find(&self, presented: &str) -> Option<Arc<Grant>> {
+        let presented = Digest::of(presented)?;
+        let mut found = u32::MAX;
+        for (place, (key, _)) in (0..).zip(&self.0) {
+            found.conditional_assign(&place, key.digest.is(&presented));
+        }
+        let (_, grant) = self.0.get(usize::try_from(found).ok()?)?;
+        Some(grant.clone())
+    }
+
+    /// The ring of these keys; those that are the same in every respect keep their grants.
+    pub(super) fn replaced_by(&self, keys: Vec<ListedKey>) -> Ring {
+        let same = |key: &ListedKey| self.0.iter().find(|(old, _)| old == key);
+        let next = keys.into_iter().map(|key| {
+            let grant = match same(&key) {
+                Some((_, grant)) => grant.clone(),
+                None => Arc::new(Grant::of(&key)),
+            };
+            (key, grant)
+        });
+        Ring(next.collect())
+    }
+
+    /// The grants that another ring has not.
+    pub(super) fn grants_not_in(&self, other: &Ring) -> Vec<Arc<Grant>> {
+        let is_there = |grant: &Arc<Grant>| other.grants().any(|one| Arc::ptr_eq(grant, one));
+        let grants = self.grants().filter(|grant| !is_there(grant));
+        grants.cloned().collect()
+    }
+}

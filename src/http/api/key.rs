@@ -1,0 +1,27 @@
+//! GET /api/key: what the key of the request is good for.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::super::caller::Caller;
+use super::params::NoParams;
+
+/// See the module.
+pub(super) async fn key(caller: Caller, _: NoParams) -> Response {
+    #[derive(Serialize)]
+    struct Key<'a> {
+        name: &'a str,
+        rights: Vec<&'static str>,
+        topics: &'a [String],
+        expires: Option<u32>,
+    }
+    let grant = &caller.grant;
+    let key = Key {
+        name: grant.name(),
+        rights: grant.rights().names(),
+        topics: grant.topics().patterns(),
+        expires: grant.expires().map(|at| at.0),
+    };
+    super::reply(StatusCode::OK, &key)
+}

@@ -1,0 +1,67 @@
+//! Who asks: the key that a request has shown, and where it comes from.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::request::Parts;
+
+use crate::access::{Access, Denied, Grant, Place};
+use crate::message::Topic;
+
+/// Who asks. The guard of a route puts it into each request that it lets through.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) access: Access,
+    pub(super) grant: Arc<Grant>,
+    pub(super) place: Place,
+}
+
+impl Caller {
+    /// Whether the key is for this topic.
+    pub(super) fn may_use(&self, topic: &Topic) -> Result<(), Denied> {
+        self.told(self.grant.may_use(topic))
+    }
+
+    /// Whether the key is for what a question is about: this topic, or all if none is named.
+    pub(super) fn may_ask(&self, topic: Option<&Topic>) -> Result<(), Denied> {
+        self.told(self.grant.may_ask(topic))
+    }
+
+    /// Whether this topic may be shown, in a list that leaves others out.
+    pub(super) fn sees(&self, topic: &Topic) -> bool {
+        self.grant.topics().has(topic)
+    }
+
+    /// The same answer, after the log has been told that it is no.
+    pub(super) fn told(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
+        if let Err(denied) = &answer {
+            let (key, why) = (self.grant.name(), denied.to_string());
+            self.access.tell_refused(key, &self.place, &why);
+        }
+        answer
+    }
+
+    /// Writes into the audit what was done. Topics and codes may be in it, data may not.
+    pub(super) fn did(&self, what: fmt::Arguments<'_>) {
+        self.place.tell(&self.grant, what);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Self::Rejection> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        Ok(caller.expect("only routes that need a key ask who it is"))
+    }
+}
+
+/// The address that a request comes from; 0.0.0.0 if it did not come over a socket.
+pub(super) fn address(request: &Request) -> IpAddr {
+    match request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        Some(ConnectInfo(address)) => address.ip().to_canonical(),
+        None => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
