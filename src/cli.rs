@@ -30,7 +30,7 @@ use crate::{server, telemetry};
 
 pub use self::args::Args;
 
-use self::args::{Command, Common, ListenOn};
+use self::args::{Command, Common, Serve};
 use self::output::Output;
 
 /// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
@@ -100,13 +100,15 @@ pub fn parse() -> Result<Args, ExitCode> {
 ///
 /// [`Failure`] says whose fault it is.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let command = args.command.unwrap_or(Command::Serve(ListenOn::default()));
-    if !matches!(command, Command::Serve(_)) && !args.listen_on.overrides().is_empty() {
-        return Err(Failure::Usage("--host and --port belong to serve".into()));
+    let command = args.command.unwrap_or(Command::Serve(Serve::default()));
+    if !matches!(command, Command::Serve(_)) && !args.serve.overrides().is_empty() {
+        return Err(Failure::Usage(
+            "--host, --port and --log belong to serve".into(),
+        ));
     }
     match command {
-        Command::Serve(listen_on) => {
-            let overrides = [args.listen_on.overrides(), listen_on.overrides()].concat();
+        Command::Serve(options) => {
+            let overrides = [args.serve.overrides(), options.overrides()].concat();
             serve(load(args.common, overrides)?)
         }
         Command::Send(send) => {

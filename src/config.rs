@@ -51,10 +51,21 @@ pub struct Config {
 pub struct LogConfig {
     /// A level, or `tracing` filter directives such as `info,dpmq::store=debug`.
     pub level: String,
+    /// How a line is written.
+    pub format: LogFormat,
     /// Whether a file per month is written under `log/`.
     pub file: bool,
     /// The file that the lines of the audit are also written to.
     pub audit_file: Option<PathBuf>,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object.
+    Json,
 }
 
 /// One setting as the operator sees it.
@@ -110,6 +121,7 @@ impl Config {
             mq: MqConfig::from_values(values)?,
             log: LogConfig {
                 level: values.read("log.level", values::log_level)?,
+                format: values.read("log.format", log_format)?,
                 file: values.read("log.file", values::flag)?,
                 audit_file: values.read("log.auditFile", values::path_or_none)?,
             },
@@ -135,6 +147,14 @@ impl Default for Config {
     fn default() -> Config {
         Config::from_values(&Values::new(Figment::from(Layer::defaults())))
             .expect("a test reads every default")
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is neither text nor json".to_owned()),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) common: Common,
     #[command(flatten)]
-    pub(super) listen_on: ListenOn,
+    pub(super) serve: Serve,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -45,15 +45,19 @@ pub(super) struct Common {
     pub(super) set: Vec<(String, String)>,
 }
 
-/// Where the server listens.
+/// Where the server listens, and what it logs.
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct ListenOn {
+pub(super) struct Serve {
     /// Address to listen on (server.host)
     #[arg(long)]
     host: Option<String>,
     /// Port to listen on (server.port)
     #[arg(long)]
     port: Option<String>,
+    /// What to log (log.level): error, warn, info, debug, trace, off, or directives, as in
+    /// info,dpmq::store=debug
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,9 +66,10 @@ pub(super) enum Command {
     ///
     /// Stops cleanly on Ctrl-C or SIGTERM: what was acknowledged is on disk.
     ///
+    /// Example: dpmq serve --log info,dpmq::store=debug
     /// Example: dpmq serve --port 9000 --set mq.persistentFile=/var/lib/dpmq/data
     #[command(verbatim_doc_comment)]
-    Serve(ListenOn),
+    Serve(Serve),
     /// Send one message, or each line of standard input
     ///
     /// Each message is acknowledged when it is safely stored; its code is then printed on a line
@@ -335,10 +340,14 @@ pub(super) struct Bench {
     pub(super) json: bool,
 }
 
-impl ListenOn {
+impl Serve {
     /// The settings that were given.
     pub(super) fn overrides(&self) -> Vec<(String, String)> {
-        let given = [("server.host", &self.host), ("server.port", &self.port)];
+        let given = [
+            ("server.host", &self.host),
+            ("server.port", &self.port),
+            ("log.level", &self.log),
+        ];
         given
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))

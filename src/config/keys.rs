@@ -85,6 +85,7 @@ pub(super) const KEYS: &[Key] = &[
     key("mq.writeSeconds", "10", "a consumer that takes nothing for this many seconds is closed"),
     key("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
     key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
+    key("log.format", "text", "text: lines for people; json: a JSON object a line"),
     key("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
     key("log.auditFile", "", "file that who changed what and who was refused is also written to; empty: none"),
 ];

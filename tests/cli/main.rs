@@ -51,6 +51,9 @@ fn wrong_arguments_exit_with_64() {
         &["listen", "t", "--count", "0"],
         &["listen", "t", "--url", "https://localhost"],
         &["--port", "1", "listen", "t"],
+        &["--log", "info", "listen", "t"],
+        &["--log", "verbose", "serve"],
+        &["check-config", "--set", "log.format=xml"],
         &["--set", "mq.sendCount", "check-config"],
         &["completions", "none"],
     ] {
