@@ -109,7 +109,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match command {
         Command::Serve(options) => {
             let overrides = [args.serve.overrides(), options.overrides()].concat();
-            serve(load(args.common, overrides)?)
+            serve(sources(args.common, overrides))
         }
         Command::Send(send) => {
             let config = load(args.common, send.client.server.overrides())?;
@@ -146,11 +146,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 /// Loads the configuration; `overrides` win over everything.
 fn load(common: Common, overrides: Vec<(String, String)>) -> Result<Config, ConfigError> {
-    Config::load(&Sources {
+    Config::load(&sources(common, overrides))
+}
+
+fn sources(common: Common, overrides: Vec<(String, String)>) -> Sources {
+    Sources {
         file: common.config,
         environment: std::env::vars_os().collect(),
         overrides: common.set.into_iter().chain(overrides).collect(),
-    })
+    }
 }
 
 /// A bar of bytes; it shows at a terminal only.
@@ -169,9 +173,11 @@ fn show(bar: &ProgressBar, at: Checked) {
     bar.set_position(at.done);
 }
 
-fn serve(config: Config) -> Result<(), Failure> {
-    let _telemetry = telemetry::init(&config.log);
-    Ok(server::run_until_signal(config)?)
+fn serve(sources: Sources) -> Result<(), Failure> {
+    let config = Config::load(&sources)?;
+    let telemetry = telemetry::init(&config.log);
+    let level = telemetry.level().clone();
+    Ok(server::run_until_signal(config, sources, level)?)
 }
 
 fn import(config: &Config, file: &Path) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod layer;
 mod legacy;
+mod live;
 mod mq;
 mod origins;
 mod secret;
@@ -22,6 +23,7 @@ use figment::Figment;
 
 pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
+pub use self::live::{Live, Reread};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::origins::Origins;
 pub use self::secret::SecretKey;
@@ -103,6 +105,10 @@ impl Config {
     ///
     /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Config::from_values(&Values::new(Config::merged(sources)?))
+    }
+
+    fn merged(sources: &Sources) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Layer::defaults());
         let layers = [
             file_layer(sources.file.as_deref())?,
@@ -112,7 +118,7 @@ impl Config {
         for layer in layers.into_iter().flatten() {
             figment = figment.merge(layer);
         }
-        Config::from_values(&Values::new(figment))
+        Ok(figment)
     }
 
     fn from_values(values: &Values) -> Result<Config, ConfigError> {

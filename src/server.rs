@@ -2,6 +2,7 @@
 
 mod keys;
 mod lingering;
+mod reload;
 mod supervisor;
 
 use std::future::Future;
@@ -21,25 +22,28 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenHost, MqConfig, Origins, Recovery};
+use crate::config::{Config, Durability, ListenHost, Live, MqConfig, Recovery, Sources};
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
+use crate::telemetry::Level;
 use crate::ws::{self, WsState};
 use lingering::Lingering;
+use reload::{Reloads, Running};
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
 /// Threads that read the disk; each keeps some memory.
 const BLOCKING_THREADS_MAX: usize = 64;
 
-/// Runs the server until SIGTERM or SIGINT; a second one ends the process at once.
+/// Runs the server until SIGTERM or SIGINT; a second one ends the process at once. On SIGHUP it
+/// reads `sources` again, which `config` is from, and `level` is changed with them.
 ///
 /// # Errors
 /// When the store cannot be opened, the address cannot be listened on, or what was accepted
 /// could not be written at the end.
-pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
+pub fn run_until_signal(config: Config, sources: Sources, level: Level) -> anyhow::Result<()> {
     // Every socket is a file, and many systems allow 1,024 unless asked for more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -47,6 +51,11 @@ pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let reloads = Reloads {
+            asked: signal(SignalKind::hangup())?,
+            sources,
+            level,
+        };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
@@ -63,7 +72,7 @@ pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
             std::process::exit(EXIT_INTERRUPTED);
         });
         let listener = bind(&config).await?;
-        run(listener, config, stopped.cancelled_owned()).await
+        serve_until(listener, config, Some(reloads), stopped.cancelled_owned()).await
     })
 }
 
@@ -98,13 +107,22 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let config = Arc::new(config);
+    serve_until(listener, config, None, shutdown).await
+}
+
+async fn serve_until(
+    listener: TcpListener,
+    config: Config,
+    reloads: Option<Reloads>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let live = Live::new(config);
+    let config = live.get();
     let address = listener.local_addr()?;
     let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
-    let origins = config.server.origins.clone();
-    let serve = serve(listener, &gate, &edges, origins, closing.clone());
+    let serve = serve(listener, &gate, &edges, live.clone(), closing.clone());
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
@@ -114,15 +132,15 @@ pub async fn run(
     tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
     let state = HttpState::new(
         broker.clone(),
-        config.clone(),
+        live.clone(),
         access.clone(),
         stop.clone(),
         edges.clone(),
     );
     let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
-        config: config.clone(),
-        access,
+        config: live.clone(),
+        access: access.clone(),
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
@@ -130,6 +148,15 @@ pub async fn run(
     gate.open(app, broker.clone());
     announce(&config, address);
     supervisor::ready();
+    if let Some(reloads) = reloads {
+        let (config, broker) = (live.clone(), broker.clone());
+        let running = Running {
+            config,
+            broker,
+            access,
+        };
+        tokio::spawn(reload::watch(reloads, running, stop.clone()));
+    }
     let alive = tokio::spawn(supervisor::keep_alive(broker.clone()));
     shutdown.await;
     supervisor::stopping();
@@ -141,14 +168,9 @@ pub async fn run(
         // Requests under way; the last of them have their answers from the store.
         let _ = serve.await;
     };
-    if tokio::time::timeout(config.server.drain, drained)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            "some clients did not end in {:?}; they are cut off",
-            config.server.drain
-        );
+    let patience = live.get().server.drain;
+    if tokio::time::timeout(patience, drained).await.is_err() {
+        tracing::warn!("some clients did not end in {patience:?}; they are cut off");
     }
     closing.cancel();
     broker.stop();
@@ -175,11 +197,11 @@ fn serve(
     listener: TcpListener,
     gate: &Gate,
     edges: &Arc<Edges>,
-    origins: Origins,
+    config: Live,
     closing: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {
     let app =
-        http::with_cors(gate.router(), origins).into_make_service_with_connect_info::<SocketAddr>();
+        http::with_cors(gate.router(), config).into_make_service_with_connect_info::<SocketAddr>();
     let listener = Lingering::new(listener, edges.clone()).tap_io(|connection| {
         // A frame waits for nothing; without this the last of a burst may wait 40 ms.
         if let Err(error) = connection.socket().set_nodelay(true) {

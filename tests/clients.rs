@@ -13,7 +13,7 @@ use common::{KEY, Socket, eventually};
 use dpmq::access::{Access, KeysFile};
 use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
-use dpmq::config::{Config, SecretKey};
+use dpmq::config::{Config, Live, SecretKey};
 use dpmq::message::UnixSeconds;
 use dpmq::store::MemoryStore;
 use dpmq::ws::{self, WsState};
@@ -60,7 +60,7 @@ async fn serve() -> Served {
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
         broker: broker.clone(),
-        config: Arc::new(config),
+        config: Live::new(config),
         access: Access::open(
             SecretKey::new(KEY),
             KeysFile::at("/nowhere"),

@@ -193,7 +193,7 @@ async fn files_that_the_server_may_not_use_are_named() {
             .await
             .has("permissions", "warn", "not of the owner of ");
     } else {
-        fs::set_permissions(&snapshot, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&snapshot, fs::Permissions::from_mode(0o000)).unwrap();
         let found = doctor(&server, &[]).await;
         found.has("permissions", "fail", "may not read and write data");
         assert_eq!(found.code, 1);

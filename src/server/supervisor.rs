@@ -12,6 +12,14 @@ pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The server reads its configuration again, until it is ready.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd is not told of the reload"),
+    }
+}
+
 /// The server goes down.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

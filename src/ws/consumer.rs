@@ -77,7 +77,7 @@ async fn write(
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
-    let timeout = state.config.mq.write_timeout;
+    let timeout = state.config.get().mq.write_timeout;
     for ticket in tickets {
         for frame in ticket.frames(wire::write_push_frame) {
             let text = Utf8Bytes::try_from(frame.clone())

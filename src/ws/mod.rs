@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason};
-use crate::config::Config;
+use crate::config::Live;
 use crate::edges::{Edges, Ended, Via};
 use crate::message::Topic;
 
@@ -46,7 +46,7 @@ pub struct WsState {
     /// Where messages go to and come from.
     pub broker: Broker,
     /// Limits.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The keys.
     pub access: Access,
     /// Cancelled when the server stops: sessions then close with 1001.
@@ -98,7 +98,7 @@ async fn producers(
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
     };
-    let bytes_max = state.config.server.max_message_bytes;
+    let bytes_max = state.config.get().server.max_message_bytes;
     let upgrade = upgrade
         .read_buffer_size(PRODUCER_READ_BYTES)
         .max_message_size(bytes_max)
@@ -128,10 +128,11 @@ async fn consumers(
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
+    let bytes_max = state.config.get().server.max_message_bytes;
     let upgrade = upgrade
         .read_buffer_size(CONSUMER_READ_BYTES)
-        .max_message_size(state.config.server.max_message_bytes)
-        .max_frame_size(state.config.server.max_message_bytes)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max)
         .write_buffer_size(WRITE_BYTES);
     upgrade.on_upgrade(move |socket| {
         let sessions = state.sessions.clone();
@@ -156,8 +157,8 @@ fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Res
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key(header::ORIGIN) {
         let origin = text(header::ORIGIN).unwrap_or_default();
-        let origins = &state.config.server.origins;
-        if !origins.allow(origin, text(header::HOST)) {
+        let config = state.config.get();
+        if !config.server.origins.allow(origin, text(header::HOST)) {
             let reason = "this server is not for pages of this origin".to_owned();
             return Err(refuse(StatusCode::FORBIDDEN, reason));
         }
@@ -217,7 +218,8 @@ async fn ask_for_key(
     door: &Door<'_>,
     state: &WsState,
 ) -> Result<Arc<Grant>, End> {
-    let server = &state.config.server;
+    let config = state.config.get();
+    let server = &config.server;
     let wrong = state.edges.logins_refused(Via::WebSocket);
     let attempts = server.login_attempts;
     let login = login::ask(socket, &state.access, &door.place, attempts, wrong);

@@ -90,7 +90,7 @@ async fn publish(
     state: &WsState,
 ) -> End {
     let messages_max = state.broker.publish_messages_max();
-    let bytes_max = state.config.server.max_message_bytes;
+    let bytes_max = state.config.get().server.max_message_bytes;
     loop {
         let first = tokio::select! {
             biased;
