@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_in_parts_takes_the_memory_of_the_whole_once() {
+        let op = |n: usize| Op {
+            tree: Name::Block,
+            key: n.to_be_bytes().to_vec(),
+            value: None,
+        };
+        let all = 100 * TRANSACTION_OPS_MAX;
+        let parts = transactions((0..all).map(op).collect());
+        let room: usize = parts.iter().map(Vec::capacity).sum();
+        assert!((all..2 * all).contains(&room), "{room} for {all}");
+    }
+
+    #[test]
     fn a_mirror_reads_back_what_was_applied() {
         let dir = tempfile::tempdir().unwrap();
         for blocks in [1, 500] {

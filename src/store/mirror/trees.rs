@@ -439,10 +439,11 @@ pub(super) fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
         return vec![ops];
     }
     let tail = ops.split_off(tail);
+    // Each with memory of its own: parts that are split off keep the room of the whole.
     let mut all = vec![];
-    while !ops.is_empty() {
-        let rest = ops.split_off(ops.len().min(TRANSACTION_OPS_MAX));
-        all.push(std::mem::replace(&mut ops, rest));
+    let mut ops = ops.into_iter().peekable();
+    while ops.peek().is_some() {
+        all.push(ops.by_ref().take(TRANSACTION_OPS_MAX).collect());
     }
     all.push(tail);
     all
