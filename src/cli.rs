@@ -15,6 +15,7 @@ mod output;
 mod request;
 mod restore;
 mod send;
+mod stream;
 mod verify;
 
 use std::path::Path;

@@ -27,7 +27,7 @@ pub use self::live::{Live, Reread};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::origins::Origins;
 pub use self::secret::SecretKey;
-pub use self::server::{ListenHost, Metrics, ServerConfig};
+pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
 
 use self::layer::Layer;
 use self::values::Values;

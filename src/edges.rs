@@ -13,6 +13,23 @@ pub enum Via {
     WebSocket,
 }
 
+/// Why a connection was refused, or ended before it was of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It asked for a WebSocket as nobody may, for example with a topic that is none.
+    Handshake,
+    /// There were as many as there may be.
+    Limit,
+    /// There were as many from its address as there may be.
+    AddressLimit,
+    /// The system had no file or memory for it.
+    Files,
+    /// It took too long.
+    Slow,
+    /// It did not get to TLS.
+    Tls,
+}
+
 /// Why the server ended a session over WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -26,6 +43,8 @@ pub enum Ended {
     Policy,
     /// The client read too slowly.
     TooSlow,
+    /// The client did not answer pings.
+    Silent,
     /// The server could not do its part.
     Failed,
 }
@@ -37,8 +56,7 @@ pub struct Edges {
     pub accepted: Counter,
     /// Those of them that are over.
     pub over: Counter,
-    /// Requests for a WebSocket that were refused, as for a topic that is none.
-    pub handshakes_refused: Counter,
+    refused: [Counter; Refused::ALL.len()],
     logins_refused: [Counter; Via::ALL.len()],
     ended: [Counter; Ended::ALL.len()],
 }
@@ -48,14 +66,27 @@ impl Via {
     pub const ALL: [Via; 2] = [Via::Http, Via::WebSocket];
 }
 
+impl Refused {
+    /// Every reason.
+    pub const ALL: [Refused; 6] = [
+        Refused::Handshake,
+        Refused::Limit,
+        Refused::AddressLimit,
+        Refused::Files,
+        Refused::Slow,
+        Refused::Tls,
+    ];
+}
+
 impl Ended {
     /// Every reason.
-    pub const ALL: [Ended; 6] = [
+    pub const ALL: [Ended; 7] = [
         Ended::Stopping,
         Ended::Protocol,
         Ended::TooLarge,
         Ended::Policy,
         Ended::TooSlow,
+        Ended::Silent,
         Ended::Failed,
     ];
 }
@@ -64,6 +95,11 @@ impl Edges {
     /// How many wrong keys there were.
     pub fn logins_refused(&self, via: Via) -> &Counter {
         &self.logins_refused[via as usize]
+    }
+
+    /// How many connections were refused.
+    pub fn refused(&self, why: Refused) -> &Counter {
+        &self.refused[why as usize]
     }
 
     /// How many sessions were ended.

@@ -19,7 +19,7 @@
 //! | [`message`], [`sequences`] | what a message is, and sets of them |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
-//! the time, [`measure`] counters and histograms.
+//! the time, [`measure`] counters and histograms, [`room`] the memory of what is being received.
 
 pub mod access;
 pub mod broker;
@@ -33,6 +33,7 @@ pub mod http;
 pub mod import;
 pub mod measure;
 pub mod message;
+pub mod room;
 pub mod sequences;
 pub mod server;
 pub mod store;

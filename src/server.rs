@@ -1,9 +1,13 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
+mod accept;
+mod admission;
 mod keys;
 mod lingering;
+mod patience;
 mod reload;
 mod supervisor;
+mod tls;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,10 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,11 +28,14 @@ use crate::config::{Config, Durability, ListenHost, Live, MqConfig, Recovery, So
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
+use crate::room::Room;
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::telemetry::Level;
 use crate::ws::{self, WsState};
-use lingering::Lingering;
+use accept::Acceptor;
+use admission::Limits;
 use reload::{Reloads, Running};
+use tls::Tls;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -122,7 +127,18 @@ async fn serve_until(
     let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
-    let serve = serve(listener, &gate, &edges, live.clone(), closing.clone());
+    let room = Room::new(config.server.inbound_bytes);
+    let tls = open_tls(&config, &stop).await?;
+    let acceptor = Acceptor {
+        app: http::with_cors(gate.router(), live.clone()),
+        limits: limits(&config),
+        request_time: config.server.request_time,
+        room: room.clone(),
+        tls: tls.clone(),
+        edges: edges.clone(),
+        closing: closing.clone(),
+    };
+    let serve = tokio::spawn(acceptor.run(listener));
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
@@ -141,6 +157,7 @@ async fn serve_until(
         broker: broker.clone(),
         config: live.clone(),
         access: access.clone(),
+        room,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
@@ -154,6 +171,7 @@ async fn serve_until(
             config,
             broker,
             access,
+            tls,
         };
         tokio::spawn(reload::watch(reloads, running, stop.clone()));
     }
@@ -185,31 +203,41 @@ async fn serve_until(
     Ok(())
 }
 
+/// How many connections there may be.
+fn limits(config: &Config) -> Limits {
+    let server = &config.server;
+    let files = rlimit::Resource::NOFILE.get_soft().ok();
+    let limits = Limits::new(
+        server.max_connections,
+        server.max_connections_per_address,
+        files,
+    );
+    if server.max_connections > limits.connections {
+        tracing::warn!(
+            "server.maxConnections is {}, but the limit of open files is for {} connections",
+            server.max_connections,
+            limits.connections
+        );
+    }
+    limits
+}
+
+/// The TLS of `config`, which follows its files until `stop` is cancelled.
+async fn open_tls(config: &Config, stop: &CancellationToken) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(files) = config.server.tls.clone() else {
+        return Ok(None);
+    };
+    let tls = tokio::task::spawn_blocking(move || Tls::open(&files)).await??;
+    let tls = Arc::new(tls);
+    tokio::spawn(tls.clone().watch(stop.clone()));
+    Ok(Some(tls))
+}
+
 /// Reads the file of keys, in place: nothing else runs yet.
 fn open_keys(config: &Config) -> anyhow::Result<Access> {
     let secret = config.mq.secret_key.clone();
     let file = KeysFile::at(&config.server.keys_file);
     Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
-}
-
-/// Serves what `gate` lets in, until `closing` is cancelled and every request is answered.
-fn serve(
-    listener: TcpListener,
-    gate: &Gate,
-    edges: &Arc<Edges>,
-    config: Live,
-    closing: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    let app =
-        http::with_cors(gate.router(), config).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = Lingering::new(listener, edges.clone()).tap_io(|connection| {
-        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
-        if let Err(error) = connection.socket().set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
-    });
-    let serve = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned());
-    tokio::spawn(serve.into_future())
 }
 
 async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {
@@ -309,7 +337,12 @@ fn announce(config: &Config, address: SocketAddr) {
         ip => ip,
     };
     let here = SocketAddr::new(ip, address.port());
-    tracing::info!("listening on {address}; open http://{here}/");
+    let scheme = if config.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    tracing::info!("listening on {address}; open {scheme}://{here}/");
 }
 
 /// How far an import is.

@@ -30,7 +30,8 @@ const RULES: &[(&str, Scope)] = &[
         "tokio_tungstenite",
         Only(&["src/ws", "src/cli", "src/server"]),
     ),
-    ("hyper", Only(&["src/cli"])),
+    ("hyper", Only(&["src/cli", "src/server", "src/ws"])),
+    ("tokio_rustls", Only(&["src/cli", "src/server"])),
     ("prometheus_client", Only(&["src/http/metrics"])),
     ("serde_json", Never(&["src/broker", "src/message.rs"])),
     (

@@ -59,6 +59,7 @@ async fn serve() -> Served {
     let mut config = Config::default();
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
+        room: dpmq::room::Room::new(1 << 20),
         broker: broker.clone(),
         config: Live::new(config),
         access: Access::open(

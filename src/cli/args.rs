@@ -247,9 +247,13 @@ pub(super) struct NewKey {
 /// How a server is found, and its key.
 #[derive(Debug, clap::Args)]
 pub(super) struct Server {
-    /// The server, as http://HOST:PORT or ws://HOST:PORT [default: the configured port here]
+    /// The server, as http://HOST:PORT or ws://HOST:PORT, with TLS https or wss [default: the
+    /// configured port here]
     #[arg(long)]
     pub(super) url: Option<ServerUrl>,
+    /// Certificates that may vouch for a server with TLS, PEM [default: those of this system]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Secret key; better given as DPMQ_MQ_SECRETKEY, which other users cannot see
     /// [default: mq.secretKey]
     #[arg(long)]

@@ -2,12 +2,12 @@
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::http::{Response, Uri};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
@@ -15,6 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Failure;
 use super::args::{Client, Server};
+use super::stream::{self, Stream};
 use crate::config::Config;
 use crate::message::Topic;
 
@@ -24,7 +25,7 @@ const LOGIN_TIME: Duration = Duration::from_secs(10);
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<Stream>;
 
 /// What a client does with its topic.
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ pub(super) enum Side {
     Consumer,
 }
 
-/// `http://HOST[:PORT][/PATH]`, or the same with `ws`.
+/// `http://HOST[:PORT][/PATH]`, or the same with `https`, `ws` or `wss`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ServerUrl {
     /// Without brackets.
@@ -44,24 +45,34 @@ pub(super) struct ServerUrl {
     port: u16,
     /// Without a slash at the end.
     path: String,
+    /// Whether it speaks TLS.
+    is_secured: bool,
+    /// Who may vouch for it; `None`: whom this system trusts.
+    ca: Option<PathBuf>,
 }
 
 impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ServerUrl, String> {
-        let expected = || "expected http://HOST:PORT or ws://HOST:PORT".to_owned();
+        let expected =
+            || "expected http://HOST:PORT or ws://HOST:PORT, with TLS https or wss".to_owned();
         let uri: Uri = text.parse().map_err(|_| expected())?;
-        match uri.scheme_str() {
-            Some("http" | "ws") if uri.query().is_none() => {}
-            Some("https" | "wss") => return Err("TLS is not supported: use http or ws".into()),
+        let is_secured = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
             _ => return Err(expected()),
+        };
+        if uri.query().is_some() {
+            return Err(expected());
         }
         let host = uri.host().filter(|host| !host.is_empty());
         Ok(ServerUrl {
             host: host.ok_or_else(expected)?.trim_matches(['[', ']']).into(),
-            port: uri.port_u16().unwrap_or(80),
+            port: uri.port_u16().unwrap_or(if is_secured { 443 } else { 80 }),
             path: uri.path().trim_end_matches('/').to_owned(),
+            is_secured,
+            ca: None,
         })
     }
 }
@@ -69,10 +80,12 @@ impl FromStr for ServerUrl {
 impl ServerUrl {
     /// The server that is asked for, or the configured one.
     pub(super) fn of(config: &Config, server: &Server) -> Result<ServerUrl, Failure> {
-        match &server.url {
-            Some(url) => Ok(url.clone()),
-            None => ServerUrl::configured(config),
-        }
+        let url = match &server.url {
+            Some(url) => url.clone(),
+            None => ServerUrl::configured(config)?,
+        };
+        let ca = server.ca.clone();
+        Ok(ServerUrl { ca, ..url })
     }
 
     /// Where the server of `config` is reached from this machine.
@@ -90,6 +103,8 @@ impl ServerUrl {
             host: if everywhere { "127.0.0.1" } else { host }.to_owned(),
             port,
             path: String::new(),
+            is_secured: config.server.tls.is_some(),
+            ca: None,
         })
     }
 
@@ -106,6 +121,11 @@ impl ServerUrl {
         (&self.host, self.port)
     }
 
+    /// With TLS, who may vouch for it, if that was said.
+    pub(super) fn secured(&self) -> Option<Option<&Path>> {
+        self.is_secured.then_some(self.ca.as_deref())
+    }
+
     /// The path of `route` there.
     pub(super) fn path(&self, route: &str) -> String {
         format!("{}{route}", self.path)
@@ -119,13 +139,15 @@ impl ServerUrl {
         };
         let (topic, id) = (percent_encoded(topic.as_str()), percent_encoded(id));
         let (address, path) = (self.address(), &self.path);
-        format!("ws://{address}{path}/{side}/Conn/{topic}/{id}{query}")
+        let scheme = if self.is_secured { "wss" } else { "ws" };
+        format!("{scheme}://{address}{path}/{side}/Conn/{topic}/{id}{query}")
     }
 }
 
 impl Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.address(), self.path)
+        let scheme = if self.is_secured { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.address(), self.path)
     }
 }
 
@@ -181,10 +203,7 @@ impl Target {
 
     async fn connect(&self) -> anyhow::Result<Socket> {
         let address = self.url.address();
-        let stream = TcpStream::connect(self.url.host_and_port())
-            .await
-            .with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
+        let stream = stream::connect(&self.url).await?;
         // The server decides how large a message may be.
         let limits = WebSocketConfig::default()
             .max_frame_size(None)
@@ -286,6 +305,10 @@ mod tests {
             url("http://localhost:8011/").endpoint(Side::Producer { acks: true }, &topic, "ü?"),
             "ws://localhost:8011/Producers/Conn/orders%2Feu%201/%C3%BC%3F?ack=1"
         );
+        assert_eq!(
+            url("https://a").endpoint(Side::Consumer, &topic, "c"),
+            "wss://a:443/Consumers/Conn/orders%2Feu%201/c"
+        );
         let topic = "..".parse().unwrap();
         assert_eq!(
             url("ws://[::1]:80/dpmq/").endpoint(Side::Consumer, &topic, "c"),
@@ -294,8 +317,10 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_port_means_80() {
+    fn a_url_without_a_port_means_80_and_with_tls_443() {
         assert_eq!(url("http://example.org"), url("ws://example.org:80/"));
+        assert_eq!(url("https://example.org"), url("wss://example.org:443/"));
+        assert_ne!(url("https://example.org:80"), url("http://example.org"));
     }
 
     #[test]
@@ -308,11 +333,10 @@ mod tests {
             "http://",
             "http://a b",
             "http://a/?x",
+            "wss://a/?x",
         ] {
             assert!(text.parse::<ServerUrl>().is_err(), "{text:?}");
         }
-        let tls = "https://a".parse::<ServerUrl>().unwrap_err();
-        assert!(tls.contains("TLS"), "{tls}");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
 use super::client::ServerUrl;
+use super::stream;
 
 /// How long the server may take to connect, to answer, and for each piece of a reply.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -98,9 +98,7 @@ async fn ask(
     json: String,
 ) -> anyhow::Result<Response<Incoming>> {
     let address = url.address();
-    let stream = TcpStream::connect(url.host_and_port())
-        .await
-        .with_context(|| format!("cannot connect to {address}"))?;
+    let stream = stream::connect(url).await?;
     let not_http = || format!("{address} is no DPMQ server");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::origins::Origins;
-use super::values::{self, Values};
+use super::values::{self, Values, whole};
 
 const GIB: u64 = 1024 * 1024 * 1024;
+const MEBIBYTES_MAX: u64 = 1024 * 1024;
+const COUNT_MAX: u64 = 1_000_000_000;
 
 /// What is listened on, and the limits of its clients.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,12 +32,33 @@ pub struct ServerConfig {
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
+    /// How often a WebSocket client is pinged; `None`: never.
+    pub ping_every: Option<Duration>,
+    /// How long the head of a request may take, TLS included, and how long a body may rest.
+    pub request_time: Duration,
+    /// The most connections; 0 for what suits the limit of open files.
+    pub max_connections: usize,
+    /// The most connections from one address; 0 for what suits the above.
+    pub max_connections_per_address: usize,
+    /// Memory for all large messages that are being received.
+    pub inbound_bytes: usize,
+    /// The files of TLS; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The file of named keys; it need not be there.
     pub keys_file: PathBuf,
     /// The pages that browsers may use this server from.
     pub origins: Origins,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
+}
+
+/// The files of TLS, both in PEM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsFiles {
+    /// The certificate and those above it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Who may read the metrics.
@@ -72,11 +95,19 @@ impl ServerConfig {
             host: values.read("server.host", values::host)?,
             port: values.read("server.port", values::port)?,
             allow_default_key: values.read("server.allowDefaultKey", values::flag)?,
-            max_message_bytes: values.read("server.maxMessageBytes", values::whole(1..=GIB))?,
+            max_message_bytes: values.read("server.maxMessageBytes", whole(1..=GIB))?,
             send_wait: values.read("server.sendWaitSeconds", values::seconds)?,
             drain: values.read("server.drainSeconds", values::seconds)?,
-            login_attempts: values.read("server.loginAttempts", values::whole(1..=1000))?,
+            login_attempts: values.read("server.loginAttempts", whole(1..=1000))?,
             login_timeout: values.read("server.loginSeconds", values::seconds_above_zero)?,
+            ping_every: values.read("server.pingSeconds", seconds_or_none)?,
+            request_time: values.read("server.requestSeconds", values::seconds_above_zero)?,
+            max_connections: values.read("server.maxConnections", whole(0..=COUNT_MAX))?,
+            max_connections_per_address: values
+                .read("server.maxConnectionsPerAddress", whole(0..=COUNT_MAX))?,
+            inbound_bytes: values
+                .read("server.inboundMiB", values::mebibytes(1..=MEBIBYTES_MAX))?,
+            tls: tls(values)?,
             keys_file: values.read("server.keysFile", values::path)?,
             origins: values.read("server.origins", Origins::parse)?,
             metrics: values.read("server.metrics", metrics)?,
@@ -90,6 +121,30 @@ impl ServerConfig {
             restricted,
         }
     }
+}
+
+/// Seconds above zero; zero is for never.
+fn seconds_or_none(text: &str) -> Result<Option<Duration>, String> {
+    match values::seconds(text)? {
+        Duration::ZERO => Ok(None),
+        _ => values::seconds_above_zero(text).map(Some),
+    }
+}
+
+/// Both files, or none.
+fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+    let certificate = values.read("server.tlsCert", values::path_or_none)?;
+    let key = values.read("server.tlsKey", |text| {
+        let key = values::path_or_none(text)?;
+        match (&certificate, &key) {
+            (Some(_), None) => Err("is no file, though server.tlsCert is one".to_owned()),
+            (None, Some(_)) => Err("is set, but server.tlsCert is not".to_owned()),
+            _ => Ok(key),
+        }
+    })?;
+    Ok(certificate
+        .zip(key)
+        .map(|(certificate, key)| TlsFiles { certificate, key }))
 }
 
 fn metrics(text: &str) -> Result<Metrics, String> {

@@ -16,6 +16,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::reply::ApiError;
+use crate::room::{RoomFor, SMALL_BYTES};
 
 /// Reads the body and returns the value of each of `names`, `None` if it is missing or empty.
 ///
@@ -87,6 +88,11 @@ pub(super) async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec
         discard(request).await;
         return Err(too_large);
     }
+    let room = request.extensions().get::<RoomFor>().cloned();
+    let bytes = request.body().size_hint().exact();
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    // What is decoded from the body is beside it for a while.
+    let mut needed = Some(bytes.unwrap_or(bytes_max).saturating_mul(2));
     let mut chunks = request.into_body().into_data_stream();
     let mut body = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -94,6 +100,14 @@ pub(super) async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec
         if chunk.len() > bytes_max - body.len() {
             drain(chunks).await;
             return Err(too_large);
+        }
+        if body.len() + chunk.len() > SMALL_BYTES
+            && let Some(needed) = needed.take()
+        {
+            if let Some(room) = &room {
+                room.take(needed).await;
+            }
+            body.reserve_exact(bytes.unwrap_or_default());
         }
         body.extend_from_slice(&chunk);
     }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use super::api::{Disk, Refusal};
 use super::{HttpState, gate, process};
 use crate::broker::{Backlog, Totals};
-use crate::edges::{Ended, Via};
+use crate::edges::{Ended, Refused, Via};
 use crate::store::{Counts, Measures};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,7 +39,7 @@ struct Scrape {
     producers: usize,
     connections: u64,
     connections_accepted: u64,
-    handshakes_refused: u64,
+    connections_refused: [(Refused, u64); Refused::ALL.len()],
     logins_refused: [(Via, u64); Via::ALL.len()],
     sessions_ended: [(Ended, u64); Ended::ALL.len()],
     uptime: Duration,
@@ -81,7 +81,7 @@ async fn scrape(state: &HttpState) -> Scrape {
         producers,
         connections: edges.open(),
         connections_accepted: edges.accepted.get(),
-        handshakes_refused: edges.handshakes_refused.get(),
+        connections_refused: Refused::ALL.map(|why| (why, edges.refused(why).get())),
         logins_refused: Via::ALL.map(|via| (via, edges.logins_refused(via).get())),
         sessions_ended: Ended::ALL.map(|why| (why, edges.ended(why).get())),
         uptime: state.started.elapsed(),

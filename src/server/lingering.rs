@@ -4,78 +4,88 @@
 //! away what the client has not read yet: above all why it was refused. So a connection that
 //! ends is closed for writing only at first, and what still comes is thrown away for a while.
 //!
-//! The server accepts nothing but through [`Lingering`].
+//! It keeps its place among the connections until it is over, and notes for its
+//! [`Patience`] when something came and when nothing leaves.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
+use super::admission::Place;
+use super::patience::Patience;
 use crate::edges::Edges;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
+/// The same, for one that was refused before it was heard.
+const LINGER_REFUSED: Duration = Duration::from_secs(1);
+/// Refused clients that are listened to at the same time; the others are cut off.
+const REFUSED_MAX: usize = 64;
 /// What is thrown away at once.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 4 << 10;
 
-/// A listener whose connections linger when they are dropped, and are counted.
-pub(super) struct Lingering {
-    listener: TcpListener,
-    edges: Arc<Edges>,
-}
+static REFUSED: Semaphore = Semaphore::const_new(REFUSED_MAX);
 
-impl Lingering {
-    /// Accepts from `listener`, and counts in `edges`.
-    pub(super) fn new(listener: TcpListener, edges: Arc<Edges>) -> Lingering {
-        Lingering { listener, edges }
-    }
-}
-
-impl Listener for Lingering {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        self.edges.accepted.add(1);
-        let connection = Connection {
-            stream: Some(stream),
-            edges: self.edges.clone(),
-        };
-        (connection, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+/// Tells a client that there is no place for it, as far as that costs next to nothing.
+pub(super) fn refuse(stream: TcpStream, answer: &[u8]) {
+    // What is not taken at once is not worth more.
+    let told = stream.try_write(answer).is_ok();
+    if told && let Ok(permit) = REFUSED.try_acquire() {
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(LINGER_REFUSED, linger(stream)).await;
+            drop(permit);
+        });
     }
 }
 
 /// See the module.
 pub(super) struct Connection {
     stream: Option<TcpStream>,
+    place: Option<Place>,
+    patience: Arc<Patience>,
     edges: Arc<Edges>,
 }
 
 impl Connection {
+    /// A connection that was accepted, and is counted in `edges` as long as it is there.
+    pub(super) fn new(
+        stream: TcpStream,
+        place: Place,
+        patience: Arc<Patience>,
+        edges: Arc<Edges>,
+    ) -> Connection {
+        edges.accepted.add(1);
+        Connection {
+            stream: Some(stream),
+            place: Some(place),
+            patience,
+            edges,
+        }
+    }
+
     /// The socket.
     pub(super) fn socket(&self) -> &TcpStream {
         self.stream.as_ref().expect("only a drop takes it away")
     }
 
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        Pin::new(
-            self.get_mut()
-                .stream
-                .as_mut()
-                .expect("only a drop takes it away"),
-        )
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("only a drop takes it away"))
+    }
+
+    fn written(
+        &mut self,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = write(self.stream());
+        self.patience.stuck(written.is_pending());
+        written
     }
 }
 
@@ -89,8 +99,12 @@ impl Drop for Connection {
             Ok(bytes) => bytes == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         };
+        let place = self.place.take();
         if !has_ended && let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(LINGER, linger(stream)));
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(LINGER, linger(stream)).await;
+                drop(place);
+            });
         }
     }
 }
@@ -105,37 +119,41 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
 
 impl AsyncRead for Connection {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buf)
+        let read = self.stream().poll_read(cx, buf);
+        if read.is_ready() {
+            self.patience.heard();
+        }
+        read
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, buf)
+        self.written(|stream| stream.poll_write(cx, buf))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream().poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
+        self.written(|stream| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -146,16 +164,22 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::admission::{Admission, Limits};
     use std::net::Ipv4Addr;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
 
     #[tokio::test]
     async fn what_was_said_last_is_heard_by_a_client_that_is_still_sending() {
         const SENT: usize = 32 << 20;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut listener = Lingering::new(listener, Arc::default());
         let mut client = TcpStream::connect(address).await.unwrap();
-        let (mut connection, _) = listener.accept().await;
+        let (stream, peer) = listener.accept().await.unwrap();
+        let admission = Admission::new(Limits::new(1, 0, None));
+        let place = admission.admit(peer.ip()).unwrap();
+        let patience = Patience::new(Instant::now(), Duration::from_secs(8));
+        let mut connection = Connection::new(stream, place, Arc::new(patience), Arc::default());
         let refuse = async {
             connection.read_exact(&mut [0; 4]).await.unwrap();
             connection.write_all(b"no more than 4 bytes").await.unwrap();

@@ -1,8 +1,11 @@
 //! Reads the configuration again while the server runs, and applies what can change.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
+use super::tls::Tls;
 use super::{keys, settings, supervisor};
 use crate::access::Access;
 use crate::broker::{Broker, CloseReason};
@@ -22,6 +25,7 @@ pub(super) struct Running {
     pub(super) config: Live,
     pub(super) broker: Broker,
     pub(super) access: Access,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// Reloads whenever it is asked for, until `stop` is cancelled.
@@ -68,5 +72,8 @@ impl Running {
             Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
         keys::reload(&self.access, &self.broker).await;
+        if let Some(tls) = self.tls.clone() {
+            tls.reload_aside().await;
+        }
     }
 }

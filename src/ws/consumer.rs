@@ -1,8 +1,12 @@
 //! A consumer's session: what its outbox has is written to the socket, and reported.
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
+use super::health::Health;
+use super::intake::Heard;
+use super::upgrade::WebSocket;
 use super::{Door, End, WsState, ask_for_key, close, login};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, Subscription, Ticket};
@@ -40,6 +44,8 @@ pub(super) async fn login_and_run(
 async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &WsState) -> End {
     let mut closed = subscription.close_signal();
     let mut tickets = Vec::with_capacity(TICKETS_MAX);
+    let heard = socket.get_ref().heard();
+    let mut health = Health::new(state.config.get().server.ping_every, heard.clone(), true);
     loop {
         tokio::select! {
             // A client that has left must be noticed before anything is written to its socket.
@@ -52,9 +58,20 @@ async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &W
             }
             reason = closed.closed() => return reason.into(),
             () = state.stop.cancelled() => return End::Stopping,
+            due = health.ping_due() => {
+                let ping = async {
+                    due?;
+                    let sent = socket.send(Message::Ping(Bytes::new()));
+                    or_end(sent, &heard, &mut closed, state).await
+                };
+                match ping.await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                }
+            }
             () = subscription.recv(&mut tickets, TICKETS_MAX) => {}
         }
-        if let Err(end) = write(socket, &tickets, &mut closed, state).await {
+        if let Err(end) = write(socket, &tickets, &heard, &mut closed, state).await {
             return end;
         }
         tickets.clear();
@@ -62,7 +79,7 @@ async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &W
 }
 
 /// What a consumer sends is ignored, unless it is the end.
-fn ended_by(frame: Option<Result<Message, axum::Error>>) -> Option<End> {
+fn ended_by(frame: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
     match frame {
         None | Some(Ok(Message::Close(_))) => Some(End::Gone),
         Some(Err(error)) => Some(error.into()),
@@ -74,41 +91,45 @@ fn ended_by(frame: Option<Result<Message, axum::Error>>) -> Option<End> {
 async fn write(
     socket: &mut WebSocket,
     tickets: &[Ticket],
+    heard: &Heard,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
-    let timeout = state.config.get().mq.write_timeout;
     for ticket in tickets {
         for frame in ticket.frames(wire::write_push_frame) {
             let text = Utf8Bytes::try_from(frame.clone())
                 .map_err(|_| End::Failed("a message is not UTF-8".into()))?;
-            // Mostly the frame only goes to the buffer, and nothing is to be waited for.
-            let mut fed = std::pin::pin!(socket.feed(Message::Text(text)));
-            match fed.as_mut().now_or_never() {
-                Some(written) => written?,
-                None => or_end(fed, timeout, closed, state).await?,
-            }
+            or_end(socket.feed(Message::Text(text)), heard, closed, state).await?;
         }
     }
-    or_end(socket.flush(), timeout, closed, state).await?;
+    or_end(socket.flush(), heard, closed, state).await?;
     for ticket in tickets {
         ticket.written();
     }
     Ok(())
 }
 
-/// Waits for a write, but not for ever.
+/// Waits for a write, but not for ever. Mostly it only goes to a buffer, and nothing is to be
+/// waited for; if it is, then the client has read, which is as good as an answer.
 async fn or_end(
-    write: impl Future<Output = Result<(), axum::Error>>,
-    timeout: std::time::Duration,
+    write: impl Future<Output = Result<(), tungstenite::Error>>,
+    heard: &Heard,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
+    let mut write = std::pin::pin!(write);
+    if let Some(written) = write.as_mut().now_or_never() {
+        return Ok(written?);
+    }
+    let timeout = state.config.get().mq.write_timeout;
     tokio::select! {
         biased;
         written = tokio::time::timeout(timeout, write) => match written {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(End::Again(format!("nothing was read for {} s", timeout.as_secs_f64()))),
+            Ok(written) => {
+                heard.note();
+                Ok(written?)
+            }
+            Err(_) => Err(End::TooSlow(format!("nothing was read for {} s", timeout.as_secs_f64()))),
         },
         reason = closed.closed() => Err(reason.into()),
         () = state.stop.cancelled() => Err(End::Stopping),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::End;
 use crate::access::{Access, Grant, Place, Refused};
@@ -30,7 +30,9 @@ pub(super) async fn ask<S>(
     wrong: &Counter,
 ) -> Result<Arc<Grant>, End>
 where
-    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+    S: Stream<Item = Result<Message, tungstenite::Error>>
+        + Sink<Message, Error = tungstenite::Error>
+        + Unpin,
 {
     let mut wait = WAIT;
     for _ in 0..attempts_max {
@@ -56,14 +58,14 @@ where
 /// The next text or binary frame as text.
 async fn next_text<S>(socket: &mut S) -> Result<String, End>
 where
-    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+    S: Stream<Item = Result<Message, tungstenite::Error>> + Unpin,
 {
     while let Some(frame) = socket.next().await {
         match frame? {
             Message::Text(text) => return Ok(text.as_str().to_owned()),
             Message::Binary(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Message::Close(_) => return Err(End::Gone),
-            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
     Err(End::Gone)
@@ -86,7 +88,7 @@ mod tests {
     }
 
     impl Stream for Client {
-        type Item = Result<Message, axum::Error>;
+        type Item = Result<Message, tungstenite::Error>;
 
         fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             self.says.poll_next_unpin(cx).map(|next| next.map(Ok))
@@ -94,22 +96,31 @@ mod tests {
     }
 
     impl Sink<Message> for Client {
-        type Error = axum::Error;
+        type Error = tungstenite::Error;
 
-        fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        fn poll_ready(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Result<(), tungstenite::Error>> {
             Poll::Ready(Ok(()))
         }
 
-        fn start_send(mut self: Pin<&mut Self>, item: Message) -> Result<(), axum::Error> {
+        fn start_send(mut self: Pin<&mut Self>, item: Message) -> Result<(), tungstenite::Error> {
             self.told.push(item.into_text()?.to_string());
             Ok(())
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        fn poll_flush(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Result<(), tungstenite::Error>> {
             Poll::Ready(Ok(()))
         }
 
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        fn poll_close(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Result<(), tungstenite::Error>> {
             Poll::Ready(Ok(()))
         }
     }

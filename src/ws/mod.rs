@@ -4,9 +4,14 @@
 //! Called by `server.rs`. A session is a task of its own; it talks to the broker through the
 //! same handle as everybody and keeps nothing when it ends.
 
+#[cfg(test)]
+mod autobahn;
 mod consumer;
+mod health;
+mod intake;
 mod login;
 mod producer;
+mod upgrade;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -14,22 +19,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use serde::Deserialize;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason};
 use crate::config::Live;
-use crate::edges::{Edges, Ended, Via};
+use crate::edges::{Edges, Ended, Refused, Via};
 use crate::message::Topic;
+use crate::room::Room;
+use intake::{Limits, Unreadable};
+use upgrade::{Upgrade, WebSocket};
 
 /// A client has this long to answer a close before the socket is dropped.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -49,6 +59,8 @@ pub struct WsState {
     pub config: Live,
     /// The keys.
     pub access: Access,
+    /// The memory that large messages share.
+    pub room: Room,
     /// Cancelled when the server stops: sessions then close with 1001.
     pub stop: CancellationToken,
     /// Every session runs under it.
@@ -83,7 +95,7 @@ async fn producers(
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     Query(query): Query<ProducerQuery>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let topic = match check(&topic, &headers, &state) {
         Ok(topic) => topic,
@@ -93,18 +105,13 @@ async fn producers(
         None | Some("" | "0") => false,
         Some("1") => true,
         Some(other) => {
-            state.edges.handshakes_refused.add(1);
+            state.edges.refused(Refused::Handshake).add(1);
             let reason = format!("ack is 0 or 1, not {other:?}");
             return (StatusCode::BAD_REQUEST, reason).into_response();
         }
     };
-    let bytes_max = state.config.get().server.max_message_bytes;
-    let upgrade = upgrade
-        .read_buffer_size(PRODUCER_READ_BYTES)
-        .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
-        .write_buffer_size(WRITE_BYTES);
-    upgrade.on_upgrade(move |socket| {
+    let (config, limits) = limits(&state, PRODUCER_READ_BYTES);
+    upgrade.accept(config, limits, move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
             let door = Door::new(PRODUCERS, Right::Publish, &topic, address);
@@ -122,19 +129,14 @@ async fn consumers(
     Path((topic, id)): Path<(String, String)>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let topic = match check(&topic, &headers, &state) {
         Ok(topic) => topic,
         Err(refusal) => return refusal,
     };
-    let bytes_max = state.config.get().server.max_message_bytes;
-    let upgrade = upgrade
-        .read_buffer_size(CONSUMER_READ_BYTES)
-        .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
-        .write_buffer_size(WRITE_BYTES);
-    upgrade.on_upgrade(move |socket| {
+    let (config, limits) = limits(&state, CONSUMER_READ_BYTES);
+    upgrade.accept(config, limits, move |socket| {
         let sessions = state.sessions.clone();
         sessions.track_future(async move {
             let door = Door::new(CONSUMERS, Right::Consume, &topic, address);
@@ -147,11 +149,27 @@ async fn consumers(
     })
 }
 
+/// What a client may send.
+fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
+    let message_bytes = state.config.get().server.max_message_bytes;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(read_bytes)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes))
+        .write_buffer_size(WRITE_BYTES);
+    let room = state.room.clone();
+    let limits = Limits {
+        message_bytes,
+        room,
+    };
+    (config, limits)
+}
+
 /// The topic, if it is one and the page that asks may.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
 fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Response> {
     let refuse = |status: StatusCode, reason: String| {
-        state.edges.handshakes_refused.add(1);
+        state.edges.refused(Refused::Handshake).add(1);
         (status, reason).into_response()
     };
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -234,6 +252,7 @@ async fn ask_for_key(
         state.access.tell_refused(grant.name(), &door.place, &why);
         End::Policy(why.into())
     })?;
+    socket.get_mut().welcome();
     Ok(grant)
 }
 
@@ -245,29 +264,44 @@ enum End {
     /// The server stops (1001).
     Stopping,
     /// The client broke the protocol of WebSocket (1002, 1007).
-    Protocol(u16, String),
+    Protocol(CloseCode, String),
     /// A frame over the limit (1009).
     TooBig(String),
     /// The client broke a rule of the server, or its operator does not want it (1008).
     Policy(Cow<'static, str>),
-    /// The client may come back later (1013).
-    Again(String),
+    /// The client reads too slowly, and may come back (1013).
+    TooSlow(String),
+    /// The client does not answer pings, and may come back (1013).
+    Silent(String),
     /// The server could not do its part (1011).
     Failed(String),
 }
 
-impl From<axum::Error> for End {
+impl From<tungstenite::Error> for End {
     /// Whose fault a failed read is.
-    fn from(error: axum::Error) -> End {
+    fn from(error: tungstenite::Error) -> End {
         let text = error.to_string();
-        match error.into_inner().downcast_ref::<tungstenite::Error>() {
-            Some(tungstenite::Error::Capacity(_)) => End::TooBig(text),
-            Some(tungstenite::Error::Utf8(_)) => End::Protocol(close_code::INVALID, text),
-            Some(tungstenite::Error::Protocol(
-                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            )) => End::Gone,
-            Some(tungstenite::Error::Protocol(_)) => End::Protocol(close_code::PROTOCOL, text),
+        match error {
+            tungstenite::Error::Io(error) => {
+                let why = error.get_ref().and_then(|inner| inner.downcast_ref());
+                why.map_or(End::Gone, |why: &Unreadable| (*why).into())
+            }
+            tungstenite::Error::Capacity(_) => End::TooBig(text),
+            tungstenite::Error::Utf8(_) => End::Protocol(CloseCode::Invalid, text),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+            tungstenite::Error::Protocol(_) => End::Protocol(CloseCode::Protocol, text),
             _ => End::Gone,
+        }
+    }
+}
+
+impl From<Unreadable> for End {
+    fn from(why: Unreadable) -> End {
+        let text = why.to_string();
+        match why {
+            Unreadable::TooLarge { .. } => End::TooBig(text),
+            Unreadable::Control(_) => End::Protocol(CloseCode::Protocol, text),
+            Unreadable::TooSlow => End::Policy(text.into()),
         }
     }
 }
@@ -275,7 +309,7 @@ impl From<axum::Error> for End {
 impl From<CloseReason> for End {
     fn from(reason: CloseReason) -> End {
         match reason {
-            CloseReason::TooSlow => End::Again("too slow: the outbox is full".into()),
+            CloseReason::TooSlow => End::TooSlow("too slow: the outbox is full".into()),
             CloseReason::Disconnected => End::Policy("disconnected by the operator".into()),
             CloseReason::KeyRevoked => access::End::Revoked.into(),
             CloseReason::KeyExpired => access::End::Expired.into(),
@@ -301,7 +335,8 @@ impl End {
             End::Protocol(..) => Some(Ended::Protocol),
             End::TooBig(_) => Some(Ended::TooLarge),
             End::Policy(_) => Some(Ended::Policy),
-            End::Again(_) => Some(Ended::TooSlow),
+            End::TooSlow(_) => Some(Ended::TooSlow),
+            End::Silent(_) => Some(Ended::Silent),
             End::Failed(_) => Some(Ended::Failed),
         }
     }
@@ -309,12 +344,12 @@ impl End {
     fn frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             End::Gone => return None,
-            End::Stopping => (close_code::AWAY, "the server is stopping".to_owned()),
+            End::Stopping => (CloseCode::Away, "the server is stopping".to_owned()),
             End::Protocol(code, reason) => (code, reason),
-            End::TooBig(reason) => (close_code::SIZE, reason),
-            End::Policy(reason) => (close_code::POLICY, reason.into_owned()),
-            End::Again(reason) => (close_code::AGAIN, reason),
-            End::Failed(reason) => (close_code::ERROR, reason),
+            End::TooBig(reason) => (CloseCode::Size, reason),
+            End::Policy(reason) => (CloseCode::Policy, reason.into_owned()),
+            End::TooSlow(reason) | End::Silent(reason) => (CloseCode::Again, reason),
+            End::Failed(reason) => (CloseCode::Error, reason),
         };
         Some(CloseFrame {
             code,
@@ -336,14 +371,20 @@ fn shortened(mut reason: String) -> String {
 /// Tells the client why, and gives it a moment to close its side.
 async fn close<S>(socket: &mut S, end: End, edges: &Edges)
 where
-    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+    S: Stream<Item = Result<Message, tungstenite::Error>>
+        + Sink<Message, Error = tungstenite::Error>
+        + Unpin,
 {
     if let Some(ended) = end.counts_as() {
         edges.ended(ended).add(1);
     }
-    let Some(frame) = end.frame() else { return };
+    let Some(frame) = end.frame() else {
+        // The answer to its close, if it sent one, is still to leave.
+        let _ = tokio::time::timeout(CLOSE_WAIT, socket.flush()).await;
+        return;
+    };
     tracing::debug!(
-        code = frame.code,
+        code = u16::from(frame.code),
         reason = frame.reason.as_str(),
         "closing a session"
     );

@@ -3,13 +3,15 @@
 //! Frames that have arrived are published together, and while they wait for the disk the next
 //! are read: a producer with many messages in flight pays for few syncs.
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use super::health::Health;
+use super::upgrade::WebSocket;
 use super::{CLOSE_WAIT, Door, End, WsState, ask_for_key, close, login};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
@@ -19,6 +21,13 @@ use crate::message::{Draft, Topic};
 const RECEIPTS_MAX: usize = 64;
 /// Data that is published together, unless it is one message.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// What a producer is told, in this order.
+enum Told {
+    /// What became of messages.
+    Receipt(Receipt),
+    Ping,
+}
 
 /// Logs a producer in, and serves it until it leaves, the broker ends it, or the server stops.
 ///
@@ -46,13 +55,19 @@ pub(super) async fn login_and_run(
 
 /// Serves a producer until its session ends; what was published by then is answered.
 async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &WsState) {
+    let (every, heard) = (
+        state.config.get().server.ping_every,
+        socket.get_ref().heard(),
+    );
+    // Without acks there is nothing to read, and who reads nothing answers no ping.
+    let mut health = Health::new(every, heard, acks);
     let (sink, mut stream) = socket.split();
     let (receipts, waiting) = mpsc::channel(RECEIPTS_MAX);
     let topic = session.topic().clone();
     let mut closed = session.close_signal();
     let mut answers = tokio::spawn(answer(sink, waiting, session, acks));
     let (end, answered) = tokio::select! {
-        end = publish(&mut stream, topic, receipts, state) => (end, None),
+        end = publish(&mut stream, topic, receipts, &mut health, state) => (end, None),
         // It ends first only when the socket is dead or the store has failed.
         answered = &mut answers => (End::Gone, Some(answered)),
         reason = closed.closed() => (reason.into(), None),
@@ -86,7 +101,8 @@ async fn too_late(closed: &mut CloseSignal) {
 async fn publish(
     stream: &mut SplitStream<WebSocket>,
     topic: Topic,
-    receipts: mpsc::Sender<Receipt>,
+    receipts: mpsc::Sender<Told>,
+    health: &mut Health,
     state: &WsState,
 ) -> End {
     let messages_max = state.broker.publish_messages_max();
@@ -96,6 +112,14 @@ async fn publish(
             biased;
             () = state.stop.cancelled() => return End::Stopping,
             first = stream.next() => first,
+            due = health.ping_due() => match due {
+                Ok(()) => {
+                    // Who has so much to be told needs no ping to be heard.
+                    let _ = receipts.try_send(Told::Ping);
+                    continue;
+                }
+                Err(end) => return end,
+            },
         };
         let (mut drafts, mut bytes) = (vec![], 0);
         let mut next = Some(first);
@@ -103,6 +127,9 @@ async fn publish(
         while let Some(frame) = next.take() {
             match frame {
                 Some(Ok(frame)) => {
+                    if let Message::Pong(_) = frame {
+                        health.answered();
+                    }
                     match data_of(frame) {
                         // Bytes that are not UTF-8 become three each.
                         Some(data) if data.len() > bytes_max => {
@@ -128,7 +155,7 @@ async fn publish(
                 return End::Gone;
             };
             match state.broker.publish(drafts).await {
-                Ok(receipt) => place.send(receipt),
+                Ok(receipt) => place.send(Told::Receipt(receipt)),
                 Err(PublishError::Stopping) => return End::Stopping,
                 Err(error) => return End::Failed(error.to_string()),
             }
@@ -147,7 +174,7 @@ fn data_of(frame: Message) -> Option<ByteString> {
     let data = match frame {
         Message::Text(text) => Bytes::from(text),
         Message::Binary(bytes) => bytes,
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return None,
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return None,
     };
     if data.is_empty() {
         return None;
@@ -168,13 +195,17 @@ fn too_big(bytes: usize, bytes_max: usize) -> End {
 /// a message that could not be stored ends the session, which is the only way to say so.
 async fn answer(
     mut sink: SplitSink<WebSocket, Message>,
-    mut receipts: mpsc::Receiver<Receipt>,
+    mut receipts: mpsc::Receiver<Told>,
     session: ProducerSession,
     acks: bool,
 ) -> (SplitSink<WebSocket, Message>, Option<End>) {
     loop {
         let receipt = match ready_or_flushed(&mut sink, receipts.recv()).await {
-            Ok(Some(receipt)) => receipt,
+            Ok(Some(Told::Receipt(receipt))) => receipt,
+            Ok(Some(Told::Ping)) => match sink.send(Message::Ping(Bytes::new())).await {
+                Ok(()) => continue,
+                Err(_) => return (sink, Some(End::Gone)),
+            },
             Ok(None) => {
                 // The last answers may still be in the buffer, and an end may have nothing to say.
                 let flushed = sink.flush().await;

@@ -49,7 +49,7 @@ fn wrong_arguments_exit_with_64() {
         &["send", "a|b", "x"],
         &["send", "t", ""],
         &["listen", "t", "--count", "0"],
-        &["listen", "t", "--url", "https://localhost"],
+        &["listen", "t", "--url", "https://localhost/?x"],
         &["--port", "1", "listen", "t"],
         &["--log", "info", "listen", "t"],
         &["--log", "verbose", "serve"],

@@ -13,6 +13,7 @@
 )]
 
 mod original;
+pub mod raw;
 mod server;
 mod socket;
 

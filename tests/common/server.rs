@@ -186,9 +186,13 @@ impl Drop for Process {
     }
 }
 
-/// The `host:port` in a line that has `http://host:port/`, as reached from here.
+/// The `host:port` in a line that has `http://host:port/`, or `https`, as reached from here.
 fn address(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("http://")?;
+    let (before, rest) = line.split_once("://")?;
+    before
+        .split_whitespace()
+        .last()
+        .filter(|scheme| ["http", "https"].contains(scheme))?;
     let (authority, _) = rest.split_once('/')?;
     let (_, port) = authority.rsplit_once(':')?;
     let port: u16 = port.parse().ok()?;

@@ -8,13 +8,13 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::outbound::{Outbound, refusal};
 use super::schedule::{Clock, Plan, Step};
 use crate::cli::client::ServerUrl;
+use crate::cli::stream;
 use crate::message::Topic;
 
 const SEND: &str = "/Producer/Send";
@@ -39,10 +39,7 @@ impl HttpProducer {
         topic: &Topic,
     ) -> anyhow::Result<HttpProducer> {
         let address = url.address();
-        let stream = TcpStream::connect(url.host_and_port())
-            .await
-            .with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
+        let stream = stream::connect(url).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Whoever waits for an answer is told how it ends.
         tokio::spawn(connection);

@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Scrape;
 use crate::broker::RefusedFor;
-use crate::edges::{Ended, Via};
+use crate::edges::{Ended, Refused, Via};
 use crate::measure::Spread;
 
 /// The text of a scrape.
@@ -271,7 +271,17 @@ impl Scrape {
             "dpmq_connections_refused",
             "Connections that were refused.",
             "reason",
-            [("handshake", self.handshakes_refused)],
+            self.connections_refused.map(|(why, connections)| {
+                let reason = match why {
+                    Refused::Handshake => "handshake",
+                    Refused::Limit => "limit",
+                    Refused::AddressLimit => "address_limit",
+                    Refused::Files => "files",
+                    Refused::Slow => "slow",
+                    Refused::Tls => "tls",
+                };
+                (reason, connections)
+            }),
         )?;
         to.counters(
             "dpmq_sessions_ended",
@@ -284,6 +294,7 @@ impl Scrape {
                     Ended::TooLarge => "too_large",
                     Ended::Policy => "policy",
                     Ended::TooSlow => "too_slow",
+                    Ended::Silent => "silent",
                     Ended::Failed => "failed",
                 };
                 (reason, sessions)

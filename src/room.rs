@@ -1,0 +1,146 @@
+//! One bound for the memory of all large requests and frames that are under way.
+//!
+//! Small ones take none of it: there are only so many connections. What is larger takes its
+//! room as a whole before it takes memory, and waits until there is some: so nobody has a part
+//! and waits for the rest. `http/` and `ws/` ask here, `server/` gives room back with the answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// What needs no room.
+pub const SMALL_BYTES: usize = 64 << 10;
+/// What room is counted in.
+const UNIT_BYTES: usize = 1 << 10;
+
+/// See the module. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Room {
+    units: Arc<Semaphore>,
+    most: u32,
+}
+
+/// Room that is taken; it is given back when this is dropped.
+#[derive(Debug)]
+pub struct Taken {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Room for `bytes` in all.
+    pub fn new(bytes: usize) -> Room {
+        let most = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
+        let permits = usize::try_from(most).unwrap_or(usize::MAX);
+        Room {
+            units: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            most,
+        }
+    }
+
+    /// Waits for room for `bytes`, in the order of asking; what is larger than all of it gets all.
+    pub async fn take(&self, bytes: usize) -> Taken {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let permit = self.units.clone().acquire_many_owned(units.min(self.most));
+        Taken {
+            _permit: permit.await.expect("nobody closes it"),
+        }
+    }
+}
+
+/// The room of one request; clones are for the same request, and the last one gives it back.
+#[derive(Clone, Debug)]
+pub struct RoomFor(Arc<Request>);
+
+#[derive(Debug)]
+struct Request {
+    room: Room,
+    taken: Mutex<Option<Taken>>,
+}
+
+impl RoomFor {
+    /// A request that has taken none.
+    pub fn new(room: &Room) -> RoomFor {
+        RoomFor(Arc::new(Request {
+            room: room.clone(),
+            taken: Mutex::default(),
+        }))
+    }
+
+    /// Waits for room for `bytes`, unless that is little. To be called once, with the most that
+    /// the request may need.
+    pub async fn take(&self, bytes: usize) {
+        if bytes > SMALL_BYTES {
+            let taken = self.0.room.take(bytes).await;
+            *self
+                .0
+                .taken
+                .lock()
+                .expect("nothing panics while it is held") = Some(taken);
+        }
+    }
+}
+
+/// A client sends at this pace, or has no time for a rest.
+const BYTES_PER_SECOND: f64 = 16.0 * 1024.0;
+
+/// How long something may still take that a client sends.
+#[derive(Debug)]
+pub struct Pace {
+    most: Duration,
+    left: Duration,
+    waiting: Option<Instant>,
+}
+
+impl Pace {
+    /// The client may rest for `most` at a time; what it sends earns it time.
+    pub fn new(most: Duration) -> Pace {
+        Pace {
+            most,
+            left: most,
+            waiting: None,
+        }
+    }
+
+    /// More has to be waited for, until the time that is returned.
+    pub fn wait(&mut self) -> Instant {
+        *self.waiting.get_or_insert_with(Instant::now) + self.left
+    }
+
+    /// So much has come.
+    pub fn came(&mut self, bytes: usize) {
+        let earned = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
+        let waited = self
+            .waiting
+            .take()
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        self.left = (self.left.saturating_sub(waited) + earned).min(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn room_is_given_back_with_the_request() {
+        let room = Room::new(1 << 20);
+        let first = RoomFor::new(&room);
+        assert!(first.take(1 << 20).now_or_never().is_some());
+        let second = RoomFor::new(&room);
+        assert!(second.take(SMALL_BYTES).now_or_never().is_some());
+        assert!(second.take(SMALL_BYTES + 1).now_or_never().is_none());
+        drop(first);
+        assert!(second.take(SMALL_BYTES + 1).now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_is_larger_than_all_of_it_gets_all() {
+        let room = Room::new(1 << 20);
+        let all = room.take(usize::MAX).now_or_never();
+        assert!(all.is_some());
+        assert!(room.take(1).now_or_never().is_none());
+    }
+}

@@ -1,0 +1,172 @@
+//! How many connections there may be: in all, and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
+
+use crate::edges::Refused;
+
+/// Files that are not for clients: the store, the log, and connections that are being refused.
+const OTHER_FILES: usize = 128;
+/// What is assumed where the limit of open files is not known.
+const FILES_UNKNOWN: usize = 1024;
+
+/// The most connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// In all.
+    pub(super) connections: usize,
+    /// From one address, or from one /64 network of IPv6.
+    pub(super) per_address: usize,
+    /// The same, for this machine.
+    pub(super) from_here: usize,
+}
+
+impl Limits {
+    /// The limits that are set, where 0 is for one that suits `files`, how many may be open. A
+    /// proxy on this machine stands for many clients, so there is none for it unless it is set.
+    pub(super) fn new(connections: usize, per_address: usize, files: Option<u64>) -> Limits {
+        let files = files.map_or(FILES_UNKNOWN, |files| {
+            usize::try_from(files).unwrap_or(usize::MAX)
+        });
+        let most = files.saturating_sub(OTHER_FILES).max(files / 2).max(1);
+        let connections = match connections {
+            0 => most,
+            set => set.min(most),
+        };
+        let (per_address, from_here) = match per_address {
+            0 => (connections.div_ceil(2), connections),
+            set => (set, set),
+        };
+        Limits {
+            connections,
+            per_address,
+            from_here,
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Admission {
+    limits: Limits,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place; it is given back when this is dropped.
+pub(super) struct Place {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    pub(super) fn new(limits: Limits) -> Arc<Admission> {
+        Arc::new(Admission {
+            limits,
+            open: Mutex::default(),
+        })
+    }
+
+    /// A place for a connection from `ip`.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(super) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
+        let address = counted_as(ip);
+        let from_one = match address.is_loopback() {
+            true => self.limits.from_here,
+            false => self.limits.per_address,
+        };
+        let mut open = self.open.lock().expect("nothing panics while it is held");
+        if open.connections >= self.limits.connections {
+            return Err(Refused::Limit);
+        }
+        if open
+            .by_address
+            .get(&address)
+            .is_some_and(|n| *n >= from_one)
+        {
+            return Err(Refused::AddressLimit);
+        }
+        open.connections += 1;
+        *open.by_address.entry(address).or_default() += 1;
+        drop(open);
+        Ok(Place {
+            admission: self.clone(),
+            address,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock().expect("as above");
+        open.connections -= 1;
+        if let Some(count) = open.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whoever has one address of IPv6 has the other 2^64 of its network too.
+fn counted_as(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_are_counted_by_address_and_given_back() {
+        let admission = Admission::new(Limits::new(5, 2, Some(1024)));
+        let admit = |text| admission.admit(ip(text)).map_err(|refused| (text, refused));
+        let first = admit("2001:db8::1").unwrap();
+        let _second = admit("2001:db8::2").unwrap();
+        assert!(matches!(
+            admit("2001:db8::3"),
+            Err((_, Refused::AddressLimit))
+        ));
+        drop(first);
+        let _third = admit("2001:db8::4").unwrap();
+        let _other = [
+            admit("10.0.0.1").unwrap(),
+            admit("::ffff:10.0.0.1").unwrap(),
+        ];
+        assert!(matches!(admit("10.0.0.1"), Err((_, Refused::AddressLimit))));
+        let _last = admit("10.0.0.2").unwrap();
+        assert!(matches!(admit("10.0.0.3"), Err((_, Refused::Limit))));
+    }
+
+    #[test]
+    fn limits_suit_the_files_that_may_be_open() {
+        let limits = |connections, per_address, files| {
+            let limits = Limits::new(connections, per_address, files);
+            (limits.connections, limits.per_address, limits.from_here)
+        };
+        assert_eq!(limits(0, 0, Some(20_000)), (19_872, 9_936, 19_872));
+        assert_eq!(limits(0, 0, Some(64)), (32, 16, 32));
+        assert_eq!(limits(0, 0, None), (896, 448, 896));
+        assert_eq!(limits(100, 0, None), (100, 50, 100));
+        assert_eq!(limits(100, 7, None), (100, 7, 7));
+        assert_eq!(limits(5000, 0, Some(1024)), (896, 448, 896));
+    }
+}

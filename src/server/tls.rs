@@ -1,0 +1,114 @@
+//! TLS: the certificate and its key, and that they are read again when their files change.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::TlsFiles;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(super) struct Tls {
+    files: TlsFiles,
+    acceptor: RwLock<TlsAcceptor>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or they do not belong together.
+    pub(super) fn open(files: &TlsFiles) -> anyhow::Result<Tls> {
+        Ok(Tls {
+            acceptor: RwLock::new(load(files)?),
+            files: files.clone(),
+        })
+    }
+
+    /// What secures the next connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let acceptor = self.acceptor.read();
+        acceptor.expect("nothing panics while it is held").clone()
+    }
+
+    /// Reads the files again; connections that there are keep what they have. The log says what
+    /// came of it.
+    pub(super) fn reload(&self) {
+        match load(&self.files) {
+            Ok(acceptor) => {
+                *self.acceptor.write().expect("as above") = acceptor;
+                tracing::info!("the certificate was read again");
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = error.as_ref();
+                tracing::error!(error, "the old certificate stays in use");
+            }
+        }
+    }
+
+    /// The same, on a thread that may block.
+    pub(super) async fn reload_aside(self: Arc<Tls>) {
+        if let Err(error) = tokio::task::spawn_blocking(move || self.reload()).await {
+            tracing::error!(%error, "the certificate was not read again");
+        }
+    }
+
+    /// Reads the files again whenever they have changed, until `stop` is cancelled.
+    pub(super) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
+        let mut seen = self.state().await;
+        while stop
+            .run_until_cancelled(tokio::time::sleep(LOOK))
+            .await
+            .is_some()
+        {
+            let state = self.state().await;
+            if state != seen {
+                seen = state;
+                self.clone().reload_aside().await;
+            }
+        }
+    }
+
+    /// What tells that a file has changed; `None` for one that is not there.
+    async fn state(&self) -> [Option<(SystemTime, u64)>; 2] {
+        let of = async |path: &Path| {
+            let file = tokio::fs::metadata(path).await.ok()?;
+            Some((file.modified().ok()?, file.len()))
+        };
+        [of(&self.files.certificate).await, of(&self.files.key).await]
+    }
+}
+
+fn load(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
+    let TlsFiles { certificate, key } = files;
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
+        .with_context(|| format!("server.tlsCert: cannot read {}", certificate.display()))?;
+    ensure!(
+        !chain.is_empty(),
+        "server.tlsCert: {} has no certificate",
+        certificate.display()
+    );
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("server.tlsKey: cannot read {}", key.display()))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .with_context(|| {
+            let (certificate, key) = (certificate.display(), key.display());
+            format!("server.tlsCert and server.tlsKey: {certificate} and {key} cannot be used")
+        })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

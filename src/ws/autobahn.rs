@@ -1,0 +1,102 @@
+//! The test suite of Autobahn against an echo server that is made of this upgrade and this
+//! intake. It is a program of its own, `wstest` of the package autobahntestsuite 0.8.2 for
+//! Python 2.7; `WSTEST` is how it is started.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::intake::Limits;
+use super::upgrade::{Upgrade, WebSocket};
+use crate::room::Room;
+
+const MESSAGE_BYTES: usize = 64 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
+    behavior: String,
+    behavior_close: String,
+}
+
+async fn upgrade(upgrade: Upgrade) -> Response {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE_BYTES))
+        .max_frame_size(Some(MESSAGE_BYTES));
+    let limits = Limits {
+        message_bytes: MESSAGE_BYTES,
+        room: Room::new(2 * MESSAGE_BYTES),
+    };
+    upgrade.accept(config, limits, echo)
+}
+
+/// Sends back what comes, and ends as sessions do.
+async fn echo(mut socket: WebSocket) {
+    socket.get_mut().welcome();
+    let end = loop {
+        match socket.next().await {
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                if socket.send(message).await.is_err() {
+                    break super::End::Gone;
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error.into(),
+            None => break super::End::Gone,
+        }
+    };
+    super::close(&mut socket, end, &crate::edges::Edges::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs wstest, see the top of this file"]
+async fn no_case_fails() {
+    let program = std::env::var("WSTEST").expect("WSTEST is how wstest is started");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let app = Router::new().route("/", get(upgrade));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let dir = tempfile::tempdir().unwrap();
+    let specification = serde_json::json!({
+        "outdir": dir.path(),
+        "servers": [{ "agent": "dpmq", "url": url }],
+        // 12 and 13 are about compression, which is not negotiated.
+        "cases": ["*"], "exclude-cases": ["12.*", "13.*"], "exclude-agent-cases": {},
+    });
+    let file = dir.path().join("specification.json");
+    std::fs::write(&file, specification.to_string()).unwrap();
+    let words: Vec<&str> = program.split_whitespace().collect();
+    let status = Command::new(words[0])
+        .args(&words[1..])
+        .args(["--mode", "fuzzingclient", "--spec"])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.await.unwrap().success());
+    let index = std::fs::read(dir.path().join("index.json")).unwrap();
+    let index: BTreeMap<String, BTreeMap<String, Outcome>> =
+        serde_json::from_slice(&index).unwrap();
+    let cases = &index["dpmq"];
+    let mut counts = BTreeMap::<(&str, &str), usize>::new();
+    for outcome in cases.values() {
+        let what = (&*outcome.behavior, &*outcome.behavior_close);
+        *counts.entry(what).or_default() += 1;
+    }
+    println!("{} cases: {counts:?}", cases.len());
+    assert!(cases.len() > 200);
+    let passed = ["OK", "INFORMATIONAL", "NON-STRICT"];
+    let failed = cases.iter().filter(|(_, outcome)| {
+        !passed.contains(&&*outcome.behavior) || !passed.contains(&&*outcome.behavior_close)
+    });
+    let failed: Vec<_> = failed.collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
