@@ -88,6 +88,7 @@ async fn a_good_place_has_no_failure_and_nothing_is_left_there() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     for check in [
         "configuration",
+        "keys",
         "port",
         "open files",
         "permissions",
@@ -146,6 +147,18 @@ async fn a_configuration_that_cannot_be_used_is_a_finding_and_exit_code_64() {
     let found = doctor(&server, &["--set", "mq.sendCount=many"]).await;
     found.has("configuration", "fail", "mq.sendCount");
     assert_eq!(found.code, 64);
+}
+
+#[tokio::test]
+async fn a_file_of_keys_that_cannot_be_used_fails() {
+    let server = Setup::new().file("keys.yaml", b"a letter").stopped();
+    let args = ["--set", "server.keysFile=keys.yaml"];
+    let found = doctor(&server, &args).await;
+    found.has("keys", "fail", "keys.yaml: not a list of keys");
+    assert_eq!(found.code, 1);
+    doctor(&server, &[])
+        .await
+        .has("keys", "ok", "0 named keys in config/keys.yaml");
 }
 
 #[tokio::test]

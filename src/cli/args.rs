@@ -164,8 +164,8 @@ pub(super) enum Command {
     },
     /// Look at everything a server needs on this machine, and say what to do
     ///
-    /// Configuration, permissions, speed and space of the disk, the store, the port, the clock,
-    /// the limit of open files: each is a line that begins with ok, warn or fail. Nothing is
+    /// Configuration, keys, permissions, speed and space of the disk, the store, the port, the
+    /// clock, the limit of open files: each is a line that begins with ok, warn or fail. Nothing is
     /// changed; for a moment there is a file of its own where messages are kept. A server may be
     /// running. Exit code 1 when anything fails, 64 when the configuration cannot be used.
     ///

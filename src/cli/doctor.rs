@@ -41,6 +41,7 @@ pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(),
 
 fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = settings::check(config);
+    findings.push(settings::named_keys(config));
     findings.push(machine::port(config));
     findings.push(machine::open_files());
     if config.log.file {

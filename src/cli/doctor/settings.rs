@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::finding::Finding;
+use crate::access::KeysFile;
 use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
 
 const CHECK: &str = "configuration";
@@ -40,6 +41,23 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The file of named keys: no server starts with one that cannot be used.
+pub(super) fn named_keys(config: &Config) -> Finding {
+    const CHECK: &str = "keys";
+    let file = &config.server.keys_file;
+    match KeysFile::at(file).keys() {
+        Ok(keys) => Finding::ok(
+            CHECK,
+            format!("{} named keys in {}", keys.len(), file.display()),
+        ),
+        Err(error) => Finding::fail(
+            CHECK,
+            error.to_string(),
+            "mend the file; docs/keys.md has its form",
+        ),
+    }
 }
 
 fn key(config: &Config) -> Option<Finding> {
