@@ -222,6 +222,15 @@ fn limits(config: &Config) -> Limits {
     limits
 }
 
+/// Whether the certificate and the key of `config` can be used, if there are any. Blocks.
+///
+/// # Errors
+/// One of them cannot be read, or they do not belong together.
+pub fn check_tls(config: &Config) -> anyhow::Result<()> {
+    let files = config.server.tls.as_ref();
+    files.map_or(Ok(()), |files| Tls::open(files).map(drop))
+}
+
 /// The TLS of `config`, which follows its files until `stop` is cancelled.
 async fn open_tls(config: &Config, stop: &CancellationToken) -> anyhow::Result<Option<Arc<Tls>>> {
     let Some(files) = config.server.tls.clone() else {

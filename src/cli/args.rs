@@ -118,7 +118,7 @@ pub(super) enum Command {
     /// Example: dpmq health --url http://broker:8011
     #[command(verbatim_doc_comment)]
     Health {
-        /// The server, as http://HOST:PORT or ws://HOST:PORT [default: the configured port here]
+        /// The server, as http://HOST:PORT or https://HOST:PORT [default: the configured port here]
         #[arg(long)]
         url: Option<ServerUrl>,
     },

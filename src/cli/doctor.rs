@@ -42,6 +42,7 @@ pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(),
 fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = settings::check(config);
     findings.push(settings::named_keys(config));
+    findings.extend(settings::tls(config));
     findings.push(machine::port(config));
     findings.push(machine::open_files());
     if config.log.file {

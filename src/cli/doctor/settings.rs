@@ -8,6 +8,7 @@ use std::path::Path;
 use super::finding::Finding;
 use crate::access::KeysFile;
 use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
+use crate::server;
 
 const CHECK: &str = "configuration";
 /// Reading, for whoever is neither the owner nor of the group.
@@ -58,6 +59,20 @@ pub(super) fn named_keys(config: &Config) -> Finding {
             "mend the file; docs/keys.md has its form",
         ),
     }
+}
+
+/// Certificate and key, if there are any.
+pub(super) fn tls(config: &Config) -> Option<Finding> {
+    const CHECK: &str = "tls";
+    config.server.tls.as_ref()?;
+    Some(match server::check_tls(config) {
+        Ok(()) => Finding::ok(CHECK, "certificate and key can be used"),
+        Err(error) => Finding::fail(
+            CHECK,
+            format!("{error:#}"),
+            "let the server's user read both files, and see that they belong together",
+        ),
+    })
 }
 
 fn key(config: &Config) -> Option<Finding> {
