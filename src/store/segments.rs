@@ -102,6 +102,16 @@ impl Segment {
         self.file.sync().doing("sync", &self.path)
     }
 
+    /// Gives back the space of a file whose name is gone, in steps: a system that tells the disk
+    /// of it takes its time, and syncs of the log wait meanwhile.
+    fn give_back(&self) {
+        const STEP_BYTES: u64 = 4 << 20;
+        let mut len = self.file.len().unwrap_or(0);
+        while len > STEP_BYTES && self.file.set_len(len - STEP_BYTES).is_ok() {
+            len -= STEP_BYTES;
+        }
+    }
+
     fn corrupt(&self, offset: u64, what: &'static str) -> StoreError {
         StoreError::Corrupt {
             path: self.path.clone(),
@@ -338,6 +348,10 @@ impl Segments {
                     return Err(error).doing("remove", &segment.path);
                 }
                 _ => {}
+            }
+            // Whoever still reads it keeps the file until then.
+            if Arc::strong_count(segment) == 1 {
+                segment.give_back();
             }
         }
         Ok(())
