@@ -47,8 +47,8 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(400);
 pub struct Access(Arc<Shared>);
 
 struct Shared {
-    secret: SecretKey,
-    all: Arc<Grant>,
+    /// The secret key, and its grant. Held for a look or an exchange only.
+    secret: RwLock<(SecretKey, Arc<Grant>)>,
     file: KeysFile,
     /// Held for a copy or an exchange of the `Arc` only.
     ring: RwLock<Arc<Ring>>,
@@ -84,8 +84,7 @@ impl Access {
             audit::loaded(file.path(), &ring, &[], &[]);
         }
         Ok(Access(Arc::new(Shared {
-            secret,
-            all: Arc::new(Grant::of_secret_key()),
+            secret: RwLock::new((secret, Arc::new(Grant::of_secret_key()))),
             file,
             ring: RwLock::new(Arc::new(ring)),
             seen: Mutex::new(bytes),
@@ -138,10 +137,28 @@ impl Access {
     fn find(&self, presented: &str) -> Option<Arc<Grant>> {
         let ring = self.ring();
         let listed = ring.find(presented);
-        match self.0.secret.matches(presented) {
-            true => Some(self.0.all.clone()),
+        let secret = self.0.secret.read().unwrap_or_else(PoisonError::into_inner);
+        match secret.0.matches(presented) {
+            true => Some(secret.1.clone()),
             false => listed,
         }
+    }
+
+    /// Goes over to another secret key. If it is another, the grant of the one before has ended:
+    /// its streams end, and its sessions are for the caller to end.
+    pub fn change_secret(&self, key: &SecretKey) -> Option<(Arc<Grant>, End)> {
+        let mut secret = self
+            .0
+            .secret
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if secret.0 == *key {
+            return None;
+        }
+        let new = (key.clone(), Arc::new(Grant::of_secret_key()));
+        let (_, old) = std::mem::replace(&mut *secret, new);
+        old.end(End::Revoked);
+        Some((old, End::Revoked))
     }
 
     fn ring(&self) -> Arc<Ring> {

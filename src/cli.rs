@@ -7,6 +7,8 @@ mod args;
 mod backup;
 mod bench;
 mod client;
+mod doctor;
+mod health;
 mod key;
 mod listen;
 mod output;
@@ -29,7 +31,7 @@ use crate::{server, telemetry};
 
 pub use self::args::Args;
 
-use self::args::{Command, Common, ListenOn};
+use self::args::{Command, Common, Serve};
 use self::output::Output;
 
 /// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
@@ -99,14 +101,16 @@ pub fn parse() -> Result<Args, ExitCode> {
 ///
 /// [`Failure`] says whose fault it is.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let command = args.command.unwrap_or(Command::Serve(ListenOn::default()));
-    if !matches!(command, Command::Serve(_)) && !args.listen_on.overrides().is_empty() {
-        return Err(Failure::Usage("--host and --port belong to serve".into()));
+    let command = args.command.unwrap_or(Command::Serve(Serve::default()));
+    if !matches!(command, Command::Serve(_)) && !args.serve.overrides().is_empty() {
+        return Err(Failure::Usage(
+            "--host, --port and --log belong to serve".into(),
+        ));
     }
     match command {
-        Command::Serve(listen_on) => {
-            let overrides = [args.listen_on.overrides(), listen_on.overrides()].concat();
-            serve(load(args.common, overrides)?)
+        Command::Serve(options) => {
+            let overrides = [args.serve.overrides(), options.overrides()].concat();
+            serve(sources(args.common, overrides))
         }
         Command::Send(send) => {
             let config = load(args.common, send.client.server.overrides())?;
@@ -120,6 +124,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let config = load(args.common, bench.server.overrides())?;
             bench::run(&config, *bench)
         }
+        Command::Doctor { json } => doctor::run(load(args.common, vec![]), json),
+        Command::Health { url } => health::run(&load(args.common, vec![])?, url),
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;
             backup::run(&config, &dest, &server)
@@ -141,11 +147,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 /// Loads the configuration; `overrides` win over everything.
 fn load(common: Common, overrides: Vec<(String, String)>) -> Result<Config, ConfigError> {
-    Config::load(&Sources {
+    Config::load(&sources(common, overrides))
+}
+
+fn sources(common: Common, overrides: Vec<(String, String)>) -> Sources {
+    Sources {
         file: common.config,
         environment: std::env::vars_os().collect(),
         overrides: common.set.into_iter().chain(overrides).collect(),
-    })
+    }
 }
 
 /// A bar of bytes; it shows at a terminal only.
@@ -164,9 +174,11 @@ fn show(bar: &ProgressBar, at: Checked) {
     bar.set_position(at.done);
 }
 
-fn serve(config: Config) -> Result<(), Failure> {
-    let _telemetry = telemetry::init(&config.log);
-    Ok(server::run_until_signal(config)?)
+fn serve(sources: Sources) -> Result<(), Failure> {
+    let config = Config::load(&sources)?;
+    let telemetry = telemetry::init(&config.log);
+    let level = telemetry.level().clone();
+    Ok(server::run_until_signal(config, sources, level)?)
 }
 
 fn import(config: &Config, file: &Path) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod layer;
 mod legacy;
+mod live;
 mod mq;
 mod origins;
 mod secret;
@@ -22,6 +23,7 @@ use figment::Figment;
 
 pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
+pub use self::live::{Live, Reread};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::origins::Origins;
 pub use self::secret::SecretKey;
@@ -51,10 +53,21 @@ pub struct Config {
 pub struct LogConfig {
     /// A level, or `tracing` filter directives such as `info,dpmq::store=debug`.
     pub level: String,
+    /// How a line is written.
+    pub format: LogFormat,
     /// Whether a file per month is written under `log/`.
     pub file: bool,
     /// The file that the lines of the audit are also written to.
     pub audit_file: Option<PathBuf>,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object.
+    Json,
 }
 
 /// One setting as the operator sees it.
@@ -92,6 +105,10 @@ impl Config {
     ///
     /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+        Config::from_values(&Values::new(Config::merged(sources)?))
+    }
+
+    fn merged(sources: &Sources) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Layer::defaults());
         let layers = [
             file_layer(sources.file.as_deref())?,
@@ -101,7 +118,7 @@ impl Config {
         for layer in layers.into_iter().flatten() {
             figment = figment.merge(layer);
         }
-        Config::from_values(&Values::new(figment))
+        Ok(figment)
     }
 
     fn from_values(values: &Values) -> Result<Config, ConfigError> {
@@ -110,6 +127,7 @@ impl Config {
             mq: MqConfig::from_values(values)?,
             log: LogConfig {
                 level: values.read("log.level", values::log_level)?,
+                format: values.read("log.format", log_format)?,
                 file: values.read("log.file", values::flag)?,
                 audit_file: values.read("log.auditFile", values::path_or_none)?,
             },
@@ -135,6 +153,14 @@ impl Default for Config {
     fn default() -> Config {
         Config::from_values(&Values::new(Figment::from(Layer::defaults())))
             .expect("a test reads every default")
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is neither text nor json".to_owned()),
     }
 }
 

@@ -5,6 +5,8 @@ mod admission;
 mod keys;
 mod lingering;
 mod patience;
+mod reload;
+mod supervisor;
 mod tls;
 
 use std::future::Future;
@@ -22,15 +24,17 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, KeysFile};
 use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenHost, MqConfig, Recovery};
+use crate::config::{Config, Durability, ListenHost, Live, MqConfig, Recovery, Sources};
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
 use crate::room::Room;
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
+use crate::telemetry::Level;
 use crate::ws::{self, WsState};
 use accept::Acceptor;
 use admission::Limits;
+use reload::{Reloads, Running};
 use tls::Tls;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
@@ -38,12 +42,13 @@ const EXIT_INTERRUPTED: i32 = 130;
 /// Threads that read the disk; each keeps some memory.
 const BLOCKING_THREADS_MAX: usize = 64;
 
-/// Runs the server until SIGTERM or SIGINT; a second one ends the process at once.
+/// Runs the server until SIGTERM or SIGINT; a second one ends the process at once. On SIGHUP it
+/// reads `sources` again, which `config` is from, and `level` is changed with them.
 ///
 /// # Errors
 /// When the store cannot be opened, the address cannot be listened on, or what was accepted
 /// could not be written at the end.
-pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
+pub fn run_until_signal(config: Config, sources: Sources, level: Level) -> anyhow::Result<()> {
     // Every socket is a file, and many systems allow 1,024 unless asked for more.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -51,6 +56,11 @@ pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let reloads = Reloads {
+            asked: signal(SignalKind::hangup())?,
+            sources,
+            level,
+        };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
@@ -67,7 +77,7 @@ pub fn run_until_signal(config: Config) -> anyhow::Result<()> {
             std::process::exit(EXIT_INTERRUPTED);
         });
         let listener = bind(&config).await?;
-        run(listener, config, stopped.cancelled_owned()).await
+        serve_until(listener, config, Some(reloads), stopped.cancelled_owned()).await
     })
 }
 
@@ -102,7 +112,17 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let config = Arc::new(config);
+    serve_until(listener, config, None, shutdown).await
+}
+
+async fn serve_until(
+    listener: TcpListener,
+    config: Config,
+    reloads: Option<Reloads>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let live = Live::new(config);
+    let config = live.get();
     let address = listener.local_addr()?;
     let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
@@ -110,11 +130,11 @@ pub async fn run(
     let room = Room::new(config.server.inbound_bytes);
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
-        app: http::with_cors(gate.router(), config.server.origins.clone()),
+        app: http::with_cors(gate.router(), live.clone()),
         limits: limits(&config),
         request_time: config.server.request_time,
         room: room.clone(),
-        tls,
+        tls: tls.clone(),
         edges: edges.clone(),
         closing: closing.clone(),
     };
@@ -128,15 +148,15 @@ pub async fn run(
     tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
     let state = HttpState::new(
         broker.clone(),
-        config.clone(),
+        live.clone(),
         access.clone(),
         stop.clone(),
         edges.clone(),
     );
     let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
-        config: config.clone(),
-        access,
+        config: live.clone(),
+        access: access.clone(),
         room,
         stop: stop.clone(),
         sessions: sessions.clone(),
@@ -144,7 +164,20 @@ pub async fn run(
     }));
     gate.open(app, broker.clone());
     announce(&config, address);
+    supervisor::ready();
+    if let Some(reloads) = reloads {
+        let (config, broker) = (live.clone(), broker.clone());
+        let running = Running {
+            config,
+            broker,
+            access,
+            tls,
+        };
+        tokio::spawn(reload::watch(reloads, running, stop.clone()));
+    }
+    let alive = tokio::spawn(supervisor::keep_alive(broker.clone()));
     shutdown.await;
+    supervisor::stopping();
     stop.cancel();
     sessions.close();
     let drained = async {
@@ -153,18 +186,14 @@ pub async fn run(
         // Requests under way; the last of them have their answers from the store.
         let _ = serve.await;
     };
-    if tokio::time::timeout(config.server.drain, drained)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            "some clients did not end in {:?}; they are cut off",
-            config.server.drain
-        );
+    let patience = live.get().server.drain;
+    if tokio::time::timeout(patience, drained).await.is_err() {
+        tracing::warn!("some clients did not end in {patience:?}; they are cut off");
     }
     closing.cancel();
     broker.stop();
     drop(tasks);
+    alive.abort();
     let closing = store.clone();
     tokio::task::spawn_blocking(move || closing.close()).await??;
     match config.mq.durability {
@@ -191,6 +220,15 @@ fn limits(config: &Config) -> Limits {
         );
     }
     limits
+}
+
+/// Whether the certificate and the key of `config` can be used, if there are any. Blocks.
+///
+/// # Errors
+/// One of them cannot be read, or they do not belong together.
+pub fn check_tls(config: &Config) -> anyhow::Result<()> {
+    let files = config.server.tls.as_ref();
+    files.map_or(Ok(()), |files| Tls::open(files).map(drop))
 }
 
 /// The TLS of `config`, which follows its files until `stop` is cancelled.

@@ -1,5 +1,5 @@
-//! The log: readable lines on standard error, and the same in a file per month; and the lines of
-//! the audit in a file of their own.
+//! The log: lines on standard error, for people or as JSON, and the same in a file per month; and
+//! the lines of the audit in a file of their own.
 //!
 //! Set up once by the commands that run the broker. Whatever is logged, here and elsewhere, it is
 //! never a secret key and never the data of a message.
@@ -18,51 +18,60 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FormatFields, layer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter, layer};
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::access::AUDIT;
-use crate::config::LogConfig;
+use crate::config::{LogConfig, LogFormat};
 
 /// Where the monthly files are, below the working directory.
-const LOG_DIR: &str = "log";
+pub const LOG_DIR: &str = "log";
 
 /// Keeps the log file being written; dropping it writes out what waits.
 #[must_use = "the log file is only complete when this is dropped at the end"]
 pub struct Telemetry {
+    level: Level,
     _file: Option<WorkerGuard>,
 }
+
+impl Telemetry {
+    /// What changes the level later.
+    pub fn level(&self) -> &Level {
+        &self.level
+    }
+}
+
+/// Changes what is logged while the program runs.
+#[derive(Clone)]
+pub struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl Level {
+    /// Goes over to `filter`, which is a value of `log.level`.
+    pub fn set(&self, filter: &str) {
+        // It fails when nothing is logged any more, or to another log than this one.
+        let _ = self.0.reload(EnvFilter::new(filter));
+    }
+}
+
+/// A part of the log: standard error, or a file.
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Starts the log. A log file that cannot be written is a warning on standard error, no failure:
 /// a broker that serves is worth more than its log.
 pub fn init(config: &LogConfig) -> Telemetry {
-    let level = || EnvFilter::new(&config.level);
-    let stderr = layer()
-        .with_writer(io::stderr)
-        .with_ansi(colours_wanted(
-            io::stderr().is_terminal(),
-            std::env::var_os("NO_COLOR").as_deref(),
-        ))
-        .with_timer(LocalTime)
-        .log_internal_errors(false)
-        .with_filter(level());
+    let colours = colours_wanted(
+        io::stderr().is_terminal(),
+        std::env::var_os("NO_COLOR").as_deref(),
+    );
+    let mut lines = vec![lines(io::stderr, config.format, colours)];
     let opened = config.file.then(open_file).transpose();
     let (opened, failure) = match opened {
         Ok(opened) => (opened, None),
         Err(error) => (None, Some(error)),
     };
     let (writer, guard) = opened.unzip();
-    let file = writer.map(|writer| {
-        layer()
-            .with_writer(writer)
-            .with_ansi(false)
-            .fmt_fields(PlainFields(DefaultFields::new()))
-            .with_timer(LocalTime)
-            .log_internal_errors(false)
-            .with_filter(level())
-            .boxed()
-    });
+    lines.extend(writer.map(|writer| self::lines(writer, config.format, false)));
     let audited = config.audit_file.as_deref().map(open_audit).transpose();
     let (audited, audit_failure) = match audited {
         Ok(audited) => (audited, None),
@@ -70,19 +79,15 @@ pub fn init(config: &LogConfig) -> Telemetry {
     };
     // What is audited does not depend on the level of the log.
     let audit = audited.map(|writer| {
-        layer()
-            .with_writer(Mutex::new(writer))
-            .with_ansi(false)
-            .fmt_fields(PlainFields(DefaultFields::new()))
-            .with_timer(LocalTime)
-            .log_internal_errors(false)
-            .with_filter(Targets::new().with_target(AUDIT, LevelFilter::INFO))
+        let audit = Targets::new().with_target(AUDIT, LevelFilter::INFO);
+        self::lines(Mutex::new(writer), config.format, false)
+            .with_filter(audit)
             .boxed()
     });
-    let log = tracing_subscriber::registry()
-        .with(stderr)
-        .with(file)
-        .with(audit);
+    let (level, handle) = reload::Layer::new(EnvFilter::new(&config.level));
+    let mut parts = vec![lines.with_filter(level).boxed()];
+    parts.extend(audit);
+    let log = tracing_subscriber::registry().with(parts);
     // A second start in one process, as in tests, keeps the first log.
     let _ = log.try_init();
     if let Some(error) = failure {
@@ -91,7 +96,33 @@ pub fn init(config: &LogConfig) -> Telemetry {
     if let (Some(error), Some(file)) = (audit_failure, &config.audit_file) {
         tracing::error!(file = %file.display(), %error, "log.auditFile is not written");
     }
-    Telemetry { _file: guard }
+    Telemetry {
+        level: Level(handle),
+        _file: guard,
+    }
+}
+
+/// Lines to `writer`.
+fn lines<W>(writer: W, format: LogFormat, colours: bool) -> Lines
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let lines = layer()
+        .with_writer(writer)
+        .with_timer(LocalTime)
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text if colours => lines.boxed(),
+        LogFormat::Text => lines
+            .with_ansi(false)
+            .fmt_fields(PlainFields(DefaultFields::new()))
+            .boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
+    }
 }
 
 fn open_file() -> io::Result<(NonBlocking, WorkerGuard)> {

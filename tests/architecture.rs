@@ -85,6 +85,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/message.rs",
             "src/wire.rs",
             "src/store/disk.rs",
+            "src/store/examine.rs",
             "src/store/findings.rs",
             "src/store/formats.rs",
             "src/store/heal.rs",

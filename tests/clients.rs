@@ -13,7 +13,7 @@ use common::{KEY, Socket, eventually};
 use dpmq::access::{Access, KeysFile};
 use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
-use dpmq::config::{Config, SecretKey};
+use dpmq::config::{Config, Live, SecretKey};
 use dpmq::message::UnixSeconds;
 use dpmq::store::MemoryStore;
 use dpmq::ws::{self, WsState};
@@ -61,7 +61,7 @@ async fn serve() -> Served {
     let app = ws::router(WsState {
         room: dpmq::room::Room::new(1 << 20),
         broker: broker.clone(),
-        config: Arc::new(config),
+        config: Live::new(config),
         access: Access::open(
             SecretKey::new(KEY),
             KeysFile::at("/nowhere"),

@@ -27,13 +27,18 @@ struct Authority {
 
 impl Authority {
     fn new() -> Authority {
+        Authority::of(&["localhost", "127.0.0.1"])
+    }
+
+    /// For a server of these names.
+    fn of(names: &[&str]) -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
         let key = KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let params = CertificateParams::new(names).unwrap();
         let issued = params.signed_by(&key, &issuer).unwrap().pem();
         Authority {
@@ -97,6 +102,50 @@ async fn every_command_speaks_tls_with_a_server_that_is_vouched_for() {
     run(&server, &over_http, "ca.pem").await.unwrap();
     run(&server, &["backup", "copy"], "ca.pem").await.unwrap();
     assert!(server.dir().join("copy").exists());
+}
+
+#[tokio::test]
+async fn on_its_own_machine_a_server_is_known_by_its_certificate() {
+    let server = setup(&Authority::of(&["broker.example"])).start().await;
+    let (_, port) = server.address().rsplit_once(':').unwrap();
+    let port = format!("server.port={port}");
+    let ask = async |args: &[&str]| {
+        let args = [args, &["--set", &port]].concat();
+        let output = server.run(&args).await;
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(said).unwrap(),
+        )
+    };
+    assert_eq!(ask(&["health"]).await, (0, "ready\n".to_owned()));
+    assert_eq!(ask(&["send", "t", "x"]).await.0, 0);
+    let (code, said) = ask(&["doctor"]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(" is ready"), "{said}");
+    assert!(said.contains("certificate and key can be used"), "{said}");
+
+    let other = Authority::of(&["broker.example"]).issued.0;
+    std::fs::write(server.dir().join("other.pem"), other).unwrap();
+    let (code, said) = ask(&["health", "--set", "server.tlsCert=other.pem"]).await;
+    assert_eq!(code, 1);
+    assert!(said.contains("another certificate"), "{said}");
+    let (code, said) = ask(&["doctor", "--set", "server.tlsCert=other.pem"]).await;
+    assert_eq!(code, 1);
+    assert!(said.contains("fail  tls"), "{said}");
+}
+
+#[tokio::test]
+async fn a_reload_reads_the_certificate_again() {
+    let server = setup(&Authority::new()).start().await;
+    server.signal("HUP");
+    eventually("it was read again", async || {
+        server
+            .log()
+            .iter()
+            .any(|line| line.contains("the certificate was read again"))
+    })
+    .await;
 }
 
 #[tokio::test]

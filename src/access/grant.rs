@@ -186,7 +186,7 @@ impl Grant {
         self.end.get().copied()
     }
 
-    /// Waits for its end; that of the secret key never comes. Safe to cancel.
+    /// Waits for its end. Safe to cancel.
     pub async fn until_ended(&self) {
         self.ended.cancelled().await;
     }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::Settings;
 use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Outbox, Role};
 use super::delivery::{Delivery, Outcomes, Ticket};
 use super::topics::{LaneState, Rate};
@@ -138,8 +139,7 @@ pub(super) struct Consumers {
     /// How often a topic has come to be behind.
     episodes: AtomicU64,
     numbers: Arc<Numbers>,
-    limits: OutboxLimits,
-    retries: u32,
+    settings: watch::Receiver<Settings>,
     outcomes: Outcomes,
     trace: Trace,
     /// The last sequence that came from the queue for the first time.
@@ -193,8 +193,7 @@ pub(super) enum Way {
 
 impl Consumers {
     pub(super) fn new(
-        limits: OutboxLimits,
-        retries: u32,
+        settings: watch::Receiver<Settings>,
         outcomes: Outcomes,
         numbers: Arc<Numbers>,
     ) -> Arc<Consumers> {
@@ -203,8 +202,7 @@ impl Consumers {
             any_room: Arc::default(),
             episodes: AtomicU64::new(0),
             numbers,
-            limits,
-            retries,
+            settings,
             trace: Trace::new(outcomes.clock.clone()),
             outcomes,
             reached: AtomicU64::new(0),
@@ -226,7 +224,7 @@ impl Consumers {
             outbox,
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            limits: self.limits,
+            limits: self.settings.borrow().outbox,
             room: lane.room.clone(),
             any_room: self.any_room.clone(),
             written: AtomicU64::new(0),
@@ -436,7 +434,8 @@ impl Consumers {
 
     /// Tries those again that had no room, and closes those that still have none.
     async fn retry(&self, mut late: Vec<(Arc<Consumer>, Ticket)>) {
-        for _ in 0..self.retries {
+        let retries = self.settings.borrow().retries;
+        for _ in 0..retries {
             if late.is_empty() {
                 return;
             }

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::blocking::Disk;
 use super::consumers::{Consumers, Pushed, Way};
 use super::queue::{Item, Items, Queue, Refill};
-use super::read_back;
+use super::{Settings, read_back};
 use crate::message::{Message, StatusKind, Topic};
 use crate::store::{Scan, Store};
 
@@ -35,36 +35,43 @@ pub struct Pace {
 /// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
 /// batch leaves at once.
 struct Batch {
-    pace: Pace,
+    settings: watch::Receiver<Settings>,
     left: usize,
     begun: Instant,
 }
 
 impl Batch {
-    fn new(pace: Pace) -> Batch {
+    fn new(settings: watch::Receiver<Settings>) -> Batch {
+        let left = settings.borrow().pace.batch_messages;
         Batch {
-            pace,
-            left: pace.batch_messages,
+            settings,
+            left,
             begun: Instant::now(),
         }
     }
 
     /// Waits until messages may leave, and says how many: at least 1, at most `wanted`.
     async fn allow(&mut self, wanted: usize) -> usize {
-        if self.pace.pause.is_zero() {
-            return wanted;
+        loop {
+            let pace = self.settings.borrow_and_update().pace;
+            if pace.pause.is_zero() {
+                return wanted;
+            }
+            if self.left == 0 {
+                tokio::select! {
+                    () = tokio::time::sleep(pace.pause) => self.renew(pace),
+                    // Another pace: a long pause is not waited for.
+                    Ok(()) = self.settings.changed() => continue,
+                }
+            } else if self.begun.elapsed() >= pace.pause {
+                self.renew(pace);
+            }
+            return wanted.min(self.left);
         }
-        if self.left == 0 {
-            tokio::time::sleep(self.pace.pause).await;
-            self.renew();
-        } else if self.begun.elapsed() >= self.pace.pause {
-            self.renew();
-        }
-        wanted.min(self.left)
     }
 
-    fn renew(&mut self) {
-        self.left = self.pace.batch_messages;
+    fn renew(&mut self, pace: Pace) {
+        self.left = pace.batch_messages;
         self.begun = Instant::now();
     }
 
@@ -79,13 +86,13 @@ pub(super) struct Dispatch {
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<dyn Store>,
     pub(super) disk: Disk,
-    pub(super) pace: Pace,
+    pub(super) settings: watch::Receiver<Settings>,
 }
 
 impl Dispatch {
     /// Pushes what comes, for ever.
     pub(super) async fn run(self, mut items: Items) {
-        let mut batch = Batch::new(self.pace);
+        let mut batch = Batch::new(self.settings.clone());
         while let Some(item) = items.0.recv().await {
             let size = item.size();
             match item {
@@ -238,14 +245,47 @@ fn by_topic(messages: Vec<Message>) -> Vec<(Topic, Vec<Message>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::fixture;
+
+    fn settings(batch_messages: usize, pause: Duration) -> Settings {
+        Settings {
+            pace: Pace {
+                batch_messages,
+                pause,
+            },
+            ..fixture::settings()
+        }
+    }
+
+    fn batch(batch_messages: usize, pause: Duration) -> (watch::Sender<Settings>, Batch) {
+        let (sender, receiver) = watch::channel(settings(batch_messages, pause));
+        (sender, Batch::new(receiver))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_pace_counts_at_once() {
+        let (sender, mut batch) = batch(1, Duration::from_secs(3600));
+        let start = Instant::now();
+        assert_eq!(batch.allow(256).await, 1);
+        batch.left_the_queue(1);
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            sender.send_replace(settings(10, Duration::from_secs(1)));
+        };
+        let (allowed, ()) = tokio::join!(batch.allow(256), change);
+        assert_eq!((allowed, start.elapsed().as_secs()), (10, 3));
+        batch.left_the_queue(10);
+        let change = async {
+            tokio::task::yield_now().await;
+            sender.send_replace(settings(10, Duration::ZERO));
+        };
+        let (allowed, ()) = tokio::join!(batch.allow(256), change);
+        assert_eq!((allowed, start.elapsed().as_secs()), (256, 3));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_comes_after_each_full_batch() {
-        let pace = Pace {
-            batch_messages: 100,
-            pause: Duration::from_secs(1),
-        };
-        let mut batch = Batch::new(pace);
+        let (_settings, mut batch) = batch(100, Duration::from_secs(1));
         let start = Instant::now();
         let mut left = vec![];
         for _ in 0..5 {
@@ -262,11 +302,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_pause_nothing_waits() {
-        let pace = Pace {
-            batch_messages: 1,
-            pause: Duration::ZERO,
-        };
-        let mut batch = Batch::new(pace);
+        let (_settings, mut batch) = batch(1, Duration::ZERO);
         let start = Instant::now();
         for _ in 0..10 {
             assert_eq!(batch.allow(256).await, 256);

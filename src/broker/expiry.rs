@@ -20,8 +20,6 @@ const SLACK_SECONDS: i64 = 60;
 
 /// See the module.
 pub(super) struct Expiry {
-    /// Messages older than this many seconds are deleted.
-    after_seconds: u64,
     /// When the clock was looked at last, and what it said.
     seen: (Instant, UnixSeconds),
     jump: Option<Jump>,
@@ -30,21 +28,29 @@ pub(super) struct Expiry {
 /// The clock was set forward.
 struct Jump {
     seconds: u64,
-    /// Until then it does not count.
-    until: Instant,
+    at: Instant,
 }
 
 impl Expiry {
-    pub(super) fn new(after_seconds: u64, now: UnixSeconds) -> Expiry {
+    pub(super) fn new(now: UnixSeconds) -> Expiry {
         Expiry {
-            after_seconds,
             seen: (Instant::now(), now),
             jump: None,
         }
     }
 
-    /// Messages created before this time have expired; the clock says that it is `now`.
-    pub(super) fn floor(&mut self, now: UnixSeconds) -> UnixSeconds {
+    /// Messages created before this time have expired, if they are kept for `after_seconds`; the
+    /// clock says that it is `now`.
+    pub(super) fn floor(&mut self, now: UnixSeconds, after_seconds: u64) -> UnixSeconds {
+        self.look(now);
+        let after = Duration::from_secs(after_seconds);
+        self.jump.take_if(|jump| jump.at.elapsed() >= after);
+        let ahead = self.jump.as_ref().map_or(0, |jump| jump.seconds);
+        now.saturating_sub(ahead).saturating_sub(after_seconds)
+    }
+
+    /// Looks whether the clock has jumped; it says that it is `now`.
+    pub(super) fn look(&mut self, now: UnixSeconds) {
         let at = Instant::now();
         let (seen_at, seen) = std::mem::replace(&mut self.seen, (at, now));
         let passed = i64::try_from((at - seen_at).as_secs()).unwrap_or(i64::MAX);
@@ -53,9 +59,6 @@ impl Expiry {
         if jumped.abs() > SLACK_SECONDS {
             self.jumped(jumped, at);
         }
-        self.jump.take_if(|jump| jump.until <= at);
-        let ahead = self.jump.as_ref().map_or(0, |jump| jump.seconds);
-        now.saturating_sub(ahead).saturating_sub(self.after_seconds)
     }
 
     fn jumped(&mut self, seconds: i64, at: Instant) {
@@ -65,10 +68,7 @@ impl Expiry {
             seconds,
             "the clock was set, and messages expire as if it had not been"
         );
-        self.jump = (ahead > 0).then(|| Jump {
-            seconds: ahead,
-            until: at + Duration::from_secs(self.after_seconds),
-        });
+        self.jump = (ahead > 0).then_some(Jump { seconds: ahead, at });
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     impl Moved {
         fn new() -> Moved {
-            let expiry = Expiry::new(HOUR.into(), UnixSeconds(NOON));
+            let expiry = Expiry::new(UnixSeconds(NOON));
             Moved {
                 expiry,
                 clock: NOON,
@@ -104,9 +104,9 @@ mod tests {
             for _ in 0..seconds / 10 {
                 tokio::time::advance(Duration::from_secs(10)).await;
                 self.clock += 10;
-                self.expiry.floor(UnixSeconds(self.clock));
+                self.expiry.floor(UnixSeconds(self.clock), HOUR.into());
             }
-            self.expiry.floor(UnixSeconds(self.clock)).0
+            self.expiry.floor(UnixSeconds(self.clock), HOUR.into()).0
         }
     }
 
@@ -151,6 +151,19 @@ mod tests {
         moved.set(NOON + HOUR / 2);
         assert_eq!(moved.after(0).await, NOON - HOUR / 2);
         assert_eq!(moved.after(HOUR).await, NOON + HOUR / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_counts_as_late_as_messages_are_kept_now() {
+        let mut moved = Moved::new();
+        moved.set(NOON + DAY);
+        assert_eq!(moved.after(0).await, NOON - HOUR);
+        moved.after(HOUR - 10).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let now = UnixSeconds(moved.clock + 10);
+        // An hour has passed: not enough for what is kept for two.
+        assert_eq!(moved.expiry.floor(now, (2 * HOUR).into()).0, NOON - HOUR);
+        assert_eq!(moved.expiry.floor(now, HOUR.into()).0, NOON + DAY);
     }
 
     #[tokio::test(start_paused = true)]

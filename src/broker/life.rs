@@ -50,7 +50,7 @@ impl Broker {
             StatusKind::NotConsumed => Some(self.not_consumed(message)),
             StatusKind::Consumed => None,
         };
-        let expires = self.0.clean_after_seconds.map(|seconds| {
+        let expires = self.0.settings.borrow().clean_after_seconds.map(|seconds| {
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
             UnixSeconds(message.created.0.saturating_add(seconds))
         });
@@ -81,7 +81,7 @@ impl Broker {
     }
 
     fn not_consumed(&self, message: &Message) -> Waiting {
-        if !self.0.re_push {
+        if !self.0.settings.borrow().re_push {
             return Waiting::NoRePush;
         }
         let lane = self.0.consumers.lane(&message.topic);

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -105,9 +106,8 @@ struct Inner {
     activity: Arc<Activity>,
     figures: Arc<Figures>,
     clock: Clock,
-    re_push: bool,
-    clean_after_seconds: Option<u64>,
-    next_check: tokio::sync::watch::Receiver<Instant>,
+    settings: Sender<Settings>,
+    next_check: Receiver<Instant>,
     ingest: Arc<Semaphore>,
     wanted: mpsc::Sender<Wanted>,
     stopping: AtomicBool,
@@ -126,38 +126,37 @@ impl Broker {
         settings: Settings,
     ) -> (Broker, Tasks) {
         let disk = Disk::new(store.clone(), settings.blocking);
+        let (clock, check_every) = (settings.clock.clone(), settings.check_every);
         let activity = queue.activity().clone();
         let outcomes = Outcomes {
             store: store.clone(),
-            clock: settings.clock.clone(),
+            clock: clock.clone(),
             activity: activity.clone(),
         };
         let numbers = Arc::<Numbers>::default();
         let producers = Producers::new(numbers.clone());
-        let consumers = Consumers::new(settings.outbox, settings.retries, outcomes, numbers);
-        let figures = Figures::new(activity.clone(), store.clone(), settings.clock.clone());
+        let (settings, tuned) = channel(settings);
+        let consumers = Consumers::new(tuned.clone(), outcomes, numbers);
+        let figures = Figures::new(activity.clone(), store.clone(), clock.clone());
         queue.recover(store.counts().accepted, store.next_sequence());
         let dispatch = Dispatch {
             queue: queue.clone(),
             consumers: consumers.clone(),
             store: store.clone(),
             disk: disk.clone(),
-            pace: settings.pace,
+            settings: tuned.clone(),
         };
         let (wanted, receiver) = mpsc::channel(WANTED_MAX);
-        let next_check = Instant::now() + settings.check_every;
-        let (next, next_check) = tokio::sync::watch::channel(next_check);
+        let next_check = Instant::now() + check_every;
+        let (next, next_check) = channel(next_check);
         let sweep = Sweep {
             queue: queue.clone(),
             consumers: consumers.clone(),
             store: store.clone(),
             disk: disk.clone(),
-            clock: settings.clock.clone(),
-            every: settings.check_every,
-            expiry: settings
-                .clean_after_seconds
-                .map(|seconds| Expiry::new(seconds, settings.clock.now())),
-            re_push: settings.re_push,
+            expiry: Expiry::new(clock.now()),
+            clock: clock.clone(),
+            settings: tuned,
             next,
         };
         let mut tasks = JoinSet::new();
@@ -173,9 +172,8 @@ impl Broker {
             producers,
             activity,
             figures,
-            clock: settings.clock,
-            re_push: settings.re_push,
-            clean_after_seconds: settings.clean_after_seconds,
+            clock,
+            settings,
             next_check,
             ingest: Arc::new(Semaphore::new(INGEST_BYTES_MAX / INGEST_UNIT_BYTES)),
             wanted,
@@ -222,6 +220,18 @@ impl Broker {
             since,
             queue: queue.clone(),
         })
+    }
+
+    /// Goes over to these settings, but for `clock` and `blocking`. Consumers that are connected
+    /// keep the bounds of their outboxes.
+    pub fn change(&self, settings: Settings) {
+        self.0.settings.send_modify(|now| {
+            *now = Settings {
+                clock: now.clock.clone(),
+                blocking: now.blocking,
+                ..settings
+            };
+        });
     }
 
     /// Adds a consumer; it gets what is pushed to its topic from now on.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::blocking::Disk;
 use super::consumers::Consumers;
 use super::error::PushAgainError;
 use super::expiry::Expiry;
 use super::queue::{Item, Queue};
-use super::read_back;
+use super::{Settings, read_back};
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
 use crate::store::{Change, Scan, Store, StoreError};
@@ -27,10 +27,8 @@ pub(super) struct Sweep {
     pub(super) store: Arc<dyn Store>,
     pub(super) disk: Disk,
     pub(super) clock: Clock,
-    pub(super) every: Duration,
-    /// What has expired; `None`: nothing does.
-    pub(super) expiry: Option<Expiry>,
-    pub(super) re_push: bool,
+    pub(super) expiry: Expiry,
+    pub(super) settings: watch::Receiver<Settings>,
     /// When the next check is.
     pub(super) next: watch::Sender<Instant>,
 }
@@ -41,15 +39,22 @@ pub(super) struct Wanted {
     pub(super) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
 
+/// Ticks that begin after `every`.
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
     pub(super) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
-        let mut ticks = tokio::time::interval(self.every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut changes = self.settings.clone();
+        let mut every = changes.borrow_and_update().check_every;
+        let mut ticks = ticks(every);
         // Where a check that found the queue full goes on.
         let mut unfinished = None;
-        ticks.tick().await;
         loop {
             tokio::select! {
                 // An operator waits for an answer, the others for the next time.
@@ -61,14 +66,23 @@ impl Sweep {
                     continue;
                 }
                 _ = ticks.tick() => {
-                    self.next.send_replace(Instant::now() + self.every);
+                    self.next.send_replace(Instant::now() + every);
                     self.store.probe();
                     self.expire().await;
                     unfinished = unfinished.or(Some(Sequence(1)));
                 }
+                Ok(()) = changes.changed() => {
+                    let now = changes.borrow_and_update().check_every;
+                    if now != every {
+                        (every, ticks) = (now, self::ticks(now));
+                        self.next.send_replace(Instant::now() + every);
+                    }
+                    continue;
+                }
                 () = self.room(), if unfinished.is_some() => {}
             }
-            if let (true, Some(from)) = (self.re_push, unfinished) {
+            let re_push = self.settings.borrow().re_push;
+            if let (true, Some(from)) = (re_push, unfinished) {
                 unfinished = self.requeue(from).await;
             } else {
                 unfinished = None;
@@ -77,10 +91,12 @@ impl Sweep {
     }
 
     async fn expire(&mut self) {
-        let Some(expiry) = &mut self.expiry else {
-            return;
+        let after_seconds = self.settings.borrow().clean_after_seconds;
+        let now = self.clock.now();
+        let Some(after_seconds) = after_seconds else {
+            return self.expiry.look(now);
         };
-        let floor = expiry.floor(self.clock.now());
+        let floor = self.expiry.floor(now, after_seconds);
         match self.disk.run(move |store| store.expire(floor)).await {
             Ok(0) => {}
             Ok(messages) => {

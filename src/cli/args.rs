@@ -20,7 +20,7 @@ pub struct Args {
     #[command(flatten)]
     pub(super) common: Common,
     #[command(flatten)]
-    pub(super) listen_on: ListenOn,
+    pub(super) serve: Serve,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -45,15 +45,19 @@ pub(super) struct Common {
     pub(super) set: Vec<(String, String)>,
 }
 
-/// Where the server listens.
+/// Where the server listens, and what it logs.
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct ListenOn {
+pub(super) struct Serve {
     /// Address to listen on (server.host)
     #[arg(long)]
     host: Option<String>,
     /// Port to listen on (server.port)
     #[arg(long)]
     port: Option<String>,
+    /// What to log (log.level): error, warn, info, debug, trace, off, or directives, as in
+    /// info,dpmq::store=debug
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,9 +66,10 @@ pub(super) enum Command {
     ///
     /// Stops cleanly on Ctrl-C or SIGTERM: what was acknowledged is on disk.
     ///
+    /// Example: dpmq serve --log info,dpmq::store=debug
     /// Example: dpmq serve --port 9000 --set mq.persistentFile=/var/lib/dpmq/data
     #[command(verbatim_doc_comment)]
-    Serve(ListenOn),
+    Serve(Serve),
     /// Send one message, or each line of standard input
     ///
     /// Each message is acknowledged when it is safely stored; its code is then printed on a line
@@ -104,6 +109,19 @@ pub(super) enum Command {
     /// Example: dpmq bench --http --producers 8 --consumers 0
     #[command(verbatim_doc_comment)]
     Bench(Box<Bench>),
+    /// Ask a running server whether it takes and stores messages
+    ///
+    /// Exit code 0 when it does, 1 with the reason when not, for whoever supervises it. It takes
+    /// no key, and 5 seconds at most.
+    ///
+    /// Example: dpmq health
+    /// Example: dpmq health --url http://broker:8011
+    #[command(verbatim_doc_comment)]
+    Health {
+        /// The server, as http://HOST:PORT or https://HOST:PORT [default: the configured port here]
+        #[arg(long)]
+        url: Option<ServerUrl>,
+    },
     /// Copy everything a running server has stored to a file
     ///
     /// The copy is consistent, and has everything that was acknowledged before. It is checked
@@ -143,6 +161,21 @@ pub(super) enum Command {
     Verify {
         /// A file of dpmq backup, or mq.persistentFile or a copy of it
         file: Option<PathBuf>,
+    },
+    /// Look at everything a server needs on this machine, and say what to do
+    ///
+    /// Configuration, keys, permissions, speed and space of the disk, the store, the port, the
+    /// clock, the limit of open files: each is a line that begins with ok, warn or fail. Nothing is
+    /// changed; for a moment there is a file of its own where messages are kept. A server may be
+    /// running. Exit code 1 when anything fails, 64 when the configuration cannot be used.
+    ///
+    /// Example: dpmq doctor
+    /// Example: dpmq doctor --config /etc/dpmq/application.yaml --json
+    #[command(verbatim_doc_comment)]
+    Doctor {
+        /// Print the findings as one line of JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make, list and revoke named keys
     ///
@@ -311,10 +344,14 @@ pub(super) struct Bench {
     pub(super) json: bool,
 }
 
-impl ListenOn {
+impl Serve {
     /// The settings that were given.
     pub(super) fn overrides(&self) -> Vec<(String, String)> {
-        let given = [("server.host", &self.host), ("server.port", &self.port)];
+        let given = [
+            ("server.host", &self.host),
+            ("server.port", &self.port),
+            ("log.level", &self.log),
+        ];
         given
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -47,8 +47,19 @@ pub(super) struct ServerUrl {
     path: String,
     /// Whether it speaks TLS.
     is_secured: bool,
-    /// Who may vouch for it; `None`: whom this system trusts.
-    ca: Option<PathBuf>,
+    trust: Trust,
+}
+
+/// Who may vouch for a server's certificate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Trust {
+    /// Whom this system trusts.
+    #[default]
+    System,
+    /// Those in a file.
+    Ca(PathBuf),
+    /// Nobody: it is the one in a file, which the server of this machine has.
+    Itself(PathBuf),
 }
 
 impl FromStr for ServerUrl {
@@ -72,7 +83,7 @@ impl FromStr for ServerUrl {
             port: uri.port_u16().unwrap_or(if is_secured { 443 } else { 80 }),
             path: uri.path().trim_end_matches('/').to_owned(),
             is_secured,
-            ca: None,
+            trust: Trust::System,
         })
     }
 }
@@ -84,12 +95,17 @@ impl ServerUrl {
             Some(url) => url.clone(),
             None => ServerUrl::configured(config)?,
         };
-        let ca = server.ca.clone();
-        Ok(ServerUrl { ca, ..url })
+        Ok(match &server.ca {
+            Some(file) => ServerUrl {
+                trust: Trust::Ca(file.clone()),
+                ..url
+            },
+            None => url,
+        })
     }
 
     /// Where the server of `config` is reached from this machine.
-    fn configured(config: &Config) -> Result<ServerUrl, Failure> {
+    pub(super) fn configured(config: &Config) -> Result<ServerUrl, Failure> {
         let port = config.server.port;
         if port == 0 {
             let text = "server.port is 0, which is any free port: say which with --url";
@@ -104,7 +120,10 @@ impl ServerUrl {
             port,
             path: String::new(),
             is_secured: config.server.tls.is_some(),
-            ca: None,
+            trust: match &config.server.tls {
+                Some(files) => Trust::Itself(files.certificate.clone()),
+                None => Trust::System,
+            },
         })
     }
 
@@ -121,9 +140,9 @@ impl ServerUrl {
         (&self.host, self.port)
     }
 
-    /// With TLS, who may vouch for it, if that was said.
-    pub(super) fn secured(&self) -> Option<Option<&Path>> {
-        self.is_secured.then_some(self.ca.as_deref())
+    /// With TLS, who may vouch for it.
+    pub(super) fn secured(&self) -> Option<&Trust> {
+        self.is_secured.then_some(&self.trust)
     }
 
     /// The path of `route` there.

@@ -15,6 +15,8 @@ use super::stream;
 
 /// How long the server may take to connect, to answer, and for each piece of a reply.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// How long a server may take to say how it is.
+const HEALTH_TIME: Duration = Duration::from_secs(5);
 /// More than any refusal has.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
@@ -41,6 +43,27 @@ pub(super) async fn post(
     answer(url, key, Method::POST, route, json).await
 }
 
+/// Asks how the server is, at `route`: whether it is well, and what it says about that.
+pub(super) async fn health(url: &ServerUrl, route: &str) -> anyhow::Result<(bool, Bytes)> {
+    let address = url.address();
+    let asked = async {
+        let response = ask(url, None, Method::GET, route, String::new()).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), REFUSAL_BYTES_MAX);
+        let text = body.collect().await.map_err(|error| anyhow!(error))?;
+        match status {
+            StatusCode::OK => Ok((true, text.to_bytes())),
+            StatusCode::SERVICE_UNAVAILABLE => Ok((false, text.to_bytes())),
+            other => bail!("{address} is no DPMQ server: HTTP {other}"),
+        }
+    };
+    let answered = tokio::time::timeout(HEALTH_TIME, asked).await;
+    answered.map_err(|_| {
+        let seconds = HEALTH_TIME.as_secs();
+        anyhow!("{address} did not answer within {seconds} seconds")
+    })?
+}
+
 async fn answer(
     url: &ServerUrl,
     key: &str,
@@ -49,7 +72,7 @@ async fn answer(
     json: String,
 ) -> anyhow::Result<Reply> {
     let address = url.address();
-    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, key, method, route, json));
+    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, Some(key), method, route, json));
     let response = answered.await.map_err(|_| {
         let seconds = ANSWER_TIME.as_secs();
         anyhow!("{address} did not answer within {seconds} seconds")
@@ -69,7 +92,7 @@ async fn answer(
 
 async fn ask(
     url: &ServerUrl,
-    key: &str,
+    key: Option<&str>,
     method: Method,
     route: &str,
     json: String,
@@ -82,12 +105,15 @@ async fn ask(
         .with_context(not_http)?;
     // Whoever reads the reply is told how it ends.
     tokio::spawn(connection);
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(url.path(route))
         .header(header::HOST, &address)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("secretKey", key)
+        .header(header::CONTENT_TYPE, "application/json");
+    if let Some(key) = key {
+        request = request.header("secretKey", key);
+    }
+    let request = request
         .body(Full::new(Bytes::from(json)))
         .context("the key cannot be sent in a header")?;
     sender.send_request(request).await.with_context(not_http)

@@ -8,13 +8,20 @@ use anyhow::{Context, ensure};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_util::either::Either;
 
-use super::client::ServerUrl;
+use super::client::{ServerUrl, Trust};
 
 /// A connection that was made.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -37,13 +44,13 @@ pub(super) async fn connect(url: &ServerUrl) -> anyhow::Result<Stream> {
         .await
         .with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
-    let Some(ca) = url.secured() else {
+    let Some(trust) = url.secured() else {
         return Ok(Either::Left(stream));
     };
     let (host, _) = url.host_and_port();
     let name = ServerName::try_from(host.to_owned())
         .with_context(|| format!("{host} cannot have a certificate"))?;
-    let secured = connector(ca)?.connect(name, stream).await;
+    let secured = connector(trust)?.connect(name, stream).await;
     let secured = secured.map_err(explained);
     let secured = secured.with_context(|| format!("no TLS with {address}"))?;
     Ok(Either::Right(Box::new(secured)))
@@ -61,16 +68,81 @@ fn explained(error: io::Error) -> anyhow::Error {
     }
 }
 
-fn connector(ca: Option<&Path>) -> anyhow::Result<TlsConnector> {
-    let roots = match ca {
-        Some(file) => read(file)?,
-        None => SYSTEM.clone(),
+fn connector(trust: &Trust) -> anyhow::Result<TlsConnector> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    let builder = match trust {
+        Trust::System => builder.with_root_certificates(SYSTEM.clone()),
+        Trust::Ca(file) => builder.with_root_certificates(read(file)?),
+        Trust::Itself(file) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned::read(file, provider)?)),
     };
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
+}
+
+/// Trusts one certificate, whatever names are in it: that of the server of this machine, which is
+/// reached by another name than its clients use. That the server has its key is checked as ever.
+#[derive(Debug)]
+struct Pinned {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    fn read(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<Pinned> {
+        let certificate = CertificateDer::from_pem_file(file)
+            .with_context(|| format!("server.tlsCert: cannot read {}", file.display()))?;
+        Ok(Pinned {
+            certificate,
+            provider,
+        })
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        presented: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match *presented == self.certificate {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::Error::General(
+                "the server has another certificate than the file of server.tlsCert".to_owned(),
+            )),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<RootCertStore> {

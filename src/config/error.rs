@@ -30,6 +30,9 @@ pub enum ConfigError {
         /// The setting that may have been meant.
         hint: String,
     },
+    /// The published default key, on a server that listens beyond this machine.
+    #[error("mq.secretKey: it cannot become the published default while others reach this server")]
+    KeyTooOpen,
     /// The value cannot be used.
     #[error("{origin}: {key}: {problem}")]
     Impossible {

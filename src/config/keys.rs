@@ -10,6 +10,8 @@ pub(super) struct Key {
     pub(super) default: &'static str,
     /// What it does, with its unit.
     pub(super) meaning: &'static str,
+    /// Whether a server keeps it until it ends.
+    pub(super) is_fixed: bool,
 }
 
 impl Key {
@@ -48,50 +50,60 @@ const fn key(path: &'static str, default: &'static str, meaning: &'static str) -
         path,
         default,
         meaning,
+        is_fixed: false,
+    }
+}
+
+/// One that a server keeps until it ends.
+const fn fixed(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        is_fixed: true,
+        ..key(path, default, meaning)
     }
 }
 
 /// All settings, in the order of the shipped file.
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
-    key("server.port", "8011", "port to listen on; 0 takes any free one"),
-    key("server.host", "0.0.0.0", "address to listen on; 0.0.0.0 is every IPv4 address, \"::\" every address"),
-    key("server.allowDefaultKey", "0", "1: listen beyond this machine even while secretKey is the published default"),
+    fixed("server.port", "8011", "port to listen on; 0 takes any free one"),
+    fixed("server.host", "0.0.0.0", "address to listen on; 0.0.0.0 is every IPv4 address, \"::\" every address"),
+    fixed("server.allowDefaultKey", "0", "1: listen beyond this machine even while secretKey is the published default"),
     key("server.maxMessageBytes", "16777216", "largest message that is accepted, in bytes"),
     key("server.sendWaitSeconds", "10", "seconds an HTTP send waits for room in the queue"),
     key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),
     key("server.loginAttempts", "5", "wrong secret keys a WebSocket client may send before it is closed"),
     key("server.loginSeconds", "8", "seconds a WebSocket client has to log in"),
     key("server.pingSeconds", "25", "seconds between two pings to a WebSocket client; one that answers nothing twice is closed; 0: none"),
-    key("server.requestSeconds", "8", "seconds a client has to send the head of a request, TLS included, and as much longer for a body as 16 KiB a second take"),
-    key("server.maxConnections", "0", "connections at the same time; 0: as many as files may be open, but for 128"),
-    key("server.maxConnectionsPerAddress", "0", "of these from one address, or one /64 of IPv6; 0: half, and for this machine, where a proxy may be, all"),
-    key("server.inboundMiB", "64", "memory for all messages above 64 KiB that are being received; the others wait"),
-    key("server.tlsCert", "", "file of the certificate and those above it, PEM; with it the port speaks https and wss only. Looked at all the time"),
-    key("server.tlsKey", "", "file of the private key of tlsCert, PEM"),
-    key("server.keysFile", "config/keys.yaml", "file of named keys, as dpmq key makes it; looked at all the time, and need not be there"),
+    fixed("server.requestSeconds", "8", "seconds a client has to send the head of a request, TLS included, and as much longer for a body as 16 KiB a second take"),
+    fixed("server.maxConnections", "0", "connections at the same time; 0: as many as files may be open, but for 128"),
+    fixed("server.maxConnectionsPerAddress", "0", "of these from one address, or one /64 of IPv6; 0: half, and for this machine, where a proxy may be, all"),
+    fixed("server.inboundMiB", "64", "memory for all messages above 64 KiB that are being received; the others wait"),
+    fixed("server.tlsCert", "", "file of the certificate and those above it, PEM; with it the port speaks https and wss only. Looked at all the time"),
+    fixed("server.tlsKey", "", "file of the private key of tlsCert, PEM"),
+    fixed("server.keysFile", "config/keys.yaml", "file of named keys, as dpmq key makes it; looked at all the time, and need not be there"),
     key("server.origins", "*", "pages that browsers may use the server from, as in https://a.example,https://b.example; *: any"),
     key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has a key with the right console-read, 2 everybody"),
     key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key with all rights; every client must present it, or a named key"),
-    key("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
+    fixed("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
     key("mq.pushMessagesSpeed", "1", "seconds between two batches; fractions allowed, 0: no pause"),
     key("mq.sendCount", "100", "messages per batch"),
     key("mq.sendRetryCount", "1", "immediate retries after a failed push, then that client is closed"),
-    key("mq.persistentFile", "data", "snapshot file"),
-    key("mq.isPersistent", "1", "1: messages are kept on disk; 0: memory only, nothing survives a restart"),
-    key("mq.recoveryStrategy", "1", "0: start empty, local data is cleared; 1: restore"),
-    key("mq.persistentTime", "5", "seconds between two snapshots"),
+    fixed("mq.persistentFile", "data", "snapshot file"),
+    fixed("mq.isPersistent", "1", "1: messages are kept on disk; 0: memory only, nothing survives a restart"),
+    fixed("mq.recoveryStrategy", "1", "0: start empty, local data is cleared; 1: restore"),
+    fixed("mq.persistentTime", "5", "seconds between two snapshots"),
     key("mq.isRePush", "1", "1: messages that nobody consumed are pushed again"),
     key("mq.isClean", "1", "1: expired messages are deleted"),
     key("mq.checkSpeed", "5", "seconds between two checks (re-push, expiry)"),
     key("mq.checkCount", "0", "has no effect; kept for old files"),
     key("mq.cleanTime", "259200", "a message older than this many seconds is expired"),
-    key("mq.queueMemoryMiB", "64", "memory for the data of queued messages; past it data is read back from disk"),
+    fixed("mq.queueMemoryMiB", "64", "memory for the data of queued messages; past it data is read back from disk"),
     key("mq.outboxMessages", "65536", "messages that may wait for one slow consumer"),
     key("mq.outboxMiB", "16", "memory for the messages that wait for one slow consumer"),
     key("mq.writeSeconds", "10", "a consumer that takes nothing for this many seconds is closed"),
-    key("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
+    fixed("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
     key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
-    key("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
-    key("log.auditFile", "", "file that who changed what and who was refused is also written to; empty: none"),
+    fixed("log.format", "text", "text: lines for people; json: a JSON object a line"),
+    fixed("log.file", "1", "1: also write log/dpmq-YYYY-MM.log"),
+    fixed("log.auditFile", "", "file that who changed what and who was refused is also written to; empty: none"),
 ];

@@ -97,6 +97,13 @@ impl Layer {
         Ok(layer)
     }
 
+    /// One value.
+    pub(super) fn setting(origin: &str, key: &Key, text: &str) -> Layer {
+        let mut layer = Layer::new(origin);
+        layer.set(key, text.to_owned());
+        layer
+    }
+
     fn set(&mut self, key: &Key, text: String) {
         let (section, name) = key.parts();
         let values = self.sections.entry(section).or_default();

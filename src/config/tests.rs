@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys::KEYS;
 use super::*;
 
 pub(super) const SHIPPED: &str = include_str!("../../config/application.yaml");
@@ -371,4 +372,14 @@ fn the_legacy_view_has_the_original_keys_as_numbers() {
     let json = serde_json::to_string(&config.legacy_view()).unwrap();
     let expected = r#"{"messageChanBuffer":1000000,"pushMessagesSpeed":0.5,"sendCount":100,"sendRetryCount":1,"persistentFile":"data","isPersistent":1,"recoveryStrategy":1,"persistentTime":5,"isRePush":1,"isClean":1,"checkSpeed":5,"checkCount":0,"cleanTime":259200}"#;
     assert_eq!(json, expected);
+}
+
+#[test]
+fn what_needs_a_restart_is_what_the_page_on_operations_says() {
+    let page = include_str!("../../docs/operations.md");
+    let (_, list) = page.split_once("those that have changed: ").unwrap();
+    let (list, _) = list.split_once(".\n").unwrap();
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let fixed = KEYS.iter().filter(|key| key.is_fixed).map(|key| key.path);
+    assert_eq!(listed, fixed.collect::<Vec<_>>());
 }

@@ -77,7 +77,7 @@ impl Guard {
     }
 
     async fn pass(self, mut request: Request, next: Next) -> Result<Response, ApiError> {
-        match (self.needs, self.state.config.server.metrics) {
+        match (self.needs, self.state.config().server.metrics) {
             (Needs::Scrape, Metrics::Off) => {
                 return Err(ApiError::NoSuchPath(self.path.to_owned()));
             }

@@ -54,7 +54,7 @@ fn consumers(clients: &[ClientInfo]) -> Response {
 
 /// POST /Console/GetConfig: `mq` of the configuration, without the key.
 pub(super) async fn get_config(State(state): State<HttpState>) -> Response {
-    reply::data(state.config.legacy_view())
+    reply::data(state.config().legacy_view())
 }
 
 /// POST /Console/CountMessage: how many messages there are, by status.

@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::broker::Broker;
-use crate::config::{Config, Origins};
+use crate::config::{Config, Live, Origins};
 use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
@@ -56,7 +56,7 @@ pub struct HttpState(Arc<Shared>);
 /// See [`HttpState`].
 pub struct Shared {
     broker: Broker,
-    config: Arc<Config>,
+    config: Live,
     access: Access,
     /// Cancelled when the server stops: streams then end.
     stop: CancellationToken,
@@ -79,7 +79,7 @@ impl HttpState {
     /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
     pub fn new(
         broker: Broker,
-        config: Arc<Config>,
+        config: Live,
         access: Access,
         stop: CancellationToken,
         edges: Arc<Edges>,
@@ -96,11 +96,16 @@ impl HttpState {
         }))
     }
 
+    /// The configuration in use now.
+    fn config(&self) -> Arc<Config> {
+        self.config.get()
+    }
+
     /// The most bytes of body that are read: percent-encoding makes three bytes of one, and the
     /// names, the topic and the lines between multipart fields need room too.
     fn body_bytes_max(&self) -> usize {
         const AROUND_DATA_BYTES: usize = 64 * 1024;
-        let data = self.config.server.max_message_bytes;
+        let data = self.config().server.max_message_bytes;
         data.saturating_mul(3).saturating_add(AROUND_DATA_BYTES)
     }
 }
@@ -170,15 +175,15 @@ const CORS: [(HeaderName, &str); 4] = [
 ];
 
 /// Wraps every route, refusal and unknown path of `router`: adds the CORS headers, and answers
-/// OPTIONS with 204. A browser gives the answer to pages of these `origins` only.
-pub fn with_cors(router: Router, origins: Origins) -> Router {
-    router.layer(middleware::from_fn_with_state(Arc::new(origins), cors))
+/// OPTIONS with 204. A browser gives the answer to pages of `server.origins` only.
+pub fn with_cors(router: Router, config: Live) -> Router {
+    router.layer(middleware::from_fn_with_state(config, cors))
 }
 
-async fn cors(State(origins): State<Arc<Origins>>, request: Request, next: Next) -> Response {
-    let origin = match *origins {
+async fn cors(State(config): State<Live>, request: Request, next: Next) -> Response {
+    let origin = match &config.get().server.origins {
         Origins::Any => None,
-        Origins::Only(_) => Some(allowed_origin(&origins, request.headers())),
+        origins => Some(allowed_origin(origins, request.headers())),
     };
     let mut response = match *request.method() {
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),

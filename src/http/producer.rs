@@ -49,7 +49,8 @@ async fn store(
 ) -> Result<MessageCode, ApiError> {
     let topic: Topic = topic.parse()?;
     caller.may_use(&topic)?;
-    let server = &state.config.server;
+    let config = state.config();
+    let server = &config.server;
     if data.len() > server.max_message_bytes {
         return Err(ApiError::DataTooLarge {
             bytes: data.len(),

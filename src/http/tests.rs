@@ -33,11 +33,11 @@ pub(super) fn app() -> Router {
 
 fn app_with(config: Config) -> Router {
     let (broker, _) = broker();
-    let (config, stop) = (Arc::new(config), CancellationToken::new());
-    let secret = config.mq.secret_key.clone();
+    let (secret, stop) = (config.mq.secret_key.clone(), CancellationToken::new());
+    let config = Live::new(config);
     let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
     let state = HttpState::new(broker, config.clone(), access, stop, Arc::default());
-    with_cors(router(state), config.server.origins.clone())
+    with_cors(router(state), config)
 }
 
 /// An empty broker, and the store that it is over.

@@ -56,6 +56,13 @@ impl Tls {
         }
     }
 
+    /// The same, on a thread that may block.
+    pub(super) async fn reload_aside(self: Arc<Tls>) {
+        if let Err(error) = tokio::task::spawn_blocking(move || self.reload()).await {
+            tracing::error!(%error, "the certificate was not read again");
+        }
+    }
+
     /// Reads the files again whenever they have changed, until `stop` is cancelled.
     pub(super) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
         let mut seen = self.state().await;
@@ -67,10 +74,7 @@ impl Tls {
             let state = self.state().await;
             if state != seen {
                 seen = state;
-                let tls = self.clone();
-                if let Err(error) = tokio::task::spawn_blocking(move || tls.reload()).await {
-                    tracing::error!(%error, "the certificate was not read again");
-                }
+                self.clone().reload_aside().await;
             }
         }
     }

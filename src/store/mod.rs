@@ -13,6 +13,7 @@ mod day;
 mod disk;
 mod engine;
 mod error;
+mod examine;
 mod files;
 mod findings;
 mod formats;
@@ -51,6 +52,7 @@ pub use disk::{DiskStore, Options};
 #[doc(hidden)]
 pub use engine::Work;
 pub use error::StoreError;
+pub use examine::{Examined, Present, examine, places};
 pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use measures::Measures;
 pub use memory::MemoryStore;

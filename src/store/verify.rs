@@ -138,7 +138,7 @@ pub fn verify_store(
 }
 
 /// The segments of a store, opened for reading.
-fn open_log(
+pub(crate) fn open_log(
     files: &Arc<dyn Files>,
     layout: &Layout,
     report: &mut Report,
@@ -167,7 +167,10 @@ fn open_log(
     if opened.is_empty() {
         report.note(format!("there is no log in {}", dir.display()));
     }
-    let (segments, damaged) = Segments::of(files, dir, opened, &[])?;
+    let told: Vec<u32> = super::snapshot::seed(&**files, &layout.snapshot)
+        .into_iter()
+        .collect();
+    let (segments, damaged) = Segments::of(files, dir, opened, &told)?;
     for segment in damaged {
         let path = segment.path.clone();
         let (from, to) = (0, SEGMENT_HEAD_BYTES);

@@ -45,7 +45,7 @@ async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &W
     let mut closed = subscription.close_signal();
     let mut tickets = Vec::with_capacity(TICKETS_MAX);
     let heard = socket.get_ref().heard();
-    let mut health = Health::new(state.config.server.ping_every, heard.clone(), true);
+    let mut health = Health::new(state.config.get().server.ping_every, heard.clone(), true);
     loop {
         tokio::select! {
             // A client that has left must be noticed before anything is written to its socket.
@@ -121,7 +121,7 @@ async fn or_end(
     if let Some(written) = write.as_mut().now_or_never() {
         return Ok(written?);
     }
-    let timeout = state.config.mq.write_timeout;
+    let timeout = state.config.get().mq.write_timeout;
     tokio::select! {
         biased;
         written = tokio::time::timeout(timeout, write) => match written {

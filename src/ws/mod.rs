@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason};
-use crate::config::Config;
+use crate::config::Live;
 use crate::edges::{Edges, Ended, Refused, Via};
 use crate::message::Topic;
 use crate::room::Room;
@@ -56,7 +56,7 @@ pub struct WsState {
     /// Where messages go to and come from.
     pub broker: Broker,
     /// Limits.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The keys.
     pub access: Access,
     /// The memory that large messages share.
@@ -151,7 +151,7 @@ async fn consumers(
 
 /// What a client may send.
 fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
-    let message_bytes = state.config.server.max_message_bytes;
+    let message_bytes = state.config.get().server.max_message_bytes;
     let config = WebSocketConfig::default()
         .read_buffer_size(read_bytes)
         .max_message_size(Some(message_bytes))
@@ -175,8 +175,8 @@ fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Res
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key(header::ORIGIN) {
         let origin = text(header::ORIGIN).unwrap_or_default();
-        let origins = &state.config.server.origins;
-        if !origins.allow(origin, text(header::HOST)) {
+        let config = state.config.get();
+        if !config.server.origins.allow(origin, text(header::HOST)) {
             let reason = "this server is not for pages of this origin".to_owned();
             return Err(refuse(StatusCode::FORBIDDEN, reason));
         }
@@ -236,7 +236,8 @@ async fn ask_for_key(
     door: &Door<'_>,
     state: &WsState,
 ) -> Result<Arc<Grant>, End> {
-    let server = &state.config.server;
+    let config = state.config.get();
+    let server = &config.server;
     let wrong = state.edges.logins_refused(Via::WebSocket);
     let attempts = server.login_attempts;
     let login = login::ask(socket, &state.access, &door.place, attempts, wrong);

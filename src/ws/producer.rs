@@ -55,7 +55,10 @@ pub(super) async fn login_and_run(
 
 /// Serves a producer until its session ends; what was published by then is answered.
 async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &WsState) {
-    let (every, heard) = (state.config.server.ping_every, socket.get_ref().heard());
+    let (every, heard) = (
+        state.config.get().server.ping_every,
+        socket.get_ref().heard(),
+    );
     // Without acks there is nothing to read, and who reads nothing answers no ping.
     let mut health = Health::new(every, heard, acks);
     let (sink, mut stream) = socket.split();
@@ -103,7 +106,7 @@ async fn publish(
     state: &WsState,
 ) -> End {
     let messages_max = state.broker.publish_messages_max();
-    let bytes_max = state.config.server.max_message_bytes;
+    let bytes_max = state.config.get().server.max_message_bytes;
     loop {
         let first = tokio::select! {
             biased;

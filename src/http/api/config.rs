@@ -40,9 +40,9 @@ pub(super) async fn config(State(state): State<HttpState>, _: NoParams) -> Respo
     struct Config<'a> {
         settings: Vec<SettingJson<'a>>,
     }
-    let settings = state.config.settings.iter().map(SettingJson::of);
+    let config = state.config();
     let config = Config {
-        settings: settings.collect(),
+        settings: config.settings.iter().map(SettingJson::of).collect(),
     };
     super::reply(StatusCode::OK, &config)
 }

@@ -138,7 +138,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             damage,
             keys,
         },
-        durability: match state.config.mq.durability {
+        durability: match state.config().mq.durability {
             Durability::Disk => "disk",
             Durability::Memory => "memory",
         },

@@ -60,6 +60,7 @@ const ZH = {
   "mq.segmentMiB": "日志达到此大小时换新文件；越小则空间归还越早",
   "log.level": "error、warn、info、debug、trace、off，或过滤指令",
   "log.file": "1：同时写入 log/dpmq-YYYY-MM.log",
+  "log.format": "text：便于阅读的行；json：每行一个 JSON 对象",
   "log.auditFile": "另外记录更改者与被拒绝者的文件；空：不写",
 };
 

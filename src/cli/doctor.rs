@@ -1,0 +1,92 @@
+//! `dpmq doctor`: looks at everything that a server needs, and says what to do about what is not
+//! as it should be.
+//!
+//! Every check stands for itself, so one that fails hides no other. Nothing is changed, but for a
+//! file that is written to learn how fast the disk is, and removed.
+
+mod disk;
+mod finding;
+mod machine;
+mod settings;
+mod store;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde::Serialize;
+
+use self::finding::{Finding, State};
+use super::Failure;
+use super::output::Output;
+use crate::config::{Config, ConfigError, Durability};
+
+/// Looks at what `config` is about, and prints what was found.
+pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(), Failure> {
+    match config {
+        Ok(config) => {
+            let findings = examine(&config);
+            print(&findings, json)?;
+            match findings.iter().filter(|it| it.state == State::Fail).count() {
+                0 => Ok(()),
+                1 => Err(anyhow!("1 check failed").into()),
+                failed => Err(anyhow!("{failed} checks failed").into()),
+            }
+        }
+        Err(error) => {
+            print(&[settings::unusable(&error)], json)?;
+            Err(Failure::Usage("the configuration cannot be used".into()))
+        }
+    }
+}
+
+fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = settings::check(config);
+    findings.push(settings::named_keys(config));
+    findings.extend(settings::tls(config));
+    findings.push(machine::port(config));
+    findings.push(machine::open_files());
+    if config.log.file {
+        findings.push(machine::log_folder());
+    }
+    if config.mq.durability == Durability::Memory {
+        findings.push(machine::clock(None, config));
+        return findings;
+    }
+    let file = &config.mq.persistent_file;
+    let folder = folder_of(file);
+    findings.extend(store::permissions(file, &folder));
+    findings.extend(disk::check(&folder, file));
+    findings.extend(store::check(file));
+    findings.push(machine::clock(store::newest(file), config));
+    findings
+}
+
+/// The folder that holds `file`, or will: a server makes those that are missing.
+fn folder_of(file: &Path) -> PathBuf {
+    let there = file.ancestors().skip(1).find(|folder| folder.is_dir());
+    match there {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn print(findings: &[Finding], json: bool) -> Result<(), Failure> {
+    if json {
+        #[derive(Serialize)]
+        struct Report<'a> {
+            ok: bool,
+            checks: &'a [Finding],
+        }
+        let report = Report {
+            ok: findings.iter().all(|it| it.state != State::Fail),
+            checks: findings,
+        };
+        let line = serde_json::to_vec(&report).context("the report")?;
+        return Output::open().line(&line);
+    }
+    let mut out = Output::open();
+    for finding in findings {
+        out.line(finding.to_string().as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What a check found, and what to do about it.
+
+use std::fmt::{self, Display};
+
+use serde::Serialize;
+
+/// How good it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    /// As it should be.
+    Ok,
+    /// A server runs with it; somebody should know.
+    Warn,
+    /// A server does not start with it, or does not keep what it promises.
+    Fail,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) state: State,
+    pub(super) text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) advice: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(check: &'static str, text: impl Into<String>) -> Finding {
+        Finding {
+            check,
+            state: State::Ok,
+            text: text.into(),
+            advice: None,
+        }
+    }
+
+    pub(super) fn warn(
+        check: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            state: State::Warn,
+            advice: Some(advice.into()),
+            ..Finding::ok(check, text)
+        }
+    }
+
+    pub(super) fn fail(
+        check: &'static str,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            state: State::Fail,
+            ..Finding::warn(check, text, advice)
+        }
+    }
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Fail => "fail",
+        };
+        write!(f, "{state:<5} {:<14} {}", self.check, self.text)?;
+        match &self.advice {
+            Some(advice) => write!(f, "\n{:20} to do: {advice}", ""),
+            None => Ok(()),
+        }
+    }
+}

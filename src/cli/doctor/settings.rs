@@ -1,0 +1,102 @@
+//! The configuration: whether it can be used, and what of it is dangerous.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::access::KeysFile;
+use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
+use crate::server;
+
+const CHECK: &str = "configuration";
+/// Reading, for whoever is neither the owner nor of the group.
+const READABLE_BY_ALL: u32 = 0o004;
+
+/// It cannot be used.
+pub(super) fn unusable(error: &ConfigError) -> Finding {
+    let advice = "correct it; dpmq check-config shows every setting and where it comes from";
+    Finding::fail(CHECK, error.to_string(), advice)
+}
+
+/// It can be used.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let sources: BTreeSet<&str> = config.settings.iter().map(|it| &*it.source).collect();
+    let sources: Vec<&str> = sources.into_iter().collect();
+    let text = format!("can be used; it is from: {}", sources.join(", "));
+    let mut findings = vec![Finding::ok(CHECK, text)];
+    findings.extend(key(config));
+    if config.mq.durability == Durability::Memory {
+        findings.push(Finding::warn(
+            CHECK,
+            "mq.isPersistent is 0: messages are in memory only, and a restart loses them",
+            "set mq.isPersistent to 1, unless no message matters",
+        ));
+    }
+    if config.mq.recovery == Recovery::Empty {
+        findings.push(Finding::warn(
+            CHECK,
+            "mq.recoveryStrategy is 0: every start deletes the store and its snapshot",
+            "set mq.recoveryStrategy to 1, unless no message matters",
+        ));
+    }
+    findings
+}
+
+/// The file of named keys: no server starts with one that cannot be used.
+pub(super) fn named_keys(config: &Config) -> Finding {
+    const CHECK: &str = "keys";
+    let file = &config.server.keys_file;
+    match KeysFile::at(file).keys() {
+        Ok(keys) => Finding::ok(
+            CHECK,
+            format!("{} named keys in {}", keys.len(), file.display()),
+        ),
+        Err(error) => Finding::fail(
+            CHECK,
+            error.to_string(),
+            "mend the file; docs/keys.md has its form",
+        ),
+    }
+}
+
+/// Certificate and key, if there are any.
+pub(super) fn tls(config: &Config) -> Option<Finding> {
+    const CHECK: &str = "tls";
+    config.server.tls.as_ref()?;
+    Some(match server::check_tls(config) {
+        Ok(()) => Finding::ok(CHECK, "certificate and key can be used"),
+        Err(error) => Finding::fail(
+            CHECK,
+            format!("{error:#}"),
+            "let the server's user read both files, and see that they belong together",
+        ),
+    })
+}
+
+fn key(config: &Config) -> Option<Finding> {
+    if config.listen_host().restricted {
+        let text = "only this machine can connect: mq.secretKey is the published default";
+        return Some(Finding::warn(CHECK, text, ListenHost::ADVICE));
+    }
+    if config.mq.secret_key.is_default() && config.server.allow_default_key {
+        return Some(Finding::warn(
+            CHECK,
+            "mq.secretKey is the published default, and server.allowDefaultKey lets everybody in",
+            "set mq.secretKey to a key of your own",
+        ));
+    }
+    let setting = config.settings.iter().find(|it| it.secret)?;
+    let mode = fs::metadata(Path::new(&setting.source)).ok()?;
+    (mode.permissions().mode() & READABLE_BY_ALL != 0).then(|| {
+        Finding::warn(
+            CHECK,
+            format!(
+                "everybody on this machine can read {} in {}",
+                setting.key, setting.source
+            ),
+            format!("chmod o-r {}", setting.source),
+        )
+    })
+}

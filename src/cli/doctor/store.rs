@@ -1,0 +1,142 @@
+//! The store: whether a server may read and write it, and would start on it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::fs::Access;
+
+use super::finding::Finding;
+use super::machine::changed;
+use crate::store::{Examined, Files, OsFiles, Present, StoreError, examine, places};
+
+/// Places that are named, of those that are wrong.
+const NAMED_MAX: usize = 3;
+
+/// Whether this user may use everything of the store of the snapshot `file`, in `folder`.
+pub(super) fn permissions(file: &Path, folder: &Path) -> Vec<Finding> {
+    const CHECK: &str = "permissions";
+    let mut findings = vec![];
+    let mut all = vec![];
+    for place in places(&OsFiles, file).unwrap_or_default() {
+        walk(place, &mut all);
+    }
+    let may = |path: &Path, access| rustix::fs::access(path, access).is_ok();
+    let rights = Access::READ_OK | Access::WRITE_OK;
+    let mut closed: Vec<&Path> = all
+        .iter()
+        .map(|path| &**path)
+        .filter(|path| !may(path, rights))
+        .collect();
+    if !may(folder, rights | Access::EXEC_OK) {
+        closed.push(folder);
+    }
+    if !closed.is_empty() {
+        findings.push(Finding::fail(
+            CHECK,
+            format!("this user may not read and write {}", named(&closed)),
+            "run this as the server's user; if it is, give everything to it: chown -R USER",
+        ));
+    }
+    let owner = |path: &Path| fs::metadata(path).ok().map(|it| it.uid());
+    let ours = owner(folder);
+    let strange: Vec<&Path> = all
+        .iter()
+        .map(|path| &**path)
+        .filter(|path| owner(path) != ours)
+        .collect();
+    if !strange.is_empty() {
+        findings.push(Finding::warn(
+            CHECK,
+            format!("not of the owner of {}: {}", folder.display(), named(&strange)),
+            "give them to the server's user: chown; a command that was run by root leaves such files",
+        ));
+    }
+    if findings.is_empty() {
+        let text = format!("everything in {} can be read and written", folder.display());
+        findings.push(Finding::ok(CHECK, text));
+    }
+    findings
+}
+
+/// What is at `path`, and everything in it.
+fn walk(path: PathBuf, all: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+        walk(entry.path(), all);
+    }
+    all.push(path);
+}
+
+fn named(paths: &[&Path]) -> String {
+    let names: Vec<String> = paths
+        .iter()
+        .take(NAMED_MAX)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = match paths.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
+}
+
+/// When the store of the snapshot `file` was written to last.
+pub(super) fn newest(file: &Path) -> Option<SystemTime> {
+    let places = places(&OsFiles, file).unwrap_or_default();
+    places.iter().filter_map(|place| changed(place)).max()
+}
+
+/// Whether a server would start on the store of the snapshot `file`, or runs on it.
+pub(super) fn check(file: &Path) -> Vec<Finding> {
+    const CHECK: &str = "store";
+    let files: Arc<dyn Files> = Arc::new(OsFiles);
+    let Examined {
+        present,
+        log_bytes,
+        snapshot_bytes,
+        report,
+    } = match examine(&files, file) {
+        Ok(examined) => examined,
+        Err(StoreError::Locked { path }) => {
+            let text = format!("a server has it open ({} is locked)", path.display());
+            return vec![Finding::ok(CHECK, text)];
+        }
+        Err(error) => {
+            let advice = match &error {
+                StoreError::RestoreCutOff { .. } => "run dpmq restore again",
+                StoreError::FormatTooNew { .. } => "run the version that wrote it, or a newer one",
+                StoreError::NotOurs { .. } => {
+                    "move it away, or set mq.persistentFile to another name"
+                }
+                _ => "let the server's user read it; dpmq verify says what else is wrong",
+            };
+            return vec![Finding::fail(CHECK, error.to_string(), advice)];
+        }
+    };
+    let shown = file.display();
+    let text = match present {
+        Present::Nothing => format!("there is none at {shown}; a server makes it"),
+        Present::Snapshot => {
+            format!("there is a snapshot alone at {shown}; a server makes the store from it")
+        }
+        Present::Original => {
+            format!("{shown} is a data file of the original; a server takes it over")
+        }
+        Present::Store => format!(
+            "its format is known; log {} MiB, snapshot {} MiB; dpmq verify reads all of it",
+            log_bytes >> 20,
+            snapshot_bytes >> 20
+        ),
+    };
+    let mut findings = vec![Finding::ok(CHECK, text)];
+    for finding in &report.findings {
+        findings.push(Finding::warn(
+            CHECK,
+            format!("damaged: {finding}"),
+            "a server heals what the snapshot has; dpmq verify says what is lost",
+        ));
+    }
+    findings
+}

@@ -1,0 +1,79 @@
+//! Reads the configuration again while the server runs, and applies what can change.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio_util::sync::CancellationToken;
+
+use super::tls::Tls;
+use super::{keys, settings, supervisor};
+use crate::access::Access;
+use crate::broker::{Broker, CloseReason};
+use crate::config::{Live, Sources};
+use crate::telemetry::Level;
+
+/// What tells a server to read its configuration again, and where that is.
+pub(super) struct Reloads {
+    /// The signal for it. It counts from the start on, so that one which comes early is not lost.
+    pub(super) asked: Signal,
+    pub(super) sources: Sources,
+    pub(super) level: Level,
+}
+
+/// What is changed by a new configuration.
+pub(super) struct Running {
+    pub(super) config: Live,
+    pub(super) broker: Broker,
+    pub(super) access: Access,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// Reloads whenever it is asked for, until `stop` is cancelled.
+pub(super) async fn watch(mut reloads: Reloads, running: Running, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            Some(()) = reloads.asked.recv() => {
+                supervisor::reloading();
+                running.reload(&reloads).await;
+                supervisor::ready();
+            }
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+impl Running {
+    async fn reload(&self, reloads: &Reloads) {
+        let (config, sources) = (self.config.get(), reloads.sources.clone());
+        let reading = tokio::task::spawn_blocking(move || config.reread(&sources));
+        match reading.await {
+            Ok(Ok(reread)) => {
+                for key in &reread.waiting {
+                    tracing::warn!("{key} has changed, which needs a restart to count");
+                }
+                self.broker.change(settings(&reread.config.mq));
+                reloads.level.set(&reread.config.log.level);
+                let secret = reread.config.mq.secret_key.clone();
+                self.config.set(reread.config);
+                if let Some((grant, _)) = self.access.change_secret(&secret) {
+                    self.broker
+                        .end_sessions_of(grant.name(), CloseReason::KeyRevoked);
+                }
+                match &reread.changed[..] {
+                    [] => tracing::info!("read the configuration again; nothing has changed"),
+                    changed => {
+                        tracing::info!("read the configuration again: {}", changed.join(", "))
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!("the configuration stays as it was: {error}");
+            }
+            Err(error) => tracing::error!(%error, "the configuration was not read again"),
+        }
+        keys::reload(&self.access, &self.broker).await;
+        if let Some(tls) = self.tls.clone() {
+            tls.reload_aside().await;
+        }
+    }
+}

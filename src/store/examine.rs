@@ -1,0 +1,96 @@
+//! A look at a store that costs the same for ten messages and for ten million: what there is, and
+//! what would keep a server from starting. Nothing is written, no frame is read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::lock_if_there;
+use super::error::{IoContext, StoreError};
+use super::files::{Files, OpenHow};
+use super::recovery::{Beside, Layout, look_at, with_suffix};
+use super::{Report, formats, restore, verify};
+
+/// What the next start of a server finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Nothing: it makes a new store.
+    Nothing,
+    /// A store.
+    Store,
+    /// A snapshot alone, which it makes a store of.
+    Snapshot,
+    /// A data file of the original, which it takes over.
+    Original,
+}
+
+/// What a look at a store found.
+#[derive(Debug)]
+pub struct Examined {
+    /// What there is.
+    pub present: Present,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes of the file at the snapshot's place.
+    pub snapshot_bytes: u64,
+    /// Damage of the first bytes of the log's files, and notes; its totals are zero.
+    pub report: Report,
+}
+
+/// The files and folders that a store at `path` is made of, those that are there.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn places(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let Layout { snapshot, dir, .. } = Layout::new(path);
+    let mut there = vec![];
+    for path in [with_suffix(&snapshot, ".lock"), snapshot, dir] {
+        if files.exists(&path).doing("look at", &path)? {
+            there.push(path);
+        }
+    }
+    Ok(there)
+}
+
+/// Looks at the store whose snapshot is, or would be, at `path`. Blocks.
+///
+/// # Errors
+/// What would keep a server from starting: another one has it open, a restore was cut off, its
+/// format is newer, something else is in its place, or it cannot be read.
+pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreError> {
+    let layout = Layout::new(path);
+    let _lock = lock_if_there(&**files, &layout)?;
+    restore::refuse_unfinished(&**files, &layout)?;
+    let has_store = files.exists(&layout.dir).doing("look at", &layout.dir)?;
+    let mut report = Report::default();
+    let mut log_bytes = 0;
+    if has_store {
+        formats::refuse_newer(&**files, &layout)?;
+        (_, log_bytes) = verify::open_log(files, &layout, &mut report)?;
+    }
+    let present = match look_at(&**files, path) {
+        // Beside a log it was a snapshot once, and a start keeps it under another name.
+        Err(StoreError::NotOurs { .. }) if log_bytes > 0 => Present::Store,
+        Err(error) => return Err(error),
+        Ok(_) if log_bytes > 0 => Present::Store,
+        Ok(Beside::Snapshot) => Present::Snapshot,
+        Ok(Beside::Original) => Present::Original,
+        Ok(Beside::Nothing) => Present::Nothing,
+    };
+    Ok(Examined {
+        present,
+        log_bytes,
+        snapshot_bytes: len(&**files, path)?,
+        report,
+    })
+}
+
+/// The bytes of a file; none if it is not there.
+fn len(files: &dyn Files, path: &Path) -> Result<u64, StoreError> {
+    match files.exists(path).doing("look at", path)? {
+        true => {
+            let file = files.open(path, OpenHow::Read).doing("open", path)?;
+            file.len().doing("look at", path)
+        }
+        false => Ok(0),
+    }
+}

@@ -1,0 +1,83 @@
+//! What a server logs: as text or JSON, as much as is asked for, on standard error and in files.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
+
+use common::{PATIENCE, Setup, TestServer};
+
+/// The lines on standard error of a server with these arguments, up to the one that says where it
+/// listens.
+async fn lines(server: &TestServer, args: &[&str]) -> Vec<String> {
+    let args = [args, &["--port", "0"]].concat();
+    let mut command = server.command(&args);
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut seen = vec![];
+    while let Some(line) = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap() {
+        let listens = line.contains("listening on 127.0.0.1:");
+        seen.push(line);
+        if listens {
+            break;
+        }
+    }
+    process.kill().await.unwrap();
+    seen
+}
+
+#[tokio::test]
+async fn a_log_of_json_has_an_object_a_line_everywhere() {
+    let server = Setup::new()
+        .environment("DPMQ_LOG_FORMAT", "json")
+        .environment("DPMQ_LOG_AUDITFILE", "audit.log")
+        .file("keys.yaml", b"[]\n")
+        .environment("DPMQ_SERVER_KEYSFILE", "keys.yaml")
+        .stopped();
+    let lines = lines(&server, &["serve"]).await;
+    let listens: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(listens["level"], "INFO");
+    assert_eq!(listens["target"], "dpmq::server");
+    let message = listens["message"].as_str().unwrap();
+    assert!(message.starts_with("listening on 127.0.0.1:"), "{listens}");
+    chrono::DateTime::parse_from_rfc3339(listens["timestamp"].as_str().unwrap()).unwrap();
+
+    let month = fs::read_dir(server.dir().join("log"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let files = [month.unwrap().path(), server.dir().join("audit.log")];
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.is_empty(), "{}", file.display());
+        for line in lines.iter().map(String::as_str).chain(text.lines()) {
+            let line: Value = serde_json::from_str(line).unwrap();
+            assert!(line["message"].is_string(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_says_what_is_logged() {
+    let server = Setup::new().stopped();
+    for args in [
+        &["--log", "info,dpmq::store=off"][..],
+        &["serve", "--log", "warn,dpmq::server=info"],
+    ] {
+        let lines = lines(&server, args).await;
+        assert!(
+            lines.iter().any(|line| line.contains(" INFO ")),
+            "{lines:?}"
+        );
+        assert!(
+            !lines.iter().any(|line| line.contains("dpmq::store")),
+            "{lines:?}"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! SIGHUP: a running server reads its configuration again, applies what can change, and says what
+//! needs a restart. A configuration that cannot be used changes nothing.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::net::UnixDatagram;
+use tokio::time::timeout;
+
+use common::{KEY, PATIENCE, QUIET, Setup, TestServer, eventually};
+
+/// Writes the configuration, sends SIGHUP, and waits for a line of the log that has `told`.
+async fn reload(server: &TestServer, yaml: &str, told: &str) {
+    let file = server.dir().join("config/application.yaml");
+    fs::write(file, format!("server:\n  port: 0\n{yaml}")).unwrap();
+    let before = server.log().len();
+    server.signal("HUP");
+    let what = format!("{told:?} is in the log");
+    eventually(&what, async || {
+        server.log()[before..]
+            .iter()
+            .any(|line| line.contains(told))
+    })
+    .await;
+}
+
+/// The value of a setting, as the console shows it.
+async fn setting(server: &TestServer, key: &str) -> Value {
+    let request = server
+        .request(Method::GET, "/api/config")
+        .header("secretKey", KEY);
+    let config: Value = request.send().await.unwrap().json().await.unwrap();
+    let settings = config["settings"].as_array().unwrap();
+    settings.iter().find(|it| it["key"] == key).unwrap()["value"].clone()
+}
+
+#[tokio::test]
+async fn the_pace_changes_at_once() {
+    let server = Setup::new()
+        .set("pushMessagesSpeed", 3600)
+        .set("sendCount", 1)
+        .start()
+        .await;
+    let mut consumer = server.consumer("t", "c").await;
+    for data in ["one", "two", "three"] {
+        server.publish("t", data).await;
+    }
+    assert_eq!(consumer.data(1).await, ["one"]);
+    reload(
+        &server,
+        "mq:\n  pushMessagesSpeed: 0\n",
+        "again: mq.pushMessagesSpeed",
+    )
+    .await;
+    assert_eq!(consumer.data(2).await, ["two", "three"]);
+    assert_eq!(setting(&server, "mq.pushMessagesSpeed").await, "0");
+}
+
+#[tokio::test]
+async fn the_check_the_re_push_and_the_expiry_change() {
+    let server = Setup::new()
+        .set("checkSpeed", 3600)
+        .set("isRePush", 0)
+        .start()
+        .await;
+    let code = server.publish("t", "to nobody").await;
+    server.until_status(&code, 0).await;
+    let mut consumer = server.consumer("t", "c").await;
+    reload(
+        &server,
+        "mq:\n  pushMessagesSpeed: 0\n  checkSpeed: 0.1\n",
+        "mq.isRePush",
+    )
+    .await;
+    assert_eq!(consumer.data(1).await, ["to nobody"]);
+    // A message is older than a second when a second has passed.
+    reload(
+        &server,
+        "mq:\n  pushMessagesSpeed: 0\n  checkSpeed: 0.1\n  cleanTime: 1\n",
+        "again: mq.cleanTime",
+    )
+    .await;
+    eventually("it expires", async || server.count().await == [0; 4]).await;
+}
+
+#[tokio::test]
+async fn limits_of_clients_change() {
+    let server = TestServer::start().await;
+    reload(&server, "  maxMessageBytes: 8\n", "server.maxMessageBytes").await;
+    let form = [("topic", "t"), ("messageData", "nine byte")];
+    let reply = server.http("/Producer/Send", &form).await;
+    assert_eq!(reply["code"], -1, "{reply}");
+    let mut producer = server.producer_ack("t", "p").await;
+    producer.send("nine byte").await;
+    assert_eq!(u16::from(producer.closed().await.code), 1009);
+    server.publish("t", "8 bytes!").await;
+
+    reload(&server, "  metrics: 0\n", "server.metrics").await;
+    let metrics = server
+        .request(Method::GET, "/metrics")
+        .header("secretKey", KEY);
+    assert_eq!(metrics.send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn another_secret_key_ends_the_sessions_of_the_one_before() {
+    let server = TestServer::start().await;
+    let mut consumer = server.consumer("t", "c").await;
+    let mut producer = server.producer_ack("t", "p").await;
+    let changed = Instant::now();
+    reload(&server, "mq:\n  secretKey: another\n", ", mq.secretKey").await;
+    for socket in [&mut consumer, &mut producer] {
+        let close = socket.closed().await;
+        assert_eq!(u16::from(close.code), 1008);
+        assert_eq!(close.reason.as_str(), "the key was revoked or changed");
+    }
+    assert!(changed.elapsed() < Duration::from_secs(5));
+    let ping = async |key: &str| {
+        let ping = server.post("/Console/Ping").header("secretKey", key);
+        ping.send().await.unwrap().json::<Value>().await.unwrap()["code"].clone()
+    };
+    assert_eq!(ping(KEY).await, -1);
+    assert_eq!(ping("another").await, 0);
+    assert!(!server.log().concat().contains("another"));
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_changes() {
+    let server = TestServer::start().await;
+    let said = |server: &TestServer| {
+        server
+            .log()
+            .iter()
+            .filter(|line| line.contains("DEBUG"))
+            .count()
+    };
+    assert_eq!(said(&server), 0);
+    reload(&server, "log:\n  level: debug\n", ", log.level").await;
+    // Whoever is closed is told of at this level.
+    let mut socket = server.open("/Consumers/Conn/t/c").await;
+    for _ in 0..5 {
+        socket.send("wrong").await;
+    }
+    socket.closed().await;
+    eventually("it is said", async || said(&server) > 0).await;
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_named_and_stays_as_it_is() {
+    let server = TestServer::start().await;
+    let yaml = "  host: 127.0.0.1\nmq:\n  segmentMiB: 1\n  sendCount: 7\n";
+    reload(&server, yaml, "again: mq.").await;
+    let log = server.log().join("\n");
+    for key in ["server.host", "mq.segmentMiB"] {
+        let line = format!("{key} has changed, which needs a restart to count");
+        assert!(log.contains(&line), "{log}");
+    }
+    assert_eq!(setting(&server, "mq.segmentMiB").await, "128");
+    assert_eq!(setting(&server, "server.host").await, "0.0.0.0");
+    assert_eq!(setting(&server, "mq.sendCount").await, "7");
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_used_changes_nothing() {
+    let server = TestServer::start().await;
+    let mut consumer = server.consumer("t", "c").await;
+    for (yaml, why) in [
+        (
+            "mq:\n  sendCount: many\n  secretKey: other\n",
+            "stays as it was: config/application.yaml: mq.sendCount: ",
+        ),
+        ("mq: [1\n", "stays as it was: config/application.yaml: "),
+        (
+            "mq:\n  none: 1\n",
+            "stays as it was: config/application.yaml: mq.none ",
+        ),
+    ] {
+        reload(&server, yaml, why).await;
+    }
+    server.publish("t", "as before").await;
+    assert_eq!(consumer.data(1).await, ["as before"]);
+    assert_eq!(setting(&server, "mq.sendCount").await, "100");
+}
+
+#[tokio::test]
+async fn the_published_key_does_not_come_back_to_an_open_server() {
+    let server = Setup::new().set("secretKey", "own").start().await;
+    reload(
+        &server,
+        "mq:\n  secretKey: dpmq\n",
+        "it cannot become the published default",
+    )
+    .await;
+    let ping = server.post("/Console/Ping").header("secretKey", "own");
+    let reply: Value = ping.send().await.unwrap().json().await.unwrap();
+    assert_eq!(reply["code"], 0);
+}
+
+#[tokio::test]
+async fn nothing_changed_disturbs_nobody() {
+    let server = TestServer::start().await;
+    let mut consumer = server.consumer("t", "c").await;
+    let file = server.dir().join("config/application.yaml");
+    let yaml = fs::read_to_string(&file)
+        .unwrap()
+        .replace("server:\n  port: 0\n", "");
+    reload(&server, &yaml, "nothing has changed").await;
+    assert!(
+        timeout(QUIET, consumer.closed()).await.is_err(),
+        "it stays connected"
+    );
+}
+
+#[tokio::test]
+async fn systemd_is_told_of_a_reload_and_of_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut bytes = vec![0; 4096];
+        let received = timeout(PATIENCE, manager.recv(&mut bytes)).await;
+        bytes.truncate(received.expect("something is told").unwrap());
+        String::from_utf8(bytes).unwrap()
+    };
+    let server = Setup::new()
+        .environment("NOTIFY_SOCKET", path)
+        .start()
+        .await;
+    assert_eq!(told().await, "READY=1\n");
+    server.signal("HUP");
+    let reloading = told().await;
+    let (first, time) = reloading.split_once("\nMONOTONIC_USEC=").unwrap();
+    assert_eq!(first, "RELOADING=1");
+    assert!(time.trim_end().parse::<u64>().unwrap() > 0);
+    assert_eq!(told().await, "READY=1\n");
+}
