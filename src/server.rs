@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -89,16 +89,41 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
+/// Connections that the system keeps until they are accepted, if it allows as many: those of a
+/// burst beyond are reset, or wait for a second.
+const UNACCEPTED_MAX: u32 = 4096;
+
 /// Listens where `config` says.
 ///
 /// # Errors
 /// When the address is in use or is not one of this machine.
 pub async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let host = config.listen_host();
-    let address = (host.host, config.server.port);
-    TcpListener::bind(address)
+    let (host, port) = (host.host, config.server.port);
+    let bound = async {
+        let mut bound = Err(std::io::ErrorKind::AddrNotAvailable.into());
+        for address in tokio::net::lookup_host((host, port)).await? {
+            bound = listen(address);
+            if bound.is_ok() {
+                break;
+            }
+        }
+        bound
+    };
+    bound
         .await
-        .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))
+        .with_context(|| format!("cannot listen on {host}:{port}"))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A server that starts again does not wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(UNACCEPTED_MAX)
 }
 
 /// Serves on `listener` until `shutdown` resolves; then refuses what is new, closes every
