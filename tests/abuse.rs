@@ -257,7 +257,6 @@ async fn whoever_only_takes_is_shed_and_costs_little() {
         let arriving = good.p99(are_there).await;
         let beside = good.p99(tokio::time::sleep(Duration::from_secs(3))).await;
         let each = memory(&server, "VmRSS:").saturating_sub(before) / all as u64;
-        let mut cut = 0;
         let mut longest = (Duration::ZERO, kinds[0]);
         for (abuse, abusers) in abusers {
             for abuser in abusers {
@@ -265,21 +264,14 @@ async fn whoever_only_takes_is_shed_and_costs_little() {
                 longest = longest.max((took, abuse));
                 let answer = abuse.answer();
                 let is_told = said.windows(answer.len()).any(|part| part == answer);
-                // Of ten thousand at once the system itself cuts some off unheard.
-                let is_cut = full.is_some() && said.is_empty();
-                cut += usize::from(is_cut);
-                assert!(
-                    is_told || is_cut,
-                    "{abuse:?}, {took:?}: {}",
-                    said.escape_ascii()
-                );
+                assert!(is_told, "{abuse:?}, {took:?}: {}", said.escape_ascii());
             }
         }
         let ratio = beside.as_secs_f64() / quiet.as_secs_f64();
         println!(
             "{count} × {kinds:?}: shed within {:.1?}, {each} bytes each, \
              others' p99 {quiet:.1?} before, {arriving:.1?} while they come, {beside:.1?} while they \
-             are there: × {ratio:.2}; {cut} cut off unheard",
+             are there: × {ratio:.2}",
             longest.0
         );
         assert!(longest.0 < SHED_WITHIN, "{longest:?}");
@@ -330,16 +322,13 @@ async fn a_connection_that_was_used_is_kept_and_a_head_that_stops_is_not() {
     assert!(String::from_utf8(said).unwrap().contains(" 408 "));
 }
 
-/// The value of a metric.
-async fn metric(server: &TestServer, name: &str) -> u64 {
+/// The value of a metric; `None` when there is no place for another connection to ask for it.
+async fn metric(server: &TestServer, name: &str) -> Option<u64> {
     let request = server.request(reqwest::Method::GET, "/metrics");
     let text = request.header("secretKey", KEY).send().await.unwrap();
     let text = text.text().await.unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{name}"))
-        .trim()
-        .parse()
-        .unwrap()
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().parse().unwrap())
 }
 
 async fn get(address: &str) -> String {
@@ -377,7 +366,10 @@ async fn there_are_only_so_many_connections_and_the_others_are_told() {
         .await;
         held.pop().unwrap().close().await;
         let name = format!("dpmq_connections_refused_total{{reason=\"{reason}\"}}");
-        assert!(metric(&server, &name).await >= 1);
+        eventually("it is counted", async || {
+            metric(&server, &name).await.is_some_and(|count| count >= 1)
+        })
+        .await;
     }
 }
 
@@ -409,7 +401,8 @@ async fn a_system_without_files_is_waited_for() {
         let answer = answer.await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
-    let failed = metric(&server, "dpmq_connections_refused_total{reason=\"files\"}").await;
+    let failed = metric(&server, "dpmq_connections_refused_total{reason=\"files\"}");
+    let failed = failed.await.unwrap();
     let most = begin.elapsed().as_millis() / 200 + 1;
     assert!(
         (1..=most).contains(&u128::from(failed)),
