@@ -8,12 +8,11 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::api::Refusal;
 use super::caller::{self, Caller};
 use super::reply::ApiError;
 use super::routes::{Needs, Route};
@@ -113,8 +112,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-/// The handler of a route of the contract behind its guard.
-pub(super) fn guarded(route: &Route, state: &HttpState) -> MethodRouter<HttpState> {
+/// The handler of a route behind its guard, which refuses in the form of the API that the route
+/// belongs to: an [`ApiError`] for the contract, a [`Refusal`](super::api::Refusal) for the
+/// console API.
+pub(super) fn guarded<E>(route: &Route, state: &HttpState) -> MethodRouter<HttpState>
+where
+    E: From<ApiError> + IntoResponse + Send + 'static,
+{
     let handler = (route.handler)(route.filter);
     if route.needs == Needs::Nothing {
         return handler;
@@ -123,22 +127,7 @@ pub(super) fn guarded(route: &Route, state: &HttpState) -> MethodRouter<HttpStat
     handler.route_layer(middleware::from_fn_with_state(
         guard,
         async |State(guard): State<Guard>, request: Request, next: Next| {
-            guard.pass(request, next).await
-        },
-    ))
-}
-
-/// The same, for the console API, which refuses in its own form.
-pub(super) fn guarded_of_api(route: &Route, state: &HttpState) -> MethodRouter<HttpState> {
-    let handler = (route.handler)(route.filter);
-    if route.needs == Needs::Nothing {
-        return handler;
-    }
-    let guard = Guard::of(route, state);
-    handler.route_layer(middleware::from_fn_with_state(
-        guard,
-        async |State(guard): State<Guard>, request: Request, next: Next| {
-            guard.pass(request, next).await.map_err(Refusal::from)
+            guard.pass(request, next).await.map_err(E::from)
         },
     ))
 }

@@ -148,10 +148,10 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
 pub fn router(state: HttpState) -> Router {
     let table = CONTRACT.iter().chain(PAGE);
     let router = table.fold(Router::new(), |router, route| {
-        router.route(route.path, auth::guarded(route, &state))
+        router.route(route.path, auth::guarded::<ApiError>(route, &state))
     });
     let router = METRICS.iter().fold(router, |router, route| {
-        router.route(route.path, auth::guarded_of_api(route, &state))
+        router.route(route.path, auth::guarded::<Refusal>(route, &state))
     });
     router
         .merge(api::router(&state))

@@ -126,9 +126,10 @@ impl Replay<'_> {
             let newest = damage.segment == end.segment && damage.to == u64::from(end.offset);
             if newest && damage.position() >= known {
                 self.refuse_all_unreadable(&damage)?;
-                let segment = self.log.segments().get(damage.segment);
-                let segment = segment.expect("the walk has been in it");
-                self.recovered.torn_bytes += segment.written_between(damage.from, damage.to)?;
+                self.recovered.torn_bytes +=
+                    self.log
+                        .segments()
+                        .written_between(damage.segment, damage.from, damage.to)?;
                 self.log.cut(damage.position())?;
                 if damage.from <= SEGMENT_HEAD_BYTES {
                     self.log.begin_again(&self.index.base())?;

@@ -120,9 +120,8 @@ impl Segment {
         }
     }
 
-    /// How many bytes from `from` to `to` there are before the zeros that end them: room for
-    /// what was to come is no part of what was written.
-    pub(super) fn written_between(&self, from: u64, to: u64) -> Result<u64, StoreError> {
+    /// See [`Segments::written_between`].
+    fn written_between(&self, from: u64, to: u64) -> Result<u64, StoreError> {
         let mut end = to;
         while end > from {
             let begin = from.max(end.saturating_sub(READ_AHEAD as u64));
@@ -291,11 +290,22 @@ impl Segments {
     /// Whether damage is no more than room for what was to come, at the end of the log.
     pub(super) fn is_room(&self, damage: &Damage) -> Result<bool, StoreError> {
         let newest = self.lock_read().values().next_back().cloned();
-        let newest = newest.filter(|newest| newest.number == damage.segment);
-        newest.map_or(Ok(false), |newest| {
-            let ends = damage.to == newest.end();
-            Ok(ends && newest.written_between(damage.from, damage.to)? == 0)
-        })
+        let ends = newest
+            .is_some_and(|newest| newest.number == damage.segment && newest.end() == damage.to);
+        Ok(ends && self.written_between(damage.segment, damage.from, damage.to)? == 0)
+    }
+
+    /// How many bytes of a segment, from `from` to `to`, there are before the zeros that end
+    /// them: room for what was to come is no part of what was written.
+    pub(super) fn written_between(
+        &self,
+        segment: u32,
+        from: u64,
+        to: u64,
+    ) -> Result<u64, StoreError> {
+        let segment = self.get(segment);
+        let segment = segment.expect("a walk has been in it");
+        segment.written_between(from, to)
     }
 
     /// The bytes of all segments.

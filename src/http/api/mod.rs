@@ -67,7 +67,7 @@ pub(super) const ROUTES: &[Route] = routes! {
 /// The routes, without a fallback.
 pub(super) fn router(state: &HttpState) -> Router<HttpState> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        router.route(route.path, auth::guarded_of_api(route, state))
+        router.route(route.path, auth::guarded::<Refusal>(route, state))
     })
 }
 

@@ -138,9 +138,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
         }) {
             whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
-            let segment = segments.get(torn.segment);
-            let segment = segment.expect("the walk has been in it");
-            let written = segment.written_between(torn.from, torn.to)?;
+            let written = segments.written_between(torn.segment, torn.from, torn.to)?;
             if written > 0 {
                 let place = (self.place)(torn.segment, torn.from, torn.from + written);
                 self.report.note(format!(
