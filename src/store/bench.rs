@@ -1,7 +1,7 @@
 //! For `benches/` alone: the bytes of the log without the writer around them.
 
-use super::record::{self, Frame, FrameError, HEAD_BYTES, Head};
-use super::writer::{accept, frame_ranges};
+use super::record::{FrameError, HEAD_BYTES, Head};
+use super::writer::encode_messages;
 use crate::message::Message;
 
 /// The seed of a store matters to what a checksum is, not to how long it takes.
@@ -9,16 +9,7 @@ const SEED: u32 = 7;
 
 /// Appends `messages`, which are of consecutive sequences, to `out` as frames of the log.
 pub fn encode(out: &mut Vec<u8>, messages: &[Message]) {
-    for range in frame_ranges(messages) {
-        let messages = &messages[range];
-        let accepts: Vec<_> = messages.iter().map(accept).collect();
-        let frame = Frame {
-            first: messages[0].sequence,
-            accepts: &accepts,
-            ..Frame::default()
-        };
-        record::encode(out, SEED, &frame);
-    }
+    encode_messages(out, SEED, messages);
 }
 
 /// Checks and decodes frames that [`encode`] wrote; says how many messages they have, or

@@ -176,7 +176,7 @@ impl Group {
 }
 
 /// A frame of messages in the group's buffer: where, and which.
-struct Written {
+pub(crate) struct Written {
     offset: usize,
     messages: std::ops::Range<usize>,
 }
@@ -318,7 +318,7 @@ impl Writer {
         for (message, sequence) in group.messages.iter_mut().zip(next.0..) {
             message.sequence = Sequence(sequence);
         }
-        match self.write(&group, next, buffer) {
+        match self.write(&group, buffer) {
             Ok(position) => self.finish(group, position, buffer),
             Err(error) => self.refuse(group, &error),
         }
@@ -333,7 +333,6 @@ impl Writer {
     fn write(
         &mut self,
         group: &Group,
-        next: Sequence,
         buffer: &mut Vec<u8>,
     ) -> Result<(Position, Vec<Written>), StoreError> {
         if let Some(reason) = self.poison.get() {
@@ -341,22 +340,7 @@ impl Writer {
         }
         let start = self.log.end();
         buffer.clear();
-        let mut frames = vec![];
-        for messages in frame_ranges(&group.messages) {
-            let offset = buffer.len();
-            let accepts: Vec<Accept<'_>> = group.messages[messages.clone()]
-                .iter()
-                .map(accept)
-                .collect();
-            let first = Sequence(next.0 + messages.start as u64);
-            let frame = Frame {
-                first,
-                accepts: &accepts,
-                ..Frame::default()
-            };
-            record::encode(buffer, self.log.seed(), &frame);
-            frames.push(Written { offset, messages });
-        }
+        let frames = encode_messages(buffer, self.log.seed(), &group.messages);
         if let Some(Expire { floor, also }) = &group.expire {
             let frame = Frame {
                 floor: Some(*floor),
@@ -526,6 +510,27 @@ fn apply_changes(index: &mut Index, group: &Group) {
     for (change, sequences) in &group.changes {
         index.change(*change, sequences);
     }
+}
+
+/// Appends `messages`, which are of consecutive sequences, to `out` as frames; says where each is.
+pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]) -> Vec<Written> {
+    let mut frames = vec![];
+    for range in frame_ranges(messages) {
+        let offset = out.len();
+        let of_frame = &messages[range.clone()];
+        let accepts: Vec<Accept<'_>> = of_frame.iter().map(accept).collect();
+        let frame = Frame {
+            first: of_frame[0].sequence,
+            accepts: &accepts,
+            ..Frame::default()
+        };
+        record::encode(out, seed, &frame);
+        frames.push(Written {
+            offset,
+            messages: range,
+        });
+    }
+    frames
 }
 
 /// A message as a frame takes it.
