@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use chrono::Local;
+use chrono::{DateTime, Local};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -23,6 +23,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::access::AUDIT;
+use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 
 /// Where the monthly files are, below the working directory.
@@ -147,9 +148,13 @@ fn colours_wanted(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
+fn local_time() -> DateTime<Local> {
+    Clock::system().date().with_timezone(&Local)
+}
+
 /// The local month, as in `2026-11`.
 fn this_month() -> String {
-    Local::now().format("%Y-%m").to_string()
+    local_time().format("%Y-%m").to_string()
 }
 
 /// Appends to `dpmq-2026-11.log`, and to the next file when the month ends.
@@ -206,8 +211,11 @@ struct LocalTime;
 
 impl FormatTime for LocalTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let now = Local::now();
-        write!(writer, "{}", now.format("%Y-%m-%dT%H:%M:%S%.3f%:z"))
+        write!(
+            writer,
+            "{}",
+            local_time().format("%Y-%m-%dT%H:%M:%S%.3f%:z")
+        )
     }
 }
 
