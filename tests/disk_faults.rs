@@ -338,3 +338,18 @@ async fn a_start_on_a_full_disk_says_what_to_do_and_costs_nothing() {
     it.expect(&["before"]).await;
     assert!(!it.log_has("the mirror was built anew"));
 }
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_to_is_checked_and_kept_from_servers() {
+    let mut it = Fragile::start().await;
+    it.send("before").await.unwrap();
+    let read_only = Rule::all(Action::ReadOnly, "open", "data.lock");
+    it.preload.rules(&[read_only]);
+    let refused = it.server.run(&["verify"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("data.lock is locked"), "{said}");
+    it.server.stop().await;
+    let checked = it.server.run(&["verify"]).await;
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success(), "{said}");
+}
