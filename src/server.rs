@@ -31,6 +31,7 @@ use crate::import::{self, ImportError};
 use crate::room::Room;
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::telemetry::Level;
+use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
 use accept::Acceptor;
 use admission::Limits;
@@ -153,12 +154,14 @@ async fn serve_until(
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
     let room = Room::new(config.server.inbound_bytes);
+    let turnstile = Turnstile::new();
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
         app: http::with_cors(gate.router(), live.clone()),
         limits: limits(&config),
         request_time: config.server.request_time,
         room: room.clone(),
+        turnstile: turnstile.clone(),
         tls: tls.clone(),
         edges: edges.clone(),
         closing: closing.clone(),
@@ -183,6 +186,7 @@ async fn serve_until(
         config: live.clone(),
         access: access.clone(),
         room,
+        turnstile,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,
