@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -154,7 +155,7 @@ async fn serve_until(
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
     let room = Room::new(config.server.inbound_bytes);
-    let turnstile = Turnstile::new();
+    let turnstile = Turnstile::new(&Handle::current());
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
         app: http::with_cors(gate.router(), live.clone()),

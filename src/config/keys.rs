@@ -100,7 +100,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("mq.queueMemoryMiB", "64", "memory for the data of queued messages; past it data is read back from disk"),
     key("mq.outboxMessages", "65536", "messages that may wait for one slow consumer"),
     key("mq.outboxMiB", "16", "memory for the messages that wait for one slow consumer"),
-    key("mq.writeSeconds", "10", "a consumer that takes nothing for this many seconds is closed"),
+    key("mq.writeSeconds", "10", "a client that takes nothing of what it is told for this many seconds is closed"),
     fixed("mq.segmentMiB", "128", "size at which the log begins a new file; smaller ones give space back sooner"),
     key("log.level", "info", "error, warn, info, debug, trace, off, or filter directives"),
     fixed("log.format", "text", "text: lines for people; json: a JSON object a line"),

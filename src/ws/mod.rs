@@ -342,6 +342,11 @@ impl From<access::End> for End {
 }
 
 impl End {
+    /// The client has taken nothing for so long.
+    fn nothing_read(time: Duration) -> End {
+        End::TooSlow(format!("nothing was read for {} s", time.as_secs_f64()))
+    }
+
     /// What it counts as; `None` if the client has ended it.
     fn counts_as(&self) -> Option<Ended> {
         match self {

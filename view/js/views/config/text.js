@@ -56,7 +56,7 @@ const ZH = {
   "mq.queueMemoryMiB": "队列中消息数据可用的内存；超出部分从磁盘读回",
   "mq.outboxMessages": "可以为一个慢消费者积压的消息条数",
   "mq.outboxMiB": "为一个慢消费者积压消息可用的内存",
-  "mq.writeSeconds": "消费者超过这么多秒不读取任何数据，则关闭",
+  "mq.writeSeconds": "客户端超过这么多秒不读取发给它的数据，则关闭",
   "mq.segmentMiB": "日志达到此大小时换新文件；越小则空间归还越早",
   "log.level": "error、warn、info、debug、trace、off，或过滤指令",
   "log.file": "1：同时写入 log/dpmq-YYYY-MM.log",
