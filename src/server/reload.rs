@@ -73,8 +73,8 @@ impl Running {
             Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
         keys::reload(&self.access, &self.broker).await;
-        if let Some(tls) = self.tls.clone() {
-            tls.reload_aside().await;
+        if let Some(tls) = &self.tls {
+            tls.reload().await;
         }
     }
 
