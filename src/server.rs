@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod forwarded;
 mod keys;
 mod lingering;
 mod patience;

@@ -167,6 +167,7 @@ const ALL_CHANGED: &str = "server:
   requestSeconds: 9
   maxConnections: 100
   maxConnectionsPerAddress: 100
+  trustedProxies: 10.0.0.0/8
   inboundMiB: 65
   tlsCert: c.pem
   tlsKey: k.pem

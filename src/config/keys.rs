@@ -77,6 +77,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.requestSeconds", "8", "seconds a client has to send the head of a request, TLS included, and as much longer for a body as 16 KiB a second take"),
     key("server.maxConnections", "0", "connections at the same time; 0: as many as files may be open, but for 128"),
     key("server.maxConnectionsPerAddress", "0", "of these from one address, or one /64 of IPv6; 0: half, and for this machine, where a proxy may be, all"),
+    key("server.trustedProxies", "", "addresses and networks of proxies, as in 10.0.0.7,fd00::/8, that are believed whose requests they pass on (X-Forwarded-For)"),
     key("server.inboundMiB", "64", "memory for all messages above 64 KiB that are being received; the others wait"),
     fixed("server.tlsCert", "", "file of the certificate and those above it, PEM; with it the port speaks https and wss only. Looked at all the time"),
     fixed("server.tlsKey", "", "file of the private key of tlsCert, PEM"),

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::admission::Admission;
+use super::forwarded;
 use super::lingering::{self, Connection};
 use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
@@ -206,7 +207,10 @@ impl Acceptor {
         patience.satisfied();
         let room = RoomFor::new(&self.room);
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(ConnectInfo(address));
+        let config = self.config.get();
+        let client = forwarded::client(address.ip(), &head.headers, &config.server.trusted_proxies);
+        let client = SocketAddr::new(client, address.port());
+        head.extensions.insert(ConnectInfo(client));
         let body = match body.is_end_stream() {
             true => Body::empty(),
             false => {
