@@ -38,5 +38,6 @@ pub mod sequences;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod turnstile;
 pub mod wire;
 pub mod ws;

@@ -32,6 +32,7 @@ use crate::import::{self, ImportError};
 use crate::room::Room;
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::telemetry::Level;
+use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
 use accept::Acceptor;
 use admission::{Admission, Limits};
@@ -155,12 +156,14 @@ async fn serve_until(
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
     let admission = Admission::new(limits(&config));
     let room = Room::new(config.server.inbound_bytes);
+    let turnstile = Turnstile::new();
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
         app: http::with_cors(gate.router(), live.clone()),
         admission: admission.clone(),
         config: live.clone(),
         room: room.clone(),
+        turnstile: turnstile.clone(),
         tls: tls.clone(),
         edges: edges.clone(),
         closing: closing.clone(),
@@ -185,6 +188,7 @@ async fn serve_until(
         config: live.clone(),
         access: access.clone(),
         room: room.clone(),
+        turnstile,
         stop: stop.clone(),
         sessions: sessions.clone(),
         edges,

@@ -60,6 +60,7 @@ async fn serve() -> Served {
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
         room: dpmq::room::Room::new(1 << 20),
+        turnstile: dpmq::turnstile::Turnstile::new(),
         broker: broker.clone(),
         config: Live::new(config),
         access: Access::open(

@@ -33,6 +33,7 @@ use super::tls::Tls;
 use crate::config::Live;
 use crate::edges::{Edges, Refused};
 use crate::room::{Room, RoomFor};
+use crate::turnstile::{Stranger, Turnstile};
 
 /// The head of a request, with all its headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -62,6 +63,8 @@ pub(super) struct Acceptor {
     pub(super) config: Live,
     /// The memory that large requests share.
     pub(super) room: Room,
+    /// Where a client takes turns until its first request is there.
+    pub(super) turnstile: Turnstile,
     /// `None`: plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) edges: Arc<Edges>,
@@ -83,6 +86,8 @@ impl Acceptor {
             match accepted {
                 Ok((stream, address)) => {
                     fails = false;
+                    // With many who are not known yet, the next wait where they cost nothing.
+                    let _turn = acceptor.turnstile.turn().await;
                     let serve = acceptor.clone().take(stream, address);
                     if let Some(serve) = serve {
                         connections.spawn(serve);
@@ -133,8 +138,16 @@ impl Acceptor {
             tracing::debug!(%error, "a socket keeps its delay");
         }
         let patience = Arc::new(Patience::new(Instant::now(), self.request_time()));
-        let connection = Connection::new(stream, place, patience.clone(), self.edges.clone());
-        Some(self.serve(connection, address, patience))
+        let stranger = self.turnstile.stranger();
+        let connection = Connection::new(
+            stream,
+            place,
+            patience.clone(),
+            self.edges.clone(),
+            stranger.clone(),
+        );
+        let serve = self.serve(connection, address, patience, stranger.clone());
+        Some(stranger.pass(serve))
     }
 
     async fn serve(
@@ -142,13 +155,16 @@ impl Acceptor {
         connection: Connection,
         address: SocketAddr,
         patience: Arc<Patience>,
+        stranger: Stranger,
     ) {
         let Some(tls) = &self.tls else {
-            return self.serve_http(connection, address, patience).await;
+            return self
+                .serve_http(connection, address, patience, stranger)
+                .await;
         };
         let secured = tokio::time::timeout(self.request_time(), secure(tls, connection));
         match secured.await {
-            Ok(Ok(stream)) => self.serve_http(stream, address, patience).await,
+            Ok(Ok(stream)) => self.serve_http(stream, address, patience, stranger).await,
             Ok(Err(error)) => {
                 self.edges.refused(Refused::Tls).add(1);
                 tracing::debug!(%error, %address, "no TLS");
@@ -157,11 +173,19 @@ impl Acceptor {
         }
     }
 
-    async fn serve_http<S>(&self, stream: S, address: SocketAddr, patience: Arc<Patience>)
-    where
+    async fn serve_http<S>(
+        &self,
+        stream: S,
+        address: SocketAddr,
+        patience: Arc<Patience>,
+        stranger: Stranger,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = hyper::service::service_fn(|request| self.ask(request, address, &patience));
+        let service = hyper::service::service_fn(|request| {
+            stranger.welcome();
+            self.ask(request, address, &patience)
+        });
         let connection = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(BUFFER_BYTES_MAX)

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::admission::Place;
 use super::patience::Patience;
 use crate::edges::Edges;
+use crate::turnstile::Stranger;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
@@ -51,6 +52,7 @@ pub(super) struct Connection {
     place: Option<Place>,
     patience: Arc<Patience>,
     edges: Arc<Edges>,
+    stranger: Stranger,
 }
 
 impl Connection {
@@ -60,6 +62,7 @@ impl Connection {
         place: Place,
         patience: Arc<Patience>,
         edges: Arc<Edges>,
+        stranger: Stranger,
     ) -> Connection {
         edges.accepted.add(1);
         Connection {
@@ -67,6 +70,7 @@ impl Connection {
             place: Some(place),
             patience,
             edges,
+            stranger,
         }
     }
 
@@ -101,10 +105,10 @@ impl Drop for Connection {
         };
         let place = self.place.take();
         if !has_ended && let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
+            runtime.spawn(self.stranger.pass(async move {
                 let _ = tokio::time::timeout(LINGER, linger(stream)).await;
                 drop(place);
-            });
+            }));
         }
     }
 }
@@ -165,6 +169,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
     use crate::server::admission::{Admission, Limits};
+    use crate::turnstile::Turnstile;
     use std::net::Ipv4Addr;
     use tokio::net::TcpListener;
     use tokio::time::Instant;
@@ -179,7 +184,13 @@ mod tests {
         let admission = Admission::new(Limits::new(1, 0, None));
         let place = admission.admit(peer.ip()).unwrap();
         let patience = Patience::new(Instant::now(), Duration::from_secs(8));
-        let mut connection = Connection::new(stream, place, Arc::new(patience), Arc::default());
+        let mut connection = Connection::new(
+            stream,
+            place,
+            Arc::new(patience),
+            Arc::default(),
+            Turnstile::new().stranger(),
+        );
         let refuse = async {
             connection.read_exact(&mut [0; 4]).await.unwrap();
             connection.write_all(b"no more than 4 bytes").await.unwrap();

@@ -21,6 +21,9 @@ use crate::room::{Pace, Room, SMALL_BYTES, Taken};
 
 /// What a client may say before it has logged in.
 const STRANGER_BYTES_MAX: usize = 64 << 10;
+/// What it may send besides a whole key: pings, and the pieces of one. Each costs as much as a
+/// message, and nobody needs more.
+const STRANGER_FRAMES_MAX: u32 = 16;
 /// How long a large message that has its room may rest.
 const REST: Duration = Duration::from_secs(8);
 const HEAD_BYTES_MAX: usize = 14;
@@ -48,6 +51,9 @@ pub(super) enum Unreadable {
     /// A large message has its room, and does not come.
     #[error("a large message comes too slowly")]
     TooSlow,
+    /// A client that has not logged in keeps the server busy.
+    #[error("more than {STRANGER_FRAMES_MAX} pings or pieces before a key")]
+    TooMany,
 }
 
 /// Whether anything has come from the client lately; clones are for the same client.
@@ -72,8 +78,8 @@ pub(super) struct Intake<S> {
     limits: Limits,
     frames: Frames,
     heard: Heard,
-    /// What a stranger may still say; `None` once the client has logged in.
-    stranger: Option<usize>,
+    /// `None` once the client has logged in.
+    stranger: Option<Stranger>,
     /// What was read and may not pass yet.
     held: VecDeque<u8>,
     /// Whether the first byte that is held was looked at.
@@ -81,6 +87,12 @@ pub(super) struct Intake<S> {
     blocked: Option<Blocked>,
     /// The room of the message that is coming.
     taken: Option<Taking>,
+}
+
+/// What a client that has not logged in may still say.
+struct Stranger {
+    bytes: usize,
+    frames: u32,
 }
 
 /// What a frame waits for.
@@ -106,7 +118,10 @@ impl<S> Intake<S> {
             limits,
             frames: Frames::default(),
             heard: Heard::default(),
-            stranger: Some(STRANGER_BYTES_MAX),
+            stranger: Some(Stranger {
+                bytes: STRANGER_BYTES_MAX,
+                frames: STRANGER_FRAMES_MAX,
+            }),
             held: VecDeque::new(),
             looked_at: false,
             blocked: None,
@@ -139,6 +154,16 @@ impl<S> Intake<S> {
     fn look_at(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while let Some(head) = self.frames.next(bytes, &mut at) {
+            if let Some(stranger) = &mut self.stranger
+                && head.is_first
+                && (head.is_control || !head.is_whole)
+            {
+                let Some(left) = stranger.frames.checked_sub(1) else {
+                    self.blocked = Some(Blocked::Refused(Unreadable::TooMany));
+                    return at - 1;
+                };
+                stranger.frames = left;
+            }
             let message_bytes = self.limits.message_bytes;
             if head.is_control {
                 if head.bytes > CONTROL_BYTES_MAX {
@@ -223,7 +248,7 @@ impl<S: AsyncRead + Unpin> Intake<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
-        let most = self.stranger.unwrap_or(usize::MAX);
+        let most = self.stranger.as_ref().map_or(usize::MAX, |left| left.bytes);
         if most == 0 {
             return Poll::Pending;
         }
@@ -242,8 +267,8 @@ impl<S: AsyncRead + Unpin> Intake<S> {
         ready!(read)?;
         self.heard.note();
         let bytes = buf.filled().len() - before;
-        if let Some(left) = &mut self.stranger {
-            *left -= bytes;
+        if let Some(stranger) = &mut self.stranger {
+            stranger.bytes -= bytes;
         }
         if let Some(taking) = &mut self.taken {
             taking.pace.came(bytes);
@@ -528,9 +553,20 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_is_not_listened_to_for_long() {
         let (mut intake, mut client) = intake(&Room::new(1 << 20));
-        let flood = frame(0x00, 0).repeat(10_000);
+        let flood = frame(0x81, 0).repeat(10_000);
         client.write_all(&flood).await.unwrap();
         assert_eq!(read(&mut intake).await, (STRANGER_BYTES_MAX, None));
+
+        for (first, then) in [(0x01, 0x00), (0x00, 0x00), (0x89, 0x89), (0x01, 0x89)] {
+            let (mut intake, mut client) = self::intake(&Room::new(1 << 20));
+            let most = frame(then, 1).repeat(STRANGER_FRAMES_MAX as usize - 1);
+            let good = [frame(first, 1), most].concat();
+            client.write_all(&good).await.unwrap();
+            assert_eq!(read(&mut intake).await, (good.len(), None));
+            client.write_all(&frame(then, 1)).await.unwrap();
+            let end = (head(0, 0).len() - 1, Some(Unreadable::TooMany));
+            assert_eq!(read(&mut intake).await, end);
+        }
 
         let (mut intake, mut client) = self::intake(&Room::new(1 << 20));
         let key = frame(0x81, SMALL_BYTES + 1);

@@ -38,6 +38,7 @@ use crate::config::Live;
 use crate::edges::{Edges, Ended, Refused, Via};
 use crate::message::Topic;
 use crate::room::Room;
+use crate::turnstile::{Stranger, Turnstile};
 use intake::{Limits, Unreadable};
 use upgrade::{Upgrade, WebSocket};
 
@@ -61,6 +62,8 @@ pub struct WsState {
     pub access: Access,
     /// The memory that large messages share.
     pub room: Room,
+    /// Where a client takes turns until it has logged in.
+    pub turnstile: Turnstile,
     /// Cancelled when the server stops: sessions then close with 1001.
     pub stop: CancellationToken,
     /// Every session runs under it.
@@ -112,15 +115,16 @@ async fn producers(
     };
     let (config, limits) = limits(&state, PRODUCER_READ_BYTES);
     upgrade.accept(config, limits, move |socket| {
-        let sessions = state.sessions.clone();
-        sessions.track_future(async move {
-            let door = Door::new(PRODUCERS, Right::Publish, &topic, address);
+        let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
+        let session = stranger.clone().pass(async move {
+            let door = Door::new(PRODUCERS, Right::Publish, &topic, address, stranger);
             let join = |grant: &Grant| {
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join_producer(info)
             };
             producer::login_and_run(socket, &door, join, acks, &state).await;
-        })
+        });
+        sessions.track_future(session)
     })
 }
 
@@ -137,15 +141,16 @@ async fn consumers(
     };
     let (config, limits) = limits(&state, CONSUMER_READ_BYTES);
     upgrade.accept(config, limits, move |socket| {
-        let sessions = state.sessions.clone();
-        sessions.track_future(async move {
-            let door = Door::new(CONSUMERS, Right::Consume, &topic, address);
+        let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
+        let session = stranger.clone().pass(async move {
+            let door = Door::new(CONSUMERS, Right::Consume, &topic, address, stranger);
             let subscribe = |grant: &Grant| {
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join(info)
             };
             consumer::login_and_run(socket, &door, subscribe, &state).await;
-        })
+        });
+        sessions.track_future(session)
     })
 }
 
@@ -207,10 +212,18 @@ struct Door<'a> {
     place: Place,
     right: Right,
     topic: &'a Topic,
+    /// The client, until it is let in.
+    stranger: Stranger,
 }
 
 impl<'a> Door<'a> {
-    fn new(path: &'static str, right: Right, topic: &'a Topic, address: SocketAddr) -> Door<'a> {
+    fn new(
+        path: &'static str,
+        right: Right,
+        topic: &'a Topic,
+        address: SocketAddr,
+        stranger: Stranger,
+    ) -> Door<'a> {
         let place = Place {
             address: address.ip().to_canonical(),
             method: "GET",
@@ -220,6 +233,7 @@ impl<'a> Door<'a> {
             place,
             right,
             topic,
+            stranger,
         }
     }
 
@@ -251,6 +265,7 @@ async fn ask_for_key(
         state.access.tell_denied(&grant, &door.place, &denied);
         End::Policy(denied.to_string().into())
     })?;
+    door.stranger.welcome();
     socket.get_mut().welcome();
     Ok(grant)
 }
@@ -300,7 +315,7 @@ impl From<Unreadable> for End {
         match why {
             Unreadable::TooLarge { .. } => End::TooBig(text),
             Unreadable::Control(_) => End::Protocol(CloseCode::Protocol, text),
-            Unreadable::TooSlow => End::Policy(text.into()),
+            Unreadable::TooSlow | Unreadable::TooMany => End::Policy(text.into()),
         }
     }
 }
