@@ -23,7 +23,8 @@ VOLUME /data
 ENV DPMQ_LOG_FILE=0
 EXPOSE 8011
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=5m --start-interval=1s --retries=3 \
+# Without --start-interval, which older engines refuse.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=5m --retries=3 \
     CMD ["/usr/local/bin/dpmq", "health"]
 ENTRYPOINT ["/usr/local/bin/dpmq"]
 CMD ["serve"]
