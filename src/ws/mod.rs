@@ -262,9 +262,8 @@ async fn ask_for_key(
         () = state.stop.cancelled() => Err(End::Stopping),
     }?;
     door.admit(&grant).map_err(|denied| {
-        let why = denied.to_string();
-        state.access.tell_refused(grant.name(), &door.place, &why);
-        End::Policy(why.into())
+        state.access.tell_denied(&grant, &door.place, &denied);
+        End::Policy(denied.to_string().into())
     })?;
     door.stranger.welcome();
     socket.get_mut().welcome();

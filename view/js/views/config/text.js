@@ -33,6 +33,7 @@ const ZH = {
   "server.requestSeconds": "客户端发送请求头（含 TLS 握手）的时限，单位秒；请求体按每秒 16 KiB 相应延长",
   "server.maxConnections": "同时连接数上限；0 表示可打开文件数减 128",
   "server.maxConnectionsPerAddress": "单个地址（IPv6 为一个 /64 网段）的连接数上限；0 表示总数的一半，本机（可能是代理）不受此限",
+  "server.trustedProxies": "受信任的代理的地址或网段，如 10.0.0.7,fd00::/8；客户端地址取自它们的 X-Forwarded-For",
   "server.inboundMiB": "正在接收的、大于 64 KiB 的消息共用的内存，单位 MiB；其余的等待",
   "server.tlsCert": "证书（含上级证书）文件，PEM 格式；设置后该端口只接受 https 和 wss；更换文件无需重启",
   "server.tlsKey": "tlsCert 的私钥文件，PEM 格式",
