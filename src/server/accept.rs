@@ -59,7 +59,7 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 pub(super) struct Acceptor {
     pub(super) app: Router,
     pub(super) admission: Arc<Admission>,
-    /// How long the head of a request may take, TLS included.
+    /// How long the head of a request may take, and which proxies are believed.
     pub(super) config: Live,
     /// The memory that large requests share.
     pub(super) room: Room,
