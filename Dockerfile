@@ -8,8 +8,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked && \
-    install -D target/release/dpmq /out/dpmq && \
-    mkdir /out/data
+    mkdir -p /out/data && \
+    strip --strip-debug -o /out/dpmq target/release/dpmq
 
 # glibc, with which everything is tested and measured, and nothing else that runs.
 FROM gcr.io/distroless/cc-debian12:nonroot
