@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, Utc};
+
 use crate::message::UnixSeconds;
 
 /// A wall clock: the system's, or one that a test moves by hand.
@@ -54,10 +56,40 @@ impl Clock {
         }
     }
 
+    /// The time of day as a date. Before 1970 it is 1970, as it is for everybody who asks here.
+    pub fn date(&self) -> DateTime<Utc> {
+        date_of(self.now_ms())
+    }
+
     /// Moves a manual clock; the system's clock is not moved.
     pub fn set(&self, now: UnixSeconds) {
         if let Source::Manual(cell) = &self.0 {
             cell.store(now.0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What has no date is 1970.
+fn date_of(unix_ms: u64) -> DateTime<Utc> {
+    let date = i64::try_from(unix_ms).map(DateTime::from_timestamp_millis);
+    date.ok().flatten().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_has_a_date() {
+        let clock = Clock::manual(UnixSeconds(1_795_367_326));
+        assert_eq!(clock.date().to_rfc3339(), "2026-11-22T17:08:46+00:00");
+        for (ms, date) in [
+            (1, "1970-01-01T00:00:00.001+00:00"),
+            (4_294_967_296_000, "2106-02-07T06:28:16+00:00"),
+            (u64::MAX, "1970-01-01T00:00:00+00:00"),
+            (i64::MAX as u64, "1970-01-01T00:00:00+00:00"),
+        ] {
+            assert_eq!(date_of(ms).to_rfc3339(), date, "{ms}");
         }
     }
 }

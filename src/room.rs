@@ -1,8 +1,10 @@
 //! One bound for the memory of all large requests and frames that are under way.
 //!
 //! Small ones take none of it: there are only so many connections. What is larger takes its
-//! room as a whole before it takes memory, and waits until there is some: so nobody has a part
-//! and waits for the rest. `http/` and `ws/` ask here, `server/` gives room back with the answer.
+//! room as a whole before it takes memory, and waits until there is some. A request of which
+//! nobody knows how large it becomes takes more as it grows, at once or not at all: so nobody
+//! has a part and waits for the rest. `http/` and `ws/` ask here, `server/` gives room back with
+//! the answer.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,8 +29,13 @@ pub struct Room {
 /// Room that is taken; it is given back when this is dropped.
 #[derive(Debug)]
 pub struct Taken {
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
+
+/// There is no room now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server is busy with large messages, try again later")]
+pub struct Busy;
 
 impl Room {
     /// Room for `bytes` in all.
@@ -60,7 +67,7 @@ impl Room {
 
     /// Waits for room for `bytes`, in the order of asking; what is larger than all of it gets all.
     pub async fn take(&self, bytes: usize) -> Taken {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let units = units_for(bytes);
         let mut acquiring = None;
         let permit = poll_fn(|cx| {
             // Whoever queues for all of it does so before there is less, and is served before.
@@ -70,9 +77,23 @@ impl Room {
             permit.as_mut().poll(cx)
         });
         Taken {
-            _permit: permit.await.expect("nobody closes it"),
+            permit: permit.await.expect("nobody closes it"),
         }
     }
+
+    /// Makes `taken` room for `bytes` in all, if the rest is free and nobody waits for it.
+    fn enlarge(&self, taken: &mut Taken, bytes: usize) -> Result<(), Busy> {
+        let has = u32::try_from(taken.permit.num_permits()).unwrap_or(u32::MAX);
+        let needed = units_for(bytes).min(*self.most());
+        let more = needed.saturating_sub(has);
+        let more = self.units.clone().try_acquire_many_owned(more);
+        taken.permit.merge(more.map_err(|_| Busy)?);
+        Ok(())
+    }
+}
+
+fn units_for(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
 fn units_of_all(bytes: usize) -> u32 {
@@ -102,22 +123,38 @@ impl RoomFor {
         }))
     }
 
-    /// Waits for room for `bytes`, unless that is little. To be called once, with the most that
-    /// the request may need.
-    pub async fn take(&self, bytes: usize) {
-        if bytes > SMALL_BYTES {
-            let taken = self.0.room.take(bytes).await;
-            *self
-                .0
-                .taken
-                .lock()
-                .expect("nothing panics while it is held") = Some(taken);
+    /// Takes room for `bytes` in all, unless that is little. The first time waits for it, but
+    /// not longer than `wait`; a request that has room gets more at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// There was none in time.
+    pub async fn take(&self, bytes: usize, wait: Duration) -> Result<(), Busy> {
+        if bytes <= SMALL_BYTES {
+            return Ok(());
         }
+        if let Some(taken) = &mut *self.taken() {
+            return self.0.room.enlarge(taken, bytes);
+        }
+        let taken = tokio::time::timeout(wait, self.0.room.take(bytes)).await;
+        *self.taken() = Some(taken.map_err(|_| Busy)?);
+        Ok(())
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self) {
+        *self.taken() = None;
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
+        let taken = self.0.taken.lock();
+        taken.expect("nothing panics while it is held")
     }
 }
 
-/// A client sends at this pace, or has no time for a rest.
-const BYTES_PER_SECOND: f64 = 16.0 * 1024.0;
+/// A client sends at this pace, or has no time for a rest: what is large takes room from others
+/// for as long as it comes.
+const BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 
 /// How long something may still take that a client sends.
 #[derive(Debug)]
@@ -158,16 +195,53 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    #[test]
-    fn room_is_given_back_with_the_request() {
+    const WAIT: Duration = Duration::from_secs(8);
+
+    /// What comes of it at once.
+    fn take(request: &RoomFor, bytes: usize) -> Option<Result<(), Busy>> {
+        tokio::task::unconstrained(request.take(bytes, WAIT)).now_or_never()
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_with_the_request() {
         let room = Room::new(1 << 20);
         let first = RoomFor::new(&room);
-        assert!(first.take(1 << 20).now_or_never().is_some());
+        assert_eq!(take(&first, 1 << 20), Some(Ok(())));
         let second = RoomFor::new(&room);
-        assert!(second.take(SMALL_BYTES).now_or_never().is_some());
-        assert!(second.take(SMALL_BYTES + 1).now_or_never().is_none());
+        assert_eq!(take(&second, SMALL_BYTES), Some(Ok(())));
+        assert_eq!(take(&second, SMALL_BYTES + 1), None);
         drop(first);
-        assert!(second.take(SMALL_BYTES + 1).now_or_never().is_some());
+        assert_eq!(take(&second, 1 << 20), Some(Ok(())));
+        second.give_back();
+        assert!(room.take(1 << 20).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_not_waited_for_for_ever() {
+        let room = Room::new(1 << 20);
+        let _all = room.take(1 << 20).await;
+        let begin = Instant::now();
+        let refused = RoomFor::new(&room).take(SMALL_BYTES + 1, WAIT).await;
+        assert_eq!((refused, begin.elapsed()), (Err(Busy), WAIT));
+    }
+
+    #[tokio::test]
+    async fn whoever_has_room_gets_more_at_once_or_not_at_all() {
+        let room = Room::new(1 << 20);
+        let growing = RoomFor::new(&room);
+        assert_eq!(take(&growing, 256 << 10), Some(Ok(())));
+        let rest = room.take(256 << 10).await;
+        assert_eq!(take(&growing, 512 << 10), Some(Ok(())));
+        assert_eq!(take(&growing, 768 << 10), Some(Ok(())));
+        assert_eq!(take(&growing, 1 << 20), Some(Err(Busy)));
+        drop(rest);
+
+        let waiting = RoomFor::new(&room);
+        let mut waiting = std::pin::pin!(waiting.take(1 << 20, WAIT));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(take(&growing, 1 << 20), Some(Err(Busy)), "others wait");
+        drop(growing);
+        assert_eq!(waiting.await, Ok(()));
     }
 
     #[test]

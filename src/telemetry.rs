@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use chrono::Local;
+use chrono::{DateTime, Local};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -23,6 +23,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::access::AUDIT;
+use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 
 /// Where the monthly files are, below the working directory.
@@ -141,9 +142,13 @@ fn colours_wanted(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
+fn local_time() -> DateTime<Local> {
+    Clock::system().date().with_timezone(&Local)
+}
+
 /// The file of the local month, as in `log/dpmq-2026-11.log`.
 fn this_months_file() -> PathBuf {
-    let name = Local::now().format("dpmq-%Y-%m.log").to_string();
+    let name = local_time().format("dpmq-%Y-%m.log").to_string();
     Path::new(LOG_DIR).join(name)
 }
 
@@ -220,8 +225,11 @@ struct LocalTime;
 
 impl FormatTime for LocalTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let now = Local::now();
-        write!(writer, "{}", now.format("%Y-%m-%dT%H:%M:%S%.3f%:z"))
+        write!(
+            writer,
+            "{}",
+            local_time().format("%Y-%m-%dT%H:%M:%S%.3f%:z")
+        )
     }
 }
 

@@ -465,7 +465,9 @@ async fn large_messages_share_their_memory() {
     );
     assert!(growth < GROWTH_MAX, "{growth} bytes");
 
-    let server = TestServer::start().await;
+    // All of them wait for each other, and none is to be refused for that.
+    let setup = Setup::new().environment("DPMQ_SERVER_REQUESTSECONDS", "60");
+    let server = setup.start().await;
     let before = memory(&server, "VmHWM:");
     let body = format!("topic=large&messageData={data}");
     let sent = (0..MESSAGES).map(async |_| {
@@ -557,4 +559,58 @@ async fn whoever_holds_memory_and_sends_nothing_gives_it_back() {
     assert_eq!((code, &*reason), (1008, "a large message comes too slowly"));
     busy.ack().await;
     busy.ack().await;
+}
+
+#[tokio::test]
+async fn a_large_body_that_comes_slowly_leaves_room_for_others() {
+    let setup = Setup::new().environment("DPMQ_SERVER_INBOUNDMIB", "1");
+    let server = setup.start().await;
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST /Producer/Send HTTP/1.1\r\nHost: h\r\nsecretKey: {KEY}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let chunk = |data: &str| format!("{:x}\r\n{data}\r\n", data.len());
+    let begin = head + &chunk("topic=t&messageData=") + &chunk(&"x".repeat(80_000));
+    slow.write_all(begin.as_bytes()).await.unwrap();
+    // What is large takes its turn behind the slow one, and has room beside it.
+    server.publish("t", &"x".repeat(100_000)).await;
+    let end = chunk(&"x".repeat(200_000)) + "0\r\n\r\n";
+    slow.write_all(end.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    while !said.contains(r#"{"code":0"#) {
+        let mut part = [0; 1024];
+        let read = timeout(PATIENCE, slow.read(&mut part));
+        let bytes = read.await.unwrap().unwrap();
+        assert!(bytes > 0, "{said}");
+        said += std::str::from_utf8(&part[..bytes]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn room_is_not_waited_for_for_ever() {
+    let setup = Setup::new()
+        .environment("DPMQ_SERVER_INBOUNDMIB", "1")
+        .environment("DPMQ_SERVER_REQUESTSECONDS", "0.5");
+    let server = setup.start().await;
+    let path = "/Producers/Conn/t/p?ack=1";
+    let mut idle = RawSocket::login(server.address(), path, KEY).await;
+    idle.write(&head(FIN | opcode::BINARY, 1 << 20)).await;
+    let large = "x".repeat(100_000);
+    eventually("all room is taken", async || {
+        let form = [("topic", "t"), ("messageData", &*large)];
+        let request = server.post("/Producer/Send").header("secretKey", KEY);
+        let answer = request.form(&form).send().await.unwrap();
+        let is_refused = answer.status() == 503;
+        if is_refused {
+            assert_eq!(answer.headers()["retry-after"], "1");
+            let said = answer.text().await.unwrap();
+            let busy = "the server is busy with large messages, try again later";
+            assert_eq!(said, format!(r#"{{"code":-1,"msg":"{busy}"}}"#));
+        }
+        is_refused
+    })
+    .await;
+    // What is small needs no room.
+    server.publish("t", "small").await;
 }

@@ -318,3 +318,38 @@ async fn a_snapshot_that_cannot_be_written_holds_nobody_up_and_is_made_up() {
             .await;
     }
 }
+
+/// A mirror could not be opened on a full disk, and was put aside as if it were damaged.
+#[tokio::test]
+async fn a_start_on_a_full_disk_says_what_to_do_and_costs_nothing() {
+    let mut it = Fragile::start().await;
+    it.send("before").await.unwrap();
+    it.server.kill().await;
+    it.preload.rules(&[
+        Rule::all(Action::NoSpace, "create", "*"),
+        Rule::all(Action::NoSpace, "write", "*"),
+    ]);
+    let ended = it.server.run(&[]).await;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("no space is left to open"), "{said}");
+    it.preload.rules(&[]);
+    it.server.start_again().await;
+    it.expect(&["before"]).await;
+    assert!(!it.log_has("the mirror was built anew"));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_to_is_checked_and_kept_from_servers() {
+    let mut it = Fragile::start().await;
+    it.send("before").await.unwrap();
+    let read_only = Rule::all(Action::ReadOnly, "open", "data.lock");
+    it.preload.rules(&[read_only]);
+    let refused = it.server.run(&["verify"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("data.lock is locked"), "{said}");
+    it.server.stop().await;
+    let checked = it.server.run(&["verify"]).await;
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success(), "{said}");
+}

@@ -10,10 +10,11 @@ use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::HttpState;
 use super::caller::Caller;
+use super::fields::{self, Limits};
 use super::reply::{self, ApiError};
 use super::times::{self, Side};
-use super::{HttpState, fields};
 use crate::broker::ClientInfo;
 use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};
@@ -83,7 +84,7 @@ pub(super) async fn get_message_list(
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["startTime", "endTime", "status", "topic"];
-    let fields = fields::read(request, names, state.body_bytes_max()).await?;
+    let fields = fields::read(request, names, Limits::SMALL).await?;
     let messages = match query(fields)? {
         Some(query) => {
             caller.may_ask(query.topic.as_ref())?;

@@ -18,20 +18,37 @@ use serde_json::value::RawValue;
 use super::reply::ApiError;
 use crate::room::{RoomFor, SMALL_BYTES};
 
+/// How much is read of a body, and what is waited for meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The largest body.
+    pub(super) bytes_max: usize,
+    /// How long a large body waits for room.
+    pub(super) room_wait: Duration,
+}
+
+impl Limits {
+    /// For what has no data of messages. It needs no room, so it waits for none.
+    pub(super) const SMALL: Limits = Limits {
+        bytes_max: SMALL_BYTES,
+        room_wait: Duration::ZERO,
+    };
+}
+
 /// Reads the body and returns the value of each of `names`, `None` if it is missing or empty.
 ///
 /// Of a repeated name the first value counts. Bytes that are not UTF-8 become U+FFFD.
 ///
 /// # Errors
 ///
-/// The body has more than `bytes_max` bytes, or is not what its content type says.
+/// The body is too large, has no room, or is not what its content type says.
 pub(super) async fn read<const N: usize>(
     request: Request,
     names: [&str; N],
-    bytes_max: usize,
+    limits: Limits,
 ) -> Result<[Option<ByteString>; N], ApiError> {
     let encoding = Encoding::of(request.headers());
-    let body = whole_body(request, bytes_max).await?;
+    let body = whole_body(request, limits).await?;
     let mut fields = Fields {
         names,
         values: [const { None }; N],
@@ -80,34 +97,53 @@ async fn drain(mut chunks: BodyDataStream) {
 ///
 /// # Errors
 ///
-/// It has more than `bytes_max` bytes, or the connection breaks.
-pub(super) async fn whole_body(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
-    let too_large = ApiError::BodyTooLarge { bytes_max };
-    let declared = request.body().size_hint().lower();
-    if usize::try_from(declared).is_ok_and(|bytes| bytes > bytes_max) {
+/// It is too large, there is no room for it, or the connection breaks.
+pub(super) async fn whole_body(request: Request, limits: Limits) -> Result<Vec<u8>, ApiError> {
+    let bytes_max = limits.bytes_max;
+    let declared = request.body().size_hint();
+    if usize::try_from(declared.lower()).is_ok_and(|bytes| bytes > bytes_max) {
         discard(request).await;
-        return Err(too_large);
+        return Err(ApiError::BodyTooLarge { bytes_max });
     }
+    let declared = declared.exact().and_then(|bytes| bytes.try_into().ok());
     let room = request.extensions().get::<RoomFor>().cloned();
-    let bytes = request.body().size_hint().exact();
-    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    // What is decoded from the body is beside it for a while.
-    let mut needed = Some(bytes.unwrap_or(bytes_max).saturating_mul(2));
     let mut chunks = request.into_body().into_data_stream();
+    let body = gathered(&mut chunks, declared, limits, room.as_ref()).await;
+    if let Err(ApiError::BodyTooLarge { .. } | ApiError::Busy(_)) = body {
+        if let Some(room) = room {
+            room.give_back();
+        }
+        drain(chunks).await;
+    }
+    body
+}
+
+/// What comes in `chunks`, which is of `declared` bytes, if that is known.
+async fn gathered(
+    chunks: &mut BodyDataStream,
+    declared: Option<usize>,
+    limits: Limits,
+    room: Option<&RoomFor>,
+) -> Result<Vec<u8>, ApiError> {
+    let bytes_max = limits.bytes_max;
     let mut body = Vec::new();
+    // How long it may become with the room that it has.
+    let mut fits = SMALL_BYTES;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| not("complete", error))?;
         if chunk.len() > bytes_max - body.len() {
-            drain(chunks).await;
-            return Err(too_large);
+            return Err(ApiError::BodyTooLarge { bytes_max });
         }
-        if body.len() + chunk.len() > SMALL_BYTES
-            && let Some(needed) = needed.take()
-        {
-            if let Some(room) = &room {
-                room.take(needed).await;
+        let bytes = body.len() + chunk.len();
+        if bytes > fits {
+            // A client that does not say how much it sends gets room for what it has sent.
+            fits = declared.unwrap_or(2 * fits).clamp(bytes, bytes_max);
+            if let Some(room) = room {
+                // What is decoded from the body is beside it for a while.
+                let needed = fits.saturating_mul(2);
+                room.take(needed, limits.room_wait).await?;
             }
-            body.reserve_exact(bytes.unwrap_or_default());
+            body.reserve_exact(fits - body.len());
         }
         body.extend_from_slice(&chunk);
     }
@@ -237,15 +273,22 @@ fn owned(text: Cow<'_, str>) -> ByteString {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::room::Room;
 
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=XX";
+    const LIMITS: Limits = Limits {
+        bytes_max: 300,
+        ..Limits::SMALL
+    };
 
     async fn read_as(kind: &str, body: impl Into<Body>) -> Result<[String; 2], String> {
         let request = Request::post("/").header("Content-Type", kind);
         let request = request.body(body.into()).unwrap();
-        let fields = read(request, ["a", "b"], 300).await;
+        let fields = read(request, ["a", "b"], LIMITS).await;
         fields
             .map(|values| values.map(|value| value.unwrap_or_default().into()))
             .map_err(|error| format!("{error:?}"))
@@ -325,7 +368,7 @@ mod tests {
             assert_eq!(read_as(kind, "a=1&b=2").await, ab("", ""), "{kind:?}");
         }
         let request = Request::post("/?a=1").body(Body::from("a=1")).unwrap();
-        assert!(matches!(read(request, ["a"], 9).await, Ok([None])));
+        assert!(matches!(read(request, ["a"], LIMITS).await, Ok([None])));
     }
 
     #[tokio::test]
@@ -366,5 +409,50 @@ mod tests {
         assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
         let error = read_as("text/plain", "a".repeat(301)).await.unwrap_err();
         assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
+    }
+
+    /// A body that comes in pieces of so many bytes, whose length is not said.
+    fn growing(room: &Room, pieces: &[usize]) -> Request {
+        let pieces: Vec<_> = pieces.iter().map(|bytes| vec![b'a'; *bytes]).collect();
+        let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let mut request = Request::post("/").body(body).unwrap();
+        request.extensions_mut().insert(RoomFor::new(room));
+        request
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_takes_room_as_it_grows() {
+        let limits = Limits {
+            bytes_max: 48 << 20,
+            room_wait: Duration::from_secs(8),
+        };
+        let room = Room::new(1 << 20);
+        let request = growing(&room, &[80_000, 100_000]);
+        let held = request.extensions().get::<RoomFor>().cloned().unwrap();
+        let body = whole_body(request, limits).await.unwrap();
+        assert_eq!(body.len(), 180_000);
+        // It has room for 256 KiB twice, and others have the rest.
+        let rest = room.take(512 << 10).now_or_never().unwrap();
+        drop(held);
+        assert!(room.take(512 << 10).now_or_never().is_some());
+
+        // The next step is not free, and it does not wait for it.
+        let request = growing(&room, &[80_000, 100_000, 100_000]);
+        let held = request.extensions().get::<RoomFor>().cloned().unwrap();
+        let refused = whole_body(request, limits).now_or_never().unwrap();
+        assert!(matches!(refused, Err(ApiError::Busy(_))));
+        assert!(room.take(512 << 10).now_or_never().is_some());
+        drop((rest, held));
+    }
+
+    #[tokio::test]
+    async fn what_has_no_data_needs_no_room() {
+        let room = Room::new(1 << 20);
+        let _all = room.take(1 << 20).await;
+        let small = whole_body(growing(&room, &[40_000, 25_536]), Limits::SMALL);
+        assert_eq!(small.await.unwrap().len(), SMALL_BYTES);
+        let large = whole_body(growing(&room, &[40_000, 25_537]), Limits::SMALL);
+        assert!(matches!(large.await, Err(ApiError::BodyTooLarge { .. })));
     }
 }

@@ -14,6 +14,10 @@ use super::*;
 use crate::fuzz::{Edit, bounded};
 
 const NAMES: [&str; 2] = ["topic", "messageData"];
+const LIMITS: fields::Limits = fields::Limits {
+    bytes_max: 1 << 20,
+    ..fields::Limits::SMALL
+};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -75,7 +79,7 @@ fn fields_come_back_as_they_were_sent() {
         }
         let request = Request::post("/").header(header::CONTENT_TYPE, kind.content_type());
         let request = request.body(Body::from(kind.body(&fields))).unwrap();
-        let found = block_on(fields::read(request, NAMES, 1 << 20)).unwrap();
+        let found = block_on(fields::read(request, NAMES, LIMITS)).unwrap();
         let found = found.map(|value| value.unwrap_or_default().to_string());
         assert_eq!(found, [topic.clone(), data.clone()]);
     });

@@ -101,12 +101,16 @@ impl HttpState {
         self.config.get()
     }
 
-    /// The most bytes of body that are read: percent-encoding makes three bytes of one, and the
-    /// names, the topic and the lines between multipart fields need room too.
-    fn body_bytes_max(&self) -> usize {
+    /// What is read of a body with the data of a message: percent-encoding makes three bytes of
+    /// one, and the names, the topic and the lines between multipart fields need room too.
+    fn data_limits(&self) -> fields::Limits {
         const AROUND_DATA_BYTES: usize = 64 * 1024;
-        let data = self.config().server.max_message_bytes;
-        data.saturating_mul(3).saturating_add(AROUND_DATA_BYTES)
+        let server = &self.config().server;
+        let data = server.max_message_bytes.saturating_mul(3);
+        fields::Limits {
+            bytes_max: data.saturating_add(AROUND_DATA_BYTES),
+            room_wait: server.request_time,
+        }
     }
 }
 

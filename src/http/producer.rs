@@ -20,7 +20,7 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["messageData", "topic"];
-    let read = fields::read(request, names, state.body_bytes_max()).await;
+    let read = fields::read(request, names, state.data_limits()).await;
     let read = read.and_then(|fields| match fields {
         [Some(data), Some(topic)] => Ok((data, topic)),
         _ => Err(ApiError::Required),
@@ -80,6 +80,7 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
         Err(
             ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
             | ApiError::Key
+            | ApiError::Busy(_)
             | ApiError::Denied(_)
             | ApiError::Store(_)
             | ApiError::NoSuchPath(_)

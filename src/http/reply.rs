@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::access::Denied;
 use crate::broker::PublishError;
 use crate::message::TopicError;
+use crate::room::Busy;
 use crate::store::StoreError;
 
 /// The envelope (protocol, "HTTP"): what is `None` is left out.
@@ -47,6 +48,9 @@ fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Respon
     json(text.into())
 }
 
+/// In so many seconds whoever was refused for now may try again.
+pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
+
 /// Why a request is not done.
 #[derive(Debug)]
 pub(super) enum ApiError {
@@ -62,6 +66,8 @@ pub(super) enum ApiError {
     DataTooLarge { bytes: usize, bytes_max: usize },
     /// The body is too large, in bytes.
     BodyTooLarge { bytes_max: usize },
+    /// There is no room for the body.
+    Busy(Busy),
     /// The connection broke, or the body is not what its content type says.
     Body { kind: &'static str, reason: String },
     /// The text of a field means nothing.
@@ -86,6 +92,7 @@ impl ApiError {
         match self {
             ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
             ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::OK,
         }
     }
@@ -103,6 +110,7 @@ impl ApiError {
             ApiError::BodyTooLarge { bytes_max } => {
                 format!("the body has more than {bytes_max} bytes")
             }
+            ApiError::Busy(busy) => busy.to_string(),
             ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
             ApiError::Field {
                 name,
@@ -129,6 +137,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = envelope(-1, Some(&self.text()), None::<()>);
         *response.status_mut() = self.status();
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, SOON);
+        }
         response
     }
 }
@@ -136,6 +147,12 @@ impl IntoResponse for ApiError {
 impl From<Denied> for ApiError {
     fn from(denied: Denied) -> ApiError {
         ApiError::Denied(denied)
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(busy: Busy) -> ApiError {
+        ApiError::Busy(busy)
     }
 }
 

@@ -350,6 +350,7 @@ async fn an_unknown_path_is_404() {
         "/null/Console/Ping",
         "/view/x.js",
         "/view/../Cargo.toml",
+        "/view/%ff",
     ] {
         let reply = ask(&app(), Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND);

@@ -8,7 +8,8 @@ use std::sync::{LazyLock, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -34,14 +35,23 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'sel
 
 /// GET /: the page.
 pub(super) async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
-    file(Path(PAGE.to_owned()), headers).await
+    send(PAGE.to_owned(), headers).await
 }
 
 /// GET /view/…: a file of the page.
 pub(super) async fn file(
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    match name {
+        Ok(Path(name)) => send(name, headers).await,
+        // No file has a name that is not UTF-8.
+        Err(_) => Err(ApiError::NoSuchPath(uri.path().to_owned())),
+    }
+}
+
+async fn send(name: String, headers: HeaderMap) -> Result<Response, ApiError> {
     // The first time it is packed, and a debug build reads the disk: both take their time.
     let served = tokio::task::spawn_blocking(move || serve(&name, &headers)).await;
     served.unwrap_or_else(|error| {

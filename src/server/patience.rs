@@ -229,7 +229,7 @@ mod tests {
         for _ in 0..100 {
             time.wait(&patience);
             tokio::time::advance(Duration::from_secs(1)).await;
-            time.came(16 << 10, &patience);
+            time.came(64 << 10, &patience);
             assert_eq!(patience.due().1, None);
         }
         for _ in 0..7 {

@@ -20,6 +20,7 @@ use super::measures::{Measures, Syncs};
 use super::read::Reader;
 use super::record::Change;
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
+use super::refusals::Refusals;
 use super::takeover::{add, take_over};
 use super::trouble::Trouble;
 use super::writer::{Poison, Request, Writer};
@@ -160,7 +161,7 @@ impl DiskStore {
             carried: vec![],
             refused: None,
             last_created: UnixSeconds::MIN,
-            refused_messages: 0,
+            refusals: Refusals::default(),
             trouble: trouble.clone(),
             syncs: syncs.clone(),
         };

@@ -69,6 +69,15 @@ pub enum StoreError {
         /// The lock file.
         path: PathBuf,
     },
+    /// sled cannot be opened on a disk that is full; the log is not affected.
+    #[error("no space is left to open {}, which needs some MiB: make room on its disk; nothing is lost", path.display())]
+    NoSpace {
+        /// The folder of the mirror.
+        path: PathBuf,
+    },
+    /// sled cannot be opened by a clock before 1970; nothing is wrong with what is stored.
+    #[error("the clock is before 1970: set it, and start again")]
+    ClockBefore1970,
     /// sled refused; the log is not affected.
     #[error("the mirror failed: {0}")]
     Mirror(Arc<str>),
@@ -78,6 +87,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is not what is stored that is wrong, but the machine that opens it.
+    pub(crate) fn is_of_machine(&self) -> bool {
+        matches!(
+            self,
+            StoreError::NoSpace { .. } | StoreError::ClockBefore1970
+        )
+    }
+
     /// What is damaged and where, without saying so again.
     pub(crate) fn text(&self) -> String {
         match self {
@@ -100,6 +117,8 @@ impl StoreError {
             StoreError::Occupied { .. } => "a file is there already".into(),
             StoreError::RestoreCutOff { .. } => "a restore was cut off".into(),
             StoreError::Locked { .. } => "another process has the store open".into(),
+            StoreError::NoSpace { .. } => "no space is left for the mirror".into(),
+            StoreError::ClockBefore1970 => "the clock is before 1970".into(),
             StoreError::Mirror(_) => "the mirror failed".into(),
             StoreError::Closed => "the store is closed".into(),
         }

@@ -253,11 +253,18 @@ impl Files for OsFiles {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Held> {
-        let file = File::options()
+        let made = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(path)?;
+            .open(path);
+        let file = match made {
+            // One that is there can be locked all the same, as a check does.
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                File::open(path).map_err(|_| error)?
+            }
+            made => made?,
+        };
         file.try_lock()?;
         Ok(Box::new(file))
     }

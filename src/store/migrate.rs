@@ -47,8 +47,14 @@ fn read(files: &dyn Files, path: &Path) -> Result<u32, StoreError> {
         .and_then(|number| number.parse().ok())
         .ok_or_else(|| StoreError::NotOurs {
             path: path.to_owned(),
-            what: format!("it should say \"dpmq store 1\", not {text:?}"),
+            what: format!("it should say \"dpmq store 1\", not {:?}", start_of(&text)),
         })
+}
+
+/// As much of a damaged text as is fit for a line.
+fn start_of(text: &str) -> &str {
+    const BYTES_MAX: usize = 60;
+    &text[..text.floor_char_boundary(BYTES_MAX)]
 }
 
 fn write(files: &dyn Files, dir: &Path, path: &Path, number: u32) -> Result<(), StoreError> {
@@ -103,10 +109,14 @@ mod tests {
     #[test]
     fn an_unreadable_number_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("format"), "seven").unwrap();
-        assert!(matches!(
-            migrate(&OsFiles, dir.path()),
-            Err(StoreError::NotOurs { .. })
-        ));
+        let long = "\u{1b}[2J é".repeat(1000);
+        for text in ["seven", &long] {
+            fs::write(dir.path().join("format"), text).unwrap();
+            let error = migrate(&OsFiles, dir.path()).unwrap_err();
+            assert!(matches!(error, StoreError::NotOurs { .. }));
+            let said = error.to_string();
+            let said = said.strip_prefix(&*dir.path().to_string_lossy()).unwrap();
+            assert!(said.len() < 200 && !said.contains('\u{1b}'), "{said}");
+        }
     }
 }

@@ -63,6 +63,9 @@ impl Mirror {
         remove_snaps(dir, ".generating")?;
         remove(&aside(dir))?;
         let trees = open_trees(dir).or_else(|error| {
+            if error.is_of_machine() {
+                return Err(error);
+            }
             tracing::warn!(%error, "opening the mirror again without its snapshots");
             remove_snaps(dir, "")?;
             open_trees(dir)

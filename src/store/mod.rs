@@ -28,6 +28,7 @@ mod mirror;
 mod read;
 mod record;
 mod recovery;
+mod refusals;
 mod replay;
 mod restore;
 mod scrub;

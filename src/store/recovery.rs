@@ -359,6 +359,8 @@ impl LoadedMirror {
         });
         let (mirror, index) = match opened {
             Ok(opened) => opened,
+            // Another one could not be opened either.
+            Err(error) if error.is_of_machine() => return Err(error),
             Err(error) => return LoadedMirror::anew(layout, error.to_string()),
         };
         let unusable = match index.applied() {

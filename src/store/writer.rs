@@ -17,6 +17,7 @@ use super::keeper::Keeper;
 use super::log::Log;
 use super::measures::Syncs;
 use super::record::{self, Accept, Base, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use super::refusals::Refusals;
 use super::segments::Position;
 use super::trouble::{Part, Trouble};
 use crate::clock::Clock;
@@ -94,8 +95,7 @@ pub(crate) struct Writer {
     /// Why something was not written last.
     pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
-    /// Messages refused since one was stored.
-    pub(crate) refused_messages: usize,
+    pub(crate) refusals: Refusals,
     pub(crate) trouble: Trouble,
     pub(crate) syncs: Arc<Syncs>,
     /// The bytes of the group being written.
@@ -388,10 +388,11 @@ impl Writer {
     /// Makes a written group visible, and answers.
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
         if !buffer.is_empty() {
-            if self.refused_messages > 0 {
-                let messages = std::mem::take(&mut self.refused_messages);
-                tracing::info!(refused = messages, "messages are stored again");
+            if self.refusals.is_open() {
                 self.trouble.note(Part::Log, None);
+                if let Some(refused) = self.refusals.stored(Instant::now()) {
+                    tracing::info!(refused, "messages are stored again");
+                }
             }
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
@@ -441,11 +442,10 @@ impl Writer {
     }
 
     fn refuse(&mut self, mut group: Group, error: &StoreError) {
-        if self.refused_messages == 0 {
-            // Said once: a full disk refuses thousands of groups a second.
+        let messages = group.messages.len();
+        if self.refusals.refused(messages, Instant::now()) {
             tracing::error!(%error, "messages are refused, because they cannot be stored");
         }
-        self.refused_messages += group.messages.len().max(1);
         self.trouble.note(Part::Log, Some(error));
         // What somebody waits for was not done, and they hear so; what happened has happened.
         group.changes.retain(|(change, _)| change.is_outcome());

@@ -47,6 +47,8 @@ pub(crate) enum Action {
     NoSpace,
     /// The disk fails.
     Fails,
+    /// The file system is read-only.
+    ReadOnly,
     /// Half of a write is done.
     Short,
     /// A sync says that it is done, and does nothing.
@@ -64,6 +66,7 @@ impl Action {
         match self {
             Action::NoSpace => "ENOSPC",
             Action::Fails => "EIO",
+            Action::ReadOnly => "EROFS",
             Action::Short => "short",
             Action::Lie => "lie",
             Action::KillBefore => "before",
@@ -77,7 +80,7 @@ impl Action {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) action: Action,
-    /// create, write, truncate, sync, rename, unlink or mkdir.
+    /// create, open, write, truncate, sync, rename, unlink or mkdir.
     pub(crate) operation: &'static str,
     /// A pattern of the path below the working directory; `*` is any text.
     pub(crate) path: &'static str,

@@ -12,7 +12,8 @@
  * Of the operations on files whose path below the working directory fits the pattern (as a
  * shell's, * includes /), SKIP pass, and the next COUNT are met by the action: the name of an
  * error, or "short" (half of a write is done), or "lie" (a sync says that it is done and does
- * nothing), or the process kills itself "before" or "after" it, or "amid" a write. Operations: create, write, truncate, sync, rename, unlink, mkdir.
+ * nothing), or the process kills itself "before" or "after" it, or "amid" a write. Operations: create, open (of a file that would be made otherwise), write,
+ * truncate, sync, rename, unlink, mkdir.
  *
  * What changes files in a way that is not known here is put down as unknown, and fails the test. */
 
@@ -195,6 +196,7 @@ static int fails(const char *action) {
     if (is(action, "before")) die();
     if (is(action, "ENOSPC")) return errno = ENOSPC, 1;
     if (is(action, "EIO")) return errno = EIO, 1;
+    if (is(action, "EROFS")) return errno = EROFS, 1;
     return 0;
 }
 
@@ -289,7 +291,8 @@ static int do_open(int folder, const char *path, int flags, mode_t mode) {
     int existed = 1;
     if (flags & (O_CREAT | O_TRUNC)) place = place_of(folder, path);
     if (place.ours) existed = fstatat(folder, path, &before, 0) == 0;
-    const char *met = !existed && flags & O_CREAT ? action("create", place.path) : "";
+    const char *operation = existed ? "open" : "create";
+    const char *met = place.ours && flags & O_CREAT ? action(operation, place.path) : "";
     int fd = fails(met) ? -1 : real_openat64(folder, path, flags, mode);
     int kept = errno;
     if (fd >= 0) {

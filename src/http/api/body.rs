@@ -4,26 +4,40 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use super::super::{HttpState, fields};
+use super::super::HttpState;
+use super::super::fields::{self, Limits};
 use super::error::Refusal;
 
 /// The body of a request, as JSON of this type.
 pub(super) struct Json<T>(pub(super) T);
 
+/// The same, of what has the data of a message and may be as large.
+pub(super) struct JsonWithData<T>(pub(super) T);
+
 impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &HttpState) -> Result<Json<T>, Refusal> {
-        if !is_json(request.headers()) {
-            fields::discard(request).await;
-            return Err(Refusal::content_type());
-        }
-        let body = fields::whole_body(request, state.body_bytes_max()).await?;
-        match serde_json::from_slice(&body) {
-            Ok(value) => Ok(Json(value)),
-            Err(error) => Err(Refusal::body(&error.to_string())),
-        }
+    async fn from_request(request: Request, _: &HttpState) -> Result<Json<T>, Refusal> {
+        parsed(request, Limits::SMALL).await.map(Json)
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<HttpState> for JsonWithData<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<JsonWithData<T>, Refusal> {
+        let limits = state.data_limits();
+        parsed(request, limits).await.map(JsonWithData)
+    }
+}
+
+async fn parsed<T: DeserializeOwned>(request: Request, limits: Limits) -> Result<T, Refusal> {
+    if !is_json(request.headers()) {
+        fields::discard(request).await;
+        return Err(Refusal::content_type());
+    }
+    let body = fields::whole_body(request, limits).await?;
+    serde_json::from_slice(&body).map_err(|error| Refusal::body(&error.to_string()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

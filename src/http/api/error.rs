@@ -1,10 +1,10 @@
 //! What the console API answers when it does not do what it was asked for.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::reply::{ApiError, shortened};
+use super::super::reply::{ApiError, SOON, shortened};
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::message::{MessageCode, Topic, TopicError};
@@ -170,8 +170,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = super::json(self.status, &self.text());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let soon = HeaderValue::from_static("1");
-            response.headers_mut().insert(header::RETRY_AFTER, soon);
+            response.headers_mut().insert(header::RETRY_AFTER, SOON);
         }
         response
     }
@@ -242,6 +241,7 @@ impl From<ApiError> for Refusal {
                 return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text);
             }
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ApiError::Body { .. } => (StatusCode::BAD_REQUEST, "bad_body"),
             ApiError::Required => (StatusCode::BAD_REQUEST, "missing_parameter"),
             ApiError::Field { .. } => (StatusCode::BAD_REQUEST, "bad_parameter"),

@@ -191,7 +191,7 @@ pub(super) async fn fetch(
         complete: false,
         _permit: permit,
     };
-    let name = file_name(export.format, Utc::now());
+    let name = file_name(export.format, state.broker.clock().date());
     let response = send(file, &name).await?;
     Ok(auth::until_ended(response, export.grant))
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::caller::Caller;
 use super::super::{HttpState, producer};
-use super::body::Json;
+use super::body::JsonWithData;
 use super::error::Refusal;
 use super::life::LifeJson;
 use super::params::{self, Filter, InPath, NoParams, cursor_of};
@@ -114,7 +114,7 @@ pub(super) async fn publish(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
-    Json(request): Json<PublishRequest>,
+    JsonWithData(request): JsonWithData<PublishRequest>,
 ) -> Result<Response, Refusal> {
     #[derive(Serialize)]
     struct Reply {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -123,11 +123,10 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let (health, keys) = (broker.health(), state.access.trouble());
     let mut damage = broker.damage();
     damage.truncate(DAMAGE_SHOWN_MAX);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Overview {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at.0,
-        now_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+        now_ms: broker.clock().now_ms(),
         health: HealthJson {
             state: match (&health.refusing, &health.impaired[..], &keys) {
                 (Some(_), _, _) => "refusing",

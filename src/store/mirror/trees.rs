@@ -2,8 +2,9 @@
 //! that both agree on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, Tree};
@@ -77,6 +78,10 @@ pub(super) struct Op {
 }
 
 pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
+    // sled panics then.
+    if SystemTime::now() < UNIX_EPOCH {
+        return Err(StoreError::ClockBefore1970);
+    }
     guarded(|| {
         let config = sled::Config::new()
             .path(dir)
@@ -91,10 +96,10 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
                 {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                opened => break opened.map_err(failed)?,
+                opened => break opened.map_err(|error| unopened(dir, error))?,
             }
         };
-        let tree = |name| db.open_tree(name).map_err(failed);
+        let tree = |name| db.open_tree(name).map_err(|error| unopened(dir, error));
         Ok(Trees {
             status: tree("status")?,
             block: tree("block")?,
@@ -107,6 +112,15 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
             db,
         })
     })
+}
+
+fn unopened(dir: &Path, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) if error.kind() == ErrorKind::StorageFull => StoreError::NoSpace {
+            path: dir.to_owned(),
+        },
+        other => failed(other),
+    }
 }
 
 impl Trees {
