@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -94,23 +95,26 @@ struct ProducerQuery {
 
 async fn producers(
     State(state): State<WsState>,
-    Path((topic, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    Query(query): Query<ProducerQuery>,
+    query: Result<Query<ProducerQuery>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let topic = match check(&topic, &headers, &state) {
-        Ok(topic) => topic,
+    let (topic, id) = match check(path, &headers, &state) {
+        Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
-    let acks = match query.ack.as_deref() {
-        None | Some("" | "0") => false,
-        Some("1") => true,
-        Some(other) => {
-            state.edges.refused(Refused::Handshake).add(1);
+    let acks = match query.as_ref().map(|Query(query)| query.ack.as_deref()) {
+        Ok(None | Some("" | "0")) => false,
+        Ok(Some("1")) => true,
+        Ok(Some(other)) => {
             let reason = format!("ack is 0 or 1, not {other:?}");
-            return (StatusCode::BAD_REQUEST, reason).into_response();
+            return refuse(&state, StatusCode::BAD_REQUEST, reason);
+        }
+        Err(_) => {
+            let reason = "the query has more than one ack, or is not UTF-8".to_owned();
+            return refuse(&state, StatusCode::BAD_REQUEST, reason);
         }
     };
     let (config, limits) = limits(&state, PRODUCER_READ_BYTES);
@@ -130,13 +134,13 @@ async fn producers(
 
 async fn consumers(
     State(state): State<WsState>,
-    Path((topic, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let topic = match check(&topic, &headers, &state) {
-        Ok(topic) => topic,
+    let (topic, id) = match check(path, &headers, &state) {
+        Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
     let (config, limits) = limits(&state, CONSUMER_READ_BYTES);
@@ -170,24 +174,37 @@ fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
     (config, limits)
 }
 
-/// The topic, if it is one and the page that asks may.
+/// The topic and the id, if they are such and the page that asks may.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
-fn check(topic: &str, headers: &HeaderMap, state: &WsState) -> Result<Topic, Response> {
-    let refuse = |status: StatusCode, reason: String| {
-        state.edges.refused(Refused::Handshake).add(1);
-        (status, reason).into_response()
-    };
+fn check(
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: &HeaderMap,
+    state: &WsState,
+) -> Result<(Topic, String), Response> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key(header::ORIGIN) {
         let origin = text(header::ORIGIN).unwrap_or_default();
         let config = state.config.get();
         if !config.server.origins.allow(origin, text(header::HOST)) {
             let reason = "this server is not for pages of this origin".to_owned();
-            return Err(refuse(StatusCode::FORBIDDEN, reason));
+            return Err(refuse(state, StatusCode::FORBIDDEN, reason));
         }
     }
-    let topic = topic.parse::<Topic>();
-    topic.map_err(|error| refuse(StatusCode::BAD_REQUEST, error.to_string()))
+    let topic_and_id = match path {
+        Ok(Path((topic, id))) => topic.parse().map(|topic| (topic, id)),
+        Err(_) => {
+            let reason = "the topic or the id is not UTF-8".to_owned();
+            return Err(refuse(state, StatusCode::BAD_REQUEST, reason));
+        }
+    };
+    topic_and_id.map_err(|error: crate::message::TopicError| {
+        refuse(state, StatusCode::BAD_REQUEST, error.to_string())
+    })
+}
+
+fn refuse(state: &WsState, status: StatusCode, reason: String) -> Response {
+    state.edges.refused(Refused::Handshake).add(1);
+    (status, reason).into_response()
 }
 
 /// A client that has just logged in.
