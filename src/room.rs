@@ -1,8 +1,10 @@
-//! One bound for the memory of all large requests and frames that are under way.
+//! One bound for the memory of all large requests and frames that are under way; another of its
+//! kind is for the large messages of lists.
 //!
 //! Small ones take none of it: there are only so many connections. What is larger takes its
 //! room as a whole before it takes memory, and waits until there is some: so nobody has a part
-//! and waits for the rest. `http/` and `ws/` ask here, `server/` gives room back with the answer.
+//! and waits for the rest. `http/`, `ws/` and the lists of
+//! the broker ask here, `server/` gives the room of a request back with the answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
