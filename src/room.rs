@@ -3,8 +3,8 @@
 //!
 //! Small ones take none of it: there are only so many connections. What is larger takes its
 //! room as a whole before it takes memory, and waits until there is some: so nobody has a part
-//! and waits for the rest. `http/`, `ws/` and the lists of
-//! the broker ask here, `server/` gives the room of a request back with the answer.
+//! and waits for the rest. `http/`, `ws/` and the lists of the broker ask here, `server/` gives
+//! the room of a request back with the answer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +48,13 @@ impl Room {
         Taken {
             _permit: permit.await.expect("nobody closes it"),
         }
+    }
+
+    /// Room for `bytes`, if there is some now.
+    pub fn try_take(&self, bytes: usize) -> Option<Taken> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
+        Some(Taken { _permit: permit })
     }
 }
 

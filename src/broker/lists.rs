@@ -11,16 +11,19 @@ use crate::room::{Room, SMALL_BYTES, Taken};
 use crate::store::{Listed, Query, Rest, StoreError};
 
 /// Pieces that are read at once: of the threads that may block, most are for others.
-const READING_MAX: usize = 16;
+const READING_MAX: usize = 8;
 /// The data of all large messages together that are read for lists and not sent yet.
 const LARGE_BYTES_MAX: usize = 64 << 20;
+/// What is read at once of small messages while there is room for so many pieces; whoever finds
+/// none reads less at once, and does not wait.
+const WIDE_BYTES: usize = 1 << 20;
+const WIDE_MAX: usize = 32;
 
 /// What a list comes in, newest first. It ends with an error if it is not complete; dropping it
 /// ends the list.
 pub type Pieces = mpsc::Receiver<Result<Piece, StoreError>>;
 
-/// The next messages of a list: many small ones, or a large one, whose room is taken as long as
-/// the piece is held.
+/// The next messages of a list, whose room is taken as long as the piece is held.
 #[derive(Debug, Default)]
 pub struct Piece {
     messages: std::vec::IntoIter<Message>,
@@ -61,6 +64,7 @@ impl Iterator for Piece {
 pub(super) struct Lists {
     disk: Disk,
     reading: Arc<Semaphore>,
+    wide: Room,
     room: Room,
 }
 
@@ -69,6 +73,7 @@ impl Lists {
         Lists {
             disk,
             reading: Arc::new(Semaphore::new(READING_MAX)),
+            wide: Room::new(WIDE_MAX * WIDE_BYTES),
             room: Room::new(LARGE_BYTES_MAX),
         }
     }
@@ -102,11 +107,16 @@ impl Lists {
 
     /// Reads the newest of what matches, once there is room for it.
     async fn next(&self, query: &Query) -> Result<(Piece, Rest), StoreError> {
-        let (mut room, mut bytes_max) = (None, SMALL_BYTES);
+        let mut room = self.wide.try_take(WIDE_BYTES);
+        let mut bytes_max = match room {
+            Some(_) => WIDE_BYTES,
+            None => SMALL_BYTES,
+        };
         loop {
             let Listed { messages, rest } = self.read(query.clone(), bytes_max).await?;
             match rest {
                 Rest::Large(bytes) => {
+                    drop(room);
                     room = Some(self.room.take(bytes).await);
                     bytes_max = bytes;
                 }
@@ -157,6 +167,7 @@ mod tests {
         Lists {
             disk: Disk::new(Arc::new(store), Blocking::Threads),
             reading: Arc::new(Semaphore::new(1)),
+            wide: Room::new(1),
             room: Room::new(LARGE),
         }
     }

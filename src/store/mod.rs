@@ -345,7 +345,7 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// The most messages that [`Store::list`] reads.
-const LISTED_MAX: usize = 512;
+const LISTED_MAX: usize = 1024;
 
 /// What is behind `messages` of a list, whose next one has `bytes` and is not among them.
 fn rest_behind(messages: &[Message], bytes: usize) -> Rest {
