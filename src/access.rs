@@ -24,11 +24,12 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::SecretKey;
+use crate::measure::Counter;
 
 pub use audit::{AUDIT, Place};
 pub use digest::{Digest, Token, TokenError};
 pub use file::KeysFile;
-pub use grant::{Denied, End, Grant, SECRET_KEY};
+pub use grant::{Denied, End, Grant, Lack, SECRET_KEY};
 pub use listed::{KeysError, ListedKey};
 pub use rights::{Right, Rights};
 pub use ring::KEYS_MAX;
@@ -60,6 +61,8 @@ struct Shared {
     throttle: Throttle,
     wrong: Limit,
     denied: Limit,
+    /// How often keys lacked what.
+    lacked: [Counter; Lack::ALL.len()],
     clock: Clock,
 }
 
@@ -92,6 +95,7 @@ impl Access {
             throttle: Throttle::default(),
             wrong: Limit::default(),
             denied: Limit::default(),
+            lacked: Default::default(),
             clock,
         })))
     }
@@ -128,7 +132,7 @@ impl Access {
             Some(End::Revoked) => Err(Refused::Wrong),
             Some(End::Expired) => {
                 let denied = Denied::expired(&grant);
-                self.tell_refused(grant.name(), place, &denied.to_string());
+                self.tell_denied(&grant, place, &denied);
                 Err(Refused::Expired(denied))
             }
         }
@@ -166,11 +170,18 @@ impl Access {
         ring.clone()
     }
 
-    /// Says in the audit that a key was refused something; no more often than once a second.
-    pub fn tell_refused(&self, key: &str, place: &Place, why: &str) {
+    /// Counts that a key was refused something, and says so in the audit, no more often than once
+    /// a second.
+    pub fn tell_denied(&self, grant: &Grant, place: &Place, denied: &Denied) {
+        self.lacked(denied.lack()).add(1);
         if let Some(unsaid) = self.0.denied.admit(Instant::now()) {
-            audit::refused(key, place, why, unsaid);
+            audit::refused(grant.name(), place, &denied.to_string(), unsaid);
         }
+    }
+
+    /// How often something was refused because a key lacked this.
+    pub fn lacked(&self, what: Lack) -> &Counter {
+        &self.0.lacked[what as usize]
     }
 
     /// Reads the file if it has changed, and ends what is revoked, changed or expired: streams

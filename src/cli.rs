@@ -125,7 +125,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             bench::run(&config, *bench)
         }
         Command::Doctor { json } => doctor::run(load(args.common, vec![]), json),
-        Command::Health { url } => health::run(&load(args.common, vec![])?, url),
+        Command::Health { url, wait } => health::run(&load(args.common, vec![])?, url, wait),
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;
             backup::run(&config, &dest, &server)

@@ -12,6 +12,7 @@ mod legacy;
 mod live;
 mod mq;
 mod origins;
+mod proxies;
 mod secret;
 mod server;
 mod values;
@@ -26,6 +27,7 @@ pub use self::legacy::{LegacyView, Seconds};
 pub use self::live::{Live, Reread};
 pub use self::mq::{Durability, MqConfig, Recovery};
 pub use self::origins::Origins;
+pub use self::proxies::Proxies;
 pub use self::secret::SecretKey;
 pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
 

@@ -6,7 +6,8 @@
 //! and waits for the rest. `http/`, `ws/` and the lists of the broker ask here, `server/` gives
 //! the room of a request back with the answer.
 
-use std::sync::{Arc, Mutex};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +22,8 @@ const UNIT_BYTES: usize = 1 << 10;
 #[derive(Clone, Debug)]
 pub struct Room {
     units: Arc<Semaphore>,
-    most: u32,
+    /// How many there are in all.
+    most: Arc<Mutex<u32>>,
 }
 
 /// Room that is taken; it is given back when this is dropped.
@@ -33,18 +35,42 @@ pub struct Taken {
 impl Room {
     /// Room for `bytes` in all.
     pub fn new(bytes: usize) -> Room {
-        let most = u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
-        let permits = usize::try_from(most).unwrap_or(usize::MAX);
+        let most = units_of_all(bytes);
         Room {
-            units: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            most,
+            units: Arc::new(Semaphore::new(permits(most))),
+            most: Arc::new(Mutex::new(most)),
         }
+    }
+
+    /// Room for `bytes` in all from now on. What is taken over that stays so until it is given
+    /// back; nobody takes any meanwhile. To be called within a runtime.
+    pub fn change(&self, bytes: usize) {
+        let new = units_of_all(bytes);
+        let old = std::mem::replace(&mut *self.most(), new);
+        match new.checked_sub(old) {
+            Some(more) => self.units.add_permits(permits(more)),
+            None => {
+                let fewer = self.units.clone().acquire_many_owned(old - new);
+                tokio::spawn(async move { fewer.await.expect("nobody closes it").forget() });
+            }
+        }
+    }
+
+    fn most(&self) -> MutexGuard<'_, u32> {
+        self.most.lock().expect("nothing panics while it is held")
     }
 
     /// Waits for room for `bytes`, in the order of asking; what is larger than all of it gets all.
     pub async fn take(&self, bytes: usize) -> Taken {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        let permit = self.units.clone().acquire_many_owned(units.min(self.most));
+        let mut acquiring = None;
+        let permit = poll_fn(|cx| {
+            // Whoever queues for all of it does so before there is less, and is served before.
+            let most = self.most();
+            let acquire = || self.units.clone().acquire_many_owned(units.min(*most));
+            let permit = acquiring.get_or_insert_with(|| Box::pin(acquire()));
+            permit.as_mut().poll(cx)
+        });
         Taken {
             _permit: permit.await.expect("nobody closes it"),
         }
@@ -56,6 +82,14 @@ impl Room {
         let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
         Some(Taken { _permit: permit })
     }
+}
+
+fn units_of_all(bytes: usize) -> u32 {
+    u32::try_from(bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1)
+}
+
+fn permits(units: u32) -> usize {
+    usize::try_from(units).unwrap_or(usize::MAX)
 }
 
 /// The room of one request; clones are for the same request, and the last one gives it back.
@@ -151,5 +185,28 @@ mod tests {
         let all = room.take(usize::MAX).now_or_never();
         assert!(all.is_some());
         assert!(room.take(1).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_over_less_room_stays_taken() {
+        let room = Room::new(4 << 20);
+        let first = room.take(3 << 20).await;
+        let mut queued = Box::pin(room.take(usize::MAX));
+        assert!(queued.as_mut().now_or_never().is_none());
+        room.change(2 << 20);
+        let mut next = Box::pin(room.take(usize::MAX));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(first);
+        let all_of_before = queued.await;
+        tokio::task::yield_now().await;
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(all_of_before);
+        let next = next.await;
+        assert_eq!(room.units.available_permits(), 0, "there are 2 MiB");
+        room.change(3 << 20);
+        let more = room.take(1 << 20).now_or_never();
+        assert!(more.is_some());
+        drop((more, next));
+        assert_eq!(room.units.available_permits(), 3 << 10);
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod forwarded;
 mod keys;
 mod lingering;
 mod patience;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,7 +36,7 @@ use crate::telemetry::Level;
 use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
 use accept::Acceptor;
-use admission::Limits;
+use admission::{Admission, Limits};
 use reload::{Reloads, Running};
 use tls::Tls;
 
@@ -154,13 +156,14 @@ async fn serve_until(
     let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
     let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
+    let admission = Admission::new(limits(&config));
     let room = Room::new(config.server.inbound_bytes);
-    let turnstile = Turnstile::new();
+    let turnstile = Turnstile::new(&Handle::current());
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
         app: http::with_cors(gate.router(), live.clone()),
-        limits: limits(&config),
-        request_time: config.server.request_time,
+        admission: admission.clone(),
+        config: live.clone(),
         room: room.clone(),
         turnstile: turnstile.clone(),
         tls: tls.clone(),
@@ -171,7 +174,7 @@ async fn serve_until(
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
-    let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
+    let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
 
     let sessions = TaskTracker::new();
     tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
@@ -186,7 +189,7 @@ async fn serve_until(
         broker: broker.clone(),
         config: live.clone(),
         access: access.clone(),
-        room,
+        room: room.clone(),
         turnstile,
         stop: stop.clone(),
         sessions: sessions.clone(),
@@ -196,10 +199,13 @@ async fn serve_until(
     announce(&config, address);
     supervisor::ready();
     if let Some(reloads) = reloads {
-        let (config, broker) = (live.clone(), broker.clone());
         let running = Running {
-            config,
-            broker,
+            config: live.clone(),
+            admission,
+            room,
+            store: store.clone(),
+            queue,
+            broker: broker.clone(),
             access,
             tls,
         };

@@ -6,9 +6,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -126,20 +126,14 @@ where
 }
 
 fn open_file() -> io::Result<(NonBlocking, WorkerGuard)> {
-    let file = MonthlyFile::open(Path::new(LOG_DIR), &this_month())?;
+    let file = Appended::open(this_months_file, 0o666)?;
     Ok(tracing_appender::non_blocking(file))
 }
 
-/// Appends; only the owner may read a file that is made here.
-fn open_audit(path: &Path) -> io::Result<File> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
+fn open_audit(path: &Path) -> io::Result<impl Write + use<>> {
+    let path = path.to_owned();
+    // Only the owner may read it.
+    Appended::open(move || path.clone(), 0o600)
 }
 
 /// Colours are for people: at a terminal, unless `NO_COLOR` is set to anything.
@@ -147,42 +141,62 @@ fn colours_wanted(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
-/// The local month, as in `2026-11`.
-fn this_month() -> String {
-    Local::now().format("%Y-%m").to_string()
+/// The file of the local month, as in `log/dpmq-2026-11.log`.
+fn this_months_file() -> PathBuf {
+    let name = Local::now().format("dpmq-%Y-%m.log").to_string();
+    Path::new(LOG_DIR).join(name)
 }
 
-/// Appends to `dpmq-2026-11.log`, and to the next file when the month ends.
-struct MonthlyFile {
-    dir: PathBuf,
-    month: String,
+/// Appends to the file at a place: to another one as soon as the place is another, or somebody
+/// has moved the file away.
+struct Appended<P> {
+    place: P,
+    /// The permissions of a file that is made.
+    mode: u32,
     file: File,
+    /// Which file that is; no other is the same while it is open.
+    identity: (u64, u64),
 }
 
-impl MonthlyFile {
-    fn open(dir: &Path, month: &str) -> io::Result<MonthlyFile> {
-        std::fs::create_dir_all(dir)?;
-        let path = dir.join(format!("dpmq-{month}.log"));
-        Ok(MonthlyFile {
-            dir: dir.to_owned(),
-            month: month.to_owned(),
-            file: File::options().create(true).append(true).open(path)?,
+impl<P: Fn() -> PathBuf> Appended<P> {
+    fn open(place: P, mode: u32) -> io::Result<Appended<P>> {
+        let (file, identity) = append(&place(), mode)?;
+        Ok(Appended {
+            place,
+            mode,
+            file,
+            identity,
         })
     }
 
-    /// Goes on in the file of `month`; in the last one as long as that cannot be opened.
-    fn turn_to(&mut self, month: &str) {
-        if self.month != month
-            && let Ok(next) = MonthlyFile::open(&self.dir, month)
-        {
-            *self = next;
+    /// Goes on in the file that is there now; in the last one as long as that cannot be opened.
+    fn follow(&mut self) {
+        let path = (self.place)();
+        let is_there = std::fs::metadata(&path).is_ok_and(|file| identity(&file) == self.identity);
+        if !is_there && let Ok((file, identity)) = append(&path, self.mode) {
+            (self.file, self.identity) = (file, identity);
         }
     }
 }
 
-impl Write for MonthlyFile {
+/// Opens the file at `path`, or makes it and its folder.
+fn append(path: &Path, mode: u32) -> io::Result<(File, (u64, u64))> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut how = File::options();
+    let file = how.create(true).append(true).mode(mode).open(path)?;
+    let identity = identity(&file.metadata()?);
+    Ok((file, identity))
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+impl<P: Fn() -> PathBuf> Write for Appended<P> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.turn_to(&this_month());
+        self.follow();
         self.file.write(line)
     }
 
@@ -215,37 +229,68 @@ impl FormatTime for LocalTime {
 mod tests {
     use super::*;
 
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
     #[test]
-    fn a_month_has_its_file_and_is_appended_to() {
+    fn a_file_is_made_with_its_folder_and_appended_to() {
         let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("log");
+        let path = dir.path().join("log/audit.log");
         for line in ["one\n", "two\n"] {
-            let mut file = MonthlyFile::open(&dir, "2026-11").unwrap();
-            file.file.write_all(line.as_bytes()).unwrap();
+            let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+            file.write_all(line.as_bytes()).unwrap();
         }
-        let november = std::fs::read_to_string(dir.join("dpmq-2026-11.log")).unwrap();
-        assert_eq!(november, "one\ntwo\n");
+        assert_eq!(read(&path), "one\ntwo\n");
+        let mode = std::fs::metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn the_file_changes_with_the_month() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = MonthlyFile::open(dir.path(), "1999-12").unwrap();
+        let [november, december] = ["11", "12"].map(|month| dir.path().join(month));
+        let place = Mutex::new(november.clone());
+        let mut file = Appended::open(|| place.lock().unwrap().clone(), 0o600).unwrap();
+        file.write_all(b"then\n").unwrap();
+        *place.lock().unwrap() = december.clone();
         file.write_all(b"now\n").unwrap();
-        let name = format!("dpmq-{}.log", this_month());
-        let now = std::fs::read_to_string(dir.path().join(name)).unwrap();
-        assert_eq!(now, "now\n");
-        let then = std::fs::read_to_string(dir.path().join("dpmq-1999-12.log")).unwrap();
-        assert_eq!(then, "");
+        assert_eq!(read(&november), "then\n");
+        assert_eq!(read(&december), "now\n");
     }
 
     #[test]
-    fn a_month_that_cannot_be_opened_goes_on_in_the_last_file() {
+    fn a_file_that_is_moved_away_or_deleted_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = MonthlyFile::open(dir.path(), "1999-12").unwrap();
-        std::fs::create_dir(dir.path().join("dpmq-2000-01.log")).unwrap();
-        file.turn_to("2000-01");
-        assert_eq!(file.month, "1999-12");
+        let [path, moved] = ["audit.log", "audit.log.1"].map(|name| dir.path().join(name));
+        let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+        file.write_all(b"one\n").unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(read(&moved), "one\n");
+        assert_eq!(read(&path), "two\n");
+        // As a rotation does that makes the next file itself.
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::write(&path, "").unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert_eq!(read(&path), "three\n");
+        std::fs::remove_file(&path).unwrap();
+        file.write_all(b"four\n").unwrap();
+        assert_eq!(read(&path), "four\n");
+    }
+
+    #[test]
+    fn while_the_next_file_cannot_be_opened_it_goes_on_in_the_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, moved] = ["audit.log", "audit.log.1"].map(|name| dir.path().join(name));
+        let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        file.write_all(b"one\n").unwrap();
+        assert_eq!(read(&moved), "one\n");
+        std::fs::remove_dir(&path).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!(read(&path), "two\n");
     }
 
     #[test]

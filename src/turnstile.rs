@@ -52,12 +52,8 @@ pub struct Stranger {
 }
 
 impl Turnstile {
-    /// One for the clients that the current runtime serves.
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    pub fn new() -> Turnstile {
-        let runtime = Handle::current();
+    /// One for the clients that `runtime` serves.
+    pub fn new(runtime: &Handle) -> Turnstile {
         let at_once = TURNS_PER_WORKER * runtime.metrics().num_workers();
         let (taken, passed) = mpsc::unbounded_channel();
         runtime.spawn(give_back(passed, at_once));
@@ -142,7 +138,7 @@ mod tests {
         const CLIENTS: usize = 100;
         const STEPS_EACH: usize = 10;
         let (steps, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let turnstile = Turnstile::new();
+        let turnstile = Turnstile::new(&Handle::current());
         let tasks = LocalSet::new();
         for _ in 0..CLIENTS {
             let client = turnstile.stranger();
@@ -181,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_known_waits_for_nobody() {
-        let turnstile = Turnstile::new();
+        let turnstile = Turnstile::new(&Handle::current());
         let mut turns = vec![];
         while let Some(turn) = turnstile.turn().now_or_never() {
             turns.push(turn);

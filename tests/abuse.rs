@@ -483,6 +483,63 @@ async fn large_messages_share_their_memory() {
     assert!(growth < GROWTH_MAX, "{growth} bytes");
 }
 
+/// Sends what never ends, until the server takes no more of it for a second.
+async fn flood(socket: &mut RawSocket, bytes: &[u8]) -> u64 {
+    const MOST: u64 = 256 << 20;
+    let (mut sent, mut rest) = (0, bytes);
+    while sent < MOST {
+        let written = timeout(Duration::from_secs(1), socket.stream.write(rest)).await;
+        let Ok(Ok(written)) = written else {
+            break;
+        };
+        sent += written as u64;
+        rest = match &rest[written..] {
+            [] => bytes,
+            rest => rest,
+        };
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_no_answers_is_not_read_and_then_closed() {
+    let _alone = ALONE.lock().await;
+    const GROWTH_MAX: u64 = 16 << 20;
+    let setup = Setup::new()
+        .set("writeSeconds", 2)
+        .environment("DPMQ_SERVER_PINGSECONDS", "1");
+    let server = setup.start().await;
+    let pings = frame(FIN | opcode::PING, &[b'x'; 125]).repeat(500);
+    let messages = frame(FIN | opcode::TEXT, b"x").repeat(5000);
+    for (path, sent, is_closed) in [
+        ("/Consumers/Conn/t/c", &pings, true),
+        ("/Producers/Conn/t/p?ack=1", &pings, true),
+        ("/Producers/Conn/t/p?ack=1", &messages, true),
+        ("/Producers/Conn/t/p", &pings, false),
+    ] {
+        let before = memory(&server, "VmRSS:");
+        let mut deaf = RawSocket::login(server.address(), path, KEY).await;
+        let bytes = flood(&mut deaf, sent).await;
+        let growth = memory(&server, "VmRSS:").saturating_sub(before);
+        println!(
+            "{path}: {} KiB sent, {} KiB more",
+            bytes >> 10,
+            growth >> 10
+        );
+        assert!(bytes > 64 << 10, "{path}: {bytes}");
+        assert!(growth < GROWTH_MAX, "{path}: {growth} bytes more");
+        if is_closed {
+            eventually("it is closed", async || {
+                let clients = server.request(reqwest::Method::GET, "/api/clients");
+                let clients = clients.header("secretKey", KEY).send().await.unwrap();
+                let clients: serde_json::Value = clients.json().await.unwrap();
+                clients["clients"].as_array().unwrap().is_empty()
+            })
+            .await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn whoever_holds_memory_and_sends_nothing_gives_it_back() {
     let setup = Setup::new().environment("DPMQ_SERVER_INBOUNDMIB", "1");

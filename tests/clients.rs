@@ -60,7 +60,7 @@ async fn serve() -> Served {
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
         room: dpmq::room::Room::new(1 << 20),
-        turnstile: dpmq::turnstile::Turnstile::new(),
+        turnstile: dpmq::turnstile::Turnstile::new(&tokio::runtime::Handle::current()),
         broker: broker.clone(),
         config: Live::new(config),
         access: Access::open(

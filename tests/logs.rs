@@ -5,13 +5,14 @@
 mod common;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
-use common::{PATIENCE, Setup, TestServer};
+use common::{KEY, PATIENCE, Setup, TestServer, eventually};
 
 /// The lines on standard error of a server with these arguments, up to the one that says where it
 /// listens.
@@ -78,6 +79,52 @@ async fn the_command_line_says_what_is_logged() {
         assert!(
             !lines.iter().any(|line| line.contains("dpmq::store")),
             "{lines:?}"
+        );
+    }
+}
+
+/// The path of the log of this month.
+fn monthly(server: &TestServer) -> PathBuf {
+    let mut files = fs::read_dir(server.dir().join("log")).unwrap();
+    files.next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn files_that_are_moved_away_are_made_anew_and_lose_nothing() {
+    let server = Setup::new()
+        .environment("DPMQ_LOG_AUDITFILE", "audit.log")
+        .start()
+        .await;
+    let purge = async |topic: &str| {
+        let request = server.post(&format!("/api/topics/{topic}/purge"));
+        let purge = json!({ "confirm": topic, "what": "all" });
+        let answer = request.header("secretKey", KEY).json(&purge).send();
+        let answer = answer.await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    };
+    let has = |path: &Path, text: &str| fs::read_to_string(path).is_ok_and(|it| it.contains(text));
+    let audit = server.dir().join("audit.log");
+    let log = monthly(&server);
+    purge("first").await;
+    for file in [&audit, &log] {
+        eventually("it is told", async || has(file, "first")).await;
+    }
+    let moved = [&audit, &log].map(|file| {
+        let moved = server
+            .dir()
+            .join(file.file_name().unwrap())
+            .with_extension("1");
+        fs::rename(file, &moved).unwrap();
+        moved
+    });
+    server.signal("HUP");
+    purge("second").await;
+    for (file, moved) in [&audit, &log].into_iter().zip(&moved) {
+        eventually("it is told in the new file", async || has(file, "second")).await;
+        assert!(
+            has(moved, "first") && !has(moved, "second"),
+            "{}",
+            file.display()
         );
     }
 }

@@ -53,8 +53,8 @@ async fn run(server: &TestServer, commands: &str, port: &str) -> String {
     let bin = tempfile::tempdir().unwrap();
     let program = server.command(&[]).as_std().get_program().to_owned();
     std::os::unix::fs::symlink(program, bin.path().join("dpmq")).unwrap();
-    // A server that is left over when a command fails ends with the shell.
-    let script = format!("trap 'kill $! 2>/dev/null' EXIT\n{commands}\ntrap - EXIT\n");
+    // What is left over when a command fails ends with the shell.
+    let script = format!("trap 'trap \"\" TERM; kill 0' EXIT\n{commands}\ntrap - EXIT\n");
     let path = format!(
         "{}:{}",
         bin.path().display(),
@@ -73,18 +73,19 @@ async fn run(server: &TestServer, commands: &str, port: &str) -> String {
         .env("DPMQ_SERVER_PORT", port)
         .env("DPMQ_MQ_CHECKSPEED", "0.2")
         .stdin(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true);
     let output = timeout(SCRIPT_TIME, shell.output())
         .await
         .expect("it ends")
         .unwrap();
     let (out, err) = (&output.stdout, &output.stderr);
-    let out = String::from_utf8_lossy(out).into_owned();
-    assert!(
-        output.status.success(),
-        "{out}{}",
-        String::from_utf8_lossy(err)
+    let (out, err) = (
+        String::from_utf8_lossy(out).into_owned(),
+        String::from_utf8_lossy(err),
     );
+    assert!(output.status.success(), "{out}{err}");
+    assert!(!err.contains("error: "), "{err}");
     out
 }
 

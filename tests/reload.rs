@@ -5,12 +5,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
-use tokio::net::UnixDatagram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixDatagram};
 use tokio::time::timeout;
 
 use common::{KEY, PATIENCE, QUIET, Setup, TestServer, eventually};
@@ -149,6 +151,180 @@ async fn the_level_of_the_log_changes() {
     }
     socket.closed().await;
     eventually("it is said", async || said(&server) > 0).await;
+}
+
+/// Another value for every setting but the key and the level of the log.
+const ALL_CHANGED: &str = "server:
+  port: 1
+  host: 127.0.0.1
+  allowDefaultKey: 1
+  maxMessageBytes: 1000
+  sendWaitSeconds: 11
+  drainSeconds: 11
+  loginAttempts: 6
+  loginSeconds: 9
+  pingSeconds: 26
+  requestSeconds: 9
+  maxConnections: 100
+  maxConnectionsPerAddress: 100
+  trustedProxies: 10.0.0.0/8
+  inboundMiB: 65
+  tlsCert: c.pem
+  tlsKey: k.pem
+  keysFile: other.yaml
+  origins: https://a.example
+  metrics: 2
+mq:
+  messageChanBuffer: 10
+  pushMessagesSpeed: 2
+  sendCount: 99
+  sendRetryCount: 2
+  persistentFile: other
+  isPersistent: 0
+  recoveryStrategy: 0
+  persistentTime: 6
+  isRePush: 0
+  isClean: 0
+  checkSpeed: 6
+  checkCount: 1
+  cleanTime: 259201
+  queueMemoryMiB: 65
+  outboxMessages: 65537
+  outboxMiB: 17
+  writeSeconds: 11
+  segmentMiB: 127
+log:
+  format: json
+  file: 0
+  auditFile: audit.log
+";
+
+#[tokio::test]
+async fn every_setting_changes_or_is_named() {
+    let server = TestServer::start().await;
+    let file = server.dir().join("config/application.yaml");
+    fs::write(file, ALL_CHANGED).unwrap();
+    server.signal("HUP");
+    let has_changed = |line: &&String| line.contains("read the configuration again: ");
+    eventually("it is read again", async || {
+        server.log().iter().any(|line| has_changed(&line))
+    })
+    .await;
+    let log = server.log();
+    let waits = " has changed, which needs a restart to count";
+    let waiting: BTreeSet<&str> = log
+        .iter()
+        .filter_map(|line| line.strip_suffix(waits)?.rsplit(' ').next())
+        .collect();
+    let changed = log.iter().find(has_changed).unwrap();
+    let changed: BTreeSet<&str> = changed
+        .rsplit("again: ")
+        .next()
+        .unwrap()
+        .split(", ")
+        .collect();
+
+    let request = server
+        .request(Method::GET, "/api/config")
+        .header("secretKey", KEY);
+    let config: Value = request.send().await.unwrap().json().await.unwrap();
+    let settings = config["settings"].as_array().unwrap();
+    let all: BTreeSet<&str> = settings
+        .iter()
+        .map(|it| it["key"].as_str().unwrap())
+        .filter(|key| !["mq.secretKey", "log.level"].contains(key))
+        .collect();
+    assert!(changed.is_disjoint(&waiting), "{log:?}");
+    assert_eq!(&changed | &waiting, all);
+}
+
+#[tokio::test]
+async fn connections_over_a_lower_limit_stay_and_new_ones_are_refused() {
+    let server = TestServer::start().await;
+    let mut consumer = server.consumer("t", "c").await;
+    let mut producer = server.producer_ack("t", "p").await;
+    let ask = async || server.raw(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    reload(&server, "  maxConnections: 2\n", "again: ").await;
+    eventually("the next is refused", async || {
+        ask().await.starts_with("HTTP/1.1 503 ")
+    })
+    .await;
+    producer.send("they stay").await;
+    producer.ack().await;
+    assert_eq!(consumer.data(1).await, ["they stay"]);
+
+    let per_address = "  maxConnections: 9\n  maxConnectionsPerAddress: 2\n";
+    reload(&server, per_address, "maxConnectionsPerAddress").await;
+    let mut refused = TcpStream::connect(server.address()).await.unwrap();
+    let mut told = String::new();
+    let end = timeout(PATIENCE, refused.read_to_string(&mut told)).await;
+    end.unwrap().unwrap();
+    assert!(
+        told.ends_with("too many connections from your address\n"),
+        "{told}"
+    );
+    reload(&server, "", "again: server.maxConnections, ").await;
+    assert!(ask().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn who_comes_next_has_the_new_time_for_a_request() {
+    let server = TestServer::start().await;
+    let shed = b"GET / HTTP/1.1\r\n";
+    reload(&server, "  requestSeconds: 0.2\n", "server.requestSeconds").await;
+    let begin = Instant::now();
+    assert!(server.raw(shed).await.starts_with("HTTP/1.1 408 "));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn the_time_between_two_snapshots_changes_at_once() {
+    let server = Setup::new().set("persistentTime", 3600).start().await;
+    let snapshot = server.dir().join("data");
+    server.publish("t", "kept").await;
+    let before = fs::read(&snapshot).ok();
+    let yaml = "mq:\n  persistentTime: 0.1\n";
+    reload(&server, yaml, "mq.persistentTime").await;
+    eventually("a snapshot has it", async || {
+        fs::read(&snapshot).ok() != before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_memory_of_the_queue_and_of_what_is_received_changes() {
+    let quiet = Setup::new()
+        .environment("DPMQ_SERVER_METRICS", "2")
+        .environment("DPMQ_MQ_PUSHMESSAGESSPEED", "3600")
+        .environment("DPMQ_MQ_SENDCOUNT", "1");
+    let server = quiet.start().await;
+    let data = "x".repeat(600 << 10);
+    let on_disk = async || {
+        let metrics = server.request(Method::GET, "/metrics").send().await;
+        let metrics = metrics.unwrap().text().await.unwrap();
+        metrics.contains("dpmq_queue_messages{place=\"disk\"} 1\n")
+    };
+    for _ in 0..3 {
+        server.publish("t", &data).await;
+    }
+    assert!(!on_disk().await);
+    reload(&server, "mq:\n  queueMemoryMiB: 1\n", "mq.queueMemoryMiB").await;
+    server.publish("t", &data).await;
+    assert!(on_disk().await);
+
+    reload(&server, "  inboundMiB: 1\n", "server.inboundMiB").await;
+    let mut holds_all = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST /Producer/Send HTTP/1.1\r\nHost: h\r\nsecretKey: {KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{data}"
+    );
+    holds_all.write_all(head.as_bytes()).await.unwrap();
+    eventually("the next waits", async || {
+        timeout(QUIET, server.publish("t", &data)).await.is_err()
+    })
+    .await;
+    reload(&server, "  inboundMiB: 2\n", "server.inboundMiB").await;
+    server.publish("t", &data).await;
 }
 
 #[tokio::test]

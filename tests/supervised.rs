@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::UnixDatagram;
@@ -91,6 +92,36 @@ async fn the_health_of_a_server_is_an_exit_code() {
     let said = String::from_utf8_lossy(&health.stderr);
     assert_eq!(health.status.code(), Some(1));
     assert!(said.starts_with("error: cannot connect to "), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_waited_for_is_asked_until_it_is_ready() {
+    let mut server = TestServer::start().await;
+    let url = server.url("");
+    server.stop().await;
+    let health = server
+        .run(&["health", "--url", &url, "--wait", "0.5"])
+        .await;
+    let said = String::from_utf8_lossy(&health.stderr);
+    assert_eq!(health.status.code(), Some(1));
+    assert!(said.starts_with("error: cannot connect to "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+
+    let wait = ["health", "--url", &url, "--wait", "30"];
+    let waits = server
+        .command(&wait)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let mut serves = server.command(&["serve", "--port", port]).spawn().unwrap();
+    let health = timeout(PATIENCE, waits.wait_with_output()).await.unwrap();
+    let health = health.unwrap();
+    assert_eq!(health.status.code(), Some(0));
+    assert_eq!(health.stdout, b"ready\n");
+    assert_eq!(health.stderr, b"");
+    serves.kill().await.unwrap();
 }
 
 #[tokio::test]

@@ -251,6 +251,26 @@ async fn a_certificate_that_changes_is_used_and_connections_stay() {
 }
 
 #[tokio::test]
+async fn files_that_are_replaced_one_after_the_other_are_no_error() {
+    let setup = setup(&Authority::new()).environment("DPMQ_LOG_LEVEL", "info,dpmq::server=debug");
+    let server = setup.start().await;
+    let write = |name: &str, text: &str| std::fs::write(server.dir().join(name), text).unwrap();
+    let next = Authority::new();
+    write("next.pem", &next.certificate);
+    write("cert.pem", &next.issued.0);
+    let says = |text: &str| server.log().iter().any(|line| line.contains(text));
+    eventually("it is looked at", async || says("cannot be used yet")).await;
+    run(&server, &["send", "t", "x"], "ca.pem").await.unwrap();
+    write("key.pem", &next.issued.1);
+    eventually("both are used", async || {
+        says("the certificate was read again")
+    })
+    .await;
+    run(&server, &["send", "t", "x"], "next.pem").await.unwrap();
+    assert!(!says(" ERROR "), "{:?}", server.log());
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_used_keep_the_server_from_starting() {
     let (authority, other) = (Authority::new(), Authority::new());
     for (name, text, reason) in [

@@ -69,7 +69,32 @@ pub enum Denied {
     },
 }
 
+/// What a key lacks that is right otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// A right.
+    Right,
+    /// A topic, or all of them.
+    Topic,
+    /// Time: it has expired.
+    Time,
+}
+
+impl Lack {
+    /// Everything there is to lack.
+    pub const ALL: [Lack; 3] = [Lack::Right, Lack::Topic, Lack::Time];
+}
+
 impl Denied {
+    /// What the key lacks.
+    pub fn lack(&self) -> Lack {
+        match self {
+            Denied::Right { .. } => Lack::Right,
+            Denied::Topic { .. } | Denied::Unnamed { .. } | Denied::Whole { .. } => Lack::Topic,
+            Denied::Expired { .. } => Lack::Time,
+        }
+    }
+
     /// That of a grant whose time is over.
     pub(super) fn expired(grant: &Grant) -> Denied {
         let key = grant.name.clone();

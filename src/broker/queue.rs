@@ -55,7 +55,6 @@ pub struct Queue {
     /// Messages that may still come in; what is queued has taken its permit.
     room: Semaphore,
     capacity: usize,
-    memory_bytes: usize,
     /// The channel has drained to half of its memory, or something went cold.
     moved: Notify,
     /// Deletions whose messages may be in the channel.
@@ -63,9 +62,11 @@ pub struct Queue {
     activity: Arc<Activity>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     hot_bytes: usize,
+    /// How much that may be.
+    memory_bytes: usize,
     /// Messages in the channel that are pushed again.
     requeued: usize,
     cold: Option<Cold>,
@@ -113,10 +114,16 @@ impl Queue {
         let (sender, receiver) = mpsc::unbounded_channel();
         let queue = Queue {
             sender,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                hot_bytes: 0,
+                memory_bytes,
+                requeued: 0,
+                cold: None,
+                owed: 0,
+                recount: false,
+            }),
             room: Semaphore::new(capacity),
             capacity,
-            memory_bytes,
             moved: Notify::new(),
             deletions: AtomicUsize::new(0),
             activity: Arc::default(),
@@ -211,7 +218,7 @@ impl Queue {
         let (first, last) = (first.sequence, last.sequence);
         let bytes = bytes_of(&messages);
         let mut state = self.lock();
-        let fits = state.hot_bytes == 0 || state.hot_bytes + bytes <= self.memory_bytes;
+        let fits = state.hot_bytes == 0 || state.hot_bytes + bytes <= state.memory_bytes;
         match &mut state.cold {
             None if fits => {
                 state.hot_bytes += bytes;
@@ -248,19 +255,30 @@ impl Queue {
         let before = state.hot_bytes;
         state.hot_bytes -= size.bytes;
         state.requeued -= size.requeued;
-        let half = self.memory_bytes / 2;
+        let half = state.memory_bytes / 2;
         let drained = state.hot_bytes <= half && (before > half || state.cold.is_some());
         if drained || size.requeued > 0 {
-            self.moved.notify_waiters();
-            self.moved.notify_one();
+            self.tell_moved();
         }
+    }
+
+    /// Keeps at most about so much in memory from now on; what is there leaves in its turn.
+    pub fn keep_in_memory(&self, bytes: usize) {
+        self.lock().memory_bytes = bytes;
+        self.tell_moved();
+    }
+
+    /// Both wait for it: those who wait now, and the feeder, which may be about to.
+    fn tell_moved(&self) {
+        self.moved.notify_waiters();
+        self.moved.notify_one();
     }
 
     /// Whether messages may be pushed again: what was before has left the channel, so that a
     /// consumer without room is noticed in time, and at least half of the memory is free.
     pub(super) fn may_requeue(&self) -> bool {
         let state = self.lock();
-        state.requeued == 0 && state.hot_bytes <= self.memory_bytes / 2
+        state.requeued == 0 && state.hot_bytes <= state.memory_bytes / 2
     }
 
     /// Waits until messages may be pushed again.
@@ -276,7 +294,7 @@ impl Queue {
 
     /// How much data may be read back at once.
     pub(super) fn chunk_bytes(&self) -> usize {
-        (self.memory_bytes / 4).max(1)
+        (self.lock().memory_bytes / 4).max(1)
     }
 
     /// The last message that has been through the queue for certain: those behind it are
@@ -333,7 +351,7 @@ impl Queue {
         let state = self.lock();
         state
             .cold
-            .filter(|_| state.hot_bytes <= self.memory_bytes / 2)
+            .filter(|_| state.hot_bytes <= state.memory_bytes / 2)
     }
 
     /// Reads cold messages back, for ever.

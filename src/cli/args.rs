@@ -112,15 +112,19 @@ pub(super) enum Command {
     /// Ask a running server whether it takes and stores messages
     ///
     /// Exit code 0 when it does, 1 with the reason when not, for whoever supervises it. It takes
-    /// no key, and 5 seconds at most.
+    /// no key. The server has 5 seconds to answer.
     ///
     /// Example: dpmq health
+    /// Example: dpmq health --wait 30
     /// Example: dpmq health --url http://broker:8011
     #[command(verbatim_doc_comment)]
     Health {
         /// The server, as http://HOST:PORT or https://HOST:PORT [default: the configured port here]
         #[arg(long)]
         url: Option<ServerUrl>,
+        /// Ask again for this many seconds, without a word, until it does
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        wait: Option<Duration>,
     },
     /// Copy everything a running server has stored to a file
     ///

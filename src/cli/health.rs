@@ -1,5 +1,7 @@
 //! `dpmq health`: whether a server takes and stores messages, for whoever supervises it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::anyhow;
 
 use super::client::ServerUrl;
@@ -9,14 +11,32 @@ use crate::config::Config;
 
 const ROUTE: &str = "/health/ready";
 
-/// Asks the server at `url`, or the one of `config`; fails unless it is ready.
-pub(super) fn run(config: &Config, url: Option<ServerUrl>) -> Result<(), Failure> {
+/// The pause before a server that is waited for is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Asks the server at `url`, or the one of `config`, again and again for `wait` if that is set;
+/// fails unless it is ready.
+pub(super) fn run(
+    config: &Config,
+    url: Option<ServerUrl>,
+    wait: Option<Duration>,
+) -> Result<(), Failure> {
     let url = url.map_or_else(|| ServerUrl::configured(config), Ok)?;
-    let (ready, said) = ask(&url)?;
-    let said = String::from_utf8_lossy(&said);
-    match ready {
-        true => Output::open().line(b"ready"),
-        false => Err(anyhow!("{} is not ready: {said}", url.address()).into()),
+    let (begin, wait) = (Instant::now(), wait.unwrap_or_default());
+    loop {
+        let unready = match ask(&url) {
+            Ok((true, _)) => return Output::open().line(b"ready"),
+            Ok((false, said)) => {
+                let said = String::from_utf8_lossy(&said);
+                anyhow!("{} is not ready: {said}", url.address())
+            }
+            Err(error) => error,
+        };
+        let left = wait.saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            return Err(unready.into());
+        }
+        std::thread::sleep(PAUSE.min(left));
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::origins::Origins;
+use super::proxies::Proxies;
 use super::values::{self, Values, whole};
 
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -40,6 +41,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// The most connections from one address; 0 for what suits the above.
     pub max_connections_per_address: usize,
+    /// The proxies that are believed who their clients are.
+    pub trusted_proxies: Proxies,
     /// Memory for all large messages that are being received.
     pub inbound_bytes: usize,
     /// The files of TLS; `None`: plain HTTP.
@@ -105,6 +108,7 @@ impl ServerConfig {
             max_connections: values.read("server.maxConnections", whole(0..=COUNT_MAX))?,
             max_connections_per_address: values
                 .read("server.maxConnectionsPerAddress", whole(0..=COUNT_MAX))?,
+            trusted_proxies: values.read("server.trustedProxies", Proxies::parse)?,
             inbound_bytes: values
                 .read("server.inboundMiB", values::mebibytes(1..=MEBIBYTES_MAX))?,
             tls: tls(values)?,

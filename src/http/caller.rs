@@ -37,8 +37,7 @@ impl Caller {
     /// The same answer, after the log has been told that it is no.
     pub(super) fn told(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
         if let Err(denied) = &answer {
-            let (key, why) = (self.grant.name(), denied.to_string());
-            self.access.tell_refused(key, &self.place, &why);
+            self.access.tell_denied(&self.grant, &self.place, denied);
         }
         answer
     }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::api::{Disk, Refusal};
 use super::{HttpState, gate, process};
+use crate::access::Lack;
 use crate::broker::{Backlog, Totals};
 use crate::edges::{Ended, Refused, Via};
 use crate::store::{Counts, Measures};
@@ -41,6 +42,7 @@ struct Scrape {
     connections_accepted: u64,
     connections_refused: [(Refused, u64); Refused::ALL.len()],
     logins_refused: [(Via, u64); Via::ALL.len()],
+    lacked: [(Lack, u64); Lack::ALL.len()],
     sessions_ended: [(Ended, u64); Ended::ALL.len()],
     uptime: Duration,
     started_at: u32,
@@ -83,6 +85,7 @@ async fn scrape(state: &HttpState) -> Scrape {
         connections_accepted: edges.accepted.get(),
         connections_refused: Refused::ALL.map(|why| (why, edges.refused(why).get())),
         logins_refused: Via::ALL.map(|via| (via, edges.logins_refused(via).get())),
+        lacked: Lack::ALL.map(|what| (what, state.access.lacked(what).get())),
         sessions_ended: Ended::ALL.map(|why| (why, edges.ended(why).get())),
         uptime: state.started.elapsed(),
         started_at: state.started_at.0,

@@ -25,10 +25,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::admission::{Admission, Limits};
+use super::admission::Admission;
+use super::forwarded;
 use super::lingering::{self, Connection};
 use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
+use crate::config::Live;
 use crate::edges::{Edges, Refused};
 use crate::room::{Room, RoomFor};
 use crate::turnstile::{Stranger, Turnstile};
@@ -56,9 +58,9 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 /// What connections are served with.
 pub(super) struct Acceptor {
     pub(super) app: Router,
-    pub(super) limits: Limits,
-    /// How long the head of a request may take, TLS included.
-    pub(super) request_time: Duration,
+    pub(super) admission: Arc<Admission>,
+    /// How long the head of a request may take, and which proxies are believed.
+    pub(super) config: Live,
     /// The memory that large requests share.
     pub(super) room: Room,
     /// Where a client takes turns until its first request is there.
@@ -73,7 +75,6 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Serves until `closing` is cancelled and every connection has ended.
     pub(super) async fn run(self, listener: TcpListener) {
-        let admission = Admission::new(self.limits);
         let connections = TaskTracker::new();
         let acceptor = Arc::new(self);
         let mut fails = false;
@@ -87,7 +88,7 @@ impl Acceptor {
                     fails = false;
                     // With many who are not known yet, the next wait where they cost nothing.
                     let _turn = acceptor.turnstile.turn().await;
-                    let serve = acceptor.clone().take(stream, address, &admission);
+                    let serve = acceptor.clone().take(stream, address);
                     if let Some(serve) = serve {
                         connections.spawn(serve);
                     }
@@ -108,14 +109,17 @@ impl Acceptor {
         connections.wait().await;
     }
 
+    fn request_time(&self) -> Duration {
+        self.config.get().server.request_time
+    }
+
     /// Takes a connection or refuses it.
     fn take(
         self: Arc<Acceptor>,
         stream: TcpStream,
         address: SocketAddr,
-        admission: &Arc<Admission>,
     ) -> Option<impl Future<Output = ()> + use<>> {
-        let place = match admission.admit(address.ip()) {
+        let place = match self.admission.admit(address.ip()) {
             Ok(place) => place,
             Err(refused) => {
                 self.edges.refused(refused).add(1);
@@ -133,7 +137,7 @@ impl Acceptor {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a socket keeps its delay");
         }
-        let patience = Arc::new(Patience::new(Instant::now(), self.request_time));
+        let patience = Arc::new(Patience::new(Instant::now(), self.request_time()));
         let stranger = self.turnstile.stranger();
         let connection = Connection::new(
             stream,
@@ -158,7 +162,7 @@ impl Acceptor {
                 .serve_http(connection, address, patience, stranger)
                 .await;
         };
-        let secured = tokio::time::timeout(self.request_time, secure(tls, connection));
+        let secured = tokio::time::timeout(self.request_time(), secure(tls, connection));
         match secured.await {
             Ok(Ok(stream)) => self.serve_http(stream, address, patience, stranger).await,
             Ok(Err(error)) => {
@@ -227,7 +231,10 @@ impl Acceptor {
         patience.satisfied();
         let room = RoomFor::new(&self.room);
         let (mut head, body) = request.into_parts();
-        head.extensions.insert(ConnectInfo(address));
+        let config = self.config.get();
+        let client = forwarded::client(address.ip(), &head.headers, &config.server.trusted_proxies);
+        let client = SocketAddr::new(client, address.port());
+        head.extensions.insert(ConnectInfo(client));
         let body = match body.is_end_stream() {
             true => Body::empty(),
             false => {

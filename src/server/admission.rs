@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::edges::Refused;
 
@@ -47,13 +47,10 @@ impl Limits {
 }
 
 /// See the module.
-pub(super) struct Admission {
-    limits: Limits,
-    open: Mutex<Open>,
-}
+pub(super) struct Admission(Mutex<Open>);
 
-#[derive(Default)]
 struct Open {
+    limits: Limits,
     connections: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -66,10 +63,20 @@ pub(super) struct Place {
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Arc<Admission> {
-        Arc::new(Admission {
+        Arc::new(Admission(Mutex::new(Open {
             limits,
-            open: Mutex::default(),
-        })
+            connections: 0,
+            by_address: HashMap::new(),
+        })))
+    }
+
+    /// Goes over to other limits. Connections over them stay.
+    pub(super) fn change(&self, limits: Limits) {
+        self.open().limits = limits;
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().expect("nothing panics while it is held")
     }
 
     /// A place for a connection from `ip`.
@@ -78,12 +85,12 @@ impl Admission {
     /// There are as many as there may be.
     pub(super) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
         let address = counted_as(ip);
+        let mut open = self.open();
         let from_one = match address.is_loopback() {
-            true => self.limits.from_here,
-            false => self.limits.per_address,
+            true => open.limits.from_here,
+            false => open.limits.per_address,
         };
-        let mut open = self.open.lock().expect("nothing panics while it is held");
-        if open.connections >= self.limits.connections {
+        if open.connections >= open.limits.connections {
             return Err(Refused::Limit);
         }
         if open
@@ -105,7 +112,7 @@ impl Admission {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.admission.open.lock().expect("as above");
+        let mut open = self.admission.open();
         open.connections -= 1;
         if let Some(count) = open.by_address.get_mut(&self.address) {
             *count -= 1;
@@ -154,6 +161,21 @@ mod tests {
         assert!(matches!(admit("10.0.0.1"), Err((_, Refused::AddressLimit))));
         let _last = admit("10.0.0.2").unwrap();
         assert!(matches!(admit("10.0.0.3"), Err((_, Refused::Limit))));
+    }
+
+    #[test]
+    fn connections_over_a_limit_that_is_lowered_stay() {
+        let admission = Admission::new(Limits::new(3, 0, Some(1024)));
+        let admit = || admission.admit(ip("127.0.0.1"));
+        let (first, second) = (admit().unwrap(), admit().unwrap());
+        admission.change(Limits::new(1, 0, Some(1024)));
+        assert!(matches!(admit(), Err(Refused::Limit)));
+        drop(first);
+        assert!(matches!(admit(), Err(Refused::Limit)));
+        drop(second);
+        let _third = admit().unwrap();
+        admission.change(Limits::new(2, 0, Some(1024)));
+        let _fourth = admit().unwrap();
     }
 
     #[test]

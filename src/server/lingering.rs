@@ -189,7 +189,7 @@ mod tests {
             place,
             Arc::new(patience),
             Arc::default(),
-            Turnstile::new().stranger(),
+            Turnstile::new(&Handle::current()).stranger(),
         );
         let refuse = async {
             connection.read_exact(&mut [0; 4]).await.unwrap();

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::tls::Tls;
-use super::{keys, settings, supervisor};
+use super::{keys, limits, settings, supervisor};
 use crate::access::Access;
-use crate::broker::{Broker, CloseReason};
-use crate::config::{Live, Sources};
+use crate::broker::{Broker, CloseReason, Queue};
+use crate::config::{Config, Live, Sources};
+use crate::room::Room;
+use crate::store::Store;
 use crate::telemetry::Level;
 
 /// What tells a server to read its configuration again, and where that is.
@@ -23,6 +26,10 @@ pub(super) struct Reloads {
 /// What is changed by a new configuration.
 pub(super) struct Running {
     pub(super) config: Live,
+    pub(super) admission: Arc<Admission>,
+    pub(super) room: Room,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) queue: Arc<Queue>,
     pub(super) broker: Broker,
     pub(super) access: Access,
     pub(super) tls: Option<Arc<Tls>>,
@@ -51,14 +58,8 @@ impl Running {
                 for key in &reread.waiting {
                     tracing::warn!("{key} has changed, which needs a restart to count");
                 }
-                self.broker.change(settings(&reread.config.mq));
                 reloads.level.set(&reread.config.log.level);
-                let secret = reread.config.mq.secret_key.clone();
-                self.config.set(reread.config);
-                if let Some((grant, _)) = self.access.change_secret(&secret) {
-                    self.broker
-                        .end_sessions_of(grant.name(), CloseReason::KeyRevoked);
-                }
+                self.take(reread.config);
                 match &reread.changed[..] {
                     [] => tracing::info!("read the configuration again; nothing has changed"),
                     changed => {
@@ -72,8 +73,24 @@ impl Running {
             Err(error) => tracing::error!(%error, "the configuration was not read again"),
         }
         keys::reload(&self.access, &self.broker).await;
-        if let Some(tls) = self.tls.clone() {
-            tls.reload_aside().await;
+        if let Some(tls) = &self.tls {
+            tls.reload().await;
+        }
+    }
+
+    /// Goes over to `config`.
+    fn take(&self, config: Config) {
+        let (server, mq) = (&config.server, &config.mq);
+        self.admission.change(limits(&config));
+        self.room.change(server.inbound_bytes);
+        self.store.write_snapshot_every(mq.persistent_every);
+        self.queue.keep_in_memory(mq.queue_memory_bytes);
+        self.broker.change(settings(mq));
+        let secret = mq.secret_key.clone();
+        self.config.set(config);
+        if let Some((grant, _)) = self.access.change_secret(&secret) {
+            let revoked = CloseReason::KeyRevoked;
+            self.broker.end_sessions_of(grant.name(), revoked);
         }
     }
 }

@@ -43,29 +43,27 @@ impl Tls {
 
     /// Reads the files again; connections that there are keep what they have. The log says what
     /// came of it.
-    pub(super) fn reload(&self) {
-        match load(&self.files) {
-            Ok(acceptor) => {
-                *self.acceptor.write().expect("as above") = acceptor;
-                tracing::info!("the certificate was read again");
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = error.as_ref();
-                tracing::error!(error, "the old certificate stays in use");
-            }
+    pub(super) async fn reload(self: &Arc<Tls>) {
+        if let Err(error) = self.read().await {
+            let error: &dyn std::error::Error = error.as_ref();
+            tracing::error!(error, "the old certificate stays in use");
         }
     }
 
-    /// The same, on a thread that may block.
-    pub(super) async fn reload_aside(self: Arc<Tls>) {
-        if let Err(error) = tokio::task::spawn_blocking(move || self.reload()).await {
-            tracing::error!(%error, "the certificate was not read again");
-        }
+    /// Goes over to what is in the files, if that can be used.
+    async fn read(self: &Arc<Tls>) -> anyhow::Result<()> {
+        let tls = self.clone();
+        let acceptor = tokio::task::spawn_blocking(move || load(&tls.files)).await??;
+        *self.acceptor.write().expect("as above") = acceptor;
+        tracing::info!("the certificate was read again");
+        Ok(())
     }
 
-    /// Reads the files again whenever they have changed, until `stop` is cancelled.
+    /// Reads the files again whenever they have changed, until `stop` is cancelled. They are
+    /// replaced one after the other, and do not fit meanwhile: what is wrong with them is told
+    /// if they are the same at the next look.
     pub(super) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
-        let mut seen = self.state().await;
+        let (mut seen, mut is_used) = (self.state().await, true);
         while stop
             .run_until_cancelled(tokio::time::sleep(LOOK))
             .await
@@ -74,7 +72,16 @@ impl Tls {
             let state = self.state().await;
             if state != seen {
                 seen = state;
-                self.clone().reload_aside().await;
+                is_used = match self.read().await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::debug!("the certificate cannot be used yet: {error:#}");
+                        false
+                    }
+                };
+            } else if !is_used {
+                is_used = true;
+                self.reload().await;
             }
         }
     }

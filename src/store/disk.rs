@@ -136,7 +136,7 @@ impl DiskStore {
         }
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
-        let keeper = Arc::new(Keeper::new(opened.log.end()));
+        let keeper = Arc::new(Keeper::new(opened.log.end(), options.snapshot_every));
         let syncs = Arc::<Syncs>::default();
         let reader = Reader {
             segments: opened.log.segments().clone(),
@@ -174,7 +174,6 @@ impl DiskStore {
             keeper: keeper.clone(),
             segments: reader.segments.clone(),
             snapshot: opened.snapshot,
-            every: options.snapshot_every,
             scrub: opened.scrub,
             index: reader.index.clone(),
             trouble: trouble.clone(),
@@ -424,6 +423,10 @@ impl Store for DiskStore {
 
     fn is_alive(&self) -> bool {
         !self.requests.is_closed()
+    }
+
+    fn write_snapshot_every(&self, time: Duration) {
+        self.keeper.write_snapshot_every(time);
     }
 
     fn probe(&self) {

@@ -45,6 +45,8 @@ struct State {
     unmirrored_since: Option<Instant>,
     /// When the snapshot had everything.
     snapshot_at: Instant,
+    /// The time between two snapshots.
+    snapshot_every: Duration,
     /// Everything before this position is synced.
     synced: Position,
     dead: Vec<Arc<Segment>>,
@@ -62,14 +64,15 @@ pub(crate) struct Lag {
 }
 
 impl Keeper {
-    /// The log ends at `end`, and nothing is behind.
-    pub(crate) fn new(end: Position) -> Keeper {
+    /// The log ends at `end`, and nothing is behind; a snapshot is written so often.
+    pub(crate) fn new(end: Position, snapshot_every: Duration) -> Keeper {
         let state = State {
             behind: false,
             written: end,
             mirrored: end,
             unmirrored_since: None,
             snapshot_at: Instant::now(),
+            snapshot_every,
             synced: Position::default(),
             dead: vec![],
             closing: false,
@@ -127,6 +130,12 @@ impl Keeper {
         self.changed.notify_all();
     }
 
+    /// A snapshot is written so often from now on, the next so long after the last one.
+    pub(crate) fn write_snapshot_every(&self, time: Duration) {
+        self.lock().snapshot_every = time;
+        self.changed.notify_all();
+    }
+
     /// Both threads do what is left, and end.
     pub(crate) fn close(&self) {
         self.lock().closing = true;
@@ -145,10 +154,15 @@ impl Keeper {
 
     /// Waits for a time, or until closing: true then.
     fn pause(&self, time: Duration) -> bool {
+        self.pause_while(time, |_| true)
+    }
+
+    /// The same, and no longer than this holds.
+    fn pause_while(&self, time: Duration, holds: impl Fn(&State) -> bool) -> bool {
         let guard = self.lock();
         let (state, _) = self
             .changed
-            .wait_timeout_while(guard, time, |state| !state.closing)
+            .wait_timeout_while(guard, time, |state| !state.closing && holds(state))
             .expect("no holder of this lock panics");
         state.closing
     }
@@ -294,7 +308,6 @@ pub(crate) struct SnapshotThread {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) segments: Arc<Segments>,
     pub(crate) snapshot: Snapshot,
-    pub(crate) every: Duration,
     pub(crate) scrub: Option<Scrub>,
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) trouble: Trouble,
@@ -303,21 +316,23 @@ pub(crate) struct SnapshotThread {
 impl SnapshotThread {
     /// Writes a snapshot every so often, until [`Keeper::close`], and one more then.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
-        let mut due = Instant::now() + self.every;
+        let mut last = Instant::now();
         loop {
-            let until_due = due.saturating_duration_since(Instant::now());
+            let every = self.keeper.lock().snapshot_every;
+            let until_due = (last + every).saturating_duration_since(Instant::now());
             let pause = match &self.scrub {
                 Some(_) => until_due.min(SCRUB_PAUSE),
                 None => until_due,
             };
-            let closing = self.keeper.pause(pause);
+            let is_same = |state: &State| state.snapshot_every == every;
+            let closing = self.keeper.pause_while(pause, is_same);
             if !closing {
                 self.scrub_on();
-                if Instant::now() < due {
+                if last.elapsed() < self.keeper.lock().snapshot_every {
                     continue;
                 }
             }
-            due = Instant::now() + self.every;
+            last = Instant::now();
             let result = self.step();
             let news = self.trouble.note(Part::Snapshot, result.as_ref().err());
             if closing {
@@ -325,7 +340,7 @@ impl SnapshotThread {
             }
             match result {
                 Err(error) if news => {
-                    tracing::error!(%error, "the snapshot could not be written; it is tried again every {:?}", self.every);
+                    tracing::error!(%error, "the snapshot could not be written; it is tried again every {every:?}");
                 }
                 Ok(()) if news => tracing::info!("the snapshot is written again"),
                 _ => {}
@@ -363,7 +378,7 @@ mod tests {
     #[test]
     fn the_mirror_lags_from_the_oldest_write_that_it_has_not() {
         let at = |offset| Position { segment: 1, offset };
-        let keeper = Keeper::new(at(100));
+        let keeper = Keeper::new(at(100), Duration::MAX);
         assert_eq!(keeper.lag().mirror, Duration::ZERO);
         keeper.notify(true, at(200));
         let since = |keeper: &Keeper| keeper.lock().unmirrored_since;

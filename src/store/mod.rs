@@ -43,6 +43,7 @@ mod writer;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -304,6 +305,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes something that means nothing, if what was to be written last was refused: so a
     /// disk that takes messages again is noticed though nobody sends any. Does not wait.
     fn probe(&self) {}
+
+    /// Writes a snapshot so often from now on, if there are any.
+    fn write_snapshot_every(&self, _: Duration) {}
 
     /// What the store measures of itself; `None` if it does not sync.
     fn measures(&self) -> Option<Measures> {

@@ -129,7 +129,7 @@ async fn or_end(
                 heard.note();
                 Ok(written?)
             }
-            Err(_) => Err(End::TooSlow(format!("nothing was read for {} s", timeout.as_secs_f64()))),
+            Err(_) => Err(End::nothing_read(timeout)),
         },
         reason = closed.closed() => Err(reason.into()),
         () = state.stop.cancelled() => Err(End::Stopping),

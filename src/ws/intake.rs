@@ -1,6 +1,7 @@
 //! What a client sends, before it is taken for frames: a large message waits here until there
-//! is room for it, one that is too large is refused before it takes memory, and a client that is
-//! not logged in is not listened to for long.
+//! is room for it, one that is too large is refused before it takes memory, a ping that has to be
+//! answered waits until the client reads its answers, and a client that is not logged in is not
+//! listened to for long.
 //!
 //! Only the heads of frames are looked at, and only as far as their lengths; whether they make
 //! sense is for the library to say. A frame is held back by the last byte of its head.
@@ -11,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +28,8 @@ const STRANGER_FRAMES_MAX: u32 = 16;
 /// How long a large message that has its room may rest.
 const REST: Duration = Duration::from_secs(8);
 const HEAD_BYTES_MAX: usize = 14;
+/// The opcode of a ping.
+const PING: u8 = 0x9;
 /// The longest payload of a ping, a pong or a close.
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -85,6 +88,10 @@ pub(super) struct Intake<S> {
     /// Whether the first byte that is held was looked at.
     looked_at: bool,
     blocked: Option<Blocked>,
+    /// Whether the socket takes nothing at the moment.
+    is_stuck: bool,
+    /// Who waits for it to take something.
+    reader: Option<Waker>,
     /// The room of the message that is coming.
     taken: Option<Taking>,
 }
@@ -100,6 +107,8 @@ enum Blocked {
     /// It will not pass.
     Refused(Unreadable),
     Room(Pin<Box<dyn Future<Output = Taken> + Send>>),
+    /// The client has to read.
+    Answers,
     Login {
         bytes: usize,
     },
@@ -125,6 +134,8 @@ impl<S> Intake<S> {
             held: VecDeque::new(),
             looked_at: false,
             blocked: None,
+            is_stuck: false,
+            reader: None,
             taken: None,
         }
     }
@@ -170,6 +181,10 @@ impl<S> Intake<S> {
                     self.blocked = Some(Blocked::Refused(Unreadable::Control(head.bytes)));
                     return at - 1;
                 }
+                if head.is_ping && self.is_stuck {
+                    self.blocked = Some(Blocked::Answers);
+                    return at - 1;
+                }
                 continue;
             }
             let is_key = self.stranger.is_some() && head.is_first;
@@ -210,6 +225,14 @@ impl<S> Intake<S> {
         match &mut self.blocked {
             None => Poll::Ready(Ok(())),
             Some(Blocked::Refused(why)) => Poll::Ready(Err(io::Error::other(*why))),
+            Some(Blocked::Answers) if self.is_stuck => {
+                self.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(Blocked::Answers) => {
+                self.blocked = None;
+                Poll::Ready(Ok(()))
+            }
             // Whoever says welcome asks again.
             Some(Blocked::Login { .. }) => Poll::Pending,
             Some(Blocked::Room(room)) => {
@@ -326,7 +349,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.is_stuck = written.is_pending();
+        if !this.is_stuck
+            && let Some(reader) = this.reader.take()
+        {
+            reader.wake();
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -361,6 +392,7 @@ struct Frames {
 /// The head of one frame.
 struct Head {
     is_control: bool,
+    is_ping: bool,
     /// Whether it belongs to the first message of all.
     is_first: bool,
     /// Whether it is a message by itself.
@@ -419,6 +451,7 @@ impl Frames {
         }
         Head {
             is_control,
+            is_ping: first & 0x0f == PING,
             is_first,
             is_whole: is_last && !was_open,
             bytes,
@@ -586,6 +619,26 @@ mod tests {
         intake.welcome();
         let rest = key.len() + message.len() - before;
         assert_eq!(read(&mut intake).await, (rest, None));
+    }
+
+    #[tokio::test]
+    async fn a_ping_waits_for_a_client_that_does_not_read() {
+        let (mut intake, mut client) = intake(&Room::new(1 << 20));
+        intake.welcome();
+        while intake.write(&[0; 1 << 20]).now_or_never().is_some() {}
+        let message = frame(0x82, 10);
+        let sent = [&message[..], &frame(0x89, 5), &message].concat();
+        client.write_all(&sent).await.unwrap();
+        let before = message.len() + head(0, 0).len() - 1;
+        assert_eq!(read(&mut intake).await, (before, None));
+        let rest = sent.len() - before;
+        let (mut reader, mut writer) = tokio::io::split(intake);
+        let reads = tokio::spawn(async move { reader.read_exact(&mut vec![0; rest]).await });
+        tokio::task::yield_now().await;
+        assert!(!reads.is_finished());
+        client.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+        writer.write_all(b"pong").await.unwrap();
+        assert_eq!(reads.await.unwrap().unwrap(), rest);
     }
 
     #[tokio::test(start_paused = true)]

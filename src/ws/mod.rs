@@ -262,9 +262,8 @@ async fn ask_for_key(
         () = state.stop.cancelled() => Err(End::Stopping),
     }?;
     door.admit(&grant).map_err(|denied| {
-        let why = denied.to_string();
-        state.access.tell_refused(grant.name(), &door.place, &why);
-        End::Policy(why.into())
+        state.access.tell_denied(&grant, &door.place, &denied);
+        End::Policy(denied.to_string().into())
     })?;
     door.stranger.welcome();
     socket.get_mut().welcome();
@@ -342,6 +341,11 @@ impl From<access::End> for End {
 }
 
 impl End {
+    /// The client has taken nothing for so long.
+    fn nothing_read(time: Duration) -> End {
+        End::TooSlow(format!("nothing was read for {} s", time.as_secs_f64()))
+    }
+
     /// What it counts as; `None` if the client has ended it.
     fn counts_as(&self) -> Option<Ended> {
         match self {

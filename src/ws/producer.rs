@@ -3,6 +3,8 @@
 //! Frames that have arrived are published together, and while they wait for the disk the next
 //! are read: a producer with many messages in flight pays for few syncs.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -65,7 +67,8 @@ async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &
     let (receipts, waiting) = mpsc::channel(RECEIPTS_MAX);
     let topic = session.topic().clone();
     let mut closed = session.close_signal();
-    let mut answers = tokio::spawn(answer(sink, waiting, session, acks));
+    let patience = acks.then(|| state.config.get().mq.write_timeout);
+    let mut answers = tokio::spawn(answer(sink, waiting, session, patience));
     let (end, answered) = tokio::select! {
         end = publish(&mut stream, topic, receipts, &mut health, state) => (end, None),
         // It ends first only when the socket is dead or the store has failed.
@@ -191,47 +194,50 @@ fn too_big(bytes: usize, bytes_max: usize) -> End {
     ))
 }
 
-/// Waits for the receipts in order, and tells the producer if it wants to know. Without acks
-/// a message that could not be stored ends the session, which is the only way to say so.
+/// Waits for the receipts in order, and tells the producer if it wants to know: who does reads
+/// what it is told, and may take nothing of it for as long as `patience`. Without, a message that
+/// could not be stored ends the session, which is the only way to say so.
 async fn answer(
     mut sink: SplitSink<WebSocket, Message>,
-    mut receipts: mpsc::Receiver<Told>,
+    receipts: mpsc::Receiver<Told>,
     session: ProducerSession,
-    acks: bool,
+    patience: Option<Duration>,
 ) -> (SplitSink<WebSocket, Message>, Option<End>) {
-    loop {
-        let receipt = match ready_or_flushed(&mut sink, receipts.recv()).await {
-            Ok(Some(Told::Receipt(receipt))) => receipt,
-            Ok(Some(Told::Ping)) => match sink.send(Message::Ping(Bytes::new())).await {
-                Ok(()) => continue,
-                Err(_) => return (sink, Some(End::Gone)),
-            },
-            Ok(None) => {
-                // The last answers may still be in the buffer, and an end may have nothing to say.
-                let flushed = sink.flush().await;
-                return (sink, flushed.err().map(|_| End::Gone));
+    let end = answer_until(&mut sink, receipts, &session, patience).await;
+    (sink, end.err())
+}
+
+async fn answer_until(
+    sink: &mut SplitSink<WebSocket, Message>,
+    mut receipts: mpsc::Receiver<Told>,
+    session: &ProducerSession,
+    patience: Option<Duration>,
+) -> Result<(), End> {
+    while let Some(told) = ready_or_flushed(sink, receipts.recv(), patience).await? {
+        let receipt = match told {
+            Told::Receipt(receipt) => receipt,
+            Told::Ping => {
+                written(sink.feed(Message::Ping(Bytes::new())), patience).await?;
+                continue;
             }
-            Err(_) => return (sink, Some(End::Gone)),
         };
         let messages = receipt.messages();
-        let Ok(stored) = ready_or_flushed(&mut sink, receipt.codes()).await else {
-            return (sink, Some(End::Gone));
-        };
+        let stored = ready_or_flushed(sink, receipt.codes(), patience).await?;
         if stored.is_ok() {
             session.published(messages);
         }
         let frames: Vec<_> = match stored {
-            Ok(_) if !acks => continue,
+            Ok(_) if patience.is_none() => continue,
             Ok(codes) => codes.iter().map(|code| ack(&code.to_hex())).collect(),
-            Err(error) if !acks => return (sink, Some(End::Failed(error.to_string()))),
+            Err(error) if patience.is_none() => return Err(End::Failed(error.to_string())),
             Err(error) => vec![nack(&error); messages],
         };
         for frame in frames {
-            if sink.feed(Message::Text(frame)).await.is_err() {
-                return (sink, Some(End::Gone));
-            }
+            written(sink.feed(Message::Text(frame)), patience).await?;
         }
     }
+    // The last answers may still be in the buffer, and an end may have nothing to say.
+    written(sink.flush(), patience).await
 }
 
 /// What `next` comes to. If that has to be waited for, what was fed to `sink` leaves first: an
@@ -239,13 +245,32 @@ async fn answer(
 async fn ready_or_flushed<T, I, S: Sink<I> + Unpin>(
     sink: &mut S,
     next: impl Future<Output = T>,
-) -> Result<T, S::Error> {
+    patience: Option<Duration>,
+) -> Result<T, End> {
     let mut next = std::pin::pin!(next);
     if let Some(ready) = next.as_mut().now_or_never() {
         return Ok(ready);
     }
-    sink.flush().await?;
+    written(sink.flush(), patience).await?;
     Ok(next.await)
+}
+
+/// Waits as long as `patience` for the client to take what is written. Without, it need not read
+/// at all, and what it does not take now leaves with what follows, or never.
+async fn written<E>(
+    write: impl Future<Output = Result<(), E>>,
+    patience: Option<Duration>,
+) -> Result<(), End> {
+    let mut write = std::pin::pin!(write);
+    let written = match (write.as_mut().now_or_never(), patience) {
+        (Some(written), _) => written,
+        (None, None) => return Ok(()),
+        (None, Some(patience)) => {
+            let written = tokio::time::timeout(patience, write).await;
+            written.map_err(|_| End::nothing_read(patience))?
+        }
+    };
+    written.map_err(|_| End::Gone)
 }
 
 /// The frame of a message that is synced.
@@ -282,12 +307,12 @@ mod tests {
         }));
         let mut sink = socket.buffer(8);
         sink.feed("first").await.unwrap();
-        let ready = ready_or_flushed(&mut sink, std::future::ready("second"));
+        let ready = ready_or_flushed(&mut sink, std::future::ready("second"), None);
         assert_eq!(ready.await, Ok("second"));
         assert!(written.lock().unwrap().is_empty());
         let (done, next) = oneshot::channel();
         {
-            let mut waiting = Box::pin(ready_or_flushed(&mut sink, next));
+            let mut waiting = Box::pin(ready_or_flushed(&mut sink, next, None));
             assert!(waiting.as_mut().now_or_never().is_none());
             assert_eq!(*written.lock().unwrap(), ["first"]);
             done.send("third").unwrap();

@@ -3,6 +3,8 @@
 use std::fs;
 
 use dpmq::http::Needs;
+use reqwest::Method;
+use serde_json::Value;
 
 use super::Keyed;
 use super::common::{KEY, Setup, eventually};
@@ -76,7 +78,7 @@ async fn what_was_refused_is_told_but_not_all_the_time() {
     let path = "/api/messages/0000000000000000000000000000000000000000?confirm=t";
     let refused = "refused: the key reader has not the right console-change";
     eventually("it is told how many were held back", async || {
-        let request = keyed.server.request(reqwest::Method::DELETE, path);
+        let request = keyed.server.request(Method::DELETE, path);
         let answer = request.header("secretKey", &token).send().await.unwrap();
         assert_eq!(answer.status(), 403);
         let audit = keyed.audit();
@@ -89,4 +91,32 @@ async fn what_was_refused_is_told_but_not_all_the_time() {
     assert_eq!(told("refused: a wrong key"), 1, "{audit:?}");
     assert_eq!(told("loaded the keys"), 1, "{audit:?}");
     assert_eq!(told("guessed-key") + told(&token), 0, "{audit:?}");
+}
+
+#[tokio::test]
+async fn what_keys_are_not_good_for_is_counted() {
+    let mut keyed = Keyed::stopped(Setup::new().environment("DPMQ_SERVER_METRICS", "2"));
+    let token = keyed.add("shop", &["publish"], &["orders*"], None);
+    let late = keyed.add("late", &["publish"], &["*"], Some("2001-01-01"));
+    keyed.server.start_again().await;
+    let send = async |topic: &str, key: &str| {
+        let request = keyed.server.post("/Producer/Send").header("secretKey", key);
+        let form = [("topic", topic), ("messageData", "x")];
+        let reply = request.form(&form).send().await.unwrap();
+        reply.json::<Value>().await.unwrap()["code"].as_i64()
+    };
+    assert_eq!(send("orders", &token).await, Some(0));
+    assert_eq!(send("other", &token).await, Some(-1));
+    assert_eq!(send("orders", &late).await, Some(-1));
+    for path in ["/Producers/Conn/other/p", "/Consumers/Conn/orders/c"] {
+        let (_, said) = keyed.login(path, &token).await;
+        assert_eq!(said.unwrap_err().0, 1008);
+    }
+    assert_eq!(keyed.get("/api/overview", &token).await.0, 403);
+    let metrics = keyed.server.request(Method::GET, "/metrics").send().await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    for (reason, times) in [("right", 2), ("topic", 2), ("expired", 1)] {
+        let line = format!("dpmq_access_refused_total{{reason=\"{reason}\"}} {times}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
 }

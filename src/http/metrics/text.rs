@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Scrape;
+use crate::access::Lack;
 use crate::broker::RefusedFor;
 use crate::edges::{Ended, Refused, Via};
 use crate::measure::Spread;
@@ -310,6 +311,19 @@ impl Scrape {
                     Via::WebSocket => "websocket",
                 };
                 (name, logins)
+            }),
+        )?;
+        to.counters(
+            "dpmq_access_refused",
+            "What keys were not good for.",
+            "reason",
+            self.lacked.map(|(what, times)| {
+                let reason = match what {
+                    Lack::Right => "right",
+                    Lack::Topic => "topic",
+                    Lack::Time => "expired",
+                };
+                (reason, times)
             }),
         )
     }
