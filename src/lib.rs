@@ -19,7 +19,8 @@
 //! | [`message`], [`sequences`] | what a message is, and sets of them |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
-//! the time, [`measure`] counters and histograms, [`room`] the memory of what is being received.
+//! the time, [`measure`] counters and histograms, [`room`] the memory of what is
+//! being received and listed.
 
 pub mod access;
 pub mod broker;

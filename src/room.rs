@@ -1,10 +1,11 @@
-//! One bound for the memory of all large requests and frames that are under way.
+//! One bound for the memory of all large requests and frames that are under way; another of its
+//! kind is for the large messages of lists.
 //!
 //! Small ones take none of it: there are only so many connections. What is larger takes its
 //! room as a whole before it takes memory, and waits until there is some. A request of which
 //! nobody knows how large it becomes takes more as it grows, at once or not at all: so nobody
-//! has a part and waits for the rest. `http/` and `ws/` ask here, `server/` gives room back with
-//! the answer.
+//! has a part and waits for the rest. `http/`, `ws/` and the lists of the broker ask here,
+//! `server/` gives the room of a request back with the answer.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -79,6 +80,13 @@ impl Room {
         Taken {
             permit: permit.await.expect("nobody closes it"),
         }
+    }
+
+    /// Room for `bytes`, if there is some now.
+    pub fn try_take(&self, bytes: usize) -> Option<Taken> {
+        let units = units_for(bytes);
+        let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
+        Some(Taken { permit })
     }
 
     /// Makes `taken` room for `bytes` in all, if the rest is free and nobody waits for it.

@@ -42,7 +42,8 @@ use tls::Tls;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
-/// Threads that read the disk; each keeps some memory.
+/// Threads that read the disk; each keeps some memory. What runs there waits for the disk at most,
+/// never for a client: consumers, keys and the end of the store need them too.
 const BLOCKING_THREADS_MAX: usize = 64;
 
 /// Runs the server until SIGTERM or SIGINT; a second one ends the process at once. On SIGHUP it

@@ -118,8 +118,8 @@ impl Running {
 
     /// The newest messages.
     async fn newest(&self) -> Vec<Message> {
-        let mut chunks = self.broker.list(Query::default());
-        chunks.recv().await.unwrap().unwrap()
+        let mut pieces = self.broker.list(Query::default());
+        pieces.recv().await.unwrap().unwrap().collect()
     }
 
     async fn publish(&self, numbers: Range<usize>) {

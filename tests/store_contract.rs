@@ -5,7 +5,6 @@
 mod common_store;
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +12,9 @@ use common_store::*;
 use dpmq::clock::Clock;
 use dpmq::message::{Message, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
-use dpmq::store::{Change, Counts, DiskStore, MemoryStore, Query, Scan, Store, StoreError};
+use dpmq::store::{
+    Change, Counts, DiskStore, Listed, MemoryStore, Query, Rest, Scan, Store, StoreError,
+};
 use tokio::sync::Semaphore;
 
 /// An empty store and what belongs to it.
@@ -85,7 +86,7 @@ contract! {
     counts_are_right_at_once
     a_list_is_newest_first
     a_list_has_what_the_query_asks_for
-    a_list_ends_when_it_is_told_to
+    a_list_is_read_in_pieces
     a_scan_is_oldest_first_and_goes_on_where_it_stopped
     a_scan_of_part_of_a_block_forgets_no_topic
     only_legal_changes_are_made
@@ -249,17 +250,32 @@ fn a_list_has_what_the_query_asks_for(env: &Env) {
     }
 }
 
-fn a_list_ends_when_it_is_told_to(env: &Env) {
-    append_many(&*env.store, "t", 2000);
-    let (mut calls, mut messages) = (0, 0);
-    let mut each = |chunk: Vec<Message>| {
-        calls += 1;
-        messages += chunk.len();
-        ControlFlow::Break(())
+fn a_list_is_read_in_pieces(env: &Env) {
+    let store = &*env.store;
+    append_many(store, "t", 2000);
+    let piece = store.list(&Query::default(), usize::MAX).unwrap();
+    assert!((1..2000).contains(&piece.messages.len()));
+    let last = piece.messages.last().unwrap().mark();
+    assert_eq!(piece.rest, Rest::Before(last));
+    // What is large is read alone, by whoever has asked for as much.
+    append(store, "t", &["a", &"b".repeat(5000), "c"]);
+    let list = |before, bytes_max| {
+        let query = Query {
+            before,
+            ..Query::default()
+        };
+        let Listed { messages, rest } = store.list(&query, bytes_max).unwrap();
+        let bytes: Vec<_> = messages.iter().map(|m| m.data.len()).collect();
+        (messages.last().map(Message::mark), bytes, rest)
     };
-    env.store.list(&Query::default(), &mut each).unwrap();
-    assert_eq!(calls, 1);
-    assert!((1..2000).contains(&messages));
+    let (c, bytes, rest) = list(None, 4999);
+    assert_eq!((bytes, rest), (vec![1], Rest::Before(c.unwrap())));
+    assert_eq!(list(c, 4999), (None, vec![], Rest::Large(5000)));
+    let (b, bytes, rest) = list(c, 5000);
+    assert_eq!((bytes, rest), (vec![5000], Rest::Before(b.unwrap())));
+    assert_eq!(list(b, 1).1, [1]);
+    let end = list_all(store).last().map(Message::mark);
+    assert_eq!(list(end, 1), (None, vec![], Rest::Nothing));
 }
 
 fn a_scan_is_oldest_first_and_goes_on_where_it_stopped(env: &Env) {
@@ -545,19 +561,18 @@ fn a_list_survives_expiry(env: &Env) {
         env.at(second);
         append(store, "t", &vec![&*long; 50]);
     }
-    let mut listed = 0;
-    let mut each = |chunk: Vec<Message>| {
-        if listed == 0 {
-            store.expire(time(100)).unwrap();
-            // Whatever is given back is given back now.
-            append(store, "t", &["after"]);
-            append(store, "t", &["after"]);
-        }
-        listed += chunk.len();
-        ControlFlow::Continue(())
+    let Rest::Before(mark) = store.list(&Query::default(), 64 << 10).unwrap().rest else {
+        panic!("there is more");
     };
-    store.list(&Query::default(), &mut each).unwrap();
-    assert!((1..=2000).contains(&listed));
+    store.expire(time(100)).unwrap();
+    // Whatever is given back is given back now.
+    append(store, "t", &["after"]);
+    append(store, "t", &["after"]);
+    let rest = Query {
+        before: Some(mark),
+        ..Query::default()
+    };
+    assert_eq!(list(store, &rest), []);
     assert_eq!(store.counts().all(), 2);
 }
 

@@ -7,7 +7,6 @@ mod common_store;
 mod simulated_disk;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,12 +91,9 @@ impl Asked {
 
     fn delete_first(&mut self, store: &DiskStore) {
         // Nothing can be read while the power is out.
-        let mut oldest = None;
-        let _ = store.list(&Query::default(), &mut |chunk| {
-            oldest = chunk.into_iter().last();
-            ControlFlow::Continue(())
-        });
-        let Some(message) = oldest else { return };
+        let mut read = vec![];
+        let _ = list_into(&mut read, store, &Query::default());
+        let Some(message) = read.pop() else { return };
         let sequences = set([message.sequence.0]);
         let mut answer = store.change(Change::Deleted, sequences);
         let _ = store.work(Work::Write(usize::MAX));

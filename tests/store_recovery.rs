@@ -1084,16 +1084,10 @@ fn many_scattered_changes_are_kept() {
     copy.close().unwrap();
     drop(copy);
     let (copy, _) = place.open("b");
-    let mut seen = 0;
-    copy.list(&consumed, &mut |chunk| {
-        seen += chunk.len();
-        assert!(
-            chunk
-                .iter()
-                .all(|m| m.status == Status::Consumed { at: time(7) })
-        );
-        std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    assert_eq!(seen, 50_000);
+    let seen = list(&copy, &consumed);
+    assert!(
+        seen.iter()
+            .all(|m| m.status == Status::Consumed { at: time(7) })
+    );
+    assert_eq!(seen.len(), 50_000);
 }

@@ -1,6 +1,5 @@
 //! For tests: a store that is told what it says, and a broker over it.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::message::{
 };
 use crate::sequences::SequenceSet;
 use crate::store::{
-    Appended, Backup, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store,
+    Appended, Backup, Change, Committed, Counts, Day, Health, Listed, Query, Scan, Scanned, Store,
     StoreError, TopicCounts, Usage,
 };
 
@@ -121,11 +120,7 @@ impl Store for Told {
         })
     }
 
-    fn list(
-        &self,
-        _: &Query,
-        _: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn list(&self, _: &Query, _: usize) -> Result<Listed, StoreError> {
         nobody_calls()
     }
 

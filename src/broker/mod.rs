@@ -16,6 +16,7 @@ mod figures;
 #[cfg(test)]
 mod fixture;
 mod life;
+mod lists;
 mod queue;
 mod steer;
 mod sweep;
@@ -23,8 +24,6 @@ mod topics;
 mod trace;
 mod watch;
 
-use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,13 +42,14 @@ pub use dispatch::Pace;
 pub use error::{PublishError, PushAgainError};
 pub use figures::{Backlog, Point, Rates, Series, Step};
 pub use life::{Life, Waiting};
+pub use lists::{Piece, Pieces};
 pub use queue::{Items, Queue};
 pub use topics::TopicState;
 pub use trace::{Push, Recipient};
 pub use watch::{Watch, Watched};
 
 use crate::clock::Clock;
-use crate::message::{Draft, Message, MessageCode};
+use crate::message::{Draft, MessageCode};
 use crate::store::{Backup, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
 use blocking::Disk;
@@ -59,6 +59,7 @@ use delivery::Outcomes;
 use dispatch::Dispatch;
 use expiry::Expiry;
 use figures::Figures;
+use lists::Lists;
 use sweep::{Sweep, Wanted};
 
 /// The most messages that [`Broker::publish`] takes at once.
@@ -100,6 +101,7 @@ pub struct Broker(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     disk: Disk,
+    lists: Lists,
     queue: Arc<Queue>,
     consumers: Arc<Consumers>,
     producers: Arc<Producers>,
@@ -166,6 +168,7 @@ impl Broker {
         tasks.spawn(figures.clone().run());
         let broker = Broker(Arc::new(Inner {
             store,
+            lists: Lists::new(disk.clone()),
             disk,
             queue,
             consumers,
@@ -254,24 +257,9 @@ impl Broker {
         self.0.store.growth()
     }
 
-    /// Streams what matches, newest first, in chunks. The stream ends with an error if it is
-    /// not complete; dropping the receiver ends the search.
-    pub fn list(&self, query: Query) -> mpsc::Receiver<Result<Vec<Message>, StoreError>> {
-        let (sender, receiver) = mpsc::channel(2);
-        let store = self.0.store.clone();
-        tokio::task::spawn_blocking(move || {
-            let listed = catch_unwind(AssertUnwindSafe(|| {
-                store.list(&query, &mut |chunk| match sender.blocking_send(Ok(chunk)) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                })
-            }));
-            if let Err(error) = listed.unwrap_or(Err(StoreError::Closed)) {
-                // A receiver that is gone wants no error either.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        receiver
+    /// Streams what matches, newest first.
+    pub fn list(&self, query: Query) -> Pieces {
+        self.0.lists.start(query)
     }
 
     /// A copy of what is stored now; `None` if it is in memory only.

@@ -2,17 +2,16 @@
 
 use std::net::IpAddr;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
-use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::HttpState;
 use super::caller::Caller;
 use super::fields::{self, Limits};
+use super::listing::{self, Format};
 use super::reply::{self, ApiError};
 use super::times::{self, Side};
 use crate::broker::ClientInfo;
@@ -85,14 +84,15 @@ pub(super) async fn get_message_list(
 ) -> Result<Response, ApiError> {
     let names = ["startTime", "endTime", "status", "topic"];
     let fields = fields::read(request, names, Limits::SMALL).await?;
-    let messages = match query(fields)? {
+    let pieces = match query(fields)? {
         Some(query) => {
             caller.may_ask(query.topic.as_ref())?;
             state.broker.list(query)
         }
         None => mpsc::channel(1).1,
     };
-    list(messages).await
+    let body = listing::body(pieces, List::default()).await?;
+    Ok(reply::json(body))
 }
 
 /// What is asked for; `None` if nothing can match it.
@@ -150,69 +150,41 @@ fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ApiError>
     }
 }
 
-type Chunks = mpsc::Receiver<Result<Vec<Message>, StoreError>>;
-
-/// Replies with all of `messages`. An error before the first text is a reply of its own; one
-/// after it breaks the transfer, so that a part is never taken for the whole.
-async fn list(messages: Chunks) -> Result<Response, ApiError> {
-    let mut list = MessageList {
-        chunks: messages,
-        messages: Vec::new().into_iter(),
-        separator: b"",
-        complete: false,
-    };
-    let first = list.text(br#"{"code":0,"data":["#).await?;
-    if list.complete {
-        return Ok(reply::json(first.into()));
-    }
-    let rest = stream::try_unfold(list, async |mut list| {
-        if list.complete {
-            return Ok(None);
-        }
-        match list.text(b"").await {
-            Ok(text) => Ok(Some((text, list))),
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a list of messages broke off"
-                );
-                Err(error)
-            }
-        }
-    });
-    let first = stream::once(async { Ok(first) });
-    Ok(reply::json(Body::from_stream(first.chain(rest))))
-}
-
-/// A list of messages on its way into JSON text.
-struct MessageList {
-    chunks: Chunks,
-    messages: std::vec::IntoIter<Message>,
+/// A list of messages as JSON text.
+#[derive(Default)]
+struct List {
     /// What goes before the next message.
-    separator: &'static [u8],
-    /// Whether the last text has been made.
-    complete: bool,
+    separator: &'static str,
 }
 
-impl MessageList {
-    /// The next text, which begins with `start`: as many messages as fit, but at least one.
-    async fn text(&mut self, start: &[u8]) -> Result<Bytes, StoreError> {
-        const BYTES: usize = 64 * 1024;
-        let mut text = start.to_vec();
-        while text.len() < BYTES {
-            if let Some(message) = self.messages.next() {
-                text.extend_from_slice(self.separator);
-                self.separator = b",";
-                wire::write_message(&mut text, &message);
-            } else if let Some(chunk) = self.chunks.recv().await {
-                self.messages = chunk?.into_iter();
-            } else {
-                text.extend_from_slice(b"]}");
-                self.complete = true;
-                break;
-            }
-        }
-        Ok(text.into())
+impl Format for List {
+    fn begin(&self) -> &'static str {
+        r#"{"code":0,"data":["#
+    }
+
+    fn has(&mut self, _: &Message) -> bool {
+        true
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, message: &Message) -> Vec<u8> {
+        out.extend_from_slice(self.separator.as_bytes());
+        self.separator = ",";
+        listing::open_json(out, &wire::without_data(message), wire::DATA_FIELD)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, part: &str) {
+        listing::write_json(out, part);
+    }
+
+    fn end(&self) -> &'static str {
+        "]}"
+    }
+
+    fn broke_off(&self, error: &StoreError) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a list of messages broke off"
+        );
     }
 }
 
@@ -220,7 +192,9 @@ impl MessageList {
 mod tests {
     use axum::body::to_bytes;
 
+    use super::listing::body;
     use super::*;
+    use crate::broker::Piece;
     use crate::message::{MessageCode, Sequence, Status};
 
     fn message(data: &str) -> Message {
@@ -238,14 +212,14 @@ mod tests {
         StoreError::Closed
     }
 
-    /// The body of the reply to a list that comes in these chunks.
-    async fn listed(chunks: Vec<Result<Vec<Message>, StoreError>>) -> Result<String, axum::Error> {
-        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
-        for chunk in chunks {
-            sender.try_send(chunk).unwrap();
+    /// The body of the reply to a list that comes in these pieces.
+    async fn listed(pieces: Vec<Result<Vec<Message>, StoreError>>) -> Result<String, axum::Error> {
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for piece in pieces {
+            sender.try_send(piece.map(Piece::from)).unwrap();
         }
         drop(sender);
-        let body = list(receiver).await.unwrap().into_body();
+        let body = body(receiver, List::default()).await.unwrap();
         let text = to_bytes(body, usize::MAX).await?;
         Ok(String::from_utf8(text.into()).unwrap())
     }
@@ -255,14 +229,14 @@ mod tests {
         let empty = r#"{"code":0,"data":[]}"#;
         assert_eq!(listed(vec![]).await.unwrap(), empty);
         assert_eq!(listed(vec![Ok(vec![])]).await.unwrap(), empty);
-        let large = "x".repeat(50_000);
-        let chunks = vec![
+        let large = "\u{0}\"\\\n短".repeat(9_000);
+        let pieces = vec![
             Ok(vec![message("a"), message(&large)]),
             Ok(vec![]),
             Ok(vec![message(&large), message("b"), message(&large)]),
             Ok(vec![message("c")]),
         ];
-        let text = listed(chunks).await.unwrap();
+        let text = listed(pieces).await.unwrap();
         let reply: serde_json::Value = serde_json::from_str(&text).unwrap();
         let data = reply["data"].as_array().unwrap();
         let data = data.iter().map(|message| message["MessageData"].as_str());
@@ -273,27 +247,30 @@ mod tests {
     #[tokio::test]
     async fn a_list_that_fails_at_once_is_a_failure() {
         let (sender, receiver) = mpsc::channel(2);
-        sender.try_send(Ok(vec![message("a")])).unwrap();
+        sender.try_send(Ok(vec![message("a")].into())).unwrap();
         sender.try_send(Err(failure())).unwrap();
-        assert!(matches!(list(receiver).await, Err(ApiError::Store(_))));
+        assert!(body(receiver, List::default()).await.is_err());
     }
 
     #[tokio::test]
     async fn a_list_that_fails_later_breaks_off() {
         let large = "x".repeat(100_000);
-        let chunks = vec![Ok(vec![message(&large)]), Err(failure())];
-        assert!(listed(chunks).await.is_err());
+        let pieces = vec![Ok(vec![message(&large)]), Err(failure())];
+        assert!(listed(pieces).await.is_err());
     }
 
     #[tokio::test]
     async fn a_list_is_read_no_further_than_it_is_sent() {
         let (sender, receiver) = mpsc::channel(1);
         sender
-            .try_send(Ok(vec![message(&"x".repeat(100_000))]))
+            .try_send(Ok(vec![message(&"x".repeat(100_000))].into()))
             .unwrap();
-        let reply = list(receiver).await.unwrap();
-        sender.try_send(Ok(vec![message("b")])).unwrap();
-        assert!(sender.try_send(Ok(vec![])).is_err(), "the next chunk waits");
+        let reply = body(receiver, List::default()).await.unwrap();
+        sender.try_send(Ok(vec![message("b")].into())).unwrap();
+        assert!(
+            sender.try_send(Ok(vec![].into())).is_err(),
+            "the next piece waits"
+        );
         drop(reply);
         assert!(sender.is_closed());
     }

@@ -14,6 +14,7 @@ mod caller;
 mod console;
 mod fields;
 mod gate;
+mod listing;
 mod metrics;
 mod process;
 mod producer;

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -25,8 +24,8 @@ use super::takeover::{add, take_over};
 use super::trouble::Trouble;
 use super::writer::{Poison, Request, Writer};
 use super::{
-    Appended, Backup, Committed, Counts, Day, Health, Imported, Query, Scan, Scanned, Store,
-    TopicCounts, Usage, restore,
+    Appended, Backup, Committed, Counts, Day, Health, Imported, Listed, Query, Scan, Scanned,
+    Store, TopicCounts, Usage, restore,
 };
 use crate::clock::Clock;
 use crate::import::ImportedMessage;
@@ -479,12 +478,8 @@ impl Store for DiskStore {
         self.reader.scan(scan)
     }
 
-    fn list(
-        &self,
-        query: &Query,
-        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.reader.list(query, each)
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.reader.list(query, bytes_max)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -1,8 +1,7 @@
 //! The engine without a disk: messages are gone when the process ends (`isPersistent: 0`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -10,8 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::day::Calendar;
 use super::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
 use super::{
-    Appended, Backup, Change, Committed, Counts, Day, Health, Query, Scan, Scanned, Store,
-    StoreError, TopicCounts, Usage,
+    Appended, Backup, Change, Committed, Counts, Day, Health, LISTED_MAX, Listed, Mark, Query,
+    Rest, Scan, Scanned, Store, StoreError, TopicCounts, Usage, rest_behind,
 };
 use crate::clock::Clock;
 use crate::message::{
@@ -27,6 +26,8 @@ pub struct MemoryStore {
 
 struct State {
     messages: BTreeMap<Sequence, Message>,
+    /// Their places in a list.
+    marks: BTreeSet<Mark>,
     counts: Counts,
     topics: HashMap<Topic, Counts>,
     growth: BTreeMap<Day, u64>,
@@ -44,6 +45,7 @@ impl MemoryStore {
     pub fn new(clock: Clock, committed: Committed) -> MemoryStore {
         let state = State {
             messages: BTreeMap::new(),
+            marks: BTreeSet::new(),
             counts: Counts::default(),
             topics: HashMap::new(),
             growth: BTreeMap::new(),
@@ -70,6 +72,7 @@ impl State {
     fn remove(&mut self, sequence: Sequence) -> bool {
         let removed = self.messages.remove(&sequence);
         if let Some(message) = &removed {
+            self.marks.remove(&message.mark());
             self.count(&message.topic, Some(message.status.kind()), None);
         }
         removed.is_some()
@@ -147,6 +150,7 @@ impl Store for MemoryStore {
                 .quarters
                 .entry(created.0 / QUARTER_SECONDS)
                 .or_default() += 1;
+            state.marks.insert(message.mark());
             state.messages.insert(message.sequence, message.clone());
             messages.push(message);
         }
@@ -338,43 +342,34 @@ impl Store for MemoryStore {
         Ok(scanned)
     }
 
-    fn list(
-        &self,
-        query: &Query,
-        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        const CHUNK: usize = 256;
-        let mut found: Vec<(UnixSeconds, Sequence)> = self
-            .lock()
-            .messages
-            .values()
-            .filter(|message| {
-                query.from.is_none_or(|from| from <= message.created)
-                    && query.to.is_none_or(|to| message.created <= to)
-                    && query
-                        .status
-                        .is_none_or(|kind| kind == message.status.kind())
-                    && query
-                        .topic
-                        .as_ref()
-                        .is_none_or(|topic| *topic == message.topic)
-                    && query.before.is_none_or(|mark| message.mark() < mark)
-            })
-            .map(|message| (message.created, message.sequence))
-            .collect();
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        for chunk in found.chunks(CHUNK) {
-            let state = self.lock();
-            let messages = chunk
-                .iter()
-                .filter_map(|(_, sequence)| state.messages.get(sequence).cloned())
-                .collect();
-            drop(state);
-            if each(messages).is_break() {
-                break;
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        let state = self.lock();
+        let from = Mark {
+            created: query.from.unwrap_or(UnixSeconds::MIN),
+            sequence: Sequence(0),
+        };
+        let to = Mark {
+            created: query.to.unwrap_or(UnixSeconds::MAX),
+            sequence: Sequence(u64::MAX),
+        };
+        let before = query.before.map_or(to, |mark| mark.min(to));
+        let (mut messages, mut bytes) = (vec![], 0);
+        for mark in state.marks.range(from.min(before)..before).rev() {
+            let message = &state.messages[&mark.sequence];
+            let status = query.status.unwrap_or(message.status.kind());
+            let topic = query.topic.as_ref().unwrap_or(&message.topic);
+            if status != message.status.kind() || *topic != message.topic {
+                continue;
             }
+            bytes += message.data.len();
+            if bytes > bytes_max || messages.len() == LISTED_MAX {
+                let rest = rest_behind(&messages, message.data.len());
+                return Ok(Listed { messages, rest });
+            }
+            messages.push(message.clone());
         }
-        Ok(())
+        let rest = Rest::Nothing;
+        Ok(Listed { messages, rest })
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -43,7 +43,6 @@ mod walk;
 mod writer;
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -186,6 +185,26 @@ pub struct Scanned {
     pub next: Sequence,
 }
 
+/// What [`Store::list`] read.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The messages, newest first.
+    pub messages: Vec<Message>,
+    /// What is behind them.
+    pub rest: Rest,
+}
+
+/// What is behind the messages of a [`Listed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// There may be more, older than this.
+    Before(Mark),
+    /// A message with so many bytes of data, more than were asked for: no other was read.
+    Large(usize),
+}
+
 /// Is called with messages just stored, in the order in which they were, before their
 /// producers are answered. It must be quick: everything waits for it.
 pub type Committed = Box<dyn FnMut(Vec<Message>) + Send>;
@@ -315,16 +334,12 @@ pub trait Store: Send + Sync + 'static {
     /// When the disk cannot be read; damaged messages are reported and passed over.
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError>;
 
-    /// Hands over what matches in chunks, newest first by time of creation and then by
-    /// sequence, until `each` breaks. Blocks.
+    /// Reads what matches, newest first by time of creation and then by sequence: a limited
+    /// number of messages, with at most `bytes_max` of data together. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
-    fn list(
-        &self,
-        query: &Query,
-        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError>;
 
     /// Ends the store: everything asked for before is done and synced, the snapshot is brought
     /// up to date, and later calls are refused. Blocks.
@@ -332,6 +347,17 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When something could not be written.
     fn close(&self) -> Result<(), StoreError>;
+}
+
+/// The most messages that [`Store::list`] reads.
+const LISTED_MAX: usize = 1024;
+
+/// What is behind `messages` of a list, whose next one has `bytes` and is not among them.
+fn rest_behind(messages: &[Message], bytes: usize) -> Rest {
+    match messages.last() {
+        Some(last) => Rest::Before(last.mark()),
+        None => Rest::Large(bytes),
+    }
 }
 
 /// What came of an import.

@@ -4,7 +4,6 @@
 //! on the disk, so it runs on threads that may.
 
 use std::collections::{BinaryHeap, HashMap};
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -20,15 +19,12 @@ use super::record::{Entry, Head};
 use super::segments::{Position, Segment, Segments};
 use super::topics::TopicIds;
 use super::walk::Step;
-use super::{Mark, Query, Scan, Scanned};
+use super::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
 /// The statuses of a message that still waits.
 const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
-/// Messages handed over at once by [`Reader::list`].
-const LIST_CHUNK: usize = 256;
-const LIST_CHUNK_BYTES: usize = 1 << 20;
 
 /// See the module.
 #[derive(Clone)]
@@ -184,11 +180,7 @@ impl Reader {
     }
 
     /// See [`super::Store::list`].
-    pub(crate) fn list(
-        &self,
-        query: &Query,
-        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
         let from = query.from.unwrap_or(UnixSeconds::MIN);
         let to = query.to.unwrap_or(UnixSeconds::MAX);
         let mut to = to;
@@ -204,7 +196,7 @@ impl Reader {
             .into();
         let mut ready: BinaryHeap<Ready> = BinaryHeap::new();
         let mut cache = DataCache::default();
-        let (mut chunk, mut bytes) = (vec![], 0);
+        let (mut messages, mut bytes) = (vec![], 0);
         loop {
             while let Some(&(created_max, number)) = blocks.peek() {
                 let newest = (created_max, (number + 1) * BLOCK_LEN);
@@ -215,23 +207,23 @@ impl Reader {
                 self.open_block(number, query, topics.as_ref(), &mut ready)?;
             }
             let Some(Ready { found, status }) = ready.pop() else {
-                break;
+                let rest = Rest::Nothing;
+                return Ok(Listed { messages, rest });
             };
-            if let Some(message) = self.message_or_report(&found, status, &mut cache)? {
-                bytes += message.data.len();
-                chunk.push(message);
+            let len = found.entry.len as usize;
+            bytes += len;
+            if bytes > bytes_max || messages.len() == LISTED_MAX {
+                let rest = rest_behind(&messages, len);
+                return Ok(Listed { messages, rest });
             }
-            if chunk.len() >= LIST_CHUNK || bytes >= LIST_CHUNK_BYTES {
-                bytes = 0;
-                if each(std::mem::take(&mut chunk)).is_break() {
-                    return Ok(());
+            if let Some(mut message) = self.message_or_report(&found, status, &mut cache)? {
+                if len < found.frame.head.data_len {
+                    // What is kept for a client keeps no frame for one message of it.
+                    message.data = ByteString::from(&*message.data);
                 }
+                messages.push(message);
             }
         }
-        if !chunk.is_empty() {
-            let _ = each(chunk);
-        }
-        Ok(())
     }
 
     fn open_block(

@@ -420,17 +420,11 @@ mod tests {
         let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
         assert!(recovered.damage.is_empty());
         wait_until(|| !store.damage().is_empty());
-        let mut listed = 0;
         let all = crate::store::Query::default();
         for _ in 0..2 {
-            listed = 0;
-            let mut count = |chunk: Vec<_>| {
-                listed += chunk.len();
-                std::ops::ControlFlow::Continue(())
-            };
-            store.list(&all, &mut count).unwrap();
+            let listed = store.list(&all, usize::MAX).unwrap();
+            assert_eq!(listed.messages.len(), 199);
         }
-        assert_eq!(listed, 199);
         let damage = store.damage();
         let path = segment.display().to_string();
         let [text] = damage.as_slice() else {

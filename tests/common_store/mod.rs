@@ -7,7 +7,6 @@ mod failing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -19,7 +18,8 @@ use dpmq::message::{
 };
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Change, Committed, Counts, Day, DiskStore, Options, Query, Recovered, Scan, Store,
+    Change, Committed, Counts, Day, DiskStore, Options, Query, Recovered, Rest, Scan, Store,
+    StoreError,
 };
 
 pub(crate) use failing::Failing;
@@ -92,16 +92,38 @@ pub(crate) fn change(store: &dyn Store, change: Change, sequences: impl IntoIter
         .unwrap();
 }
 
+/// Everything that matches, read piece by piece as the broker reads it.
 pub(crate) fn list(store: &dyn Store, query: &Query) -> Vec<Message> {
     let mut all = vec![];
-    store
-        .list(query, &mut |chunk| {
-            assert!(!chunk.is_empty());
-            all.extend(chunk);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+    list_into(&mut all, store, query).unwrap();
     all
+}
+
+/// Adds what matches to `all`, as far as it can be read.
+pub(crate) fn list_into(
+    all: &mut Vec<Message>,
+    store: &dyn Store,
+    query: &Query,
+) -> Result<(), StoreError> {
+    const BYTES: usize = 64 << 10;
+    let (mut query, mut bytes_max) = (query.clone(), BYTES);
+    loop {
+        let listed = store.list(&query, bytes_max)?;
+        let bytes: usize = listed.messages.iter().map(|m| m.data.len()).sum();
+        assert!(bytes <= bytes_max, "{bytes} bytes, more than {bytes_max}");
+        all.extend(listed.messages);
+        match listed.rest {
+            Rest::Nothing => return Ok(()),
+            Rest::Before(mark) => {
+                assert_eq!(all.last().map(Message::mark), Some(mark));
+                (query.before, bytes_max) = (Some(mark), BYTES);
+            }
+            Rest::Large(bytes) => {
+                assert!(bytes > bytes_max, "{bytes} bytes are not too many");
+                bytes_max = bytes;
+            }
+        }
+    }
 }
 
 pub(crate) fn list_all(store: &dyn Store) -> Vec<Message> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use dpmq::broker::{
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, MessageCode, Topic, UnixSeconds};
-use dpmq::store::{DiskStore, Options, Query, Store};
+use dpmq::store::{DiskStore, Options, Query, Rest, Store};
 use tempfile::TempDir;
 
 use crate::common::eventually;
@@ -147,13 +147,16 @@ impl Served {
     }
 
     fn list(&self, query: &Query) -> Vec<Message> {
-        let mut all = vec![];
-        let mut add = |chunk: Vec<Message>| {
-            all.extend(chunk);
-            ControlFlow::Continue(())
-        };
-        self.running().store.list(query, &mut add).unwrap();
-        all
+        let (mut all, mut query) = (vec![], query.clone());
+        loop {
+            let listed = self.running().store.list(&query, usize::MAX).unwrap();
+            all.extend(listed.messages);
+            match listed.rest {
+                Rest::Before(mark) => query.before = Some(mark),
+                Rest::Nothing => return all,
+                Rest::Large(bytes) => panic!("{bytes} bytes are too many"),
+            }
+        }
     }
 
     /// Everything that was answered is there, with its code, time and data, in every list.

@@ -1,12 +1,11 @@
 //! The store as the broker sees it, with the ledger told of everything that passes.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dpmq::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Appended, Backup, Change, Counts, Day, DiskStore, Health, Query, Scan, Scanned, Store,
+    Appended, Backup, Change, Counts, Day, DiskStore, Health, Listed, Query, Scan, Scanned, Store,
     StoreError, TopicCounts, Usage, Work,
 };
 use tokio::sync::oneshot::error::TryRecvError;
@@ -178,12 +177,8 @@ impl Store for Watched {
         self.store.scan(scan)
     }
 
-    fn list(
-        &self,
-        query: &Query,
-        each: &mut dyn FnMut(Vec<Message>) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.store.list(query, each)
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.store.list(query, bytes_max)
     }
 
     fn close(&self) -> Result<(), StoreError> {

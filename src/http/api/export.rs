@@ -2,22 +2,19 @@
 //! key, so that a browser can save what it is shown as a download.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::super::caller::Caller;
-use super::super::{HttpState, auth};
+use super::super::{HttpState, auth, listing};
 use super::body::Json;
 use super::error::Refusal;
 use super::needle::Needle;
@@ -25,6 +22,7 @@ use super::params::{self, InPath, NoParams, STATUSES};
 use super::search::text_to_find;
 use super::shape::{Full, status_name};
 use crate::access::Grant;
+use crate::broker::Pieces;
 use crate::message::{Message, Status, UnixSeconds};
 use crate::store::{Query, StoreError};
 
@@ -32,8 +30,6 @@ use crate::store::{Query, StoreError};
 pub(super) const LINKS_MAX: usize = 64;
 /// How long a link works.
 const LINK_LIFE: Duration = Duration::from_secs(60);
-/// Text that is sent at once, if it is not one message.
-const TEXT_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -183,16 +179,13 @@ pub(super) async fn fetch(
     }
     let permit = state.console.list_permit()?;
     let export = links.take(&token).ok_or_else(Refusal::no_such_export)?;
+    let name = file_name(export.format, state.broker.clock().date());
     let file = File {
-        chunks: state.broker.list(export.query),
-        messages: Vec::new().into_iter(),
         format: export.format,
         needle: export.needle,
-        complete: false,
         _permit: permit,
     };
-    let name = file_name(export.format, state.broker.clock().date());
-    let response = send(file, &name).await?;
+    let response = send(state.broker.list(export.query), file, &name).await?;
     Ok(auth::until_ended(response, export.grant))
 }
 
@@ -204,30 +197,12 @@ fn file_name(format: Format, now: DateTime<Utc>) -> String {
     format!("dpmq-messages-{}.{end}", now.format("%Y%m%dT%H%M%SZ"))
 }
 
-/// Sends the whole file. An error before the first text is a reply of its own; one after it
-/// breaks the transfer, so that a part is never taken for the whole.
-async fn send(mut file: File, name: &str) -> Result<Response, Refusal> {
+async fn send(pieces: Pieces, file: File, name: &str) -> Result<Response, Refusal> {
     let kind = match file.format {
         Format::Csv => "text/csv; charset=utf-8; header=present",
         Format::Ndjson => "application/x-ndjson",
     };
-    let first = file.format.header();
-    let first = file.text(first).await?;
-    let rest = stream::try_unfold(file, async |mut file| {
-        if file.complete {
-            return Ok(None);
-        }
-        match file.text("").await {
-            Ok(text) => Ok(Some((text, file))),
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "an export broke off"
-                );
-                Err(error)
-            }
-        }
-    });
+    let body = listing::body(pieces, file).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
     let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
     let headers = [
@@ -239,39 +214,55 @@ async fn send(mut file: File, name: &str) -> Result<Response, Refusal> {
             HeaderValue::from_static("nosniff"),
         ),
     ];
-    let body = stream::once(async { Ok(first) }).chain(rest);
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok((headers, body).into_response())
 }
 
 /// A file on its way.
 struct File {
-    chunks: mpsc::Receiver<Result<Vec<Message>, StoreError>>,
-    messages: std::vec::IntoIter<Message>,
     format: Format,
     needle: Option<Needle>,
-    /// Whether the last text has been made.
-    complete: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-impl File {
-    /// The next text, which begins with `start`: as many messages as fit, but at least one.
-    async fn text(&mut self, start: &str) -> Result<Bytes, StoreError> {
-        let mut text = start.to_owned();
-        while text.len() < TEXT_BYTES {
-            if let Some(message) = self.messages.next() {
-                let wanted = self.needle.as_mut();
-                if wanted.is_none_or(|needle| needle.is_in(&message.data)) {
-                    self.format.write(&mut text, &message);
-                }
-            } else if let Some(chunk) = self.chunks.recv().await {
-                self.messages = chunk?.into_iter();
-            } else {
-                self.complete = true;
-                break;
+impl listing::Format for File {
+    fn begin(&self) -> &'static str {
+        self.format.header()
+    }
+
+    fn has(&mut self, message: &Message) -> bool {
+        let wanted = self.needle.as_mut();
+        wanted.is_none_or(|needle| needle.is_in(&message.data))
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, message: &Message) -> Vec<u8> {
+        match self.format {
+            Format::Csv => {
+                open_row(out, message);
+                [open_cell(out, &message.data), b"\r\n"].concat()
+            }
+            Format::Ndjson => {
+                let json = super::text_of(&Full::of(message, usize::MAX).without_data()) + "\n";
+                listing::open_json(out, &json, "data")
             }
         }
-        Ok(text.into())
+    }
+
+    fn write(&self, out: &mut Vec<u8>, part: &str) {
+        match self.format {
+            Format::Csv => write_cell(out, part),
+            Format::Ndjson => listing::write_json(out, part),
+        }
+    }
+
+    fn end(&self) -> &'static str {
+        ""
+    }
+
+    fn broke_off(&self, error: &StoreError) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "an export broke off"
+        );
     }
 }
 
@@ -283,35 +274,23 @@ impl Format {
             Format::Ndjson => "",
         }
     }
-
-    fn write(self, out: &mut String, message: &Message) {
-        match self {
-            Format::Csv => write_row(out, message),
-            Format::Ndjson => {
-                out.push_str(&super::text_of(&Full::of(message, usize::MAX)));
-                out.push('\n');
-            }
-        }
-    }
 }
 
-/// A row of CSV (RFC 4180).
-fn write_row(out: &mut String, message: &Message) {
+/// A row of CSV (RFC 4180), up to the cell of the data.
+fn open_row(out: &mut Vec<u8>, message: &Message) {
     let consumed = match message.status {
         Status::Consumed { at } => time(at),
         Status::Accepted | Status::NotConsumed => String::new(),
     };
     let (code, bytes) = (message.code, message.data.len());
-    let _ = write!(out, "{},{code},", message.sequence);
-    write_cell(out, message.topic.as_str());
+    out.extend_from_slice(format!("{},{code},", message.sequence).as_bytes());
+    let topic = message.topic.as_str();
+    let quote = open_cell(out, topic);
+    write_cell(out, topic);
+    out.extend_from_slice(quote);
     let status = status_name(message.status.kind());
-    let _ = write!(
-        out,
-        ",{status},{},{consumed},{bytes},",
-        time(message.created)
-    );
-    write_cell(out, &message.data);
-    out.push_str("\r\n");
+    let created = time(message.created);
+    out.extend_from_slice(format!(",{status},{created},{consumed},{bytes},").as_bytes());
 }
 
 /// ISO 8601, in UTC.
@@ -321,30 +300,34 @@ fn time(at: UnixSeconds) -> String {
         .to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A cell with any text. Programs for tables take one that begins so for a formula, which
-/// would run with the rights of whoever opens the file.
-fn write_cell(out: &mut String, text: &str) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let mark = if formula { "'" } else { "" };
-    if text.contains([',', '"', '\r', '\n']) {
-        out.push('"');
-        out.push_str(mark);
-        let mut parts = text.split('"');
-        out.push_str(parts.next().unwrap_or_default());
-        for part in parts {
-            out.push_str("\"\"");
-            out.push_str(part);
+/// Begins a cell for a text, and returns what goes behind it. Programs for tables take one that
+/// begins so for a formula, which would run with the rights of whoever opens the file.
+fn open_cell(out: &mut Vec<u8>, text: &str) -> &'static [u8] {
+    let quote: &[u8] = match text.contains([',', '"', '\r', '\n']) {
+        true => b"\"",
+        false => b"",
+    };
+    out.extend_from_slice(quote);
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        out.push(b'\'');
+    }
+    quote
+}
+
+/// Writes a part of the text of a cell; one that has a quote is between quotes.
+fn write_cell(out: &mut Vec<u8>, part: &str) {
+    for part in part.split_inclusive('"') {
+        out.extend_from_slice(part.as_bytes());
+        if part.ends_with('"') {
+            out.push(b'"');
         }
-        out.push('"');
-    } else {
-        out.push_str(mark);
-        out.push_str(text);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
+    use tokio::sync::mpsc;
 
     use super::super::shape::sample;
     use super::*;
@@ -358,27 +341,24 @@ mod tests {
         }
     }
 
-    /// The file of a list that comes in these chunks.
+    /// The file of a list that comes in these pieces.
     async fn sent(
         format: Format,
         needle: Option<&str>,
-        chunks: Vec<Result<Vec<Message>, StoreError>>,
+        pieces: Vec<Result<Vec<Message>, StoreError>>,
     ) -> Result<String, String> {
-        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
-        for chunk in chunks {
-            sender.try_send(chunk).unwrap();
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for piece in pieces {
+            sender.try_send(piece.map(Into::into)).unwrap();
         }
         drop(sender);
         let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let file = File {
-            chunks: receiver,
-            messages: vec![].into_iter(),
             format,
             needle: needle.map(Needle::new),
-            complete: false,
             _permit: permits.try_acquire_owned().unwrap(),
         };
-        let response = send(file, "f.csv")
+        let response = send(receiver, file, "f.csv")
             .await
             .map_err(|refusal| refusal.text())?;
         let body = to_bytes(response.into_body(), usize::MAX).await;
@@ -403,9 +383,11 @@ mod tests {
             ("=\"a\"", "\"'=\"\"a\"\"\""),
             ("a=1", "a=1"),
         ] {
-            let mut out = String::new();
+            let mut out = vec![];
+            let quote = open_cell(&mut out, text);
             write_cell(&mut out, text);
-            assert_eq!(out, cell, "{text:?}");
+            out.extend_from_slice(quote);
+            assert_eq!(out, cell.as_bytes(), "{text:?}");
         }
     }
 
@@ -415,19 +397,19 @@ mod tests {
         message.status = Status::Consumed {
             at: UnixSeconds(1_795_367_327),
         };
-        let mut out = String::new();
-        write_row(&mut out, &message);
+        let mut out = vec![];
+        open_row(&mut out, &message);
         let code = message.code;
         let times = "2026-11-22T17:08:46Z,2026-11-22T17:08:47Z";
-        assert_eq!(out, format!("3,{code},t,consumed,{times},1,x\r\n"));
+        assert_eq!(out, format!("3,{code},t,consumed,{times},1,").as_bytes());
     }
 
     #[tokio::test]
     async fn a_file_is_whole_or_breaks_off() {
-        let chunk = || Ok(vec![sample(2, "b"), sample(1, "a")]);
-        let csv = sent(Format::Csv, None, vec![chunk()]).await.unwrap();
+        let piece = || Ok(vec![sample(2, "b"), sample(1, "a")]);
+        let csv = sent(Format::Csv, None, vec![piece()]).await.unwrap();
         assert_eq!(csv.split("\r\n").count(), 4, "{csv}");
-        let lines = sent(Format::Ndjson, Some("B"), vec![chunk(), chunk()])
+        let lines = sent(Format::Ndjson, Some("B"), vec![piece(), piece()])
             .await
             .unwrap();
         assert_eq!(lines.lines().count(), 2, "{lines}");
@@ -435,7 +417,7 @@ mod tests {
         assert_eq!(none, Format::Csv.header());
         let refused = sent(Format::Csv, None, vec![Err(StoreError::Closed)]).await;
         assert!(refused.unwrap_err().contains("store_failed"));
-        let large = Ok(vec![sample(1, &"x".repeat(2 * TEXT_BYTES))]);
+        let large = Ok(vec![sample(1, &"x".repeat(200_000))]);
         let broken = sent(Format::Csv, None, vec![large, Err(StoreError::Closed)]).await;
         assert!(!broken.unwrap_err().contains("store_failed"));
     }

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use super::super::caller::Caller;
 use super::super::{HttpState, producer};
@@ -14,8 +13,8 @@ use super::error::Refusal;
 use super::life::LifeJson;
 use super::params::{self, Filter, InPath, NoParams, cursor_of};
 use super::shape::{Full, Row, mark_of};
+use crate::broker::Pieces;
 use crate::message::{Message, MessageCode};
-use crate::store::StoreError;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
@@ -50,14 +49,11 @@ pub(super) async fn list(
     Ok(super::reply(StatusCode::OK, &list))
 }
 
-/// Reads a page. Of each chunk only what is shown is kept: the messages could be of any size.
-async fn page(
-    mut chunks: mpsc::Receiver<Result<Vec<Message>, StoreError>>,
-    limit: usize,
-) -> Result<List, Refusal> {
+/// Reads a page. Of each piece only what is shown is kept: the messages could be of any size.
+async fn page(mut pieces: Pieces, limit: usize) -> Result<List, Refusal> {
     let (mut messages, mut last) = (vec![], None);
-    while let Some(chunk) = chunks.recv().await {
-        for message in chunk? {
+    while let Some(piece) = pieces.recv().await {
+        for message in piece? {
             if messages.len() == limit {
                 let next = last.map(cursor_of);
                 return Ok(List { messages, next });
@@ -172,15 +168,18 @@ pub(super) async fn push(
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::super::shape::sample;
     use super::*;
+    use crate::store::StoreError;
 
-    /// How many messages a page of two shows, and its cursor, when the list comes in `chunks`.
-    async fn page_of_two(chunks: &[u64]) -> (usize, Option<String>) {
-        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
-        for messages in chunks {
-            let chunk = (0..*messages).map(|n| sample(9 - n, "x")).collect();
-            sender.try_send(Ok(chunk)).unwrap();
+    /// How many messages a page of two shows, and its cursor, when the list comes in `pieces`.
+    async fn page_of_two(pieces: &[u64]) -> (usize, Option<String>) {
+        let (sender, receiver) = mpsc::channel(pieces.len().max(1));
+        for messages in pieces {
+            let piece: Vec<_> = (0..*messages).map(|n| sample(9 - n, "x")).collect();
+            sender.try_send(Ok(piece.into())).unwrap();
         }
         drop(sender);
         let page = page(receiver, 2).await.unwrap();
@@ -200,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn a_page_that_cannot_be_read_is_a_failure() {
         let (sender, receiver) = mpsc::channel(2);
-        sender.try_send(Ok(vec![sample(1, "x")])).unwrap();
+        sender.try_send(Ok(vec![sample(1, "x")].into())).unwrap();
         sender.try_send(Err(StoreError::Closed)).unwrap();
         assert!(page(receiver, 2).await.is_err());
     }

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +20,9 @@ use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, Filter, cursor_of};
 use super::shape::{Row, mark_of};
+use crate::broker::{Piece, Pieces};
 use crate::message::Message;
-use crate::store::{Mark, StoreError};
+use crate::store::Mark;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
@@ -31,8 +32,6 @@ const TEXT_BYTES_MAX: usize = 4096;
 /// A progress line comes at least this often, in messages and in time.
 const PROGRESS_MESSAGES: u64 = 50_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
-/// Chunks with more data than this are looked through on a thread that may take its time.
-const INLINE_BYTES_MAX: usize = 128 << 10;
 
 /// GET /api/search.
 pub(super) async fn search(
@@ -60,7 +59,7 @@ pub(super) async fn search(
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
     let permit = state.console.list_permit()?;
     let search = Search {
-        chunks: state.broker.list(query),
+        pieces: state.broker.list(query),
         progress_at: Instant::now() + PROGRESS_EVERY,
         told: 0,
         findings: Some(Findings {
@@ -131,7 +130,7 @@ enum Reason {
 
 /// A search under way.
 struct Search {
-    chunks: mpsc::Receiver<Result<Vec<Message>, StoreError>>,
+    pieces: Pieces,
     progress_at: Instant,
     /// How many messages the last progress line told of.
     told: u64,
@@ -146,21 +145,21 @@ impl Search {
     async fn next(&mut self) -> Option<Bytes> {
         let mut findings = self.findings.take()?;
         loop {
-            let chunk = tokio::select! {
+            let piece = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Some(failure(&Refusal::stopping())),
-                chunk = self.chunks.recv() => chunk,
+                piece = self.pieces.recv() => piece,
                 () = tokio::time::sleep_until(self.progress_at) => {
                     let lines = self.tell(&mut findings);
                     self.findings = Some(findings);
                     return Some(lines);
                 }
             };
-            let ended = match chunk {
+            let ended = match piece {
                 None => Some(Reason::End),
                 Some(Err(error)) => return Some(failure(&error.into())),
-                Some(Ok(chunk)) => {
-                    let looked = findings.look_through(chunk).await?;
+                Some(Ok(piece)) => {
+                    let looked = findings.look_through(piece).await?;
                     findings = looked.0;
                     looked.1
                 }
@@ -204,26 +203,27 @@ struct Findings {
 }
 
 impl Findings {
-    /// Looks through a chunk where that holds up nobody; `None` if that thread died.
-    async fn look_through(mut self, chunk: Vec<Message>) -> Option<(Findings, Option<Reason>)> {
-        let bytes: usize = chunk.iter().map(|message| message.data.len()).sum();
+    /// Looks through a piece, on a thread that may take its time if it is large; `None` if that
+    /// thread died.
+    async fn look_through(mut self, piece: Piece) -> Option<(Findings, Option<Reason>)> {
+        let is_large = piece.is_large();
         let look = move || {
-            let ended = self.look_at(&chunk);
+            let ended = self.look_at(piece);
             (self, ended)
         };
-        match bytes {
-            0..=INLINE_BYTES_MAX => Some(look()),
-            _ => tokio::task::spawn_blocking(look).await.ok(),
+        match is_large {
+            false => Some(look()),
+            true => tokio::task::spawn_blocking(look).await.ok(),
         }
     }
 
-    fn look_at(&mut self, chunk: &[Message]) -> Option<Reason> {
-        for message in chunk {
+    fn look_at(&mut self, piece: impl IntoIterator<Item = Message>) -> Option<Reason> {
+        for message in piece {
             self.looked += 1;
-            self.last = Some(mark_of(message));
+            self.last = Some(mark_of(&message));
             if self.needle.is_in(&message.data) {
                 self.found += 1;
-                self.line(&Line::Message(Row::of(message)));
+                self.line(&Line::Message(Row::of(&message)));
                 if self.found == self.limit {
                     return Some(Reason::Limit);
                 }
@@ -270,22 +270,24 @@ fn failure(refusal: &Refusal) -> Bytes {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
+    use tokio::sync::mpsc;
 
     use super::super::shape::sample;
     use super::*;
+    use crate::store::StoreError;
 
-    type Chunk = Result<Vec<Message>, StoreError>;
+    type Read = Result<Piece, StoreError>;
 
     fn search(
         text: &str,
         limit: usize,
         look: u64,
-    ) -> (mpsc::Sender<Chunk>, Search, CancellationToken) {
-        let (sender, chunks) = mpsc::channel(2);
+    ) -> (mpsc::Sender<Read>, Search, CancellationToken) {
+        let (sender, pieces) = mpsc::channel(2);
         let stop = CancellationToken::new();
         let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let search = Search {
-            chunks,
+            pieces,
             progress_at: Instant::now() + PROGRESS_EVERY,
             told: 0,
             findings: Some(Findings {
@@ -310,17 +312,17 @@ mod tests {
             .collect()
     }
 
-    fn chunk(from: u64, data: &[&str]) -> Chunk {
+    fn piece(from: u64, data: &[&str]) -> Read {
         let messages = (from..)
             .zip(data)
             .map(|(sequence, data)| sample(sequence, data));
-        Ok(messages.collect())
+        Ok(messages.collect::<Vec<_>>().into())
     }
 
     #[tokio::test]
     async fn what_is_found_is_told_at_once_and_the_end_says_why() {
         let (sender, mut search, _) = search("b", 9, 99);
-        sender.send(chunk(5, &["a", "xB", "c"])).await.unwrap();
+        sender.send(piece(5, &["a", "xB", "c"])).await.unwrap();
         let found = lines(&search.next().await.unwrap());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0]["message"]["sequence"], 6);
@@ -337,7 +339,7 @@ mod tests {
     async fn it_stops_at_the_limit_and_goes_on_behind_the_last_message_looked_at() {
         for (limit, look, reason) in [(1, 99, "limit"), (9, 2, "look")] {
             let (sender, mut search, _) = search("b", limit, look);
-            sender.send(chunk(5, &["a", "b", "b"])).await.unwrap();
+            sender.send(piece(5, &["a", "b", "b"])).await.unwrap();
             let end = lines(&search.next().await.unwrap()).pop().unwrap();
             assert_eq!(end["end"]["reason"], reason);
             assert_eq!(end["end"]["looked"], 2);
@@ -355,8 +357,8 @@ mod tests {
         assert_eq!(begin.elapsed(), PROGRESS_EVERY);
         assert_eq!(none[0]["progress"]["reached"], Value::Null);
         let many = vec!["a"; 30_000];
-        sender.send(chunk(1, &many)).await.unwrap();
-        sender.send(chunk(1, &many)).await.unwrap();
+        sender.send(piece(1, &many)).await.unwrap();
+        sender.send(piece(1, &many)).await.unwrap();
         let begin = Instant::now();
         let progress = lines(&search.next().await.unwrap());
         assert_eq!(progress[0]["progress"]["looked"], 60_000);
@@ -366,7 +368,7 @@ mod tests {
     #[tokio::test]
     async fn it_ends_when_nobody_reads_on() {
         let (sender, mut search, _) = search("b", 9, 99);
-        sender.send(chunk(1, &["b"])).await.unwrap();
+        sender.send(piece(1, &["b"])).await.unwrap();
         assert!(search.next().await.is_some() && !sender.is_closed());
         drop(search);
         assert!(sender.is_closed(), "the store reads no further");

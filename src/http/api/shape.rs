@@ -102,6 +102,11 @@ impl<'a> Full<'a> {
             data_complete: data.len() == message.data.len(),
         }
     }
+
+    /// The same with its data left out, for who writes it part by part.
+    pub(super) fn without_data(self) -> Full<'a> {
+        Full { data: "", ..self }
+    }
 }
 
 /// How many messages there are.

@@ -11,7 +11,7 @@ use super::overview::DiskCache;
 
 /// Streams of events that can be open at once.
 pub(super) const STREAMS_MAX: usize = 64;
-/// Searches and exports that can run at once: each holds a thread that reads the disk.
+/// Searches and exports that can run at once: each keeps the disk busy.
 const LISTS_MAX: usize = 8;
 
 /// Backups that can be sent at once: each keeps the files of the log on the disk, expired or not.

@@ -1,0 +1,218 @@
+//! Lists of messages, read piece by piece: whoever asked is waited for here, and never on a
+//! thread that reads the disk.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::blocking::Disk;
+use crate::message::Message;
+use crate::room::{Room, SMALL_BYTES, Taken};
+use crate::store::{Listed, Query, Rest, StoreError};
+
+/// Pieces that are read at once: of the threads that may block, most are for others.
+const READING_MAX: usize = 8;
+/// The data of all large messages together that are read for lists and not sent yet.
+const LARGE_BYTES_MAX: usize = 64 << 20;
+/// What is read at once of small messages while there is room for so many pieces; whoever finds
+/// none reads less at once, and does not wait.
+const WIDE_BYTES: usize = 1 << 20;
+const WIDE_MAX: usize = 32;
+
+/// What a list comes in, newest first. It ends with an error if it is not complete; dropping it
+/// ends the list.
+pub type Pieces = mpsc::Receiver<Result<Piece, StoreError>>;
+
+/// The next messages of a list, whose room is taken as long as the piece is held.
+#[derive(Debug, Default)]
+pub struct Piece {
+    messages: std::vec::IntoIter<Message>,
+    room: Option<Taken>,
+}
+
+impl Piece {
+    fn new(messages: Vec<Message>, room: Option<Taken>) -> Piece {
+        Piece {
+            messages: messages.into_iter(),
+            room,
+        }
+    }
+
+    /// Whether it has more than somebody should look through who is waited for.
+    pub fn is_large(&self) -> bool {
+        self.room.is_some()
+    }
+}
+
+impl From<Vec<Message>> for Piece {
+    /// Messages that need no room.
+    fn from(messages: Vec<Message>) -> Piece {
+        Piece::new(messages, None)
+    }
+}
+
+impl Iterator for Piece {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.messages.next()
+    }
+}
+
+/// See the module. Clones share the bounds.
+#[derive(Clone)]
+pub(super) struct Lists {
+    disk: Disk,
+    reading: Arc<Semaphore>,
+    wide: Room,
+    room: Room,
+}
+
+impl Lists {
+    pub(super) fn new(disk: Disk) -> Lists {
+        Lists {
+            disk,
+            reading: Arc::new(Semaphore::new(READING_MAX)),
+            wide: Room::new(WIDE_MAX * WIDE_BYTES),
+            room: Room::new(LARGE_BYTES_MAX),
+        }
+    }
+
+    /// Begins to read what matches: a piece ahead of what was taken, and no further.
+    pub(super) fn start(&self, query: Query) -> Pieces {
+        let (sender, pieces) = mpsc::channel(1);
+        tokio::spawn(self.clone().run(query, sender));
+        pieces
+    }
+
+    async fn run(self, mut query: Query, sender: mpsc::Sender<Result<Piece, StoreError>>) {
+        while let Ok(place) = sender.reserve().await {
+            let read = tokio::select! {
+                biased;
+                () = sender.closed() => return,
+                read = self.next(&query) => read,
+            };
+            match read {
+                Ok((piece, rest)) => {
+                    place.send(Ok(piece));
+                    match rest {
+                        Rest::Before(mark) => query.before = Some(mark),
+                        Rest::Nothing | Rest::Large(_) => return,
+                    }
+                }
+                Err(error) => return place.send(Err(error)),
+            }
+        }
+    }
+
+    /// Reads the newest of what matches, once there is room for it.
+    async fn next(&self, query: &Query) -> Result<(Piece, Rest), StoreError> {
+        let mut room = self.wide.try_take(WIDE_BYTES);
+        let mut bytes_max = match room {
+            Some(_) => WIDE_BYTES,
+            None => SMALL_BYTES,
+        };
+        loop {
+            let Listed { messages, rest } = self.read(query.clone(), bytes_max).await?;
+            match rest {
+                Rest::Large(bytes) => {
+                    drop(room);
+                    room = Some(self.room.take(bytes).await);
+                    bytes_max = bytes;
+                }
+                Rest::Nothing | Rest::Before(_) => return Ok((Piece::new(messages, room), rest)),
+            }
+        }
+    }
+
+    async fn read(&self, query: Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        let reading = self.reading.clone().acquire_owned().await;
+        self.disk
+            .run(move |store| {
+                // Whoever asked may be gone before the thread is done.
+                let _reading = reading;
+                store.list(&query, bytes_max)
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::Blocking;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::message::{Draft, Topic, UnixSeconds};
+    use crate::store::{MemoryStore, Store};
+
+    const LARGE: usize = SMALL_BYTES + 1;
+    /// Several pieces.
+    const MANY: usize = 2000;
+
+    fn topic(name: &str) -> Topic {
+        name.parse().unwrap()
+    }
+
+    /// Lists with one thread, and room for one large message, of which topic `large` has two.
+    fn lists() -> Lists {
+        let store = MemoryStore::new(Clock::manual(UnixSeconds(1000)), Box::new(|_| {}));
+        for (name, bytes) in [("small", 1), ("large", LARGE), ("large", LARGE)] {
+            let draft = Draft::new(topic(name), "x".repeat(bytes).into());
+            drop(store.append(vec![draft], None));
+        }
+        let many = (0..MANY).map(|_| Draft::new(topic("many"), "x".into()));
+        drop(store.append(many.collect(), None));
+        Lists {
+            disk: Disk::new(Arc::new(store), Blocking::Threads),
+            reading: Arc::new(Semaphore::new(1)),
+            wide: Room::new(1),
+            room: Room::new(LARGE),
+        }
+    }
+
+    fn start(lists: &Lists, name: &str) -> Pieces {
+        lists.start(Query {
+            topic: Some(topic(name)),
+            ..Query::default()
+        })
+    }
+
+    async fn next(pieces: &mut Pieces) -> Option<Piece> {
+        pieces.recv().await.map(Result::unwrap)
+    }
+
+    #[tokio::test]
+    async fn large_messages_wait_for_room_and_small_ones_do_not() {
+        let lists = lists();
+        let mut first = start(&lists, "large");
+        let held = next(&mut first).await.unwrap();
+        assert!(held.is_large());
+        let mut second = start(&lists, "large");
+        let small = next(&mut start(&lists, "small")).await.unwrap();
+        assert!(!small.is_large());
+        assert!(lists.room.take(1).now_or_never().is_none());
+        assert!(next(&mut second).now_or_never().is_none());
+        // Whoever has gone waits for nothing.
+        drop(first);
+        assert!(next(&mut second).now_or_never().is_none());
+        drop(held);
+        for _ in 0..2 {
+            assert_eq!(next(&mut second).await.unwrap().count(), 1);
+        }
+        assert!(next(&mut second).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn lists_that_nobody_reads_keep_no_thread() {
+        let lists = lists();
+        let unread: Vec<_> = (0..9).map(|_| start(&lists, "many")).collect();
+        let (mut pieces, mut count) = (start(&lists, "many"), 0);
+        while let Some(piece) = next(&mut pieces).await {
+            count += piece.count();
+        }
+        assert_eq!(count, MANY);
+        drop(unread);
+    }
+}

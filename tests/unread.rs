@@ -1,0 +1,181 @@
+//! Lists that nobody reads: they keep no thread and little memory, and nobody waits for them.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod common;
+
+use std::fs;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use common::{KEY, PATIENCE, Setup, TestServer, eventually};
+
+/// More lists than the server has threads that may block.
+const UNREAD: usize = 100;
+/// More of a list than the system takes from the server for a client that reads nothing.
+const LONG_MESSAGES: usize = 250;
+
+/// Tests that would disturb each other's measurements.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Asks for the messages of a topic.
+async fn ask(server: &TestServer, topic: &str, key: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address = server.address().parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let body = format!("topic={topic}");
+    let request = format!(
+        "POST /Console/GetMessageList HTTP/1.1\r\nHost: h\r\nsecretKey: {key}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Waits for the beginning of an answer, and reads no more of it.
+async fn begins(stream: &mut TcpStream) {
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+}
+
+/// Publishes messages that are as large as small ones can be.
+async fn publish(server: &TestServer, topic: &str, messages: usize) {
+    let mut producer = server.producer_ack(topic, "p").await;
+    for n in 0..messages {
+        producer.send(&format!("{n:060000}")).await;
+        producer.ack().await;
+    }
+}
+
+/// Whether a key is right.
+async fn is_right(server: &TestServer, key: &str) -> bool {
+    let request = server.post("/Console/Ping").header("secretKey", key);
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    answer == r#"{"code":0}"#
+}
+
+#[tokio::test]
+async fn nobody_waits_for_lists_that_are_not_read() {
+    let _alone = ALONE.lock().await;
+    const BACKLOG: usize = 50;
+    let setup = Setup::new()
+        .set("queueMemoryMiB", 1)
+        .environment("DPMQ_SERVER_DRAINSECONDS", "1");
+    let mut server = setup.start().await;
+    let new = [
+        "key",
+        "new",
+        "reads",
+        "--rights",
+        "console-read",
+        "--topics",
+        "long",
+    ];
+    let made = String::from_utf8(server.run(&new).await.stdout).unwrap();
+    let key = &made[made.find("dpmq_").unwrap()..][..69];
+    eventually("the key counts", async || is_right(&server, key).await).await;
+    publish(&server, "long", LONG_MESSAGES).await;
+    publish(&server, "backlog", BACKLOG).await;
+
+    let mut unread = vec![];
+    for _ in 0..UNREAD {
+        unread.push(ask(&server, "long", key).await);
+    }
+    for stream in &mut unread {
+        let begun = timeout(PATIENCE, begins(stream)).await;
+        begun.expect("every list begins");
+    }
+    // A page of the console, a scrape, a consumer whose messages are on the disk.
+    let page = server.request(reqwest::Method::GET, "/");
+    assert_eq!(page.send().await.unwrap().status(), 200);
+    let scrape = server.request(reqwest::Method::GET, "/metrics");
+    let scrape = scrape.header("secretKey", KEY).send().await.unwrap();
+    let metrics = scrape.text().await.unwrap();
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let mut consumer = server.consumer("backlog", "c").await;
+    let mut got = consumer.data(BACKLOG).await;
+    got.sort();
+    let sent: Vec<_> = (0..BACKLOG).map(|n| format!("{n:060000}")).collect();
+    assert!(got == sent, "the backlog is delivered");
+    // What is revoked is refused, and what is under way with it breaks off at the next piece.
+    assert!(
+        server
+            .run(&["key", "revoke", "reads"])
+            .await
+            .status
+            .success()
+    );
+    eventually("the key is refused", async || !is_right(&server, key).await).await;
+    let mut rest = vec![];
+    let mut stream = unread.pop().unwrap();
+    let ended = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    let _ = ended.expect("a list of a key that is revoked ends");
+    assert!(
+        !rest.ends_with(b"0\r\n\r\n"),
+        "a part is taken for the whole"
+    );
+    assert!(rest.len() < LONG_MESSAGES * 60_000);
+    // And the server ends, whoever reads.
+    server.terminate();
+    assert!(server.ended().await.success());
+    drop(unread);
+}
+
+/// The most resident memory that a server had, in bytes.
+fn memory(server: &TestServer) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    kib.parse::<u64>().unwrap() << 10
+}
+
+#[tokio::test]
+async fn lists_of_large_messages_share_their_memory() {
+    let _alone = ALONE.lock().await;
+    const MESSAGES: usize = 12;
+    const BYTES: usize = 16 << 20;
+    const LISTS: usize = 30;
+    const GROWTH_MAX: u64 = 256 << 20;
+    let mut server = Setup::new().set("persistentTime", 1000).start().await;
+    server.publish("small", "small").await;
+    // As JSON they are six times as large.
+    let data = "\0".repeat(BYTES);
+    for _ in 0..MESSAGES {
+        let mut producer = server.producer_ack("large", "p").await;
+        producer.send(&data).await;
+        producer.ack().await;
+    }
+    server.restart().await;
+    let before = memory(&server);
+    let mut begun = FuturesUnordered::new();
+    for _ in 0..LISTS {
+        let mut stream = ask(&server, "large", KEY).await;
+        begun.push(async move {
+            begins(&mut stream).await;
+            stream
+        });
+    }
+    let first = timeout(PATIENCE, begun.next()).await.unwrap();
+    // Small ones need no room, and come while the others wait for it.
+    let small = server.list(&[("topic", "small")]).await;
+    assert_eq!(small.len(), 1);
+    // Who goes away leaves the room to others.
+    drop(first);
+    while let Some(stream) = timeout(PATIENCE, begun.next()).await.unwrap() {
+        drop(stream);
+    }
+    let growth = memory(&server).saturating_sub(before);
+    println!(
+        "{LISTS} lists of 16 MiB messages: {} MiB more",
+        growth >> 20
+    );
+    assert!(growth < GROWTH_MAX, "{growth} bytes");
+}
