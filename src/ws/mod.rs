@@ -190,16 +190,12 @@ fn check(
             return Err(refuse(state, StatusCode::FORBIDDEN, reason));
         }
     }
-    let topic_and_id = match path {
-        Ok(Path((topic, id))) => topic.parse().map(|topic| (topic, id)),
-        Err(_) => {
-            let reason = "the topic or the id is not UTF-8".to_owned();
-            return Err(refuse(state, StatusCode::BAD_REQUEST, reason));
-        }
-    };
-    topic_and_id.map_err(|error: crate::message::TopicError| {
-        refuse(state, StatusCode::BAD_REQUEST, error.to_string())
-    })
+    let refuse = |reason| refuse(state, StatusCode::BAD_REQUEST, reason);
+    let Path((topic, id)) =
+        path.map_err(|_| refuse("the topic or the id is not UTF-8".to_owned()))?;
+    let topic = topic.parse::<Topic>();
+    let topic = topic.map_err(|error| refuse(error.to_string()))?;
+    Ok((topic, id))
 }
 
 fn refuse(state: &WsState, status: StatusCode, reason: String) -> Response {
@@ -396,11 +392,7 @@ impl End {
 
 /// A close frame has room for 123 bytes of reason (RFC 6455, 5.5).
 fn shortened(mut reason: String) -> String {
-    let mut end = reason.len().min(123);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.truncate(end);
+    reason.truncate(reason.floor_char_boundary(123));
     reason
 }
 
