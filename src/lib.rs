@@ -20,9 +20,10 @@
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time, [`measure`] counters and histograms, [`room`] the memory of what is
-//! being received and listed.
+//! being received and listed, [`allocator`] what becomes of memory that is freed.
 
 pub mod access;
+pub mod allocator;
 pub mod broker;
 pub mod cli;
 pub mod clock;

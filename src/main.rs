@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use dpmq::cli;
+use dpmq::{allocator, cli};
 
 fn main() -> ExitCode {
+    allocator::fix_sizes();
     let args = match cli::parse() {
         Ok(args) => args,
         Err(code) => return code,

@@ -23,6 +23,7 @@ enum Scope {
 use Scope::{Never, Only};
 
 const RULES: &[(&str, Scope)] = &[
+    ("libc", Only(&["src/allocator.rs"])),
     ("sled", Only(&["src/store"])),
     ("rmp_serde", Only(&["src/store"])),
     ("axum", Only(&["src/http", "src/ws", "src/server"])),

@@ -143,7 +143,7 @@ async fn lists_of_large_messages_share_their_memory() {
     const MESSAGES: usize = 12;
     const BYTES: usize = 16 << 20;
     const LISTS: usize = 30;
-    const GROWTH_MAX: u64 = 256 << 20;
+    const GROWTH_MAX: u64 = 128 << 20;
     let mut server = Setup::new().set("persistentTime", 1000).start().await;
     server.publish("small", "small").await;
     // As JSON they are six times as large.
