@@ -125,7 +125,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
             bench::run(&config, *bench)
         }
         Command::Doctor { json } => doctor::run(load(args.common, vec![]), json),
-        Command::Health { url, wait } => health::run(&load(args.common, vec![])?, url, wait),
+        Command::Health { address, wait } => {
+            health::run(&load(args.common, vec![])?, &address, wait)
+        }
         Command::Backup { dest, server } => {
             let config = load(args.common, server.overrides())?;
             backup::run(&config, &dest, &server)

@@ -101,6 +101,8 @@ async fn every_command_speaks_tls_with_a_server_that_is_vouched_for() {
     let over_http = [&load[..], &["--http", "--consumers", "0"]].concat();
     run(&server, &over_http, "ca.pem").await.unwrap();
     run(&server, &["backup", "copy"], "ca.pem").await.unwrap();
+    let health = run(&server, &["health"], "ca.pem").await;
+    assert_eq!(health.as_deref(), Ok("ready\n"));
     assert!(server.dir().join("copy").exists());
 }
 

@@ -119,9 +119,8 @@ pub(super) enum Command {
     /// Example: dpmq health --url http://broker:8011
     #[command(verbatim_doc_comment)]
     Health {
-        /// The server, as http://HOST:PORT or https://HOST:PORT [default: the configured port here]
-        #[arg(long)]
-        url: Option<ServerUrl>,
+        #[command(flatten)]
+        address: Address,
         /// Ask again for this many seconds, without a word, until it does
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         wait: Option<Duration>,
@@ -248,9 +247,9 @@ pub(super) struct NewKey {
     pub(super) print: bool,
 }
 
-/// How a server is found, and its key.
+/// How a server is found.
 #[derive(Debug, clap::Args)]
-pub(super) struct Server {
+pub(super) struct Address {
     /// The server, as http://HOST:PORT or ws://HOST:PORT, with TLS https or wss [default: the
     /// configured port here]
     #[arg(long)]
@@ -258,6 +257,13 @@ pub(super) struct Server {
     /// Certificates that may vouch for a server with TLS, PEM [default: those of this system]
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
+}
+
+/// How a server is found, and its key.
+#[derive(Debug, clap::Args)]
+pub(super) struct Server {
+    #[command(flatten)]
+    pub(super) address: Address,
     /// Secret key; better given as DPMQ_MQ_SECRETKEY, which other users cannot see
     /// [default: mq.secretKey]
     #[arg(long)]

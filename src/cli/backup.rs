@@ -19,7 +19,7 @@ const ROUTE: &str = "/api/backup";
 /// damaged log is kept, since there is no better one, and told of.
 pub(super) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
-    let url = ServerUrl::of(config, server)?;
+    let url = ServerUrl::of(config, &server.address)?;
     let mut received = Received::begin(files.clone(), dest)?;
     let bytes = fetch(&url, config.mq.secret_key.expose(), &mut received)?;
     let bar = bytes_bar().with_message("checked");

@@ -134,7 +134,7 @@ pub(super) async fn run(config: &Config, args: Bench) -> Result<(), Failure> {
             args.size
         )));
     }
-    let url = ServerUrl::of(config, &args.server)?;
+    let url = ServerUrl::of(config, &args.server.address)?;
     let run = getrandom::u32().context("no random number for this run")?;
     let topic: Topic = match &args.topic {
         Some(topic) => topic.clone(),

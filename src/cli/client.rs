@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Failure;
-use super::args::{Client, Server};
+use super::args::{Address, Client, Server};
 use super::stream::{self, Stream};
 use crate::config::Config;
 use crate::message::Topic;
@@ -90,12 +90,12 @@ impl FromStr for ServerUrl {
 
 impl ServerUrl {
     /// The server that is asked for, or the configured one.
-    pub(super) fn of(config: &Config, server: &Server) -> Result<ServerUrl, Failure> {
-        let url = match &server.url {
+    pub(super) fn of(config: &Config, address: &Address) -> Result<ServerUrl, Failure> {
+        let url = match &address.url {
             Some(url) => url.clone(),
             None => ServerUrl::configured(config)?,
         };
-        Ok(match &server.ca {
+        Ok(match &address.ca {
             Some(file) => ServerUrl {
                 trust: Trust::Ca(file.clone()),
                 ..url
@@ -200,7 +200,7 @@ impl Target {
         side: Side,
         topic: &Topic,
     ) -> Result<Target, Failure> {
-        let url = ServerUrl::of(config, server)?;
+        let url = ServerUrl::of(config, &server.address)?;
         Ok(Target {
             endpoint: url.endpoint(side, topic, id),
             url,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
+use super::args::Address;
 use super::client::ServerUrl;
 use super::output::Output;
 use super::{Failure, request};
@@ -14,14 +15,14 @@ const ROUTE: &str = "/health/ready";
 /// The pause before a server that is waited for is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Asks the server at `url`, or the one of `config`, again and again for `wait` if that is set;
-/// fails unless it is ready.
+/// Asks the server at `address`, or the one of `config`, again and again for `wait` if that is
+/// set; fails unless it is ready.
 pub(super) fn run(
     config: &Config,
-    url: Option<ServerUrl>,
+    address: &Address,
     wait: Option<Duration>,
 ) -> Result<(), Failure> {
-    let url = url.map_or_else(|| ServerUrl::configured(config), Ok)?;
+    let url = ServerUrl::of(config, address)?;
     let (begin, wait) = (Instant::now(), wait.unwrap_or_default());
     loop {
         let unready = match ask(&url) {
