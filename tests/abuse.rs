@@ -611,6 +611,10 @@ async fn room_is_not_waited_for_for_ever() {
         is_refused
     })
     .await;
+    let scrape = server.request(reqwest::Method::GET, "/metrics");
+    let scrape = scrape.header("secretKey", KEY).send().await.unwrap();
+    let counted = "\ndpmq_messages_refused_total{reason=\"busy\"} 1\n";
+    assert!(scrape.text().await.unwrap().contains(counted));
     // What is small needs no room.
     server.publish("t", "small").await;
 }

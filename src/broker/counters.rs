@@ -15,6 +15,8 @@ pub enum RefusedFor {
     Invalid,
     /// The queue had no room for as long as a producer may wait.
     QueueFull,
+    /// Others sent so much at once that there was no room for it in time.
+    Busy,
     /// It could not be stored.
     NotStored,
     /// The server goes down.
@@ -23,10 +25,11 @@ pub enum RefusedFor {
 
 impl RefusedFor {
     /// Every reason.
-    pub const ALL: [RefusedFor; 5] = [
+    pub const ALL: [RefusedFor; 6] = [
         RefusedFor::TooLarge,
         RefusedFor::Invalid,
         RefusedFor::QueueFull,
+        RefusedFor::Busy,
         RefusedFor::NotStored,
         RefusedFor::Stopping,
     ];

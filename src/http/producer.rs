@@ -77,10 +77,10 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
             | ApiError::Field { .. },
         ) => Some(RefusedFor::Invalid),
         Err(ApiError::Publish(PublishError::QueueFull)) => Some(RefusedFor::QueueFull),
+        Err(ApiError::Busy(_)) => Some(RefusedFor::Busy),
         Err(
             ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
             | ApiError::Key
-            | ApiError::Busy(_)
             | ApiError::Denied(_)
             | ApiError::Store(_)
             | ApiError::NoSuchPath(_)

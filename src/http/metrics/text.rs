@@ -81,6 +81,7 @@ impl Scrape {
                     RefusedFor::TooLarge => "too_large",
                     RefusedFor::Invalid => "invalid",
                     RefusedFor::QueueFull => "queue_full",
+                    RefusedFor::Busy => "busy",
                     RefusedFor::NotStored => "not_stored",
                     RefusedFor::Stopping => "stopping",
                 };
