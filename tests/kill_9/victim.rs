@@ -132,10 +132,12 @@ impl Victim {
 
     /// Waits until it dies at a moment that its clients, or nothing but time, lead to.
     pub(crate) async fn die_living(&mut self, moment: &Moment, random: &mut Random) {
+        self.preload.rules(&[moment.rule(random)]);
         self.live_until(moment, random).await;
         self.lose_power(random);
     }
 
+    /// Lives under load until the rule that is set ends it.
     async fn live_until(&mut self, moment: &Moment, random: &mut Random) {
         let messages = if moment.loaded { FILL_MESSAGES } else { 0 };
         let mut clients = Clients::new(self.server.address(), &self.ledger, messages);
@@ -143,7 +145,6 @@ impl Victim {
             clients.producer("steady", true, random.fork());
             clients.crowd(random);
         }
-        self.preload.rules(&[moment.rule(random)]);
         let deadline = Instant::now() + PATIENCE;
         while !self.server.has_ended() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -164,6 +165,7 @@ impl Victim {
         if moment.cuts {
             self.start(random).await;
             // The power stays: it would take the half of a frame.
+            self.preload.rules(&[moments::APPENDING.rule(random)]);
             self.live_until(&moments::APPENDING, random).await;
         }
         if let Some(without) = moment.without {
@@ -172,11 +174,22 @@ impl Victim {
             self.server.stop().await;
             self.change_files(|dir| remove(&dir.join(without)));
         }
-        if moment.loaded {
-            self.start(random).await;
-            self.die_living(moment, random).await;
-        } else {
-            self.die_starting(moment, random).await;
+        match moment.without {
+            _ if !moment.loaded => self.die_starting(moment, random).await,
+            // It makes what is gone as soon as it runs, once: no other start may do that.
+            Some(_) => {
+                self.preload.rules(&[moment.rule(random)]);
+                match self.server.try_start().await {
+                    true => self.live_until(moment, random).await,
+                    false => self.tally.moment(moment, true),
+                }
+                self.preload.rules(&[]);
+                self.lose_power(random);
+            }
+            None => {
+                self.start(random).await;
+                self.die_living(moment, random).await;
+            }
         }
     }
 
