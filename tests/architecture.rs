@@ -5,8 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The most lines of code in a file; comments, blank lines and tests are not counted. Beyond it
 /// there are two owners in the file.
@@ -125,8 +128,7 @@ const RULES: &[(&str, Scope)] = &[
 #[test]
 fn parts_depend_in_one_direction() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![];
-    find_sources(&root.join("src"), &mut files);
+    let files = sources::below(&root.join("src"));
     assert!(files.len() > 5, "the sources were not found");
     let mut broken = vec![];
     for file in files {
@@ -139,17 +141,6 @@ fn parts_depend_in_one_direction() {
         broken.extend(violations(name, &text));
     }
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
-}
-
-fn find_sources(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            find_sources(&path, files);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
 }
 
 /// What breaks a rule in the file `name`, each as `file:line: what`.

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
 
 mod common;
+#[path = "common/sources.rs"]
+mod sources;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -247,8 +249,7 @@ fn every_line_that_asks_for_something_has_its_row() {
         .take_while(|line| line.starts_with('|'))
         .map(row)
         .collect();
-    let mut files = vec![];
-    find_sources(&root().join("src"), &mut files);
+    let files = sources::below(&root().join("src"));
     let logged: BTreeMap<String, String> = files.iter().flat_map(|file| lines_of(file)).collect();
     assert!(logged.len() > 30, "{logged:#?}");
     for (line, level) in &logged {
@@ -260,17 +261,6 @@ fn every_line_that_asks_for_something_has_its_row() {
     }
     for line in rows.keys() {
         assert!(logged.contains_key(line), "nothing logs {line:?}");
-    }
-}
-
-fn find_sources(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            find_sources(&path, files);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
     }
 }
 
