@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common_store::*;
 use dpmq::clock::Clock;
-use dpmq::message::{Message, Sequence, Status, StatusKind, UnixSeconds};
+use dpmq::message::{Message, MessageCode, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
 use dpmq::store::{
     Change, Counts, DiskStore, Listed, MemoryStore, Query, Rest, Scan, Store, StoreError,
@@ -601,6 +601,14 @@ fn a_list_goes_on_behind_any_message(env: &Env) {
     }
 }
 
+fn find(store: &dyn Store, code: MessageCode) -> Option<Message> {
+    let mut found = store.find(code, usize::MAX).unwrap();
+    assert_eq!(found.rest, Rest::Nothing);
+    let message = found.messages.pop();
+    assert!(found.messages.is_empty());
+    message
+}
+
 fn a_message_is_found_by_its_code(env: &Env) {
     let store = &*env.store;
     let mut codes = vec![];
@@ -611,17 +619,20 @@ fn a_message_is_found_by_its_code(env: &Env) {
     change(store, Change::Consumed { at: time(9) }, [3]);
     change(store, Change::Deleted, [4]);
     for at in (0..codes.len()).step_by(50).chain([2]) {
-        let message = store.find(codes[at]).unwrap().unwrap();
+        let message = find(store, codes[at]).unwrap();
         assert_eq!(message.sequence.0, at as u64 + 1);
         assert_eq!(&*message.data, (at % 700).to_string());
     }
-    let consumed = store.find(codes[2]).unwrap().unwrap();
+    let consumed = find(store, codes[2]).unwrap();
     assert_eq!(consumed.status, Status::Consumed { at: time(9) });
-    assert_eq!(store.find(codes[3]).unwrap(), None);
+    assert_eq!(find(store, codes[3]), None);
     let mut other = *codes[0].as_bytes();
     other[0] ^= 1;
-    let other = dpmq::message::MessageCode::from_bytes(other);
-    assert_eq!(store.find(other).unwrap(), None);
+    let other = MessageCode::from_bytes(other);
+    assert_eq!(find(store, other), None);
+    let large = store.find(codes[2], 0).unwrap();
+    assert!(large.messages.is_empty());
+    assert_eq!(large.rest, Rest::Large(1));
 }
 
 fn topics_are_counted_each(env: &Env) {

@@ -323,8 +323,8 @@ impl World {
         let all: Vec<_> = self.model.messages.values().cloned().collect();
         if !all.is_empty() {
             let message = self.random.of(&all);
-            let found = self.store().find(message.code).unwrap();
-            same(found.as_slice(), std::slice::from_ref(message));
+            let found = self.store().find(message.code, usize::MAX).unwrap();
+            same(&found.messages, std::slice::from_ref(message));
         }
         for kind in StatusKind::ALL {
             let from = self.random.between(0, self.model.next);

@@ -1,14 +1,15 @@
 //! Lists of messages, read piece by piece: whoever asked is waited for here, and never on a
 //! thread that reads the disk.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blocking::Disk;
-use crate::message::Message;
+use crate::message::{Message, MessageCode};
 use crate::room::{Room, SMALL_BYTES, Taken};
-use crate::store::{Listed, Query, Rest, StoreError};
+use crate::store::{Listed, Query, Rest, Store, StoreError};
 
 /// Pieces that are read at once: of the threads that may block, most are for others.
 const READING_MAX: usize = 8;
@@ -59,6 +60,27 @@ impl Iterator for Piece {
     }
 }
 
+/// A message, whose room is taken as long as this is held.
+#[derive(Debug)]
+pub struct Held {
+    message: Message,
+    room: Option<Taken>,
+}
+
+impl Deref for Held {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl From<Held> for Piece {
+    fn from(held: Held) -> Piece {
+        Piece::new(vec![held.message], held.room)
+    }
+}
+
 /// See the module. Clones share the bounds.
 #[derive(Clone)]
 pub(super) struct Lists {
@@ -105,35 +127,50 @@ impl Lists {
         }
     }
 
+    /// The message with this code, once there is room for it.
+    pub(super) async fn find(&self, code: MessageCode) -> Result<Option<Held>, StoreError> {
+        let find = move |store: &dyn Store, bytes_max| store.find(code, bytes_max);
+        let (mut found, room, _) = self.in_room(None, SMALL_BYTES, find).await?;
+        Ok(found.pop().map(|message| Held { message, room }))
+    }
+
     /// Reads the newest of what matches, once there is room for it.
     async fn next(&self, query: &Query) -> Result<(Piece, Rest), StoreError> {
-        let mut room = self.wide.try_take(WIDE_BYTES);
-        let mut bytes_max = match room {
+        let wide = self.wide.try_take(WIDE_BYTES);
+        let bytes_max = match wide {
             Some(_) => WIDE_BYTES,
             None => SMALL_BYTES,
         };
+        let query = query.clone();
+        let list = move |store: &dyn Store, bytes_max| store.list(&query, bytes_max);
+        let (messages, room, rest) = self.in_room(wide, bytes_max, list).await?;
+        Ok((Piece::new(messages, room), rest))
+    }
+
+    /// Reads up to `bytes_max` in `room`, or one message that is larger in room of its own.
+    async fn in_room(
+        &self,
+        mut room: Option<Taken>,
+        mut bytes_max: usize,
+        read: impl Fn(&dyn Store, usize) -> Result<Listed, StoreError> + Clone + Send + 'static,
+    ) -> Result<(Vec<Message>, Option<Taken>, Rest), StoreError> {
         loop {
-            let Listed { messages, rest } = self.read(query.clone(), bytes_max).await?;
+            let (read, reading) = (read.clone(), self.reading.clone().acquire_owned().await);
+            let read = move |store: &dyn Store| {
+                // Whoever asked may be gone before the thread is done.
+                let _reading = reading;
+                read(store, bytes_max)
+            };
+            let Listed { messages, rest } = self.disk.run(read).await?;
             match rest {
                 Rest::Large(bytes) => {
                     drop(room);
                     room = Some(self.room.take(bytes).await);
                     bytes_max = bytes;
                 }
-                Rest::Nothing | Rest::Before(_) => return Ok((Piece::new(messages, room), rest)),
+                Rest::Nothing | Rest::Before(_) => return Ok((messages, room, rest)),
             }
         }
-    }
-
-    async fn read(&self, query: Query, bytes_max: usize) -> Result<Listed, StoreError> {
-        let reading = self.reading.clone().acquire_owned().await;
-        self.disk
-            .run(move |store| {
-                // Whoever asked may be gone before the thread is done.
-                let _reading = reading;
-                store.list(&query, bytes_max)
-            })
-            .await
     }
 }
 

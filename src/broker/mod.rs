@@ -42,7 +42,7 @@ pub use dispatch::Pace;
 pub use error::{PublishError, PushAgainError};
 pub use figures::{Backlog, Point, Rates, Series, Step};
 pub use life::{Life, Waiting};
-pub use lists::{Piece, Pieces};
+pub use lists::{Held, Piece, Pieces};
 pub use queue::{Items, Queue};
 pub use topics::TopicState;
 pub use trace::{Push, Recipient};

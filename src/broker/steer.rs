@@ -4,17 +4,17 @@ use tokio::sync::oneshot;
 
 use super::error::PushAgainError;
 use super::sweep::Wanted;
-use super::{Broker, Inner};
+use super::{Broker, Held, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
 use crate::store::{Change, Health, Measures, StoreError, Usage};
 
 impl Broker {
-    /// The message with this code.
+    /// The message with this code. A large one is waited for until there is room for it.
     ///
     /// # Errors
     /// When the disk cannot be read.
-    pub async fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
-        self.0.disk.run(move |store| store.find(code)).await
+    pub async fn find(&self, code: MessageCode) -> Result<Option<Held>, StoreError> {
+        self.0.lists.find(code).await
     }
 
     /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but

@@ -110,8 +110,9 @@ impl Sweep {
 
     /// Only the sweep queues messages again, so none is queued twice.
     async fn push_again(&self, code: MessageCode) -> Result<(), PushAgainError> {
-        let found = self.disk.run(move |store| store.find(code)).await?;
-        let mut message = found.ok_or(PushAgainError::Gone)?;
+        let find = move |store: &dyn Store| store.find(code, usize::MAX);
+        let mut found = self.disk.run(find).await?.messages;
+        let mut message = found.pop().ok_or(PushAgainError::Gone)?;
         match message.status.kind() {
             StatusKind::Accepted => return Err(PushAgainError::Waiting),
             StatusKind::Consumed => return Err(PushAgainError::Consumed),

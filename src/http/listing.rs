@@ -3,8 +3,9 @@
 
 use axum::body::{Body, Bytes};
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::mpsc;
 
-use crate::broker::{Piece, Pieces};
+use crate::broker::{Held, Piece, Pieces};
 use crate::message::Message;
 use crate::store::StoreError;
 
@@ -61,6 +62,15 @@ pub(super) async fn body(pieces: Pieces, format: impl Format) -> Result<Body, St
     });
     let first = stream::once(async { Ok(first) });
     Ok(Body::from_stream(first.chain(rest)))
+}
+
+/// A list of one message.
+pub(super) async fn body_of(message: Held, format: impl Format) -> Result<Body, StoreError> {
+    let (sender, pieces) = mpsc::channel(1);
+    let sent = sender.try_send(Ok(message.into()));
+    sent.expect("there is room for one piece");
+    drop(sender);
+    body(pieces, format).await
 }
 
 /// A list on its way into text.

@@ -396,8 +396,8 @@ impl Store for DiskStore {
         messages.retain(|message| index.is_live(message.sequence));
     }
 
-    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
-        self.reader.message_with(code)
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.reader.message_with(code, bytes_max)
     }
 
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {

@@ -266,10 +266,19 @@ impl Store for MemoryStore {
         messages.retain(|message| state.messages.contains_key(&message.sequence));
     }
 
-    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
         let state = self.lock();
-        let mut messages = state.messages.values();
-        Ok(messages.find(|message| message.code == code).cloned())
+        let found = state.messages.values().find(|message| message.code == code);
+        Ok(match found {
+            Some(message) if message.data.len() > bytes_max => Listed {
+                messages: vec![],
+                rest: Rest::Large(message.data.len()),
+            },
+            found => Listed {
+                messages: found.into_iter().cloned().collect(),
+                rest: Rest::Nothing,
+            },
+        })
     }
 
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {

@@ -276,11 +276,11 @@ pub trait Store: Send + Sync + 'static {
     /// Takes out those messages that are gone.
     fn retain_live(&self, messages: &mut Vec<Message>);
 
-    /// The message with this code. Blocks.
+    /// The message with this code, if it is there: a list of at most one. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
-    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError>;
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError>;
 
     /// Deletes the messages of a topic that are in one of `kinds` and were stored before the
     /// call; says how many. They are gone for good when it returns. Blocks.

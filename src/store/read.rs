@@ -42,6 +42,19 @@ struct Found {
     frame: Frame,
 }
 
+impl Found {
+    /// What is kept for a client keeps no frame for one message of it.
+    fn without_frame(&self, message: Message) -> Message {
+        match message.data.len() < self.frame.head.data_len {
+            true => Message {
+                data: ByteString::from(&*message.data),
+                ..message
+            },
+            false => message,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Frame {
     segment: Arc<Segment>,
@@ -216,12 +229,8 @@ impl Reader {
                 let rest = rest_behind(&messages, len);
                 return Ok(Listed { messages, rest });
             }
-            if let Some(mut message) = self.message_or_report(&found, status, &mut cache)? {
-                if len < found.frame.head.data_len {
-                    // What is kept for a client keeps no frame for one message of it.
-                    message.data = ByteString::from(&*message.data);
-                }
-                messages.push(message);
+            if let Some(message) = self.message_or_report(&found, status, &mut cache)? {
+                messages.push(found.without_frame(message));
             }
         }
     }
@@ -259,7 +268,12 @@ impl Reader {
 
     /// See [`super::Store::find`]: the code tells when the message was created, and so the few
     /// blocks that it can be in.
-    pub(crate) fn message_with(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
+    pub(crate) fn message_with(
+        &self,
+        code: MessageCode,
+        bytes_max: usize,
+    ) -> Result<Listed, StoreError> {
+        let (mut messages, mut rest) = (vec![], Rest::Nothing);
         let created = code.created();
         let blocks = self
             .lock()
@@ -269,18 +283,22 @@ impl Reader {
             let found = view.map(|view| self.find(&view)).transpose()?;
             let mut found = found.unwrap_or_default().into_iter();
             if let Some(found) = found.find(|found| found.entry.code == code) {
-                return self.now(&found);
+                match found.entry.len as usize {
+                    len if len > bytes_max => rest = Rest::Large(len),
+                    _ => messages.extend(self.now(&found)?),
+                }
+                break;
             }
         }
-        Ok(None)
+        Ok(Listed { messages, rest })
     }
 
     /// A message with the status that it has now; `None` if it is gone.
     fn now(&self, found: &Found) -> Result<Option<Message>, StoreError> {
         let status = self.lock().status(found.entry.sequence);
-        status
-            .map(|status| self.message(found, status, &mut DataCache::default()))
-            .transpose()
+        let message = |status| self.message(found, status, &mut DataCache::default());
+        let message = status.map(message).transpose()?;
+        Ok(message.map(|message| found.without_frame(message)))
     }
 
     /// See [`super::Store::oldest_waiting_of`].

@@ -164,8 +164,9 @@ impl Served {
         let codes: HashSet<_> = self.sent.iter().map(|(code, ..)| code).collect();
         assert_eq!(codes.len(), self.sent.len(), "a code came twice");
         for (code, created, data) in &self.sent {
-            let found = self.running().store.find(*code).unwrap();
-            let found = found.unwrap_or_else(|| panic!("{data} is lost"));
+            let found = self.running().store.find(*code, usize::MAX);
+            let mut found = found.unwrap().messages;
+            let found = found.pop().unwrap_or_else(|| panic!("{data} is lost"));
             assert_eq!((found.created.0, &*found.data), (*created, data.as_str()));
             assert!(code.to_string().ends_with(&format!("{created:08x}")));
         }

@@ -149,8 +149,8 @@ impl Store for Watched {
         self.store.retain_live(messages);
     }
 
-    fn find(&self, code: MessageCode) -> Result<Option<Message>, StoreError> {
-        self.store.find(code)
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.store.find(code, bytes_max)
     }
 
     fn health(&self) -> Health {

@@ -53,7 +53,7 @@ pub(super) async fn list(
         page(&clients, after, limit)
     })
     .await?;
-    Ok(super::json(StatusCode::OK, &text))
+    Ok(super::json(StatusCode::OK, text))
 }
 
 fn page(clients: &[Client], after: Option<u64>, limit: usize) -> String {

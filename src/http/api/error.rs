@@ -168,7 +168,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = super::json(self.status, &self.text());
+        let mut response = super::json(self.status, self.text());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, SOON);
         }

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::super::caller::Caller;
-use super::super::{HttpState, producer};
+use super::super::{HttpState, listing, producer};
 use super::body::JsonWithData;
 use super::error::Refusal;
 use super::life::LifeJson;
 use super::params::{self, Filter, InPath, NoParams, cursor_of};
 use super::shape::{Full, Row, mark_of};
-use crate::broker::Pieces;
+use crate::broker::{Broker, Held, Pieces};
 use crate::message::{Message, MessageCode};
+use crate::store::StoreError;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
@@ -74,23 +75,53 @@ pub(super) async fn detail(
     InPath(code): InPath<MessageCode>,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    #[derive(Serialize)]
-    struct Detail<'a> {
-        #[serde(flatten)]
-        message: Full<'a>,
-        life: LifeJson<'a>,
-    }
     let message = find(&state, &caller, code).await?;
-    let life = state.broker.life(&message);
-    let detail = Detail {
-        message: Full::of(&message, usize::MAX),
-        life: LifeJson::of(&life),
-    };
-    Ok(super::reply(StatusCode::OK, &detail))
+    let body = listing::body_of(message, Detail(state.broker.clone())).await?;
+    Ok(super::json(StatusCode::OK, body))
+}
+
+/// A message with its data and its life.
+struct Detail(Broker);
+
+impl listing::Format for Detail {
+    fn begin(&self) -> &'static str {
+        ""
+    }
+
+    fn has(&mut self, _: &Message) -> bool {
+        true
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, message: &Message) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct WithLife<'a> {
+            #[serde(flatten)]
+            message: Full<'a>,
+            life: LifeJson<'a>,
+        }
+        let life = self.0.life(message);
+        let json = super::text_of(&WithLife {
+            message: Full::of(message, usize::MAX).without_data(),
+            life: LifeJson::of(&life),
+        });
+        listing::open_json(out, &json, "data")
+    }
+
+    fn write(&self, out: &mut Vec<u8>, part: &str) {
+        listing::write_json(out, part);
+    }
+
+    fn end(&self) -> &'static str {
+        ""
+    }
+
+    fn broke_off(&self, _: &StoreError) {
+        unreachable!("a message that is held needs no store")
+    }
 }
 
 /// The message, if it is there and the key is for its topic.
-async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Message, Refusal> {
+async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Held, Refusal> {
     let found = state.broker.find(code).await?;
     let message = found.ok_or_else(|| Refusal::no_such_message(code))?;
     caller.may_use(&message.topic)?;

@@ -27,6 +27,7 @@ mod state;
 mod topics;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -78,20 +79,20 @@ pub(super) fn has(path: &str) -> bool {
 
 /// A reply of JSON.
 fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    json(status, &text_of(body))
+    json(status, text_of(body))
 }
 
 fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("replies are structs of texts and numbers")
 }
 
-fn json(status: StatusCode, text: &str) -> Response {
+fn json(status: StatusCode, text: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (status, headers, text.to_owned()).into_response()
+    (status, headers, text.into()).into_response()
 }
 
 /// A number with as many decimals as anybody reads.
