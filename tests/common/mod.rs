@@ -27,8 +27,8 @@ pub use original::{GoMessage, fixture, go_data};
 pub use server::{Setup, TestServer, signal};
 pub use socket::{Listed, Socket};
 
-/// The longest that a test waits for one event.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that a test waits for one event; machines stand still for seconds now and then.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a test listens to be sure that nothing comes, where no later event can prove it.
 pub const QUIET: Duration = Duration::from_millis(600);
 /// The key of every test server that sets no other.
