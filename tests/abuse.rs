@@ -447,7 +447,7 @@ async fn large_messages_share_their_memory() {
     let _alone = ALONE.lock().await;
     const MESSAGES: usize = 12;
     const BYTES: usize = 16 << 20;
-    const GROWTH_MAX: u64 = 192 << 20;
+    const GROWTH_MAX: u64 = 256 << 20;
     let server = TestServer::start().await;
     let before = memory(&server, "VmHWM:");
     let data = Arc::new("x".repeat(BYTES));
