@@ -8,15 +8,15 @@
 //! Other allocators are left as they are.
 
 /// From this size on memory goes back to the system when it is freed.
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED_BYTES: libc::c_int = 1 << 20;
 /// So much unused memory a heap may keep at its end.
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const UNUSED_BYTES: libc::c_int = 4 << 20;
 
 /// Fixes the sizes above for the whole process. To be called before there are threads.
 pub fn fix_sizes() {
-    #[cfg(target_env = "gnu")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (option, bytes) in [
         (libc::M_MMAP_THRESHOLD, MAPPED_BYTES),
         (libc::M_TRIM_THRESHOLD, UNUSED_BYTES),
