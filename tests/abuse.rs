@@ -160,14 +160,6 @@ fn full() -> Option<Vec<Abuse>> {
     Some(Abuse::ALL.into_iter().filter(is_asked).collect())
 }
 
-/// Resident memory of a server, in bytes: now, or the most there was.
-fn memory(server: &TestServer, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
-    kib.parse::<u64>().unwrap() << 10
-}
-
 /// A client that behaves, and notices how long it takes from publishing to receipt. It has a
 /// thread of its own, so as not to wait for the others on this side.
 struct Good {
@@ -274,7 +266,7 @@ struct Cost {
 /// Lets `count` clients of each of `kinds` loose on a server; each is told what it did.
 async fn suffer(server: &TestServer, kinds: &[Abuse], count: usize, good: &Good) -> Cost {
     let all = count * kinds.len();
-    let before = memory(server, "VmRSS:");
+    let before = server.memory();
     let connected = Arc::new(AtomicUsize::new(0));
     let abusers: Vec<_> = kinds
         .iter()
@@ -285,7 +277,7 @@ async fn suffer(server: &TestServer, kinds: &[Abuse], count: usize, good: &Good)
     });
     let arriving = good.p99(are_there).await;
     let beside = good.p99(tokio::time::sleep(Duration::from_secs(3))).await;
-    let bytes_each = memory(server, "VmRSS:").saturating_sub(before) / all as u64;
+    let bytes_each = server.memory().saturating_sub(before) / all as u64;
     let mut longest = (Duration::ZERO, kinds[0]);
     for (abuse, abusers) in abusers {
         for abuser in abusers {
@@ -319,13 +311,12 @@ async fn whoever_only_takes_is_shed_and_costs_little() {
     };
     for kinds in rounds {
         let quiet = good.p99(future::ready(())).await;
-        let cost = suffer(&server, kinds, count, &good).await;
         let Cost {
             bytes_each,
             arriving,
             beside,
             longest,
-        } = cost;
+        } = suffer(&server, kinds, count, &good).await;
         println!(
             "{count} × {kinds:?}: shed within {:.1?}, {bytes_each} bytes each, \
              others' p99 {quiet:.1?} before, {arriving:.1?} while they come, {beside:.1?} while \
@@ -491,7 +482,7 @@ async fn large_messages_share_their_memory() {
     const BYTES: usize = 16 << 20;
     const GROWTH_MAX: u64 = 256 << 20;
     let server = TestServer::start().await;
-    let before = memory(&server, "VmHWM:");
+    let before = server.memory_peak();
     let data = Arc::new("x".repeat(BYTES));
     let sent = (0..MESSAGES).map(async |n| {
         let mut producer = server.producer_ack("large", &n.to_string()).await;
@@ -500,7 +491,7 @@ async fn large_messages_share_their_memory() {
     });
     let codes = future::join_all(sent).await;
     assert_eq!(codes.len(), MESSAGES);
-    let growth = memory(&server, "VmHWM:").saturating_sub(before);
+    let growth = server.memory_peak().saturating_sub(before);
     println!(
         "{MESSAGES} × 16 MiB over WebSocket: {} MiB more",
         growth >> 20
@@ -510,7 +501,7 @@ async fn large_messages_share_their_memory() {
     // All of them wait for each other, and none is to be refused for that.
     let setup = Setup::new().environment("DPMQ_SERVER_REQUESTSECONDS", "60");
     let server = setup.start().await;
-    let before = memory(&server, "VmHWM:");
+    let before = server.memory_peak();
     let body = format!("topic=large&messageData={data}");
     let sent = (0..MESSAGES).map(async |_| {
         let request = server.post("/Producer/Send").header("secretKey", KEY);
@@ -522,7 +513,7 @@ async fn large_messages_share_their_memory() {
     for answer in future::join_all(sent).await {
         assert!(answer.starts_with("{\"code\":0"), "{answer}");
     }
-    let growth = memory(&server, "VmHWM:").saturating_sub(before);
+    let growth = server.memory_peak().saturating_sub(before);
     println!("{MESSAGES} × 16 MiB over HTTP: {} MiB more", growth >> 20);
     assert!(growth < GROWTH_MAX, "{growth} bytes");
 }
@@ -561,10 +552,10 @@ async fn whoever_reads_no_answers_is_not_read_and_then_closed() {
         ("/Producers/Conn/t/p?ack=1", &messages, true),
         ("/Producers/Conn/t/p", &pings, false),
     ] {
-        let before = memory(&server, "VmRSS:");
+        let before = server.memory();
         let mut deaf = RawSocket::login(server.address(), path, KEY).await;
         let bytes = flood(&mut deaf, sent).await;
-        let growth = memory(&server, "VmRSS:").saturating_sub(before);
+        let growth = server.memory().saturating_sub(before);
         println!(
             "{path}: {} KiB sent, {} KiB more",
             bytes >> 10,

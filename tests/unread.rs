@@ -1,10 +1,9 @@
-//! Lists that nobody reads: they keep no thread and little memory, and nobody waits for them.
+//! Lists and messages that nobody reads: they keep no thread and little memory, and nobody waits
+//! for them.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
 
 mod common;
-
-use std::fs;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -133,14 +132,6 @@ async fn nobody_waits_for_lists_that_are_not_read() {
     drop(unread);
 }
 
-/// The most resident memory that a server had, in bytes.
-fn memory(server: &TestServer) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
-    kib.parse::<u64>().unwrap() << 10
-}
-
 #[tokio::test]
 async fn large_messages_that_are_read_share_their_memory() {
     let _alone = ALONE.lock().await;
@@ -164,7 +155,7 @@ async fn large_messages_that_are_read_share_their_memory() {
     let one = format!("GET /api/messages/{code} HTTP/1.1\r\nHost: h\r\nsecretKey: {KEY}\r\n\r\n");
     for (what, request) in [("lists of", list_of("large", KEY)), ("times one of", one)] {
         server.restart().await;
-        let before = memory(&server);
+        let before = server.memory_peak();
         let mut begun = FuturesUnordered::new();
         for _ in 0..REQUESTS {
             let mut stream = ask(&server, &request).await;
@@ -182,7 +173,7 @@ async fn large_messages_that_are_read_share_their_memory() {
         while let Some(stream) = timeout(PATIENCE, begun.next()).await.unwrap() {
             drop(stream);
         }
-        let growth = memory(&server).saturating_sub(before) >> 20;
+        let growth = server.memory_peak().saturating_sub(before) >> 20;
         println!("{REQUESTS} {what} the 16 MiB messages: {growth} MiB more");
         assert!(growth < GROWTH_MIB_MAX, "{what}: {growth} MiB");
     }

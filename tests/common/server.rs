@@ -230,6 +230,24 @@ impl TestServer {
         self.process().child.id()
     }
 
+    /// Its resident memory now, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory_in("VmRSS:")
+    }
+
+    /// The most that it has had since it started, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_in("VmHWM:")
+    }
+
+    /// As proc_pid_status(5) has it in a line.
+    fn memory_in(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse::<u64>().unwrap() << 10
+    }
+
     /// The working directory.
     pub fn dir(&self) -> &Path {
         self.setup.dir.path()

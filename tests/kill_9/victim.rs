@@ -117,16 +117,21 @@ impl Victim {
         self.tally.power_cuts += 1;
     }
 
-    /// Starts it under a rule that kills it at a moment of the start.
+    /// Starts it under a rule that kills it at a moment of the start, or of what follows under
+    /// load.
     pub(crate) async fn die_starting(&mut self, moment: &Moment, random: &mut Random) {
         self.watch();
         self.preload.rules(&[moment.rule(random)]);
         let survived = self.server.try_start().await;
-        self.preload.rules(&[]);
-        if survived {
-            self.server.kill().await;
+        if survived && moment.loaded {
+            self.live_until(moment, random).await;
+        } else {
+            self.preload.rules(&[]);
+            if survived {
+                self.server.kill().await;
+            }
+            self.tally.moment(moment, !survived);
         }
-        self.tally.moment(moment, !survived);
         self.lose_power(random);
     }
 
@@ -174,22 +179,12 @@ impl Victim {
             self.server.stop().await;
             self.change_files(|dir| remove(&dir.join(without)));
         }
-        match moment.without {
-            _ if !moment.loaded => self.die_starting(moment, random).await,
+        if moment.loaded && moment.without.is_none() {
+            self.start(random).await;
+            self.die_living(moment, random).await;
+        } else {
             // It makes what is gone as soon as it runs, once: no other start may do that.
-            Some(_) => {
-                self.preload.rules(&[moment.rule(random)]);
-                match self.server.try_start().await {
-                    true => self.live_until(moment, random).await,
-                    false => self.tally.moment(moment, true),
-                }
-                self.preload.rules(&[]);
-                self.lose_power(random);
-            }
-            None => {
-                self.start(random).await;
-                self.die_living(moment, random).await;
-            }
+            self.die_starting(moment, random).await;
         }
     }
 

@@ -1,7 +1,6 @@
 //! What a server takes of memory.
 
 use std::fmt;
-use std::fs;
 
 use crate::common::TestServer;
 
@@ -15,19 +14,12 @@ pub(crate) struct Memory(pub(crate) u64);
 impl Memory {
     /// What the server takes now.
     pub(crate) fn now(server: &TestServer) -> Memory {
-        Memory::read(server, "VmRSS:")
+        Memory(server.memory())
     }
 
     /// The most that it has taken since it started.
     pub(crate) fn peak(server: &TestServer) -> Memory {
-        Memory::read(server, "VmHWM:")
-    }
-
-    fn read(server: &TestServer, name: &str) -> Memory {
-        let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
-        Memory(kib.parse::<u64>().unwrap() << 10)
+        Memory(server.memory_peak())
     }
 
     /// How much more it is than before.
