@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use dpmq::{allocator, cli};
+use rustix::fs::Mode;
 
 fn main() -> ExitCode {
     allocator::fix_sizes();
+    // Data, log, backups and keys are for this user alone, whoever starts the program.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let args = match cli::parse() {
         Ok(args) => args,
         Err(code) => return code,

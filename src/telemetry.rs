@@ -28,6 +28,8 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Where the monthly files are, below the working directory.
 pub const LOG_DIR: &str = "log";
+/// The permissions of a file that is made: it has addresses, and the names of clients and keys.
+const MODE: u32 = 0o600;
 
 /// Keeps the log file being written; dropping it writes out what waits.
 #[must_use = "the log file is only complete when this is dropped at the end"]
@@ -127,14 +129,13 @@ where
 }
 
 fn open_file() -> io::Result<(NonBlocking, WorkerGuard)> {
-    let file = Appended::open(this_months_file, 0o666)?;
+    let file = Appended::open(this_months_file)?;
     Ok(tracing_appender::non_blocking(file))
 }
 
 fn open_audit(path: &Path) -> io::Result<impl Write + use<>> {
     let path = path.to_owned();
-    // Only the owner may read it.
-    Appended::open(move || path.clone(), 0o600)
+    Appended::open(move || path.clone())
 }
 
 /// Colours are for people: at a terminal, unless `NO_COLOR` is set to anything.
@@ -156,19 +157,16 @@ fn this_months_file() -> PathBuf {
 /// has moved the file away.
 struct Appended<P> {
     place: P,
-    /// The permissions of a file that is made.
-    mode: u32,
     file: File,
     /// Which file that is; no other is the same while it is open.
     identity: (u64, u64),
 }
 
 impl<P: Fn() -> PathBuf> Appended<P> {
-    fn open(place: P, mode: u32) -> io::Result<Appended<P>> {
-        let (file, identity) = append(&place(), mode)?;
+    fn open(place: P) -> io::Result<Appended<P>> {
+        let (file, identity) = append(&place())?;
         Ok(Appended {
             place,
-            mode,
             file,
             identity,
         })
@@ -178,19 +176,19 @@ impl<P: Fn() -> PathBuf> Appended<P> {
     fn follow(&mut self) {
         let path = (self.place)();
         let is_there = std::fs::metadata(&path).is_ok_and(|file| identity(&file) == self.identity);
-        if !is_there && let Ok((file, identity)) = append(&path, self.mode) {
+        if !is_there && let Ok((file, identity)) = append(&path) {
             (self.file, self.identity) = (file, identity);
         }
     }
 }
 
 /// Opens the file at `path`, or makes it and its folder.
-fn append(path: &Path, mode: u32) -> io::Result<(File, (u64, u64))> {
+fn append(path: &Path) -> io::Result<(File, (u64, u64))> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
     let mut how = File::options();
-    let file = how.create(true).append(true).mode(mode).open(path)?;
+    let file = how.create(true).append(true).mode(MODE).open(path)?;
     let identity = identity(&file.metadata()?);
     Ok((file, identity))
 }
@@ -246,12 +244,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log/audit.log");
         for line in ["one\n", "two\n"] {
-            let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+            let mut file = Appended::open(|| path.clone()).unwrap();
             file.write_all(line.as_bytes()).unwrap();
         }
         assert_eq!(read(&path), "one\ntwo\n");
         let mode = std::fs::metadata(&path).unwrap().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(mode & 0o777, MODE);
     }
 
     #[test]
@@ -259,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [november, december] = ["11", "12"].map(|month| dir.path().join(month));
         let place = Mutex::new(november.clone());
-        let mut file = Appended::open(|| place.lock().unwrap().clone(), 0o600).unwrap();
+        let mut file = Appended::open(|| place.lock().unwrap().clone()).unwrap();
         file.write_all(b"then\n").unwrap();
         *place.lock().unwrap() = december.clone();
         file.write_all(b"now\n").unwrap();
@@ -271,7 +269,7 @@ mod tests {
     fn a_file_that_is_moved_away_or_deleted_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let [path, moved] = ["audit.log", "audit.log.1"].map(|name| dir.path().join(name));
-        let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+        let mut file = Appended::open(|| path.clone()).unwrap();
         file.write_all(b"one\n").unwrap();
         std::fs::rename(&path, &moved).unwrap();
         file.write_all(b"two\n").unwrap();
@@ -291,7 +289,7 @@ mod tests {
     fn while_the_next_file_cannot_be_opened_it_goes_on_in_the_last_one() {
         let dir = tempfile::tempdir().unwrap();
         let [path, moved] = ["audit.log", "audit.log.1"].map(|name| dir.path().join(name));
-        let mut file = Appended::open(|| path.clone(), 0o600).unwrap();
+        let mut file = Appended::open(|| path.clone()).unwrap();
         std::fs::rename(&path, &moved).unwrap();
         std::fs::create_dir(&path).unwrap();
         file.write_all(b"one\n").unwrap();

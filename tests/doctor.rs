@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::Mode;
 use serde_json::Value;
 
 use common::{Setup, TestServer};
@@ -92,6 +93,7 @@ async fn a_good_place_has_no_failure_and_nothing_is_left_there() {
         "port",
         "open files",
         "permissions",
+        "privacy",
         "disk speed",
         "disk space",
         "store",
@@ -194,6 +196,124 @@ async fn a_key_that_everybody_can_read_is_a_warning() {
             .any(|it| it["text"] == "everybody on this machine can read mq.secretKey in own.yaml");
         assert_eq!(warned, expected, "{found:?}");
     }
+}
+
+/// What is below `dir` that users other than the owner may use, as `mode path`.
+fn open_to_others(dir: &Path) -> Vec<String> {
+    let mut open = vec![];
+    for name in names(dir) {
+        let path = dir.join(name);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        if mode & 0o077 != 0 {
+            open.push(format!("{:o} {}", mode & 0o777, path.display()));
+        }
+        if path.is_dir() {
+            open.extend(open_to_others(&path));
+        }
+    }
+    open
+}
+
+#[tokio::test]
+async fn what_the_program_writes_is_for_its_user_alone_whatever_the_umask() {
+    // Of this process: what other tests write is as little private as it may be.
+    rustix::process::umask(Mode::empty());
+    let mut server = Setup::new()
+        .environment("DPMQ_LOG_AUDITFILE", "audit/audit.log")
+        .environment("DPMQ_MQ_SEGMENTMIB", "1")
+        .environment("DPMQ_SERVER_KEYSFILE", "keys/keys.yaml")
+        .start()
+        .await;
+    let dir = server.dir().to_owned();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    server.publish("t", "kept").await;
+    let port = server.address().rsplit_once(':').unwrap().1.to_owned();
+    let address = format!("http://127.0.0.1:{port}/");
+    let new = ["key", "new", "k", "--rights", "publish", "--topics", "t"];
+    for args in [&new[..], &["backup", "backup", "--url", &address]] {
+        let output = server.run(args).await;
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(server.stop().await.success());
+    fs::create_dir(dir.join("restored")).unwrap();
+    let restored = "mq.persistentFile=restored/data";
+    let output = server.run(&["restore", "backup", "--set", restored]).await;
+    assert!(output.status.success(), "{output:?}");
+
+    let mut open = open_to_others(&dir);
+    let made_here = |it: &String| {
+        it.ends_with("/config/application.yaml")
+            || it.ends_with("/config")
+            || it.ends_with("/restored")
+    };
+    open.retain(|it| !made_here(it));
+    assert_eq!(open, [""; 0]);
+    for there in [
+        "audit/audit.log",
+        "backup",
+        "keys/keys.yaml",
+        "log",
+        "data.db/log",
+        "restored/data.db",
+    ] {
+        assert!(dir.join(there).exists(), "{there}");
+    }
+    let found = doctor(&server, &[]).await;
+    found.has("privacy", "ok", "no other user of this machine");
+}
+
+#[tokio::test]
+async fn what_other_users_can_look_into_is_named() {
+    let server = used().await;
+    let mode = |name: &str, mode| {
+        let path = server.dir().join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("data.db", 0o750);
+    mode("data.db/log", 0o755);
+    mode("log", 0o701);
+    mode(".", 0o700);
+    let found = doctor(&server, &[]).await;
+    found.has("privacy", "ok", "");
+    mode(".", 0o711);
+    let found = doctor(&server, &[]).await;
+    let open = "other users of this machine can look into data.db, data.db/log, log";
+    found.has("privacy", "warn", open);
+    let advice = &found
+        .checks
+        .iter()
+        .find(|it| it["check"] == "privacy")
+        .unwrap()["advice"];
+    assert_eq!(advice, "chmod -R go= data.db log");
+    mode("data.db", 0o700);
+    mode("log", 0o700);
+    doctor(&server, &[]).await.has("privacy", "ok", "");
+}
+
+#[tokio::test]
+async fn files_of_keys_that_everybody_can_read_or_change_are_warnings() {
+    let server = Setup::new()
+        .environment("DPMQ_SERVER_KEYSFILE", "keys.yaml")
+        .file("keys.yaml", b"[]")
+        .stopped();
+    let file = server.dir().join("keys.yaml");
+    for (mode, can) in [
+        (0o604, "read"),
+        (0o602, "change"),
+        (0o666, "read and change"),
+    ] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let text = format!("everybody on this machine can {can} the named keys in keys.yaml");
+        doctor(&server, &[])
+            .await
+            .has("configuration", "warn", &text);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o660)).unwrap();
+    let found = doctor(&server, &[]).await;
+    assert!(
+        !format!("{found:?}").contains("everybody on this machine"),
+        "{found:?}"
+    );
 }
 
 #[tokio::test]

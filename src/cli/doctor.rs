@@ -7,6 +7,7 @@
 mod disk;
 mod finding;
 mod machine;
+mod privacy;
 mod settings;
 mod store;
 
@@ -19,6 +20,9 @@ use self::finding::{Finding, State};
 use super::Failure;
 use super::output::Output;
 use crate::config::{Config, ConfigError, Durability};
+
+/// Places that are named, of those that are wrong.
+const NAMED_MAX: usize = 3;
 
 /// Looks at what `config` is about, and prints what was found.
 pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(), Failure> {
@@ -48,6 +52,7 @@ fn examine(config: &Config) -> Vec<Finding> {
     if config.log.file {
         findings.push(machine::log_folder());
     }
+    findings.push(privacy::check(config));
     if config.mq.durability == Durability::Memory {
         findings.push(machine::clock(None, config));
         return findings;
@@ -68,6 +73,20 @@ fn folder_of(file: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// The first few of `paths`, and how many more there are.
+fn named(paths: &[&Path]) -> String {
+    let names: Vec<String> = paths
+        .iter()
+        .take(NAMED_MAX)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = match paths.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
 }
 
 fn print(findings: &[Finding], json: bool) -> Result<(), Failure> {

@@ -11,8 +11,9 @@ use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
 use crate::server;
 
 const CHECK: &str = "configuration";
-/// Reading, for whoever is neither the owner nor of the group.
+/// Reading and writing, for users that are neither the owner nor of the group.
 const READABLE_BY_ALL: u32 = 0o004;
+const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// It cannot be used.
 pub(super) fn unusable(error: &ConfigError) -> Finding {
@@ -26,7 +27,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let sources: Vec<&str> = sources.into_iter().collect();
     let text = format!("can be used; it is from: {}", sources.join(", "));
     let mut findings = vec![Finding::ok(CHECK, text)];
-    findings.extend(key(config));
+    findings.extend(default_key(config));
+    findings.extend(key_files(config));
     if config.mq.durability == Durability::Memory {
         findings.push(Finding::warn(
             CHECK,
@@ -75,7 +77,7 @@ pub(super) fn tls(config: &Config) -> Option<Finding> {
     })
 }
 
-fn key(config: &Config) -> Option<Finding> {
+fn default_key(config: &Config) -> Option<Finding> {
     if config.listen_host().restricted {
         let text = "only this machine can connect: mq.secretKey is the published default";
         return Some(Finding::warn(CHECK, text, ListenHost::ADVICE));
@@ -87,16 +89,36 @@ fn key(config: &Config) -> Option<Finding> {
             "set mq.secretKey to a key of your own",
         ));
     }
-    let setting = config.settings.iter().find(|it| it.secret)?;
-    let mode = fs::metadata(Path::new(&setting.source)).ok()?;
-    (mode.permissions().mode() & READABLE_BY_ALL != 0).then(|| {
-        Finding::warn(
+    None
+}
+
+/// The files of keys that everybody on this machine can read or change.
+fn key_files(config: &Config) -> Vec<Finding> {
+    let secret = config.settings.iter().find(|it| it.secret);
+    let secret = secret.filter(|_| !config.mq.secret_key.is_default());
+    let mut files = vec![("the named keys", &*config.server.keys_file)];
+    files.extend(secret.map(|it| (it.key, Path::new(&it.source))));
+    files.extend(
+        config
+            .server
+            .tls
+            .as_ref()
+            .map(|tls| ("the key of TLS", &*tls.key)),
+    );
+    let opened = |(what, path): (&str, &Path)| {
+        let mode = fs::metadata(path).ok()?.permissions().mode();
+        let can = match (mode & READABLE_BY_ALL, mode & WRITABLE_BY_ALL) {
+            (0, 0) => return None,
+            (_, 0) => "read",
+            (0, _) => "change",
+            _ => "read and change",
+        };
+        let shown = path.display();
+        Some(Finding::warn(
             CHECK,
-            format!(
-                "everybody on this machine can read {} in {}",
-                setting.key, setting.source
-            ),
-            format!("chmod o-r {}", setting.source),
-        )
-    })
+            format!("everybody on this machine can {can} {what} in {shown}"),
+            format!("chmod o-rw {shown}"),
+        ))
+    };
+    files.into_iter().filter_map(opened).collect()
 }

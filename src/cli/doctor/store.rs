@@ -10,10 +10,8 @@ use rustix::fs::Access;
 
 use super::finding::Finding;
 use super::machine::changed;
+use super::named;
 use crate::store::{Examined, Files, OsFiles, Present, StoreError, examine, places};
-
-/// Places that are named, of those that are wrong.
-const NAMED_MAX: usize = 3;
 
 /// Whether this user may use everything of the store of the snapshot `file`, in `folder`.
 pub(super) fn permissions(file: &Path, folder: &Path) -> Vec<Finding> {
@@ -67,19 +65,6 @@ fn walk(path: PathBuf, all: &mut Vec<PathBuf>) {
         walk(entry.path(), all);
     }
     all.push(path);
-}
-
-fn named(paths: &[&Path]) -> String {
-    let names: Vec<String> = paths
-        .iter()
-        .take(NAMED_MAX)
-        .map(|path| path.display().to_string())
-        .collect();
-    let more = match paths.len() - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    names.join(", ") + &more
 }
 
 /// When the store of the snapshot `file` was written to last.
