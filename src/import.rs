@@ -22,7 +22,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytestring::ByteString;
@@ -36,18 +36,38 @@ use crate::message::{MessageCode, Status, Topic, UnixSeconds};
 const BYTE_SLICE: u8 = 0x0a;
 /// Follows the type id of a value that is no struct.
 const NO_STRUCT: u8 = 0x00;
-/// The most bytes of a refused code that are repeated in the report.
+/// The most of a refused code, and of what is wrong with its entry, that is repeated.
 const REFUSED_CODE_CHARS_MAX: usize = 64;
+const REFUSED_REASON_CHARS_MAX: usize = 256;
+/// Refused entries that are told one by one: a file may be made of nothing else.
+const REFUSED_TOLD_MAX: usize = 100;
+/// From as many bytes [`is_go_data`] tells whether the rest is worth reading.
+const HEAD_BYTES: u64 = 32;
 
 /// What a data file of the original held.
 #[derive(Debug, Default)]
 pub struct Import {
     /// The messages that can be taken over, by time of creation, then by code.
     pub messages: Vec<ImportedMessage>,
-    /// The entries that cannot be, in the order of the file.
+    /// The first entries that cannot be, in the order of the file.
     pub refused: Vec<Refused>,
+    /// How many cannot be, in all.
+    pub refused_entries: usize,
     /// Where and how the file is damaged: a sentence for the log; `None` when it is whole.
     pub damage: Option<String>,
+}
+
+impl Import {
+    /// Says in the log which entries are not taken over, and how many more there are.
+    pub(crate) fn tell_refused(&self) {
+        for Refused { code, reason } in &self.refused {
+            tracing::warn!(code, reason, "a message is not taken over");
+        }
+        let more = self.refused_entries - self.refused.len();
+        if more > 0 {
+            tracing::warn!(more, "further messages are not taken over");
+        }
+    }
 }
 
 /// A message of the original.
@@ -120,11 +140,21 @@ pub fn is_go_data(first_bytes: &[u8]) -> bool {
 /// The file cannot be read, or is something else. A damaged file is no error: what is whole in
 /// it is returned, see [`Import::damage`].
 pub fn read(path: &Path) -> Result<Import, ImportError> {
-    let file = fs::read(path).map_err(|source| ImportError::Io {
+    let file = read_file(path).map_err(|source| ImportError::Io {
         path: path.to_owned(),
         source,
     })?;
     parse(&file)
+}
+
+/// All of the file; of one that begins as something else no more than is needed to say so.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, mut bytes) = (fs::File::open(path)?, vec![]);
+    file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes)?;
+    if is_go_data(&bytes) {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 /// Reads the bytes of such a file: see [`read`].
@@ -387,10 +417,14 @@ impl<'a> Entries<'a> {
     }
 
     fn refuse(&mut self, code: &str, reason: String) {
-        self.import.refused.push(Refused {
-            code: code.chars().take(REFUSED_CODE_CHARS_MAX).collect(),
-            reason,
-        });
+        self.import.refused_entries += 1;
+        if self.import.refused.len() < REFUSED_TOLD_MAX {
+            let first = |text: &str, chars| text.chars().take(chars).collect();
+            self.import.refused.push(Refused {
+                code: first(code, REFUSED_CODE_CHARS_MAX),
+                reason: first(&reason, REFUSED_REASON_CHARS_MAX),
+            });
+        }
     }
 
     fn finish(mut self) -> Import {
@@ -683,6 +717,18 @@ mod tests {
         assert_eq!(import.messages.len(), 1);
         assert_eq!(import.refused[0].code, "x".repeat(REFUSED_CODE_CHARS_MAX));
         assert!(import.refused[0].reason.contains("40 hex digits"));
+    }
+
+    #[test]
+    fn of_very_many_entries_that_are_refused_the_first_are_told_and_the_rest_counted() {
+        let long = "9".repeat(1000);
+        let bad = (0..1000).map(|n| format!(r#""{n}":{{"Status":"{long}"}},"#));
+        let json = format!(r#"{{{}"{CODE}":{{"Topic":"t"}}}}"#, bad.collect::<String>());
+        let import = parse(&data_file(json.as_bytes())).unwrap();
+        assert_eq!((import.messages.len(), import.refused_entries), (1, 1000));
+        assert_eq!(import.refused.len(), REFUSED_TOLD_MAX);
+        let reason = &import.refused[0].reason;
+        assert_eq!(reason.chars().count(), REFUSED_REASON_CHARS_MAX);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod forwarded;
+mod host;
 mod keys;
 mod lingering;
 mod patience;
@@ -424,9 +425,7 @@ pub fn import_file(
     })?;
     let total = import.messages.len() as u64;
     progress(Progress { done: 0, total });
-    for refused in &import.refused {
-        tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
-    }
+    import.tell_refused();
     let mut options = options(&config.mq, Clock::system());
     options.clear = false;
     let imported = DiskStore::import(&options, import.messages, &mut |done| {
@@ -436,11 +435,9 @@ pub fn import_file(
     if imported.present > 0 {
         summary += &format!(", {} were there already", imported.present);
     }
-    if !import.refused.is_empty() {
-        summary += &format!(
-            ", {} could not be taken (see the log)",
-            import.refused.len()
-        );
+    if import.refused_entries > 0 {
+        let refused = import.refused_entries;
+        summary += &format!(", {refused} could not be taken (see the log)");
     }
     match import.damage {
         Some(damage) => anyhow::bail!("{summary}; {damage}"),

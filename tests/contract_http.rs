@@ -314,3 +314,35 @@ async fn a_large_message_is_taken() {
     let code = server.publish("t", &data).await;
     assert_eq!(server.message(&code).await.unwrap().data, data);
 }
+
+#[tokio::test]
+async fn a_request_names_its_host_once() {
+    let server = TestServer::start().await;
+    let address = server.address();
+    for (version, hosts, status) in [
+        ("1.1", vec![address], 200),
+        ("1.1", vec![""], 200),
+        ("1.1", vec!["mq.example"], 200),
+        ("1.1", vec!["[::1]:8011"], 200),
+        ("1.1", vec![], 400),
+        ("1.1", vec![address, address], 400),
+        ("1.1", vec!["a b"], 400),
+        ("1.1", vec!["user@mq.example"], 400),
+        ("1.0", vec![], 200),
+        ("1.0", vec![address], 200),
+        ("1.0", vec![address, "mq.example"], 400),
+    ] {
+        let hosts: String = hosts.iter().map(|it| format!("Host: {it}\r\n")).collect();
+        let request = format!(
+            "POST /Console/Ping HTTP/{version}\r\n{hosts}secretKey: {KEY}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = server.raw(request.as_bytes()).await;
+        let start = format!("HTTP/{version} {status} ");
+        assert!(answer.starts_with(&start), "{request}: {answer}");
+        assert_eq!(
+            answer.to_lowercase().contains("connection: close"),
+            status == 400,
+            "{answer}"
+        );
+    }
+}

@@ -146,7 +146,10 @@ async fn import_refuses_another_file_and_changes_nothing() {
     server.publish("t", "mine").await;
     server.stop().await;
     std::fs::write(server.dir().join("junk"), "hello").unwrap();
-    for file in ["junk", "missing"] {
+    // A tebibyte without a byte on the disk: no more than its head is read.
+    let huge = std::fs::File::create(server.dir().join("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    for file in ["junk", "huge", "missing"] {
         let output = server.run(&["import", file]).await;
         assert!(!output.status.success(), "{file}");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -154,6 +157,27 @@ async fn import_refuses_another_file_and_changes_nothing() {
     }
     server.start_again().await;
     assert_eq!(server.count().await[0], 1);
+}
+
+#[tokio::test]
+async fn very_many_entries_that_cannot_come_over_take_few_lines() {
+    let bad = (0..5_000).map(|_| GoMessage::new("t", "bad status", now()).status(7));
+    let server = still()
+        .file("old", &go_data(&bad.collect::<Vec<_>>()))
+        .stopped();
+    let output = server.run(&["import", "old"]).await;
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        log.matches("a message is not taken over").count(),
+        100,
+        "{log}"
+    );
+    assert!(
+        log.contains("further messages are not taken over more=4900"),
+        "{log}"
+    );
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("5000 could not be taken"), "{said}");
 }
 
 #[tokio::test]

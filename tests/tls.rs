@@ -10,11 +10,18 @@
 mod common;
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use common::{PATIENCE, Setup, TestServer, eventually};
 
@@ -296,4 +303,54 @@ async fn files_that_cannot_be_used_keep_the_server_from_starting() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{said}");
     assert!(said.contains("server.tlsKey"), "{said}");
+}
+
+/// A connection to the server, whose certificate `authority` vouches for.
+async fn secured(server: &TestServer, authority: &Authority) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let pem = authority.certificate.as_bytes();
+    roots
+        .add(CertificateDer::from_pem_slice(pem).unwrap())
+        .unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(name, stream).await.unwrap()
+}
+
+/// The head of the answer to a GET of `path`.
+async fn head(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![];
+    // The end is none of TLS when the server is quick to close.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    answer.split_once("\r\n\r\n").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_come_back_by_tls() {
+    let authority = Authority::new();
+    let (server, plain) = (setup(&authority).start().await, TestServer::start().await);
+    let told = "strict-transport-security: max-age=2592000";
+    for path in [
+        "/",
+        "/view/favicon.svg",
+        "/api/key",
+        "/health/live",
+        "/none",
+    ] {
+        let answer = head(secured(&server, &authority).await, path).await;
+        assert!(answer.contains(told), "{answer}");
+        let answer = head(TcpStream::connect(plain.address()).await.unwrap(), path).await;
+        assert!(!answer.contains("strict-transport-security"), "{answer}");
+    }
 }

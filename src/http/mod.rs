@@ -179,14 +179,19 @@ const CORS: [(HeaderName, &str); 4] = [
     ),
 ];
 
+/// For how long a browser asks for this host by TLS only, after an answer that came so: 30 days.
+const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
+
 /// Wraps every route, refusal and unknown path of `router`: adds the CORS headers, and answers
-/// OPTIONS with 204. A browser gives the answer to pages of `server.origins` only.
+/// OPTIONS with 204. A browser gives the answer to pages of `server.origins` only. With TLS it
+/// is told to come back by TLS (RFC 6797).
 pub fn with_cors(router: Router, config: Live) -> Router {
     router.layer(middleware::from_fn_with_state(config, cors))
 }
 
 async fn cors(State(config): State<Live>, request: Request, next: Next) -> Response {
-    let origin = match &config.get().server.origins {
+    let config = config.get();
+    let origin = match &config.server.origins {
         Origins::Any => None,
         origins => Some(allowed_origin(origins, request.headers())),
     };
@@ -197,6 +202,9 @@ async fn cors(State(config): State<Live>, request: Request, next: Next) -> Respo
     let headers = response.headers_mut();
     for (name, value) in CORS {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if config.server.tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
     }
     if let Some(origin) = origin {
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));

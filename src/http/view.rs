@@ -29,7 +29,8 @@ struct Files;
 
 const PAGE: &str = "index.html";
 
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+/// `'self'` is the WebSockets of the same host and port as well.
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       object-src 'none'";
 

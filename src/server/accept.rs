@@ -27,6 +27,7 @@ use tower::Service;
 
 use super::admission::Admission;
 use super::forwarded;
+use super::host;
 use super::lingering::{self, Connection};
 use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
@@ -246,10 +247,14 @@ impl Acceptor {
                 })
             }
         };
+        let refusal = host::refusal(&head);
         let answered = Answered(patience.clone());
         let answer = self.app.clone().call(Request::from_parts(head, body));
         async move {
-            let answer = answer.await?;
+            let answer = match refusal {
+                Some(refusal) => refusal,
+                None => answer.await?,
+            };
             // What the request took is not needed for its answer.
             drop(room);
             Ok(answer.map(|body| Answer {

@@ -26,9 +26,7 @@ pub(super) fn take_over(
         path: path.clone(),
         what: error.to_string(),
     })?;
-    for refused in &import.refused {
-        tracing::warn!(code = %refused.code, reason = %refused.reason, "a message is not taken over");
-    }
+    import.tell_refused();
     let imported = add(opened, import.messages, &mut |_| {})?;
     opened.index.mark_all_dirty();
     let kept = free_name(files, &with_suffix(path, ".original"))?;

@@ -64,7 +64,9 @@ test("a file that is not there, and one that is", scene(async ({ server, visitor
   const page = await (await visitor()).newPage();
   assert.equal((await page.goto(`${server.url}/view/nothing.js`)).status(), 404);
   const answer = await page.goto(`${server.url}/`);
-  assert.match(answer.headers()["content-security-policy"], /default-src 'self'/);
+  const policy = answer.headers()["content-security-policy"];
+  assert.match(policy, /default-src 'self';/);
+  assert.match(policy, /connect-src 'self';/);
   await login(page, server.key);
   await shows(page.locator("h1"), "Overview");
 }));

@@ -85,15 +85,16 @@ pub(super) async fn disconnect(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let confirm = params::confirm(query.as_deref())?;
-    let client = state.broker.client(number);
-    let client = client.ok_or_else(|| Refusal::no_such_client(number))?;
-    caller.may_use(&client.info.topic)?;
+    let gone = || Refusal::no_such_client(number);
+    let client = state.broker.client(number).ok_or_else(gone)?;
+    // Numbers can be guessed: a key for other topics does not learn which are in use.
+    caller.may_use(&client.info.topic).map_err(|_| gone())?;
     let topic = client.info.topic.as_str();
     if confirm != topic {
         return Err(Refusal::not_confirmed(&confirm));
     }
     if !state.broker.disconnect(number) {
-        return Err(Refusal::no_such_client(number));
+        return Err(gone());
     }
     let ip = client.info.ip;
     caller.did(format_args!(
