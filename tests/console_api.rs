@@ -243,7 +243,7 @@ async fn without_the_key_every_route_that_needs_it_refuses() {
             }
         }
     }
-    assert_eq!(asked.len(), 20 * 4);
+    assert_eq!(asked.len(), 23 * 4);
     join_all(asked).await;
     assert_eq!(api.server.count().await[0], 0);
 }
@@ -1147,4 +1147,38 @@ async fn there_is_no_backup_of_what_is_in_memory_only() {
     let refused = api.get("/api/backup").await;
     assert_eq!(refused.refusal(), (409, "memory_only"));
     assert!(refused.message().contains("mq.isPersistent is 0"));
+}
+
+#[tokio::test]
+async fn a_topic_may_be_in_the_query_for_browsers_have_no_dots_in_a_path() {
+    let api = Api::start().await;
+    for topic in [".", "..", "a/b ?&"] {
+        let named = format!("topic={}", encode(topic));
+        let watch = api.request(Method::GET, &format!("/api/topic/watch?{named}"));
+        let mut watch = watch.send().await.unwrap();
+        assert_eq!(watch.status(), 200, "{topic}");
+        api.server.publish(topic, "hello").await;
+        let event = watch.chunk().await.unwrap().unwrap();
+        assert!(event.starts_with(b"event: message"), "{event:?}");
+        let row = api.ok(&format!("/api/topic?{named}")).await;
+        assert_eq!(
+            (&row["topic"], &row["counts"]["all"]),
+            (&json!(topic), &json!(1))
+        );
+        let purge = json!({"confirm": topic, "what": "all"});
+        let reply = api.post(&format!("/api/topic/purge?{named}"), &purge).await;
+        assert_eq!((reply.status, &reply.json["deleted"]), (200, &json!(1)));
+    }
+    for (query, code) in [
+        ("", "missing_parameter"),
+        ("?topic=", "missing_parameter"),
+        ("?topic=t&confirm=t", "unknown_parameter"),
+        ("?topic=t&topic=t", "unknown_parameter"),
+        ("?topic=a%7Cb", "bad_parameter"),
+    ] {
+        let answer = api.get(&format!("/api/topic{query}")).await;
+        assert_eq!(answer.refusal(), (400, code), "{query}");
+    }
+    let in_both = api.get("/api/topics/t?topic=t").await;
+    assert_eq!(in_both.refusal(), (400, "unknown_parameter"));
 }

@@ -305,6 +305,45 @@ async fn a_topic_with_a_bar_is_refused_at_the_handshake_with_400() {
 }
 
 #[tokio::test]
+async fn topic_and_id_may_be_in_the_query_for_browsers_have_no_dots_in_a_path() {
+    let server = TestServer::start().await;
+    for topic in [".", "..", "a/b ?&"] {
+        let names = format!("topic={}&id=.", encode(topic));
+        let mut consumer = server.open(&format!("/Consumers/Conn?{names}")).await;
+        consumer.login(KEY).await;
+        let mut producer = server.open(&format!("/Producers/Conn?{names}&ack=1")).await;
+        producer.login(KEY).await;
+        producer.send("hello").await;
+        let ack = producer.recv_json().await;
+        assert_eq!(ack["code"], 0, "{ack}");
+        let message = consumer.recv_json().await;
+        assert_eq!(message["Topic"], topic);
+        let clients = server.http("/Console/GetConsumers", &[]).await;
+        assert_eq!(clients["data"][0]["ConsumerId"], ".");
+        consumer.close().await;
+        let gone = async || server.consumer_ids().await.is_empty();
+        eventually("the consumer has left", gone).await;
+    }
+    for query in [
+        "",
+        "?topic=t",
+        "?id=c",
+        "?topic=&id=c",
+        "?topic=t&id=",
+        "?topic=a%7Cb&id=c",
+        "?topic=t&topic=u&id=c",
+    ] {
+        let refused = server
+            .try_open(&format!("/Consumers/Conn{query}"), &[])
+            .await;
+        let Err(tungstenite::Error::Http(answer)) = refused else {
+            panic!("{query} is not refused");
+        };
+        assert_eq!(answer.status(), 400, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn any_origin_may_connect() {
     let server = TestServer::start().await;
     for origin in [

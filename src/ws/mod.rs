@@ -10,6 +10,7 @@ mod consumer;
 mod health;
 mod intake;
 mod login;
+mod names;
 mod producer;
 mod upgrade;
 
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -41,6 +42,7 @@ use crate::message::Topic;
 use crate::room::Room;
 use crate::turnstile::{Stranger, Turnstile};
 use intake::{Limits, Unreadable};
+use names::Names;
 use upgrade::{Upgrade, WebSocket};
 
 /// A client has this long to answer a close before the socket is dropped.
@@ -76,14 +78,20 @@ pub struct WsState {
 const PRODUCERS: &str = "/Producers/Conn/{topic}/{producerId}";
 const CONSUMERS: &str = "/Consumers/Conn/{topic}/{consumerId}";
 
+/// The same routes for what cannot be in a path: browsers take `.` and `..` out of it.
+const PRODUCERS_BY_QUERY: &str = "/Producers/Conn";
+const CONSUMERS_BY_QUERY: &str = "/Consumers/Conn";
+
 /// Every route there is, and the right that a key needs to log in there.
 pub const ROUTES: [(&str, Right); 2] = [(PRODUCERS, Right::Publish), (CONSUMERS, Right::Consume)];
 
-/// The two routes (protocol, "WebSocket").
+/// The two routes (protocol, "WebSocket"), each also with topic and id in the query.
 pub fn router(state: WsState) -> Router {
     Router::new()
         .route(PRODUCERS, get(producers))
         .route(CONSUMERS, get(consumers))
+        .route(PRODUCERS_BY_QUERY, get(producers))
+        .route(CONSUMERS_BY_QUERY, get(consumers))
         .with_state(state)
 }
 
@@ -95,13 +103,13 @@ struct ProducerQuery {
 
 async fn producers(
     State(state): State<WsState>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    names: Names,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     query: Result<Query<ProducerQuery>, QueryRejection>,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let (topic, id) = match check(path, &headers, &state) {
+    let (topic, id) = match check(names, &headers, &state) {
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
@@ -134,12 +142,12 @@ async fn producers(
 
 async fn consumers(
     State(state): State<WsState>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    names: Names,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let (topic, id) = match check(path, &headers, &state) {
+    let (topic, id) = match check(names, &headers, &state) {
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
@@ -177,7 +185,7 @@ fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
 /// The topic and the id, if they are such and the page that asks may.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
 fn check(
-    path: Result<Path<(String, String)>, PathRejection>,
+    Names(names): Names,
     headers: &HeaderMap,
     state: &WsState,
 ) -> Result<(Topic, String), Response> {
@@ -191,8 +199,7 @@ fn check(
         }
     }
     let refuse = |reason| refuse(state, StatusCode::BAD_REQUEST, reason);
-    let Path((topic, id)) =
-        path.map_err(|_| refuse("the topic or the id is not UTF-8".to_owned()))?;
+    let (topic, id) = names.map_err(|reason| refuse(reason.to_owned()))?;
     let topic = topic.parse::<Topic>();
     let topic = topic.map_err(|error| refuse(error.to_string()))?;
     Ok((topic, id))

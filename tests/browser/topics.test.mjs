@@ -119,3 +119,40 @@ test("values change in place while the pointer is in the table", scene(async ({ 
   await go(page, "#/Topics?sort=name");
   await listed(page, ["first", "second"]);
 }));
+
+test("topics that no path can have are opened, watched, connected to and purged", scene(async ({ server, api, open, tolerate }) => {
+  // What is purged is gone.
+  tolerate(/status of 404/);
+  for (const topic of [".", ".."]) {
+    await api.publish(topic, "first");
+    const page = await open("#/Topics");
+    await page.getByRole("searchbox").fill(topic);
+    await rows(page).filter({ has: page.locator(`[title="\u2068${topic}\u2069"]`) }).click();
+    await shows(page.locator("h1"), topic);
+    await shows(figure(page, "Waiting"), "1");
+
+    await go(page, `#/Try?topic=${topic}&watch=${topic}&how=javascript`);
+    await shows(page.locator(".watch-head"), "watching");
+    const code = await page.locator(".snippet-code").nth(0).innerText();
+    const url = code.match(/"(ws:[^"]+)"/)[1];
+    // As the page itself, under its policy.
+    const said = await page.evaluate(({ url, key }) => new Promise((done, fail) => {
+      const socket = new WebSocket(url);
+      socket.onerror = () => fail(new Error(`${url} cannot be connected to`));
+      socket.onmessage = ({ data }) => { if (data.includes("enter the secret key")) socket.send(key); else { socket.close(); done(data); } };
+    }), { url, key: server.key });
+    assert.equal(said, "Secret key matching succeeded");
+    await api.publish(topic, "seen as it comes");
+    await shows(page.locator("main"), "seen as it comes");
+
+    await go(page, `#/Topics/${topic}`);
+    await page.getByRole("button", { name: "Purge…" }).click();
+    const dialog = page.locator("dialog[open]");
+    await dialog.getByText("All", { exact: true }).click();
+    await dialog.getByRole("button", { name: "Continue" }).click();
+    await dialog.getByRole("textbox").fill(topic);
+    await dialog.getByRole("button", { name: "Delete" }).click();
+    await shows(page.locator(".toasts"), "Deleted 2 messages");
+    await page.context().close();
+  }
+}));

@@ -62,7 +62,7 @@ async fn each_change_is_one_line_without_key_and_data() {
         );
         changing += 1;
     }
-    assert_eq!(changing, 5 + taken_out.len());
+    assert_eq!(changing, 6 + taken_out.len());
     let audit = keyed.audit().join("\n");
     for secret in ["confidential", &token, KEY] {
         assert!(!audit.contains(secret), "{secret}: {audit}");

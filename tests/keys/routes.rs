@@ -73,9 +73,13 @@ async fn a_key_opens_what_its_right_and_topics_say() {
             }
         }
         for (path, needed) in dpmq::ws::ROUTES {
-            let (start, _) = path.split_once("{topic}").unwrap();
-            for (right, for_all, token) in &keys {
-                let (_, said) = keyed.login(&format!("{start}{topic}/id"), token).await;
+            let (start, _) = path.split_once("/{topic}").unwrap();
+            let addresses = [format!("/{topic}/id"), format!("?topic={topic}&id=id")];
+            let tries = keys
+                .iter()
+                .flat_map(|key| addresses.iter().map(move |it| (key, it)));
+            for ((right, for_all, token), address) in tries {
+                let (_, said) = keyed.login(&format!("{start}{address}"), token).await;
                 let has_right = needed.name() == *right;
                 let what = format!("{right} all:{for_all} {topic} {path}: {said:?}");
                 match said {
@@ -95,7 +99,7 @@ async fn a_key_opens_what_its_right_and_topics_say() {
             }
         }
     }
-    assert_eq!(tried, 2 * (rows().len() + 2) * 8);
+    assert_eq!(tried, 2 * (rows().len() + 4) * 8);
 }
 
 /// Holds an answer against what the table says of it.

@@ -134,6 +134,10 @@ pub(super) fn rows() -> Vec<Row> {
         row!(GET "/api/topics/{topic}/watch" Read ByTopic |about| format!("/api/topics/{}/watch", about.path()), bare),
         row!(POST "/api/topics/{topic}/purge" Change ByTopic |about| format!("/api/topics/{}/purge", about.path()),
             |request, about| request.json(&json!({"confirm": about.topic, "what": "all"}))),
+        row!(GET "/api/topic" Read ByTopic |about| format!("/api/topic?topic={}", about.path()), bare),
+        row!(GET "/api/topic/watch" Read ByTopic |about| format!("/api/topic/watch?topic={}", about.path()), bare),
+        row!(POST "/api/topic/purge" Change ByTopic |about| format!("/api/topic/purge?topic={}", about.path()),
+            |request, about| request.json(&json!({"confirm": about.topic, "what": "all"}))),
         row!(GET "/api/messages" Read ByTopic |about| format!("/api/messages?topic={}", about.path()), bare),
         row!(POST "/api/messages" Change ByTopic
             |request, about| request.json(&json!({"topic": about.topic, "data": "confidential"}))),

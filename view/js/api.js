@@ -1,4 +1,5 @@
 import { signal } from "../vendor/signals.js";
+import { at } from "./address.js";
 import { load, save } from "./storage.js";
 
 /** The key this tab is logged in with, or null. */
@@ -159,7 +160,7 @@ async function request(method, target, { signal: abort, body, accept = "applicat
   if (used !== null) headers.secretKey = headerValue(used);
   if (body !== undefined) headers["Content-Type"] = "application/json";
 
-  const response = await fetch(target, {
+  const response = await fetch(at(target), {
     method, headers, signal: abort, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body),
   }).catch((error) => { throw unreachable(error); });
   if (response.ok) return response;

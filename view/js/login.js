@@ -51,7 +51,7 @@ export function Login() {
         : loginRefused.value ? t("ended") : null;
 
   return html`<div class="login"><div class="login-top"><${LangSwitch} /><${ThemeSwitch} /></div>
-    <main><div class="brand"><img src="/view/favicon.svg" alt="" />DPMQ</div>
+    <main><div class="brand"><img src="view/favicon.svg" alt="" />DPMQ</div>
       <h1>${t("title")}</h1><p class="quiet break">${t("lead", { address: location.host })}</p>
       <form class="card column" onSubmit=${submit} noValidate>
         <div class="field"><label for=${id}>${t("key")}</label>

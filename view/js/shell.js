@@ -48,7 +48,7 @@ export function Shell() {
 
   return html`<div class="shell ${menu ? "menu-open" : ""}">
     <a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => { event.preventDefault(); main.current?.focus(); }}>${t("skip")}</a>
-    <header class="top"><a class="brand" href=${href("Overview")}><img src="/view/favicon.svg" alt="" />DPMQ</a>
+    <header class="top"><a class="brand" href=${href("Overview")}><img src="view/favicon.svg" alt="" />DPMQ</a>
       <span class="connection ${state}" role="status" aria-live="polite">${t(state)}</span>
       <span class="address break" title=${t("server")}>${location.host}</span>
       <${IconButton} class="menu-button" icon=${menu ? "close" : "menu"} label=${t("menu")} aria-expanded=${menu ? "true" : "false"} onClick=${() => setMenu(!menu)} />

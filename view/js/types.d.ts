@@ -79,12 +79,12 @@ export interface TopicRow {
   /** All its consumers' outboxes are full: messages wait in the store. */
   behind: boolean;
 }
-/** GET /api/topics/{topic} (percent-encoded). 404 when it has neither messages nor clients. At most 50 clients: GET /api/clients?topic= has all. */
+/** GET /api/topic?topic=, or /api/topics/{topic} (percent-encoded). 404 when it has neither messages nor clients. At most 50 clients: GET /api/clients?topic= has all. */
 export interface TopicDetail extends TopicRow { clients: Client[] }
-/** POST /api/topics/{topic}/purge: deletes its messages, synced when answered. `confirm` must be the topic's name, else 409. */
+/** POST /api/topic/purge?topic=: deletes its messages, synced when answered. `confirm` must be the topic's name, else 409. */
 export interface PurgeRequest { confirm: string; what: "waiting" | "consumed" | "all" }
 export interface PurgeReply { deleted: number }
-/** GET /api/topics/{topic}/watch: server-sent events, without consuming anything: `message` (Message, with data up to 64 KiB, see dataComplete)
+/** GET /api/topic/watch?topic=: server-sent events, without consuming anything: `message` (Message, with data up to 64 KiB, see dataComplete)
  *  as each is accepted from now on, `missed` {"missed": n} when this connection was too slow. */
 
 /** GET /api/messages?topic=&status=&from=&to=&limit=50&cursor= : newest first, looking changes nothing. from/to: Unix seconds, inclusive. limit 1…500. */

@@ -21,11 +21,10 @@ use super::super::HttpState;
 use super::super::caller::Caller;
 use super::error::Refusal;
 use super::overview;
-use super::params::{InPath, NoParams};
+use super::params::{AboutTopic, NoParams};
 use super::shape::Full;
 use super::state::STREAMS_MAX;
 use crate::broker::{Watch, Watched};
-use crate::message::Topic;
 
 const OVERVIEW_EVERY: Duration = Duration::from_secs(1);
 /// So that nobody between takes a quiet connection for a dead one.
@@ -57,8 +56,7 @@ pub(super) async fn events(
 pub(super) async fn watch(
     State(state): State<HttpState>,
     caller: Caller,
-    InPath(topic): InPath<Topic>,
-    _: NoParams,
+    AboutTopic(topic): AboutTopic,
 ) -> Result<Response, Refusal> {
     caller.may_use(&topic)?;
     let permit = state.console.stream_permit()?;

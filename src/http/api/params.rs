@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, MatchedPath, Path};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
@@ -89,6 +89,26 @@ impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
                 ))
             }
         }
+    }
+}
+
+/// The topic that a route is about: the parameter of its path or, for browsers take `.` and `..`
+/// out of every path, `topic` of its query. There is no other parameter.
+pub(super) struct AboutTopic(pub(super) Topic);
+
+impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AboutTopic, Refusal> {
+        let matched = parts.extensions.get::<MatchedPath>();
+        if matched.is_some_and(|path| path.as_str().contains("{topic}")) {
+            let InPath(topic) = InPath::from_request_parts(parts, state).await?;
+            let NoParams = NoParams::from_request_parts(parts, state).await?;
+            return Ok(AboutTopic(topic));
+        }
+        let [name] = read(parts.uri.query(), ["topic"])?;
+        let name = name.ok_or_else(|| Refusal::missing("topic"))?;
+        topic(&name).map(AboutTopic)
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::caller::Caller;
 use super::body::Json;
 use super::error::Refusal;
 use super::needle::Needle;
-use super::params::{self, InPath, NoParams};
+use super::params::{self, AboutTopic};
 use super::shape::{ClientJson, CountsJson, waiting};
 use crate::broker::TopicState;
 use crate::message::{StatusKind, Topic, UnixSeconds};
@@ -243,8 +243,7 @@ fn page(
 pub(super) async fn detail(
     State(state): State<HttpState>,
     caller: Caller,
-    InPath(topic): InPath<Topic>,
-    _: NoParams,
+    AboutTopic(topic): AboutTopic,
 ) -> Result<Response, Refusal> {
     #[derive(Serialize)]
     struct Detail<'a> {
@@ -301,8 +300,7 @@ impl What {
 pub(super) async fn purge(
     State(state): State<HttpState>,
     caller: Caller,
-    InPath(topic): InPath<Topic>,
-    _: NoParams,
+    AboutTopic(topic): AboutTopic,
     Json(request): Json<PurgeRequest>,
 ) -> Result<Response, Refusal> {
     #[derive(Serialize)]

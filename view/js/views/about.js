@@ -1,4 +1,5 @@
 import { html } from "../html.js";
+import { BASE } from "../address.js";
 import { duration, time } from "../format.js";
 import { texts } from "../i18n.js";
 import { KeyList } from "../keys.js";
@@ -52,10 +53,10 @@ export default function About() {
       <${Card} title=${t("server")}>${server ? html`<dl class="facts">
         <dt>${t("version")}</dt><dd>DPMQ ${server.version}</dd>
         <dt>${t("uptime")}</dt><dd>${duration(now.value - server.startedAt)} <span class="quiet nowrap">${t("since", { time: time(server.startedAt) })}</span></dd>
-        <dt>${t("address")}</dt><dd>${location.origin}</dd>
+        <dt>${t("address")}</dt><dd>${BASE}</dd>
         <dt>${t("durability")}</dt><dd>${t(server.durability)}</dd></dl>` : html`<${Loading} lines=${3} />`}<//>
       <${Card} title=${t("api")}><div class="column">
-        <p><a href="/api/openapi.json" target="_blank" rel="noreferrer">${t("openapi")} <${Icon} name="external" size=${12} /></a></p>
+        <p><a href="api/openapi.json" target="_blank" rel="noreferrer">${t("openapi")} <${Icon} name="external" size=${12} /></a></p>
         <p class="quiet">${t("openapiHint")}</p><p class="quiet">${t("protocol")}</p></div><//>
     </div>
     <${Card} title=${t("endpoints")} class="flush"><table class="table stack"><caption class="sr-only">${t("endpoints")}</caption>

@@ -1,4 +1,5 @@
 import { html, useState } from "../../html.js";
+import { at } from "../../address.js";
 import { get, post } from "../../api.js";
 import { useLoad } from "../../load.js";
 import { overview } from "../../live.js";
@@ -15,7 +16,7 @@ function useCount(params) {
   const { topic, status, from, to } = queryOf(params);
   const countable = !params.q && from === undefined && to === undefined;
   const { data } = useLoad(async (signal) => (countable && topic
-    ? /** @type {import("../../types.d.ts").TopicDetail} */ (await get(`/api/topics/${encodeURIComponent(topic)}`, {}, { signal })).counts : null), [topic, countable]);
+    ? /** @type {import("../../types.d.ts").TopicDetail} */ (await get("/api/topic", { topic }, { signal })).counts : null), [topic, countable]);
   /** @type {Counts | null | undefined} */
   const counts = !countable ? null : topic ? data : overview.value?.counts;
   if (!counts) return null;
@@ -35,7 +36,7 @@ export function Export({ params, onClose }) {
     setError(null);
     try {
       const { url } = /** @type {import("../../types.d.ts").ExportReply} */ (await post("/api/exports", { format, ...queryOf(params), text: params.q || undefined }));
-      save(url, "");
+      save(at(url), "");
       onClose();
       toast(t("exportStarted"));
     } catch (failure) {

@@ -1,12 +1,13 @@
 import { html } from "../../html.js";
+import { at } from "../../address.js";
 import { href } from "../../router.js";
 import { Button, Card, CopyButton } from "../../ui.js";
 import { t } from "./text.js";
 
 /** For who looks at an empty broker: how to fill it. @param {{ server: import("../../types.d.ts").Overview }} props */
 export function FirstSteps({ server }) {
-  const socket = `${location.origin.replace(/^http/, "ws")}/Consumers/Conn/hello/me`;
-  const command = `curl -H 'secretKey: YOUR_KEY' ${location.origin}/Producer/Send -d topic=hello --data-urlencode 'messageData=Hello!'`;
+  const socket = at("/Consumers/Conn/hello/me").replace(/^http/, "ws");
+  const command = `curl -H 'secretKey: YOUR_KEY' ${at("/Producer/Send")} -d topic=hello --data-urlencode 'messageData=Hello!'`;
   return html`<${Card} title=${t("first")}><div class="column">
     <p>${t("firstLead")}</p>
     <div class="grid">

@@ -45,7 +45,7 @@ export function TopicDetail({ topic }) {
   const question = String(changes);
   const { data, error, reload } = useLoad(async (signal) => {
     /** @type {import("../../types.d.ts").TopicDetail} */
-    const row = await get(`/api/topics/${encodeURIComponent(topic)}`, {}, { signal });
+    const row = await get("/api/topic", { topic }, { signal });
     return { question, row, rows: row.clients };
   }, [changes], { every: EVERY_MS });
   const { rows, gone, box } = useSteady(data, (one) => one.number);

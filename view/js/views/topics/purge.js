@@ -1,5 +1,5 @@
 import { html, useState } from "../../html.js";
-import { post } from "../../api.js";
+import { post, url } from "../../api.js";
 import { number } from "../../format.js";
 import { texts } from "../../i18n.js";
 import { Button, confirmTopic, Dialog, toast, uiText } from "../../ui.js";
@@ -56,7 +56,7 @@ async function purge(topic, what, will) {
     title: t("title"), will, topic, action: t("action"),
     run: async () => {
       /** @type {import("../../types.d.ts").PurgeReply} */
-      const reply = await post(`/api/topics/${encodeURIComponent(topic)}/purge`, { confirm: topic, what });
+      const reply = await post(url("/api/topic/purge", { topic }), { confirm: topic, what });
       deleted = reply.deleted;
     },
   });

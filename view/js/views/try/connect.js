@@ -37,7 +37,7 @@ function Way({ way, topic }) {
   if (way === "http") return html`<${Snippet} title=${t("send")} code=${curl(topic)} />`;
   if (way === "socket") return html`<p>${t("steps")}</p>
     <${Snippet} title=${t("consumer")} code=${socketUrl("consumer", topic)} /><${Snippet} title=${t("producer")} code=${socketUrl("producer", topic)} />
-    <${Snippet} title=${t("acked")} code=${`${socketUrl("producer", topic)}?ack=1`} /><p class="quiet small">${t("ack")}</p>`;
+    <${Snippet} title=${t("acked")} code=${socketUrl("producer", topic, { ack: "1" })} /><p class="quiet small">${t("ack")}</p>`;
   const { consumer, producer } = way === "javascript" ? javascript(topic) : pythons(topic);
   return html`<div class="snippets"><${Snippet} title=${t("consumer")} code=${consumer} /><${Snippet} title=${t("acked")} code=${producer} /></div>
     ${way === "javascript" && html`<p class="quiet small">${t("runs")}</p>`}`;

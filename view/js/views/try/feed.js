@@ -1,5 +1,5 @@
 import { useEffect, useReducer, useRef, useState } from "../../html.js";
-import { ApiError, events, isAbort } from "../../api.js";
+import { ApiError, events, isAbort, url } from "../../api.js";
 
 /** @typedef {import("../../types.d.ts").Message} Message */
 /** What came, or did not: `missed` were too many for this connection, at a `gap` there was none. */
@@ -84,7 +84,7 @@ async function follow(topic, stop, { onState, onEntry }) {
       onState("on", null);
     };
     try {
-      await events(`/api/topics/${encodeURIComponent(topic)}/watch`, ({ type, data }) => {
+      await events(url("/api/topic/watch", { topic }), ({ type, data }) => {
         if (stop.aborted) return;
         if (type === "message") onEntry({ message: JSON.parse(data) });
         else if (type === "missed") onEntry({ missed: JSON.parse(data).missed });

@@ -1,18 +1,25 @@
+import { at } from "../../address.js";
+
 /** Stands for the key: the real one is never shown. */
 const KEY = "YOUR_KEY";
 
 /**
  * The address of a WebSocket of this server, as the page itself reaches it.
- * @param {"consumer" | "producer"} role @param {string} topic @param {string} [id]
+ * @param {"consumer" | "producer"} role @param {string} topic @param {Record<string, string>} [options]
  */
-export const socketUrl = (role, topic, id = `my-${role}`) =>
-  `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/${role === "consumer" ? "Consumers" : "Producers"}/Conn/${encodeURIComponent(topic)}/${encodeURIComponent(id)}`;
+export function socketUrl(role, topic, options = {}) {
+  const base = at(`/${role === "consumer" ? "Consumers" : "Producers"}/Conn`).replace(/^http/, "ws"), id = `my-${role}`;
+  // Browsers take these out of every path.
+  const inQuery = topic === "." || topic === "..";
+  const query = new URLSearchParams(inQuery ? { topic, id, ...options } : options).toString();
+  return `${base}${inQuery ? "" : `/${encodeURIComponent(topic)}/${id}`}${query && `?${query}`}`;
+}
 
 /** A text as one word of a shell. @param {string} text */
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** @param {string} topic */
-export const curl = (topic) => `curl ${location.origin}/Producer/Send \\
+export const curl = (topic) => `curl ${at("/Producer/Send")} \\
   --header 'secretKey: ${KEY}' \\
   --data-urlencode ${quoted(`topic=${topic}`)} \\
   --data-urlencode 'messageData=hello'`;
@@ -34,7 +41,7 @@ socket.onclose = ({ code, reason }) => console.log("closed", code, reason);`;
 export const javascript = (topic) => ({
   consumer: script(socketUrl("consumer", topic), 'console.log("listening")', `    const message = JSON.parse(data);
     console.log(message.MessageCode, message.MessageData);`),
-  producer: script(`${socketUrl("producer", topic)}?ack=1`, 'socket.send("hello")', `    // One reply for each message, in the order sent.
+  producer: script(socketUrl("producer", topic, { ack: "1" }), 'socket.send("hello")', `    // One reply for each message, in the order sent.
     const { code, msg } = JSON.parse(data);
     console.log(code === 0 ? "on disk:" : "not stored:", msg);`),
 });
@@ -57,7 +64,7 @@ export const pythons = (topic) => ({
   consumer: python(socketUrl("consumer", topic), `    for frame in socket:
         message = json.loads(frame)
         print(message["MessageCode"], message["MessageData"])`),
-  producer: python(`${socketUrl("producer", topic)}?ack=1`, `    socket.send("hello")
+  producer: python(socketUrl("producer", topic, { ack: "1" }), `    socket.send("hello")
     # One reply for each message, in the order sent.
     reply = json.loads(socket.recv())
     print("on disk:" if reply["code"] == 0 else "not stored:", reply["msg"])`),
