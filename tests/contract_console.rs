@@ -407,3 +407,46 @@ async fn a_published_message_is_in_list_and_count_at_once() {
         assert_eq!(listed[0].code, code);
     }
 }
+
+#[tokio::test]
+async fn a_time_after_clocks_were_set_back_is_read_as_it_is_shown() {
+    for (zone, local, unix) in [
+        // New York, when the hour from 1 to 2 is over for the second time.
+        (
+            "EST5EDT,M3.2.0,M11.1.0",
+            "2026-11-01 02:00:00",
+            1_793_516_400,
+        ),
+        (
+            "EST5EDT,M3.2.0,M11.1.0",
+            "2026-11-01 02:30:00",
+            1_793_518_200,
+        ),
+        // Santiago, where the hour before midnight comes twice.
+        (
+            "<-04>4<-03>,M9.1.6/24,M4.1.6/24",
+            "2026-04-05 00:00:00",
+            1_775_361_600,
+        ),
+        (
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "2026-10-25 03:00:00",
+            1_792_893_600,
+        ),
+    ] {
+        let at = |data, created| GoMessage::new("t", data, created);
+        let file = go_data(&[at("before", unix - 1), at("then", unix)]);
+        let server = Setup::new()
+            .set("isClean", 0)
+            .environment("TZ", zone)
+            .file("data", &file)
+            .start()
+            .await;
+        let from = server.list(&[("startTime", local)]).await;
+        let data =
+            |list: &[Listed]| -> Vec<String> { list.iter().map(|it| it.data.clone()).collect() };
+        assert_eq!(data(&from), ["then"], "{zone} from {local}");
+        let to = server.list(&[("endTime", local)]).await;
+        assert_eq!(data(&to), ["then", "before"], "{zone} to {local}");
+    }
+}

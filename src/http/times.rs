@@ -1,9 +1,8 @@
 //! Times of day as the console writes them, in the server's zone (protocol, "HTTP").
 
-use chrono::{
-    Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone,
-};
+use chrono::{Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
 
+use crate::clock;
 use crate::message::UnixSeconds;
 
 /// Which end of a span a time is: where a clock is set back, a local time comes twice, and the
@@ -20,16 +19,12 @@ pub(super) enum Side {
 /// text is no such time. A time before 1970 or after 2106 becomes the nearest there is.
 pub(super) fn read(text: &str, side: Side) -> Option<UnixSeconds> {
     let local = parse(text)?;
-    Some(resolve(local, side, |at| {
-        Local.offset_from_local_datetime(at)
-    }))
+    Some(resolve(local, side, clock::offset_of))
 }
 
 /// The first second of a day here.
 pub(super) fn day_begin(date: NaiveDate) -> UnixSeconds {
-    resolve(date.and_time(NaiveTime::MIN), Side::Start, |at| {
-        Local.offset_from_local_datetime(at)
-    })
+    resolve(date.and_time(NaiveTime::MIN), Side::Start, clock::offset_of)
 }
 
 fn parse(text: &str) -> Option<NaiveDateTime> {
@@ -55,11 +50,11 @@ fn numbers(text: &str, between: char) -> Option<[u32; 3]> {
 fn resolve(
     local: NaiveDateTime,
     side: Side,
-    offset_at: impl Fn(&NaiveDateTime) -> MappedLocalTime<FixedOffset>,
+    offset_at: impl Fn(NaiveDateTime) -> MappedLocalTime<FixedOffset>,
 ) -> UnixSeconds {
     let seconds =
         |offset: FixedOffset| local.and_utc().timestamp() - i64::from(offset.local_minus_utc());
-    let seconds = match offset_at(&local) {
+    let seconds = match offset_at(local) {
         MappedLocalTime::Single(offset) => seconds(offset),
         MappedLocalTime::Ambiguous(one, other) => match side {
             Side::Start => seconds(one).min(seconds(other)),
@@ -68,7 +63,7 @@ fn resolve(
         MappedLocalTime::None => {
             let before = local.checked_sub_days(Days::new(1)).unwrap_or(local);
             let utc = FixedOffset::east_opt(0).expect("0 is an offset");
-            seconds(offset_at(&before).latest().unwrap_or(utc))
+            seconds(offset_at(before).latest().unwrap_or(utc))
         }
     };
     UnixSeconds::saturating_from(seconds)
@@ -88,14 +83,14 @@ mod tests {
 
     /// A zone at +1, where on 2026-03-29 the hour from 2:00 is skipped, and on 2026-10-25 the
     /// hour from 2:00 comes twice.
-    fn offset_at(at: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+    fn offset_at(at: NaiveDateTime) -> MappedLocalTime<FixedOffset> {
         let (spring, autumn) = (local("2026-3-29 2:0:0"), local("2026-10-25 2:0:0"));
         let hour = chrono::TimeDelta::hours(1);
-        if (spring..spring + hour).contains(at) {
+        if (spring..spring + hour).contains(&at) {
             MappedLocalTime::None
-        } else if (autumn..autumn + hour).contains(at) {
+        } else if (autumn..autumn + hour).contains(&at) {
             MappedLocalTime::Ambiguous(hours(2), hours(1))
-        } else if (spring..autumn).contains(at) {
+        } else if (spring..autumn).contains(&at) {
             MappedLocalTime::Single(hours(2))
         } else {
             MappedLocalTime::Single(hours(1))

@@ -1,7 +1,8 @@
 //! The server's local days, by which messages are counted.
 
-use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveTime, TimeDelta, TimeZone};
+use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveTime, TimeDelta};
 
+use crate::clock;
 use crate::message::UnixSeconds;
 
 /// A day of the server's local time, as days since 1970-01-01.
@@ -41,10 +42,9 @@ impl Calendar {
         let day = Day::of_date(date);
         // Where midnight does not exist, or twice, only the time itself is remembered.
         let midnight = |date: NaiveDate| {
-            Local
-                .from_local_datetime(&date.and_time(NaiveTime::MIN))
-                .single()
-                .map(|at| at.timestamp())
+            let local = date.and_time(NaiveTime::MIN);
+            let offset = clock::offset_of(local).single()?;
+            Some(local.checked_sub_offset(offset)?.and_utc().timestamp())
         };
         self.last = match (midnight(date), midnight(date + TimeDelta::days(1))) {
             (Some(first), Some(next)) => Some((
