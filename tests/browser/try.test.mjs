@@ -63,11 +63,14 @@ test("JSON is laid out without changing it", scene(async ({ open }) => {
 test("watching can be paused, filtered and stopped", scene(async ({ api, open }) => {
   const page = await open("#/Try?topic=orders&watch=orders");
   await shows(page.locator(".watch-head"), "watching");
-  await api.publishAll("orders", ["one", "two"]);
+  await api.publishAll("orders", ["one", "two ΟΔΌΣ"]);
   await counted(page.locator(".feed li"), 2);
-  await page.locator(".watch").getByRole("searchbox").fill("TWO");
-  await counted(page.locator(".feed li"), 1);
-  await page.locator(".watch").getByRole("searchbox").fill("");
+  for (const filter of ["TWO", "οδός"]) {
+    await page.locator(".watch").getByRole("searchbox").fill(filter);
+    await counted(page.locator(".feed li"), 1);
+    await page.locator(".watch").getByRole("searchbox").fill("");
+    await counted(page.locator(".feed li"), 2);
+  }
   await page.getByRole("button", { name: "Pause" }).click();
   await api.publish("orders", "three");
   await page.getByRole("button", { name: "1 new one: show" }).click();

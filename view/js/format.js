@@ -99,3 +99,6 @@ export function fromLocalInput(text) {
   const ms = text ? new Date(text).getTime() : NaN;
   return Number.isNaN(ms) ? null : Math.floor(ms / 1000);
 }
+
+/** For comparing without case: unlike lower case it is the same whatever stands beside a letter. @param {string} text */
+export const caseless = (text) => text.toUpperCase();

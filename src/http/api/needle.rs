@@ -1,42 +1,36 @@
 //! Finds a text in other texts, without regard to case.
 
 use memchr::memmem::Finder;
+use unicase::UniCase;
 
-/// A text that is looked for. Letters of ASCII are compared without case byte by byte; with
-/// others in the text, all are compared by their Unicode lower-case form.
+/// A text that is looked for. Both sides are folded letter by letter (Unicode, full case
+/// folding), whatever stands beside a letter: so a text is found in itself, and in all of which
+/// it is a part.
 pub(super) struct Needle {
     finder: Finder<'static>,
-    ascii: bool,
-    /// The lower-case form of what is looked at; kept, so that a search allocates once.
-    lower: Vec<u8>,
+    /// What is looked at, folded, if it is ASCII; kept, so that a search allocates once.
+    folded: Vec<u8>,
 }
 
 impl Needle {
     pub(super) fn new(text: &str) -> Needle {
-        let lower = text.to_lowercase();
+        let folded = UniCase::unicode(text).to_folded_case();
         Needle {
-            finder: Finder::new(lower.as_bytes()).into_owned(),
-            ascii: lower.is_ascii(),
-            lower: vec![],
+            finder: Finder::new(folded.as_bytes()).into_owned(),
+            folded: vec![],
         }
     }
 
     /// Whether `text` has it somewhere.
     pub(super) fn is_in(&mut self, text: &str) -> bool {
-        self.lower.clear();
-        if self.ascii {
-            self.lower.extend_from_slice(text.as_bytes());
-            self.lower.make_ascii_lowercase();
-        } else if text.is_ascii() {
-            return false;
-        } else {
-            let mut utf8 = [0; 4];
-            for c in text.chars().flat_map(char::to_lowercase) {
-                self.lower
-                    .extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
-            }
+        if !text.is_ascii() {
+            let folded = UniCase::unicode(text).to_folded_case();
+            return self.finder.find(folded.as_bytes()).is_some();
         }
-        self.finder.find(&self.lower).is_some()
+        self.folded.clear();
+        self.folded.extend_from_slice(text.as_bytes());
+        self.folded.make_ascii_lowercase();
+        self.finder.find(&self.folded).is_some()
     }
 }
 
@@ -57,6 +51,16 @@ mod tests {
             ("order", "ÄÖ Order ß", true),
             ("a\nB", "xA\nb", true),
             ("\u{212a}", "kelvin", true),
+            ("kelvin", "\u{212a}elvin", true),
+            ("ΟΔΟΣ", "η οδός", false),
+            ("ΟΔΌΣ", "η οδός", true),
+            ("οδός", "ΟΔΌΣ", true),
+            ("σας", "ΣΑΣ ", true),
+            ("STRASSE", "Straße", true),
+            ("straße", "STRASSE", true),
+            ("ſ", "S", true),
+            ("ﬃ", "office", true),
+            ("\u{130}", "i\u{307}", true),
             ("aab", "aaaaab", true),
             ("x", "", false),
         ] {
@@ -65,6 +69,25 @@ mod tests {
                 found,
                 "{needle:?} in {text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn every_text_is_found_in_itself_and_beside_any_other() {
+        let beside = ["", "α", "Σ", "ς", "I", "\u{307}", "ß", "\u{345}", "א", "9"];
+        let has_cases = |c: &char| {
+            let folded = UniCase::unicode(c.to_string()).to_folded_case();
+            folded.chars().ne([*c]) || c.to_lowercase().ne([*c]) || c.to_uppercase().ne([*c])
+        };
+        for c in ('\0'..='\u{1ffff}').filter(has_cases) {
+            for beside in beside {
+                let (text, other) = (format!("{c}{beside}"), c.to_string());
+                assert!(Needle::new(&other).is_in(&text), "{c:?} in {text:?}");
+                assert!(
+                    Needle::new(&text).is_in(&format!("{beside}{text}")),
+                    "{text:?}"
+                );
+            }
         }
     }
 

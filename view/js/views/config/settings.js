@@ -1,4 +1,4 @@
-import { bytes, duration } from "../../format.js";
+import { bytes, caseless, duration } from "../../format.js";
 
 /** @typedef {import("../../types.d.ts").Setting} Setting */
 
@@ -24,8 +24,8 @@ export function bySection(settings) {
 
 /** Every word of `text` is somewhere. @param {Setting} setting @param {string} meaning as it is shown @param {string} text */
 export function matches({ key, value, source, meaning: original }, meaning, text) {
-  const all = [key, value ?? "", source, meaning, original].join("\n").toLowerCase();
-  return text.toLowerCase().split(/\s+/).every((word) => all.includes(word));
+  const all = caseless([key, value ?? "", source, meaning, original].join("\n"));
+  return caseless(text).split(/\s+/).every((word) => all.includes(word));
 }
 
 /** A large value in a unit that is read at a glance; null when it says it by itself. @param {Setting} setting */

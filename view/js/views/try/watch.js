@@ -1,5 +1,5 @@
 import { html, useRef, useState } from "../../html.js";
-import { bytes, number, time } from "../../format.js";
+import { bytes, caseless, number, time } from "../../format.js";
 import { texts } from "../../i18n.js";
 import { href, setParams } from "../../router.js";
 import { Button, Card, CopyButton, Empty, ErrorState, Icon, Input, Tag } from "../../ui.js";
@@ -48,8 +48,8 @@ export function Watch({ topic, watched }) {
   const feed = useFeed(watched, { paused, reading });
   const list = useRef(/** @type {HTMLElement | null} */ (null));
 
-  const needle = filter.toLowerCase();
-  const rows = needle ? feed.shown.filter((one) => !("message" in one) || one.message.data.toLowerCase().includes(needle) || one.message.code.includes(needle)) : feed.shown;
+  const needle = caseless(filter);
+  const rows = needle ? feed.shown.filter((one) => !("message" in one) || caseless(`${one.message.data}\n${one.message.code}`).includes(needle)) : feed.shown;
   const start = () => { setPaused(false); setParams({ topic, watch: topic }); };
   const state = feed.state === "on" && paused ? "paused" : feed.state;
 
