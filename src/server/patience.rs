@@ -12,8 +12,9 @@ use tokio::time::{Instant, Sleep};
 
 use crate::room::Pace;
 
-/// How long a connection is kept without a request.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection is kept without a request: longer than proxies keep theirs (60 seconds
+/// in nginx), so that none of them sends a request on one that is just being closed.
+const IDLE: Duration = Duration::from_secs(90);
 /// How long a client may take nothing of an answer.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -195,6 +196,8 @@ mod tests {
         patience.answered();
         let begin = Instant::now();
         assert_eq!(too_late(&patience).await, Wait::Request);
+        // nginx closes what it keeps after 60 seconds, and needs a while for that.
+        assert!(IDLE >= Duration::from_secs(75));
         assert_eq!(begin.elapsed(), IDLE);
         patience.answered();
         patience.heard();
