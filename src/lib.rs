@@ -20,7 +20,8 @@
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time, [`measure`] counters and histograms, [`room`] the memory of what is
-//! being received and listed, [`allocator`] what becomes of memory that is freed.
+//! being received and listed, [`line`] the connection below a client, [`allocator`] what becomes
+//! of memory that is freed.
 
 pub mod access;
 pub mod allocator;
@@ -33,6 +34,7 @@ pub mod edges;
 mod fuzz;
 pub mod http;
 pub mod import;
+pub mod line;
 pub mod measure;
 pub mod message;
 pub mod room;

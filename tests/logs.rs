@@ -128,3 +128,57 @@ async fn files_that_are_moved_away_are_made_anew_and_lose_nothing() {
         );
     }
 }
+
+#[tokio::test]
+async fn each_session_that_the_server_ends_is_a_line() {
+    let setup = Setup::new().environment("DPMQ_SERVER_MAXMESSAGEBYTES", "1000");
+    let server = setup.start().await;
+    let ended = || -> Vec<String> {
+        let log = server.log();
+        let lines = log.iter().filter(|line| line.contains(" was ended"));
+        lines.cloned().collect()
+    };
+    server.consumer("t", "leaves").await.close().await;
+    let mut too_large = server.producer_ack("t", "too \"large\"\n").await;
+    too_large.send(&"x".repeat(1001)).await;
+    too_large.closed().await;
+    let mut unwanted = server.consumer("t", "unwanted").await;
+    let clients = server.request(reqwest::Method::GET, "/api/clients");
+    let clients = clients.header("secretKey", KEY).send().await.unwrap();
+    let clients: Value = clients.json().await.unwrap();
+    let client = clients["clients"].as_array().unwrap().iter();
+    let mut number = client.filter(|client| client["id"] == "unwanted");
+    let number = &number.next().unwrap()["number"];
+    let path = format!("/api/clients/{number}?confirm=t");
+    let delete = server.request(reqwest::Method::DELETE, &path);
+    let deleted = delete.header("secretKey", KEY).send().await.unwrap();
+    assert!(deleted.status().is_success());
+    unwanted.closed().await;
+    // Those that were not let in are others' business.
+    let mut stranger = server.open("/Consumers/Conn/t/stranger").await;
+    for _ in 0..5 {
+        stranger.recv().await;
+        stranger.send("wrong").await;
+    }
+    stranger.closed().await;
+
+    eventually("both are told of", async || ended().len() == 2).await;
+    for fields in [
+        &[
+            "INFO",
+            "the session of a producer was ended",
+            r#"client="too \"large\"\n" topic="t" address=127.0.0.1 key="secretKey" code=1009"#,
+            r#"reason="a message is too long: 1001 > 1000" is_told=true"#,
+        ],
+        &[
+            "INFO",
+            "the session of a consumer was ended",
+            r#"client="unwanted" topic="t" address=127.0.0.1 key="secretKey" code=1008"#,
+            r#"reason="disconnected by the operator" is_told=true missed_messages=0"#,
+        ],
+    ] {
+        let ended = ended();
+        let is_told = |line: &String| fields.iter().all(|field| line.contains(field));
+        assert!(ended.iter().any(is_told), "{fields:?}: {ended:#?}");
+    }
+}

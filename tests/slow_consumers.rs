@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Setup, Socket, eventually};
+use common::{Setup, Socket, TestServer, eventually};
 use tokio_tungstenite::tungstenite::Message;
 
 /// The close code of those who may come back later.
@@ -23,6 +23,28 @@ fn tight() -> Setup {
 /// Message `n`: its number, and so many bytes.
 fn numbered(n: usize, bytes: usize) -> String {
     format!("{n} {}", "x".repeat(bytes))
+}
+
+/// What the log says of a session that the server has ended: how many messages were missed.
+async fn missed(server: &TestServer, client: &str, reason: &str) -> usize {
+    let client = format!("client=\"{client}\"");
+    let find = || {
+        let log = server.log();
+        let ended = log.iter().filter(|line| line.contains("was ended"));
+        let mut of_client = ended.filter(|line| line.contains(&client) && line.contains("INFO"));
+        of_client.next().cloned()
+    };
+    eventually("it is in the log", async || find().is_some()).await;
+    let line = find().unwrap();
+    for field in [
+        format!("reason=\"{reason}\""),
+        "is_told=true".into(),
+        "key=".into(),
+    ] {
+        assert!(line.contains(&field), "{field}: {line}");
+    }
+    let (_, missed) = line.split_once("missed_messages=").unwrap();
+    missed.split(' ').next().unwrap().parse().unwrap()
 }
 
 async fn number(consumer: &mut Socket) -> usize {
@@ -98,6 +120,11 @@ async fn of_twenty_consumers_one_stalls_and_the_others_get_everything_in_order()
     assert_eq!(u16::from(reason.code), AGAIN);
     assert!(reason.reason.contains("slow"), "{reason:?}");
     assert!(next < COUNT);
+    let missed = missed(&server, "narrow", "too slow: the outbox is full").await;
+    assert!(
+        missed > 0 && next + missed <= COUNT,
+        "{missed} missed, {next} read"
+    );
 
     publishing.await.unwrap();
     for consumer in reading {
@@ -185,4 +212,94 @@ async fn a_slow_consumer_that_leaves_takes_nothing_with_it() {
         server.count().await == [count, count, 0, 0]
     })
     .await;
+}
+
+/// What a busy consumer lets wait for it.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    /// A message now and then.
+    Slowly,
+    /// Nothing.
+    Not,
+}
+
+/// Longer than a client may take nothing, and longer than two pings.
+const BUSY: Duration = Duration::from_secs(4);
+
+/// Everything reaches a consumer that is busy for a while, and whoever reads at once beside it.
+async fn nothing_is_missed(reading: Reading, beside: bool) {
+    const COUNT: usize = 2000;
+    const BYTES: usize = 4000;
+    let case = format!("{reading:?}, beside one that reads at once: {beside}");
+    // Only what reads at all may have a full outbox.
+    let outbox = match (reading, beside) {
+        (Reading::Slowly, false) => 1,
+        _ => 16,
+    };
+    let setup = Setup::new().set("outboxMiB", outbox).set("writeSeconds", 1);
+    let server = setup
+        .environment("DPMQ_SERVER_PINGSECONDS", "0.5")
+        .start()
+        .await;
+    let mut busy = server.narrow_consumer("t").await;
+    let mut fast = match beside {
+        true => Some(server.consumer("t", "fast").await),
+        false => None,
+    };
+    let producer = server.producer_ack("t", "p").await;
+    let publishing = publish(producer, (COUNT, BYTES), &[], COUNT);
+    let reads_at_once = async {
+        if let Some(fast) = &mut fast {
+            for n in 0..COUNT {
+                assert_eq!(number(fast).await, n, "{case}");
+            }
+        }
+    };
+    let is_busy = async {
+        let begin = Instant::now();
+        let mut read = 0;
+        while begin.elapsed() < BUSY {
+            if let Reading::Slowly = reading {
+                assert_eq!(number(&mut busy).await, read, "{case}");
+                read += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for n in read..COUNT {
+            assert_eq!(number(&mut busy).await, n, "{case}");
+        }
+    };
+    tokio::join!(publishing, reads_at_once, is_busy);
+    let count = COUNT as u64;
+    eventually("all are consumed", async || {
+        server.count().await == [count, count, 0, 0]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_busy_misses_nothing() {
+    tokio::join!(
+        nothing_is_missed(Reading::Slowly, false),
+        nothing_is_missed(Reading::Slowly, true),
+        nothing_is_missed(Reading::Not, false),
+        nothing_is_missed(Reading::Not, true),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_nothing_while_its_outbox_is_full_is_closed_and_told() {
+    const COUNT: usize = 1500;
+    const BYTES: usize = 4000;
+    let server = tight().set("writeSeconds", 1).start().await;
+    let mut stuck = server.narrow_consumer("t").await;
+    let producer = server.producer_ack("t", "p").await;
+    publish(producer, (COUNT, BYTES), &[], COUNT).await;
+    let off_the_list = async || server.consumer_ids().await.is_empty();
+    eventually("it is off the list", off_the_list).await;
+    let missed = missed(&server, "narrow", "nothing was read for 1 s").await;
+    assert!(missed > 0 && missed < COUNT, "{missed} missed");
+    let close = stuck.closed().await;
+    assert_eq!(u16::from(close.code), AGAIN);
+    assert_eq!(&*close.reason, "nothing was read for 1 s");
 }

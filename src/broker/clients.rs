@@ -197,6 +197,11 @@ impl ProducerSession {
         &self.producer.info.topic
     }
 
+    /// Who it is.
+    pub fn client(&self) -> &ClientInfo {
+        &self.producer.info
+    }
+
     /// What tells when the broker wants the session to end.
     pub fn close_signal(&self) -> CloseSignal {
         self.producer.close.signal()

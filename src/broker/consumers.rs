@@ -43,6 +43,9 @@ pub(super) struct Consumer {
     any_room: Arc<Notify>,
     /// Messages written to it.
     written: AtomicU64,
+    /// What was to be written to it, and is not.
+    missed_messages: AtomicU64,
+    missed_bytes: AtomicU64,
     /// How fast they were.
     rate: Mutex<Rate>,
     close: Closer,
@@ -72,6 +75,13 @@ impl Consumer {
     pub(super) fn wrote(&self, messages: usize, now: Instant) {
         self.written.fetch_add(messages as u64, Ordering::Relaxed);
         self.rate().add(messages, now);
+    }
+
+    /// Counts messages that were to be written to it, and are not any more.
+    pub(super) fn miss(&self, messages: usize, bytes: usize) {
+        self.missed_messages
+            .fetch_add(messages as u64, Ordering::Relaxed);
+        self.missed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn rate(&self) -> MutexGuard<'_, Rate> {
@@ -163,12 +173,39 @@ impl Subscription {
     pub fn close_signal(&self) -> CloseSignal {
         self.consumer.close.signal()
     }
+
+    /// Whether as much waits for it as may.
+    pub fn is_full(&self) -> bool {
+        !self.consumer.has_room()
+    }
+
+    /// Leaves, and tells who it was, and what it was to get and did not. That comes again unless
+    /// another consumer has it.
+    pub fn leave(self) -> (ClientInfo, Missed) {
+        let consumer = self.consumer.clone();
+        // What is in the outbox is missed with it.
+        drop(self);
+        let missed = Missed {
+            messages: consumer.missed_messages.load(Ordering::Relaxed),
+            bytes: consumer.missed_bytes.load(Ordering::Relaxed),
+        };
+        (consumer.info.clone(), missed)
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.consumers.leave(&self.consumer);
     }
+}
+
+/// What a consumer was to get, and did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their data.
+    pub bytes: u64,
 }
 
 /// What came of a push.
@@ -228,6 +265,8 @@ impl Consumers {
             room: lane.room.clone(),
             any_room: self.any_room.clone(),
             written: AtomicU64::new(0),
+            missed_messages: AtomicU64::new(0),
+            missed_bytes: AtomicU64::new(0),
             rate: Mutex::new(Rate::new(Instant::now())),
             close: Closer::new(),
         });
@@ -452,8 +491,9 @@ impl Consumers {
                 .collect();
         }
         for (consumer, ticket) in late {
-            consumer.close(CloseReason::TooSlow);
+            // It is missed before the session can ask for that.
             drop(ticket);
+            consumer.close(CloseReason::TooSlow);
         }
     }
 

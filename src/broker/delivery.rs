@@ -164,6 +164,7 @@ impl Drop for Ticket {
         } = &*self.delivery;
         if !*self.written.get_mut() {
             handover.failed();
+            self.consumer.miss(messages.len(), *bytes);
         }
         self.consumer.give_back(messages.len(), *bytes);
         let last = tickets.fetch_sub(1, Ordering::AcqRel) == 1;

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 pub use blocking::Blocking;
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
-pub use consumers::{OutboxLimits, Subscription};
+pub use consumers::{Missed, OutboxLimits, Subscription};
 pub use counters::{RefusedFor, Totals};
 pub use delivery::Ticket;
 pub use dispatch::Pace;

@@ -4,6 +4,7 @@
 //! `server.rs` starts it. What is asked is none of its business: requests go to the router.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,9 +17,9 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::{Request, Response};
+use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
 use crate::config::Live;
 use crate::edges::{Edges, Refused};
+use crate::line::Line;
 use crate::room::{Room, RoomFor};
 use crate::turnstile::{Stranger, Turnstile};
 
@@ -134,14 +136,10 @@ impl Acceptor {
                 return None;
             }
         };
-        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
         let patience = Arc::new(Patience::new(Instant::now(), self.request_time()));
         let stranger = self.turnstile.stranger();
         let connection = Connection::new(
-            stream,
+            Line::new(stream),
             place,
             patience.clone(),
             self.edges.clone(),
@@ -158,14 +156,18 @@ impl Acceptor {
         patience: Arc<Patience>,
         stranger: Stranger,
     ) {
+        let line = connection.line().clone();
         let Some(tls) = &self.tls else {
             return self
-                .serve_http(connection, address, patience, stranger)
+                .serve_http(connection, line, address, patience, stranger)
                 .await;
         };
         let secured = tokio::time::timeout(self.request_time(), secure(tls, connection));
         match secured.await {
-            Ok(Ok(stream)) => self.serve_http(stream, address, patience, stranger).await,
+            Ok(Ok(stream)) => {
+                self.serve_http(stream, line, address, patience, stranger)
+                    .await;
+            }
             Ok(Err(error)) => {
                 self.edges.refused(Refused::Tls).add(1);
                 tracing::debug!(%error, %address, "no TLS");
@@ -177,6 +179,7 @@ impl Acceptor {
     async fn serve_http<S>(
         &self,
         stream: S,
+        line: Line,
         address: SocketAddr,
         patience: Arc<Patience>,
         stranger: Stranger,
@@ -185,7 +188,7 @@ impl Acceptor {
     {
         let service = hyper::service::service_fn(|request| {
             stranger.welcome();
-            self.ask(request, address, &patience)
+            self.ask(request, &line, address, &patience)
         });
         let connection = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
@@ -195,7 +198,7 @@ impl Acceptor {
         let mut too_late = TooLate::new(&patience);
         let mut closing = std::pin::pin!(self.closing.cancelled());
         let mut ends = false;
-        let ended = std::future::poll_fn(|cx| {
+        let ended = poll_fn(|cx| {
             if !ends && closing.as_mut().poll(cx).is_ready() {
                 ends = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -226,6 +229,7 @@ impl Acceptor {
     fn ask(
         &self,
         request: Request<Incoming>,
+        line: &Line,
         address: SocketAddr,
         patience: &Arc<Patience>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
@@ -236,6 +240,9 @@ impl Acceptor {
         let client = forwarded::client(address.ip(), &head.headers, &config.server.trusted_proxies);
         let client = SocketAddr::new(client, address.port());
         head.extensions.insert(ConnectInfo(client));
+        if head.headers.contains_key(header::UPGRADE) {
+            head.extensions.insert(line.clone());
+        }
         let body = match body.is_end_stream() {
             true => Body::empty(),
             false => {
@@ -282,8 +289,14 @@ async fn secure(
     mut connection: Connection,
 ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
     let mut first = [0];
-    let bytes = connection.socket().peek(&mut first).await?;
-    if bytes == 1 && first[0] != TLS_HANDSHAKE {
+    let mut peeked = ReadBuf::new(&mut first);
+    let line = connection.line();
+    poll_fn(|cx| line.with(|stream| stream.poll_peek(cx, &mut peeked))).await?;
+    if peeked
+        .filled()
+        .first()
+        .is_some_and(|first| *first != TLS_HANDSHAKE)
+    {
         connection.write_all(NOT_TLS).await?;
         return Err(io::Error::other("it does not begin as TLS does"));
     }

@@ -4,6 +4,9 @@
 //! away what the client has not read yet: above all why it was refused. So a connection that
 //! ends is closed for writing only at first, and what still comes is thrown away for a while.
 //!
+//! One that has last words on its [`Line`] has longer: as long as its client takes what it was
+//! sent before, up to a minute.
+//!
 //! It keeps its place among the connections until it is over, and notes for its
 //! [`Patience`] when something came and when nothing leaves.
 
@@ -21,10 +24,13 @@ use tokio::sync::Semaphore;
 use super::admission::Place;
 use super::patience::Patience;
 use crate::edges::Edges;
+use crate::line::Line;
 use crate::turnstile::Stranger;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
+/// The same, for one that has not got its last words yet.
+const LINGER_UNTOLD: Duration = Duration::from_secs(60);
 /// The same, for one that was refused before it was heard.
 const LINGER_REFUSED: Duration = Duration::from_secs(1);
 /// Refused clients that are listened to at the same time; the others are cut off.
@@ -48,7 +54,7 @@ pub(super) fn refuse(stream: TcpStream, answer: &[u8]) {
 
 /// See the module.
 pub(super) struct Connection {
-    stream: Option<TcpStream>,
+    line: Line,
     place: Option<Place>,
     patience: Arc<Patience>,
     edges: Arc<Edges>,
@@ -58,7 +64,7 @@ pub(super) struct Connection {
 impl Connection {
     /// A connection that was accepted, and is counted in `edges` as long as it is there.
     pub(super) fn new(
-        stream: TcpStream,
+        line: Line,
         place: Place,
         patience: Arc<Patience>,
         edges: Arc<Edges>,
@@ -66,7 +72,7 @@ impl Connection {
     ) -> Connection {
         edges.accepted.add(1);
         Connection {
-            stream: Some(stream),
+            line,
             place: Some(place),
             patience,
             edges,
@@ -74,20 +80,16 @@ impl Connection {
         }
     }
 
-    /// The socket.
-    pub(super) fn socket(&self) -> &TcpStream {
-        self.stream.as_ref().expect("only a drop takes it away")
-    }
-
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("only a drop takes it away"))
+    /// What it is a connection on.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
     fn written(
         &mut self,
-        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Line>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let written = write(self.stream());
+        let written = write(Pin::new(&mut self.line));
         self.patience.stuck(written.is_pending());
         written
     }
@@ -96,17 +98,17 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.edges.over.add(1);
-        let Some(stream) = self.stream.take() else {
-            return;
-        };
-        let has_ended = match stream.try_read(&mut [0; 1]) {
+        let has_ended = match self.line.with(|stream| stream.try_read(&mut [0; 1])) {
             Ok(bytes) => bytes == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         };
-        let place = self.place.take();
+        let (line, place) = (self.line.clone(), self.place.take());
         if !has_ended && let Ok(runtime) = Handle::try_current() {
             runtime.spawn(self.stranger.pass(async move {
-                let _ = tokio::time::timeout(LINGER, linger(stream)).await;
+                match line.has_last_words() {
+                    true => linger_untold(line).await,
+                    false => drop(tokio::time::timeout(LINGER, linger(line)).await),
+                }
                 drop(place);
             }));
         }
@@ -114,11 +116,27 @@ impl Drop for Connection {
 }
 
 /// Ends this side, and reads until the other side has ended too.
-async fn linger(mut stream: TcpStream) -> io::Result<()> {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
     let mut unheard = vec![0; READ_BYTES];
     while stream.read(&mut unheard).await? > 0 {}
     Ok(())
+}
+
+/// The same for as long as the other side still has to take what it was sent, and a while.
+async fn linger_untold(line: Line) {
+    let is_told = async {
+        loop {
+            tokio::time::sleep(LINGER).await;
+            if line.signs().is_none_or(|signs| !signs.is_owing) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(LINGER_UNTOLD, linger(line.clone())) => {}
+        () = is_told => {}
+    }
 }
 
 impl AsyncRead for Connection {
@@ -127,7 +145,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = self.stream().poll_read(cx, buf);
+        let read = Pin::new(&mut self.line).poll_read(cx, buf);
         if read.is_ready() {
             self.patience.heard();
         }
@@ -141,15 +159,15 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.written(|stream| stream.poll_write(cx, buf))
+        self.written(|line| line.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        Pin::new(&mut self.line).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+        Pin::new(&mut self.line).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -157,11 +175,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.written(|stream| stream.poll_write_vectored(cx, bufs))
+        self.written(|line| line.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket().is_write_vectored()
+        self.line.is_write_vectored()
     }
 }
 
@@ -185,7 +203,7 @@ mod tests {
         let place = admission.admit(peer.ip()).unwrap();
         let patience = Patience::new(Instant::now(), Duration::from_secs(8));
         let mut connection = Connection::new(
-            stream,
+            Line::new(stream),
             place,
             Arc::new(patience),
             Arc::default(),

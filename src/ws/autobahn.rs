@@ -5,17 +5,19 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use axum::Router;
 use axum::response::Response;
+use axum::{Extension, Router};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::intake::Limits;
 use super::upgrade::{Upgrade, WebSocket};
+use crate::edges::Edges;
+use crate::line::Line;
 use crate::room::Room;
 
 const MESSAGE_BYTES: usize = 64 << 20;
@@ -39,7 +41,7 @@ async fn upgrade(upgrade: Upgrade) -> Response {
 }
 
 /// Sends back what comes, and ends as sessions do.
-async fn echo(mut socket: WebSocket) {
+async fn echo(mut socket: WebSocket, line: Line) {
     socket.get_mut().welcome();
     let end = loop {
         match socket.next().await {
@@ -53,7 +55,7 @@ async fn echo(mut socket: WebSocket) {
             None => break super::End::Gone,
         }
     };
-    super::close(&mut socket, end, &crate::edges::Edges::default()).await;
+    super::close(&mut socket, &line, end, None, &Edges::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +64,10 @@ async fn no_case_fails() {
     let program = std::env::var("WSTEST").expect("WSTEST is how wstest is started");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let app = Router::new().fallback(upgrade);
+    // Nobody asks it, so any will do.
+    let address = listener.local_addr().unwrap();
+    let line = Line::new(TcpStream::connect(address).await.unwrap());
+    let app = Router::new().fallback(upgrade).layer(Extension(line));
     tokio::spawn(async move { axum::serve(listener, app).await });
     let dir = tempfile::tempdir().unwrap();
     let specification = serde_json::json!({

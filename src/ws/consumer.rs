@@ -4,12 +4,12 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::health::Health;
-use super::intake::Heard;
+use super::health::{Health, Vigil};
 use super::upgrade::WebSocket;
-use super::{Door, End, WsState, ask_for_key, close, login};
+use super::{Door, End, Leaver, WsState, ask_for_key, close, login};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, Subscription, Ticket};
+use crate::line::Line;
 use crate::wire;
 
 /// Deliveries that are written before a flush.
@@ -21,31 +21,39 @@ const TICKETS_MAX: usize = 16;
 /// reaches it.
 pub(super) async fn login_and_run(
     mut socket: WebSocket,
+    line: &Line,
     door: &Door<'_>,
     subscribe: impl FnOnce(&Grant) -> Subscription,
     state: &WsState,
 ) {
-    let end = match ask_for_key(&mut socket, door, state).await {
-        Err(end) => end,
+    let (end, leaver) = match ask_for_key(&mut socket, door, state).await {
+        Err(end) => (end, None),
         Ok(grant) => {
-            let subscription = subscribe(&grant);
-            match grant.ended() {
+            let mut subscription = subscribe(&grant);
+            let end = match grant.ended() {
                 Some(end) => end.into(),
                 None => match socket.send(Message::text(login::SUCCEEDED)).await {
-                    Ok(()) => serve(&mut socket, subscription, state).await,
+                    Ok(()) => serve(&mut socket, line, &mut subscription, state).await,
                     Err(_) => End::Gone,
                 },
-            }
+            };
+            (end, Some(Leaver::consumer(subscription)))
         }
     };
-    close(&mut socket, end, &state.edges).await;
+    close(&mut socket, line, end, leaver, &state.edges).await;
 }
 
-async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &WsState) -> End {
+async fn serve(
+    socket: &mut WebSocket,
+    line: &Line,
+    subscription: &mut Subscription,
+    state: &WsState,
+) -> End {
     let mut closed = subscription.close_signal();
     let mut tickets = Vec::with_capacity(TICKETS_MAX);
     let heard = socket.get_ref().heard();
-    let mut health = Health::new(state.config.get().server.ping_every, heard.clone(), true);
+    let every = state.config.get().server.ping_every;
+    let mut health = Health::new(every, Vigil::new(line), heard.clone(), true);
     loop {
         tokio::select! {
             // A client that has left must be noticed before anything is written to its socket.
@@ -62,7 +70,8 @@ async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &W
                 let ping = async {
                     due?;
                     let sent = socket.send(Message::Ping(Bytes::new()));
-                    or_end(sent, &heard, &mut closed, state).await
+                    let is_full = || subscription.is_full() || heard.is_waiting();
+                    or_end(sent, &mut health, is_full, &mut closed, state).await
                 };
                 match ping.await {
                     Ok(()) => continue,
@@ -71,7 +80,15 @@ async fn serve(socket: &mut WebSocket, mut subscription: Subscription, state: &W
             }
             () = subscription.recv(&mut tickets, TICKETS_MAX) => {}
         }
-        if let Err(end) = write(socket, &tickets, &heard, &mut closed, state).await {
+        let written = write(
+            socket,
+            &tickets,
+            subscription,
+            &mut health,
+            &mut closed,
+            state,
+        );
+        if let Err(end) = written.await {
             return end;
         }
         tickets.clear();
@@ -91,29 +108,34 @@ fn ended_by(frame: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
 async fn write(
     socket: &mut WebSocket,
     tickets: &[Ticket],
-    heard: &Heard,
+    subscription: &Subscription,
+    health: &mut Health,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
+    let is_full = || subscription.is_full();
     for ticket in tickets {
         for frame in ticket.frames(wire::write_push_frame) {
             let text = Utf8Bytes::try_from(frame.clone())
                 .map_err(|_| End::Failed("a message is not UTF-8".into()))?;
-            or_end(socket.feed(Message::Text(text)), heard, closed, state).await?;
+            let fed = socket.feed(Message::Text(text));
+            or_end(fed, health, is_full, closed, state).await?;
         }
     }
-    or_end(socket.flush(), heard, closed, state).await?;
+    or_end(socket.flush(), health, is_full, closed, state).await?;
     for ticket in tickets {
         ticket.written();
     }
     Ok(())
 }
 
-/// Waits for a write, but not for ever. Mostly it only goes to a buffer, and nothing is to be
-/// waited for; if it is, then the client has read, which is as good as an answer.
+/// Waits for a write as long as the client is there and what waits for it is not full. Mostly it
+/// only goes to a buffer, and nothing is to be waited for; if it is, then the client has read,
+/// which is as good as an answer.
 async fn or_end(
     write: impl Future<Output = Result<(), tungstenite::Error>>,
-    heard: &Heard,
+    health: &mut Health,
+    is_full: impl Fn() -> bool,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
@@ -121,17 +143,15 @@ async fn or_end(
     if let Some(written) = write.as_mut().now_or_never() {
         return Ok(written?);
     }
-    let timeout = state.config.get().mq.write_timeout;
+    let patience = state.config.get().mq.write_timeout;
     tokio::select! {
         biased;
-        written = tokio::time::timeout(timeout, write) => match written {
-            Ok(written) => {
-                heard.note();
-                Ok(written?)
-            }
-            Err(_) => Err(End::nothing_read(timeout)),
-        },
+        written = write => {
+            health.heard();
+            Ok(written?)
+        }
         reason = closed.closed() => Err(reason.into()),
         () = state.stop.cancelled() => Err(End::Stopping),
+        end = health.vigil().run_out(patience, is_full) => Err(end),
     }
 }

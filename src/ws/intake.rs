@@ -61,17 +61,33 @@ pub(super) enum Unreadable {
 
 /// Whether anything has come from the client lately; clones are for the same client.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Arc<AtomicBool>);
+pub(super) struct Heard(Arc<Signals>);
+
+#[derive(Default)]
+struct Signals {
+    lately: AtomicBool,
+    /// It has sent pings that are not read until it reads.
+    is_waiting: AtomicBool,
+}
 
 impl Heard {
     /// Something has come, or the client has shown otherwise that it is there.
     pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.lately.store(true, Ordering::Relaxed);
     }
 
     /// Whether something has come since this was last asked.
     pub(super) fn lately(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.0.lately.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it has sent pings that are not read until it reads.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.is_waiting.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self, is: bool) {
+        self.0.is_waiting.store(is, Ordering::Relaxed);
     }
 }
 
@@ -182,6 +198,7 @@ impl<S> Intake<S> {
                     return at - 1;
                 }
                 if head.is_ping && self.is_stuck {
+                    self.heard.wait(true);
                     self.blocked = Some(Blocked::Answers);
                     return at - 1;
                 }
@@ -230,6 +247,7 @@ impl<S> Intake<S> {
                 Poll::Pending
             }
             Some(Blocked::Answers) => {
+                self.heard.wait(false);
                 self.blocked = None;
                 Poll::Ready(Ok(()))
             }

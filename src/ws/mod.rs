@@ -35,9 +35,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Access, Denied, Grant, Place, Right};
-use crate::broker::{Broker, ClientInfo, CloseReason};
+use crate::broker::{Broker, ClientInfo, CloseReason, Missed, Role, Subscription};
 use crate::config::Live;
 use crate::edges::{Edges, Ended, Refused, Via};
+use crate::line::Line;
 use crate::message::Topic;
 use crate::room::Room;
 use crate::turnstile::{Stranger, Turnstile};
@@ -126,7 +127,7 @@ async fn producers(
         }
     };
     let (config, limits) = limits(&state, PRODUCER_READ_BYTES);
-    upgrade.accept(config, limits, move |socket| {
+    upgrade.accept(config, limits, move |socket, line| {
         let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
         let session = stranger.clone().pass(async move {
             let door = Door::new(PRODUCERS, Right::Publish, &topic, address, stranger);
@@ -134,7 +135,7 @@ async fn producers(
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join_producer(info)
             };
-            producer::login_and_run(socket, &door, join, acks, &state).await;
+            producer::login_and_run(socket, &line, &door, join, acks, &state).await;
         });
         sessions.track_future(session)
     })
@@ -152,7 +153,7 @@ async fn consumers(
         Err(refusal) => return refusal,
     };
     let (config, limits) = limits(&state, CONSUMER_READ_BYTES);
-    upgrade.accept(config, limits, move |socket| {
+    upgrade.accept(config, limits, move |socket, line| {
         let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
         let session = stranger.clone().pass(async move {
             let door = Door::new(CONSUMERS, Right::Consume, &topic, address, stranger);
@@ -160,7 +161,7 @@ async fn consumers(
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join(info)
             };
-            consumer::login_and_run(socket, &door, subscribe, &state).await;
+            consumer::login_and_run(socket, &line, &door, subscribe, &state).await;
         });
         sessions.track_future(session)
     })
@@ -305,7 +306,7 @@ enum End {
     Policy(Cow<'static, str>),
     /// The client reads too slowly, and may come back (1013).
     TooSlow(String),
-    /// The client does not answer pings, and may come back (1013).
+    /// The other end does not answer, and may come back (1013).
     Silent(String),
     /// The server could not do its part (1011).
     Failed(String),
@@ -361,11 +362,6 @@ impl From<access::End> for End {
 }
 
 impl End {
-    /// The client has taken nothing for so long.
-    fn nothing_read(time: Duration) -> End {
-        End::TooSlow(format!("nothing was read for {} s", time.as_secs_f64()))
-    }
-
     /// What it counts as; `None` if the client has ended it.
     fn counts_as(&self) -> Option<Ended> {
         match self {
@@ -403,33 +399,100 @@ fn shortened(mut reason: String) -> String {
     reason
 }
 
-/// Tells the client why, and gives it a moment to close its side.
-async fn close<S>(socket: &mut S, end: End, edges: &Edges)
+/// A client that was logged in, at the end of its session.
+struct Leaver {
+    role: Role,
+    client: ClientInfo,
+    /// What a consumer was to get, and did not.
+    missed: Option<Missed>,
+}
+
+impl Leaver {
+    /// One that leaves with this.
+    fn consumer(subscription: Subscription) -> Leaver {
+        let (client, missed) = subscription.leave();
+        Leaver {
+            role: Role::Consumer,
+            client,
+            missed: Some(missed),
+        }
+    }
+
+    fn producer(client: ClientInfo) -> Leaver {
+        Leaver {
+            role: Role::Producer,
+            client,
+            missed: None,
+        }
+    }
+}
+
+/// Tells the client why, gives it a moment to close its side, and tells the operator.
+async fn close<S>(socket: &mut S, line: &Line, end: End, leaver: Option<Leaver>, edges: &Edges)
 where
     S: Stream<Item = Result<Message, tungstenite::Error>>
         + Sink<Message, Error = tungstenite::Error>
         + Unpin,
 {
-    if let Some(ended) = end.counts_as() {
-        edges.ended(ended).add(1);
-    }
-    let Some(frame) = end.frame() else {
+    let Some(frame) = end.clone().frame() else {
         // The answer to its close, if it sent one, is still to leave.
         let _ = tokio::time::timeout(CLOSE_WAIT, socket.flush()).await;
         return;
     };
-    tracing::debug!(
-        code = u16::from(frame.code),
-        reason = frame.reason.as_str(),
-        "closing a session"
-    );
+    count(&end, edges);
+    if leaver.is_some() && !matches!(end, End::Silent(_)) {
+        line.begin_last_words();
+    }
+    let mut is_told = false;
     let farewell = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            is_told = true;
             while let Some(Ok(_)) = socket.next().await {}
         }
     };
     // A client that does not answer in time is simply dropped.
     let _ = tokio::time::timeout(CLOSE_WAIT, farewell).await;
+    tell(end, is_told, leaver);
+}
+
+/// Counts a session that the server ends.
+fn count(end: &End, edges: &Edges) {
+    if let Some(why) = end.counts_as() {
+        edges.ended(why).add(1);
+    }
+}
+
+/// Tells the operator of a session that the server has ended.
+fn tell(end: End, is_told: bool, leaver: Option<Leaver>) {
+    let Some(frame) = end.frame() else {
+        return;
+    };
+    let (code, reason) = (u16::from(frame.code), frame.reason.as_str());
+    let Some(Leaver {
+        role,
+        client,
+        missed,
+    }) = leaver
+    else {
+        tracing::debug!(code, reason, "a client was not let in");
+        return;
+    };
+    let role = match role {
+        Role::Consumer => "consumer",
+        Role::Producer => "producer",
+    };
+    tracing::info!(
+        client = shortened(client.id),
+        topic = client.topic.as_str(),
+        address = %client.ip,
+        key = &*client.key,
+        code,
+        reason,
+        is_told,
+        missed_messages = missed.map(|missed| missed.messages),
+        missed_bytes = missed.map(|missed| missed.bytes),
+        "the session of a {role} was ended",
+    );
 }
 
 #[cfg(test)]

@@ -12,17 +12,24 @@ use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::health::Health;
+use super::health::{Health, Vigil};
 use super::upgrade::WebSocket;
-use super::{CLOSE_WAIT, Door, End, WsState, ask_for_key, close, login};
+use super::{CLOSE_WAIT, Door, End, Leaver, WsState, ask_for_key, close, count, login, tell};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
+use crate::line::Line;
 use crate::message::{Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
 const RECEIPTS_MAX: usize = 64;
 /// Data that is published together, unless it is one message.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// How a client is waited for that takes nothing of what it is told.
+struct Patience {
+    time: Duration,
+    vigil: Vigil,
+}
 
 /// What a producer is told, in this order.
 enum Told {
@@ -36,6 +43,7 @@ enum Told {
 /// It is on the list of clients before it is told that it is logged in.
 pub(super) async fn login_and_run(
     mut socket: WebSocket,
+    line: &Line,
     door: &Door<'_>,
     join: impl FnOnce(&Grant) -> ProducerSession,
     acks: bool,
@@ -43,31 +51,42 @@ pub(super) async fn login_and_run(
 ) {
     let grant = match ask_for_key(&mut socket, door, state).await {
         Ok(grant) => grant,
-        Err(end) => return close(&mut socket, end, &state.edges).await,
+        Err(end) => return close(&mut socket, line, end, None, &state.edges).await,
     };
     let session = join(&grant);
     if let Some(end) = grant.ended() {
-        return close(&mut socket, end.into(), &state.edges).await;
+        let leaver = Leaver::producer(session.client().clone());
+        return close(&mut socket, line, end.into(), Some(leaver), &state.edges).await;
     }
     drop(grant);
     if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
-        serve(socket, session, acks, state).await;
+        serve(socket, line, session, acks, state).await;
     }
 }
 
 /// Serves a producer until its session ends; what was published by then is answered.
-async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &WsState) {
+async fn serve(
+    socket: WebSocket,
+    line: &Line,
+    session: ProducerSession,
+    acks: bool,
+    state: &WsState,
+) {
     let (every, heard) = (
         state.config.get().server.ping_every,
         socket.get_ref().heard(),
     );
     // Without acks there is nothing to read, and who reads nothing answers no ping.
-    let mut health = Health::new(every, heard, acks);
+    let mut health = Health::new(every, Vigil::new(line), heard, acks);
     let (sink, mut stream) = socket.split();
     let (receipts, waiting) = mpsc::channel(RECEIPTS_MAX);
     let topic = session.topic().clone();
+    let leaver = Leaver::producer(session.client().clone());
     let mut closed = session.close_signal();
-    let patience = acks.then(|| state.config.get().mq.write_timeout);
+    let patience = acks.then(|| Patience {
+        time: state.config.get().mq.write_timeout,
+        vigil: Vigil::new(line),
+    });
     let mut answers = tokio::spawn(answer(sink, waiting, session, patience));
     let (end, answered) = tokio::select! {
         end = publish(&mut stream, topic, receipts, &mut health, state) => (end, None),
@@ -85,12 +104,14 @@ async fn serve(socket: WebSocket, session: ProducerSession, acks: bool, state: &
     };
     let Some(answered) = answered else {
         answers.abort();
-        return;
+        count(&end, &state.edges);
+        return tell(end, false, Some(leaver));
     };
     if let Ok((sink, failed)) = answered
         && let Ok(mut socket) = stream.reunite(sink)
     {
-        close(&mut socket, failed.unwrap_or(end), &state.edges).await;
+        let end = failed.unwrap_or(end);
+        close(&mut socket, line, end, Some(leaver), &state.edges).await;
     }
 }
 
@@ -195,15 +216,15 @@ fn too_big(bytes: usize, bytes_max: usize) -> End {
 }
 
 /// Waits for the receipts in order, and tells the producer if it wants to know: who does reads
-/// what it is told, and may take nothing of it for as long as `patience`. Without, a message that
+/// what it is told, and is waited for with `patience`. Without, a message that
 /// could not be stored ends the session, which is the only way to say so.
 async fn answer(
     mut sink: SplitSink<WebSocket, Message>,
     receipts: mpsc::Receiver<Told>,
     session: ProducerSession,
-    patience: Option<Duration>,
+    mut patience: Option<Patience>,
 ) -> (SplitSink<WebSocket, Message>, Option<End>) {
-    let end = answer_until(&mut sink, receipts, &session, patience).await;
+    let end = answer_until(&mut sink, receipts, &session, &mut patience).await;
     (sink, end.err())
 }
 
@@ -211,7 +232,7 @@ async fn answer_until(
     sink: &mut SplitSink<WebSocket, Message>,
     mut receipts: mpsc::Receiver<Told>,
     session: &ProducerSession,
-    patience: Option<Duration>,
+    patience: &mut Option<Patience>,
 ) -> Result<(), End> {
     while let Some(told) = ready_or_flushed(sink, receipts.recv(), patience).await? {
         let receipt = match told {
@@ -245,7 +266,7 @@ async fn answer_until(
 async fn ready_or_flushed<T, I, S: Sink<I> + Unpin>(
     sink: &mut S,
     next: impl Future<Output = T>,
-    patience: Option<Duration>,
+    patience: &mut Option<Patience>,
 ) -> Result<T, End> {
     let mut next = std::pin::pin!(next);
     if let Some(ready) = next.as_mut().now_or_never() {
@@ -255,20 +276,21 @@ async fn ready_or_flushed<T, I, S: Sink<I> + Unpin>(
     Ok(next.await)
 }
 
-/// Waits as long as `patience` for the client to take what is written. Without, it need not read
+/// Waits with `patience` for the client to take what is written. Without, it need not read
 /// at all, and what it does not take now leaves with what follows, or never.
 async fn written<E>(
     write: impl Future<Output = Result<(), E>>,
-    patience: Option<Duration>,
+    patience: &mut Option<Patience>,
 ) -> Result<(), End> {
     let mut write = std::pin::pin!(write);
     let written = match (write.as_mut().now_or_never(), patience) {
         (Some(written), _) => written,
         (None, None) => return Ok(()),
-        (None, Some(patience)) => {
-            let written = tokio::time::timeout(patience, write).await;
-            written.map_err(|_| End::nothing_read(patience))?
-        }
+        (None, Some(Patience { time, vigil })) => tokio::select! {
+            written = write => written,
+            // The answers that it may have are those that do not leave.
+            end = vigil.run_out(*time, || true) => return Err(end),
+        },
     };
     written.map_err(|_| End::Gone)
 }
@@ -307,12 +329,13 @@ mod tests {
         }));
         let mut sink = socket.buffer(8);
         sink.feed("first").await.unwrap();
-        let ready = ready_or_flushed(&mut sink, std::future::ready("second"), None);
+        let mut patience = None;
+        let ready = ready_or_flushed(&mut sink, std::future::ready("second"), &mut patience);
         assert_eq!(ready.await, Ok("second"));
         assert!(written.lock().unwrap().is_empty());
         let (done, next) = oneshot::channel();
         {
-            let mut waiting = Box::pin(ready_or_flushed(&mut sink, next, None));
+            let mut waiting = Box::pin(ready_or_flushed(&mut sink, next, &mut patience));
             assert!(waiting.as_mut().now_or_never().is_none());
             assert_eq!(*written.lock().unwrap(), ["first"]);
             done.send("third").unwrap();

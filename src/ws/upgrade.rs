@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::intake::{Intake, Limits};
+use crate::line::Line;
 
 /// The connection of a client, as messages.
 pub(super) type WebSocket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
@@ -20,6 +21,7 @@ pub(super) type WebSocket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 pub(super) struct Upgrade {
     key: HeaderValue,
     upgraded: OnUpgrade,
+    line: Line,
 }
 
 impl<S: Sync> FromRequestParts<S> for Upgrade {
@@ -42,8 +44,13 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).cloned() else {
             return Err(refuse("Sec-WebSocket-Key is missing"));
         };
-        match parts.extensions.remove::<OnUpgrade>() {
-            Some(upgraded) => Ok(Upgrade { key, upgraded }),
+        let upgraded = parts.extensions.remove::<OnUpgrade>();
+        match upgraded.zip(parts.extensions.remove::<Line>()) {
+            Some((upgraded, line)) => Ok(Upgrade {
+                key,
+                upgraded,
+                line,
+            }),
             None => Err(refuse("the connection cannot become a WebSocket")),
         }
     }
@@ -63,16 +70,20 @@ impl Upgrade {
         self,
         config: WebSocketConfig,
         limits: Limits,
-        session: impl FnOnce(WebSocket) -> F + Send + 'static,
+        session: impl FnOnce(WebSocket, Line) -> F + Send + 'static,
     ) -> Response {
-        let Upgrade { key, upgraded } = self;
+        let Upgrade {
+            key,
+            upgraded,
+            line,
+        } = self;
         tokio::spawn(async move {
             match upgraded.await {
                 Ok(upgraded) => {
                     let stream = Intake::new(TokioIo::new(upgraded), limits);
                     let socket =
                         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
-                    session(socket.await).await;
+                    session(socket.await, line).await;
                 }
                 Err(error) => tracing::debug!(%error, "a WebSocket did not come about"),
             }

@@ -113,6 +113,11 @@ impl Socket {
         next.expect("a frame within the patience of the test")
     }
 
+    /// The same, however long it takes.
+    pub async fn next_frame(&mut self) -> Option<Result<Message, tungstenite::Error>> {
+        self.0.next().await
+    }
+
     /// The next text frame.
     pub async fn recv(&mut self) -> Utf8Bytes {
         loop {

@@ -1,0 +1,242 @@
+//! The TCP connection below a client, and what the system knows of its other end.
+//!
+//! `server/` makes one for each connection and reads and writes through it; `ws/` asks it about
+//! clients that read slowly, or not at all. That a write waits says little about a client: the
+//! system's buffer may take megabytes, and shows no progress until a third of them is free. So
+//! little is kept in it that cannot be on its way, and what the other end has acknowledged is
+//! asked of the system.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What the system's buffer has room for at the end: what it had, and the last words.
+const LAST_BYTES: usize = 512 << 10;
+
+/// What the system knows of the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// It was sent something, or is to be, that it has not acknowledged.
+    pub is_owing: bool,
+    /// Bytes that it has acknowledged.
+    pub acknowledged: u64,
+    /// The time since it acknowledged anything, be it that it can take nothing at the moment.
+    pub silent: Duration,
+    /// How often it was tried in vain since then.
+    pub tries: u8,
+    /// It has ended its side: nothing more comes.
+    pub has_ended: bool,
+}
+
+/// See the module; clones are the same connection.
+#[derive(Clone)]
+pub struct Line(Arc<Shared>);
+
+struct Shared {
+    /// Held for one call of the system. Only those of the connection's own task meet here.
+    stream: Mutex<TcpStream>,
+    has_last_words: AtomicBool,
+}
+
+impl Line {
+    /// A connection that was accepted.
+    pub fn new(stream: TcpStream) -> Line {
+        // A frame waits for nothing; without this the last of a burst may wait 40 ms.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a socket keeps its delay");
+        }
+        system::bound_unsent(&stream);
+        system::retry_within(&stream, system::RETRY);
+        Line(Arc::new(Shared {
+            stream: Mutex::new(stream),
+            has_last_words: AtomicBool::new(false),
+        }))
+    }
+
+    /// Does something with the socket that does not wait.
+    pub fn with<T>(&self, ask: impl FnOnce(Pin<&mut TcpStream>) -> T) -> T {
+        let stream = self.0.stream.lock();
+        let mut stream = stream.expect("nothing panics while it is held");
+        ask(Pin::new(&mut *stream))
+    }
+
+    /// What the system knows of the other end; `None` where it does not tell.
+    pub fn signs(&self) -> Option<Signs> {
+        self.with(|stream| system::signs(&stream))
+    }
+
+    /// From now on the system takes what is written also for a client that reads nothing: it is
+    /// the last that it is told.
+    pub fn begin_last_words(&self) {
+        self.0.has_last_words.store(true, Ordering::Relaxed);
+        self.with(|stream| {
+            system::unbound_unsent(&stream);
+            system::retry_within(&stream, system::RETRY_UNWATCHED);
+            let room = sockopt::socket_send_buffer_size(&*stream);
+            if room.is_ok_and(|room| room < LAST_BYTES) {
+                // Less may be allowed, and then less is told.
+                let _ = sockopt::set_socket_send_buffer_size(&*stream, LAST_BYTES);
+            }
+        });
+    }
+
+    /// Whether the client is to have time for its last words.
+    pub fn has_last_words(&self) -> bool {
+        self.0.has_last_words.load(Ordering::Relaxed)
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|stream| stream.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|stream| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.with(|stream| stream.is_write_vectored())
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    //! What Linux is told and tells (tcp(7)).
+
+    use std::mem::{offset_of, size_of, zeroed};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use libc::{IPPROTO_TCP, c_int, socklen_t, tcp_info};
+    use tokio::net::TcpStream;
+
+    use super::Signs;
+
+    /// Bytes that the system takes for a client beyond those that are on their way to it.
+    const UNSENT_BYTES_MAX: c_int = 128 << 10;
+    /// Its own bound, which is none.
+    const UNBOUND: c_int = 0;
+    /// The longest time until a client is tried again: with the system's own it would be told too
+    /// late that a client is gone.
+    pub(super) const RETRY: Duration = Duration::from_secs(10);
+    /// The system's own.
+    pub(super) const RETRY_UNWATCHED: Duration = Duration::from_secs(120);
+
+    /// Since Linux 6.15; in no header yet.
+    const TCP_RTO_MAX_MS: c_int = 44;
+    /// The other end has closed its side (`include/net/tcp_states.h`).
+    const CLOSE_WAIT: u8 = 8;
+    /// What is looked at is before it; since Linux 4.6.
+    const KNOWN_BYTES: usize = offset_of!(tcp_info, tcpi_min_rtt);
+
+    pub(super) fn bound_unsent(stream: &TcpStream) {
+        set(stream, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX);
+    }
+
+    pub(super) fn unbound_unsent(stream: &TcpStream) {
+        set(stream, libc::TCP_NOTSENT_LOWAT, UNBOUND);
+    }
+
+    pub(super) fn retry_within(stream: &TcpStream, time: Duration) {
+        let millis = c_int::try_from(time.as_millis()).expect("it is a constant");
+        set(stream, TCP_RTO_MAX_MS, millis);
+    }
+
+    fn length_of<T>() -> socklen_t {
+        socklen_t::try_from(size_of::<T>()).expect("it has a few bytes")
+    }
+
+    /// Sets an option; a system that does not know it goes on as it does by itself.
+    fn set(stream: &TcpStream, option: c_int, value: c_int) {
+        let bytes = length_of::<c_int>();
+        let value = (&raw const value).cast();
+        // SAFETY: the socket is open as long as it is borrowed, and of `value` as many bytes are
+        // read as it has.
+        #[expect(unsafe_code, reason = "no crate sets the second of these options")]
+        let set =
+            unsafe { libc::setsockopt(stream.as_raw_fd(), IPPROTO_TCP, option, value, bytes) };
+        if set != 0 {
+            let error = std::io::Error::last_os_error();
+            tracing::debug!(%error, option, "a socket keeps an option");
+        }
+    }
+
+    pub(super) fn signs(stream: &TcpStream) -> Option<Signs> {
+        let mut bytes = length_of::<tcp_info>();
+        // SAFETY: `info` is numbers only, of which zeros are some and so is whatever is written.
+        // The socket is open as long as it is borrowed, and no more is written than there is.
+        #[expect(unsafe_code, reason = "no crate asks for it")]
+        let (asked, info) = unsafe {
+            let mut info: tcp_info = zeroed();
+            let (level, option) = (IPPROTO_TCP, libc::TCP_INFO);
+            let into = (&raw mut info).cast();
+            let asked = libc::getsockopt(stream.as_raw_fd(), level, option, into, &raw mut bytes);
+            (asked, info)
+        };
+        (asked == 0 && bytes as usize >= KNOWN_BYTES).then(|| Signs {
+            is_owing: info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
+            acknowledged: info.tcpi_bytes_acked,
+            silent: Duration::from_millis(info.tcpi_last_ack_recv.into()),
+            tries: info.tcpi_retransmits.max(info.tcpi_probes),
+            has_ended: info.tcpi_state == CLOSE_WAIT,
+        })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    //! A system that is not asked: its clients are judged by their pongs alone.
+
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+
+    use super::Signs;
+
+    pub(super) const RETRY: Duration = Duration::ZERO;
+    pub(super) const RETRY_UNWATCHED: Duration = Duration::ZERO;
+
+    pub(super) fn bound_unsent(_: &TcpStream) {}
+
+    pub(super) fn unbound_unsent(_: &TcpStream) {}
+
+    pub(super) fn retry_within(_: &TcpStream, _: Duration) {}
+
+    pub(super) fn signs(_: &TcpStream) -> Option<Signs> {
+        None
+    }
+}
