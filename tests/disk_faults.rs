@@ -321,24 +321,34 @@ async fn a_snapshot_that_cannot_be_written_holds_nobody_up_and_is_made_up() {
     }
 }
 
-/// A mirror could not be opened on a full disk, and was put aside as if it were damaged.
+/// A mirror could not be opened on a full disk, and no server started.
 #[tokio::test]
-async fn a_start_on_a_full_disk_says_what_to_do_and_costs_nothing() {
+async fn a_start_needs_no_room_on_the_disk() {
     let mut it = Fragile::start().await;
     it.send("before").await.unwrap();
     it.server.kill().await;
     it.preload.rules(&[
         Rule::all(Action::NoSpace, "create", "*"),
-        Rule::all(Action::NoSpace, "write", "*"),
+        Rule::all(Action::NoSpace, "write", MIRROR),
+        Rule::all(Action::NoSpace, "write", "data.db/reserve"),
     ]);
-    let ended = it.server.run(&[]).await;
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("no space is left to open"), "{said}");
-    it.preload.rules(&[]);
     it.server.start_again().await;
     it.expect(&["before"]).await;
+    assert!(
+        it.log_has("the mirror is not open"),
+        "{:?}",
+        it.server.log()
+    );
+    assert_refused(&[it.send("refused").await], NO_SPACE);
+    it.until_health("refusing", NO_SPACE).await;
+    it.preload.rules(&[]);
+    it.send("behind").await.unwrap();
+    it.until_health("ok", "").await;
+    it.server.kill().await;
+    it.server.start_again().await;
+    it.expect(&["before", "behind"]).await;
     assert!(!it.log_has("the mirror was built anew"));
+    assert!(!it.log_has("damaged"), "{:?}", it.server.log());
 }
 
 #[tokio::test]

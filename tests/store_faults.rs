@@ -227,6 +227,63 @@ fn a_full_disk_at_any_write_refuses_and_goes_on_when_there_is_room() {
     }
 }
 
+/// A disk was full for good: expiry and purge, which make room, had none to be written in.
+#[test]
+fn a_full_disk_takes_messages_again_when_what_is_on_it_is_gone() {
+    for seed in 0..10 {
+        let mut place = Place::new(seed);
+        let mut store = place.open();
+        let mut asked = Asked::default();
+        let faults = Faults {
+            capacity_bytes: Some(place.disk.used_bytes() + (30 << 10)),
+            ..Faults::default()
+        };
+        let bytes = usize::try_from(10 + 100 * seed).unwrap();
+        for round in 0..6 {
+            let when = format!("seed {seed}, round {round}");
+            place.disk.set_faults(faults);
+            asked.refused.clear();
+            while asked.refused.is_empty() {
+                for _ in 0..4 {
+                    asked.append(&store, 3, bytes);
+                    asked.write(&store);
+                }
+                let _ = store.work(Work::Mirror);
+                let _ = store.work(Work::Snapshot);
+            }
+            // What becomes of them finds its place, as long as there is some.
+            drop(store.change(Change::NotConsumed, set(1..store.next_sequence().0)));
+            asked.write(&store);
+            asked.check(&store, &when);
+            if round % 2 == 0 {
+                store = place.after(store, None);
+                asked.check(&store, &when);
+                place.disk.set_faults(faults);
+            }
+            if round % 3 == 0 {
+                for name in ["t0", "t1", "t2"] {
+                    store.purge(&topic(name), &StatusKind::ALL).unwrap();
+                }
+            } else {
+                place.clock.set(UnixSeconds(place.clock.now().0 + 10));
+                store.expire(place.clock.now()).unwrap();
+            }
+            asked.stored.clear();
+            asked.check(&store, &when);
+            store.probe();
+            asked.write(&store);
+            let _ = store.work(Work::Mirror);
+            let _ = store.work(Work::Snapshot);
+            asked.refused.clear();
+            asked.append(&store, 1, bytes);
+            asked.write(&store);
+            assert!(asked.refused.is_empty(), "{when}: {:?}", asked.refused);
+            assert_eq!(store.health().refusing, None, "{when}");
+            asked.check(&store, &when);
+        }
+    }
+}
+
 #[test]
 fn a_write_that_fails_anywhere_is_refused_and_made_up() {
     for lasting in [Some(1), Some(4), None] {

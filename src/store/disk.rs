@@ -20,6 +20,7 @@ use super::read::Reader;
 use super::record::Change;
 use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
 use super::refusals::Refusals;
+use super::reserve::{RESERVE_BYTES, Reserve};
 use super::takeover::{add, take_over};
 use super::trouble::Trouble;
 use super::writer::{Poison, Request, Writer};
@@ -47,6 +48,8 @@ pub struct Options {
     pub files: Arc<dyn Files>,
     /// The log begins a new file when the newest has this many bytes, at most a GiB.
     pub segment_bytes: u64,
+    /// Bytes of the disk that are kept for what makes room when it is full.
+    pub reserve_bytes: u64,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
             clock: Clock::system(),
             files: Arc::new(OsFiles),
             segment_bytes: SEGMENT_BYTES_TARGET,
+            reserve_bytes: RESERVE_BYTES,
         }
     }
 }
@@ -127,7 +131,12 @@ impl DiskStore {
         options: &Options,
         committed: Committed,
     ) -> Result<(DiskStore, Engine, Recovered), StoreError> {
-        let (mut opened, lock, layout) = open_locked(options)?;
+        let Locked {
+            mut opened,
+            reserve,
+            layout,
+            lock,
+        } = open_locked(options)?;
         if opened.original {
             take_over(&*options.files, &mut opened, &layout)?;
         }
@@ -135,6 +144,9 @@ impl DiskStore {
             // From now on an empty mirror means that one was lost.
             mirror_all(&mut opened)?;
         }
+        // What cannot be had now is taken before the next message.
+        let _ = reserve.fill();
+        let reserve = Arc::new(reserve);
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
         let keeper = Arc::new(Keeper::new(opened.log.end(), options.snapshot_every));
@@ -153,6 +165,7 @@ impl DiskStore {
             log: opened.log,
             index: reader.index.clone(),
             keeper: keeper.clone(),
+            reserve: reserve.clone(),
             poison: poison.clone(),
             clock: options.clock.clone(),
             committed,
@@ -167,6 +180,7 @@ impl DiskStore {
         let mirror = MirrorThread {
             keeper: keeper.clone(),
             reader: reader.clone(),
+            reserve: reserve.clone(),
             poison,
             trouble: trouble.clone(),
             broken: Cell::new(false),
@@ -174,6 +188,7 @@ impl DiskStore {
         let snapshot = SnapshotThread {
             keeper: keeper.clone(),
             segments: reader.segments.clone(),
+            reserve,
             snapshot: opened.snapshot,
             scrub: opened.scrub,
             index: reader.index.clone(),
@@ -227,7 +242,8 @@ impl DiskStore {
         messages: Vec<ImportedMessage>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Imported, StoreError> {
-        let (mut opened, _lock, _layout) = open_locked(options)?;
+        let locked = open_locked(options)?;
+        let (mut opened, _lock) = (locked.opened, locked.lock);
         let imported = add(&mut opened, messages, progress)?;
         mirror_all(&mut opened)?;
         if !opened.original {
@@ -245,7 +261,15 @@ pub(crate) fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.mirror.flush()
 }
 
-fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> {
+/// A store read back, and kept from other processes.
+struct Locked {
+    opened: Opened,
+    reserve: Reserve,
+    layout: Layout,
+    lock: Held,
+}
+
+fn open_locked(options: &Options) -> Result<Locked, StoreError> {
     let files = &options.files;
     let layout = Layout::new(&options.snapshot);
     let folder = parent(&layout.snapshot);
@@ -259,8 +283,14 @@ fn open_locked(options: &Options) -> Result<(Opened, Held, Layout), StoreError> 
     files
         .create_dirs(&layout.dir)
         .doing("create", &layout.dir)?;
-    let opened = recovery::open(files, &layout, options.segment_bytes)?;
-    Ok((opened, lock, layout))
+    let reserve = Reserve::new(files, &layout.dir, options.reserve_bytes);
+    let opened = recovery::open(files, &layout, options.segment_bytes, &reserve)?;
+    Ok(Locked {
+        opened,
+        reserve,
+        layout,
+        lock,
+    })
 }
 
 /// Keeps servers out while a store is looked at; nothing is made where no server has been.
@@ -432,12 +462,7 @@ impl Store for DiskStore {
 
     fn probe(&self) {
         if self.trouble.health().refusing.is_some() {
-            let floor = self.reader.lock().floor();
-            let _ = self.requests.send(Request::Expire {
-                floor,
-                also: SequenceSet::new(),
-                done: oneshot::channel().0,
-            });
+            let _ = self.requests.send(Request::Probe);
         }
     }
 

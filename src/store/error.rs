@@ -1,6 +1,6 @@
 //! What can go wrong with the store.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// sled cannot be opened on a disk that is full; the log is not affected.
-    #[error("no space is left to open {}, which needs some MiB: make room on its disk; nothing is lost", path.display())]
+    #[error("no space is left to open {}: make room on its disk; nothing is lost", path.display())]
     NoSpace {
         /// The folder of the mirror.
         path: PathBuf,
@@ -87,6 +87,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk is full, or what this user may have of it.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            StoreError::Io { error, .. } => is_full(error.kind()),
+            StoreError::NoSpace { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether it is not what is stored that is wrong, but the machine that opens it.
     pub(crate) fn is_of_machine(&self) -> bool {
         matches!(
@@ -123,6 +132,11 @@ impl StoreError {
             StoreError::Closed => "the store is closed".into(),
         }
     }
+}
+
+/// Whether an error of this kind says that there is no room.
+pub(crate) fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Adds to an I/O error what was being done, and where.

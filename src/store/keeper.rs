@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::StoreError;
 use super::index::Index;
 use super::read::Reader;
+use super::reserve::Reserve;
 use super::scrub::Scrub;
 use super::segments::{Position, Segment, Segments};
 use super::snapshot::Snapshot;
@@ -172,6 +173,7 @@ impl Keeper {
 pub(crate) struct MirrorThread {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) reader: Reader,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) poison: Poison,
     pub(crate) trouble: Trouble,
     /// It could not be written: sled does not go on after that, and is begun anew.
@@ -237,18 +239,23 @@ impl MirrorThread {
             }
             std::mem::take(&mut state.dead)
         };
-        let done = self.catch_up(space_checked).and_then(|()| {
-            if dead.is_empty() {
-                return Ok(());
+        let caught_up = self.reserve.fill().and_then(|()| {
+            self.catch_up(space_checked)?;
+            match dead.is_empty() {
+                true => Ok(()),
+                // A start need not read the whole log then.
+                false => self.flush().inspect_err(|_| self.broken.set(true)),
             }
-            // What these segments told of others is in the mirror for certain before they go.
-            self.flush().inspect_err(|_| self.broken.set(true))?;
-            self.reader.segments.unlink(&dead)
         });
-        if done.is_err() {
+        let unlinked = match &caught_up {
+            Err(StoreError::Poisoned(_)) => caught_up.clone(),
+            // A mirror that could not be written may be written in the room that they give.
+            _ => self.reader.segments.unlink(&dead),
+        };
+        if unlinked.is_err() {
             self.keeper.lock().dead.splice(..0, dead);
         }
-        done
+        caught_up.and(unlinked)
     }
 
     fn catch_up(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
@@ -307,6 +314,7 @@ impl MirrorThread {
 pub(crate) struct SnapshotThread {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) segments: Arc<Segments>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) snapshot: Snapshot,
     pub(crate) scrub: Option<Scrub>,
     pub(crate) index: Arc<Mutex<Index>>,
@@ -365,6 +373,7 @@ impl SnapshotThread {
 
     /// Catches up with the log.
     pub(crate) fn step(&mut self) -> Result<(), StoreError> {
+        self.reserve.fill()?;
         self.snapshot.update(&self.segments)?;
         self.keeper.lock().snapshot_at = Instant::now();
         Ok(())

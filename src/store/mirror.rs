@@ -47,7 +47,8 @@ const SLACK_BYTES: u64 = 64 << 20;
 /// See the module.
 pub(crate) struct Mirror {
     dir: PathBuf,
-    trees: RwLock<Arc<Trees>>,
+    /// None while there is no room to open them.
+    trees: RwLock<Option<Arc<Trees>>>,
     /// The seed of the log that it is of.
     seed: AtomicU32,
 }
@@ -73,25 +74,47 @@ impl Mirror {
         Ok(Mirror {
             seed: AtomicU32::new(trees.seed().unwrap_or_default()),
             dir: dir.to_owned(),
-            trees: RwLock::new(Arc::new(trees)),
+            trees: RwLock::new(Some(Arc::new(trees))),
         })
     }
 
-    fn trees(&self) -> Arc<Trees> {
-        self.trees
-            .read()
-            .expect("no holder of this lock panics")
-            .clone()
+    /// The mirror in `dir`, for which there is no room: it has nothing, and takes nothing until
+    /// it is written anew.
+    pub(crate) fn unopened(dir: &Path) -> Mirror {
+        Mirror {
+            dir: dir.to_owned(),
+            trees: RwLock::new(None),
+            seed: AtomicU32::default(),
+        }
+    }
+
+    /// Whether it is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened().is_some()
+    }
+
+    fn opened(&self) -> Option<Arc<Trees>> {
+        let trees = self.trees.read();
+        trees.expect("no holder of this lock panics").clone()
+    }
+
+    fn trees(&self) -> Result<Arc<Trees>, StoreError> {
+        self.opened().ok_or_else(|| StoreError::NoSpace {
+            path: self.dir.clone(),
+        })
     }
 
     /// The state that the mirror stands for, checked against its own counts.
     pub(crate) fn load(&self) -> Result<Index, StoreError> {
-        guarded(|| self.trees().load())
+        match self.opened() {
+            Some(trees) => guarded(|| trees.load()),
+            None => Ok(Index::new()),
+        }
     }
 
     /// The seed of the log that it says it is of, if it says so.
     pub(crate) fn seed(&self) -> Option<u32> {
-        self.trees().seed()
+        self.opened()?.seed()
     }
 
     /// Says which log it is of; what is written from now on tells.
@@ -103,7 +126,7 @@ impl Mirror {
     /// be read from the log.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
         guarded(|| {
-            let trees = self.trees();
+            let trees = self.trees()?;
             trees.write(trees.ops(changes, self.seed.load(Ordering::Relaxed))?)
         })
     }
@@ -115,7 +138,10 @@ impl Mirror {
     ) -> Result<Option<UnixSeconds>, StoreError> {
         guarded(|| {
             let key = (sequence.0 / TIMES_RUN).to_be_bytes();
-            let value = self.trees().consumed.get(key).map_err(failed)?;
+            let Some(trees) = self.opened() else {
+                return Ok(None);
+            };
+            let value = trees.consumed.get(key).map_err(failed)?;
             let place = u8::try_from(sequence.0 % TIMES_RUN).expect("a run has 256 messages");
             Ok(value.and_then(|value| times_get(&value, place)))
         })
@@ -128,7 +154,7 @@ impl Mirror {
 
     /// Writes everything from memory to the file, which is not synced.
     pub(crate) fn write_out(&self) -> Result<(), StoreError> {
-        guarded(|| self.trees().db.flush().map(drop).map_err(failed))
+        guarded(|| self.trees()?.db.flush().map(drop).map_err(failed))
     }
 
     /// Writes everything from memory, the disk included.
@@ -156,11 +182,11 @@ impl Mirror {
     pub(crate) fn rewrite(&self, everything: &Changes) -> Result<(), StoreError> {
         let aside = aside(&self.dir);
         remove(&aside)?;
-        let old = self.trees();
-        guarded(|| {
+        let old = self.opened();
+        let written = guarded(|| {
             let new = open_trees(&aside)?;
             let mut ops = vec![];
-            for entry in &old.consumed {
+            for entry in old.iter().flat_map(|old| &old.consumed) {
                 let (key, value) = entry.map_err(failed)?;
                 ops.push(Op {
                     tree: Name::Consumed,
@@ -174,12 +200,17 @@ impl Mirror {
             new.transact(&ops)?;
             new.write(new.ops(everything, self.seed.load(Ordering::Relaxed))?)?;
             new.db.flush().map(drop).map_err(failed)
-        })?;
+        });
+        if written.is_err() {
+            // Best effort: the next one removes it too.
+            let _ = remove(&aside);
+        }
+        written?;
         drop(old);
         let mut trees = self.trees.write().expect("no holder of this lock panics");
         remove(&self.dir)?;
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
-        let old = std::mem::replace(&mut *trees, Arc::new(open_trees(&self.dir)?));
+        let old = trees.replace(Arc::new(open_trees(&self.dir)?));
         drop(trees);
         // After a failure sled may panic even at its end.
         let _ = guarded(|| {
@@ -326,7 +357,7 @@ mod tests {
         index.raise_floor(UnixSeconds::MAX);
         mirror.apply(&index.take_changes()).unwrap();
         index.mirrored(None);
-        let trees = mirror.trees();
+        let trees = mirror.trees().unwrap();
         let left = |tree: &Tree| tree.iter().count();
         // The last block still takes messages, so its entry stays.
         assert_eq!(
@@ -347,7 +378,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mirror = Mirror::open(dir.path()).unwrap();
         mirror.apply(&filled(1).take_changes()).unwrap();
-        let trees = mirror.trees();
+        let trees = mirror.trees().unwrap();
         let (key, _) = trees.count.first().unwrap().unwrap();
         trees.count.insert(key, &5_u64.to_be_bytes()).unwrap();
         assert!(matches!(mirror.load(), Err(StoreError::Mirror(_))));
@@ -457,7 +488,7 @@ mod tests {
                         index.mirrored(None);
                     }
                 }
-                let trees = mirror.trees();
+                let trees = mirror.trees().unwrap();
                 let all = transactions(trees.ops(&index.take_changes(), 0).unwrap());
                 for ops in all.iter().take(all.len().min(cut)) {
                     trees.transact(ops).unwrap();
@@ -507,7 +538,7 @@ mod tests {
                 index.mirrored(None);
             } else {
                 // Some of it may be there all the same.
-                let trees = mirror.trees();
+                let trees = mirror.trees().unwrap();
                 let all = transactions(trees.ops(&changes, 0).unwrap());
                 for ops in &all[..all.len() / 2] {
                     trees.transact(ops).unwrap();

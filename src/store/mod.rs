@@ -30,6 +30,7 @@ mod record;
 mod recovery;
 mod refusals;
 mod replay;
+mod reserve;
 mod restore;
 mod scrub;
 mod segments;

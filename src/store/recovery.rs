@@ -14,6 +14,7 @@ use super::log::Log;
 use super::mirror::{self, Mirror};
 use super::record::Base;
 use super::replay::Replay;
+use super::reserve::{Reserve, Urgency};
 use super::scrub::Scrub;
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
 use super::snapshot::Snapshot;
@@ -148,11 +149,13 @@ pub(crate) fn clear(files: &dyn Files, layout: &Layout) -> Result<(), StoreError
     Ok(())
 }
 
-/// Reads the store back. The folder must be locked by the caller.
+/// Reads the store back. The folder must be locked by the caller. A full disk keeps no store
+/// that is there closed: its mirror is opened in what `reserve` has, or is left for later.
 pub(crate) fn open(
     files: &Arc<dyn Files>,
     layout: &Layout,
     segment_bytes: u64,
+    reserve: &Reserve,
 ) -> Result<Opened, StoreError> {
     formats::refuse_newer(&**files, layout)?;
     let has_log = !segment_numbers(&**files, &layout.log)?.is_empty();
@@ -175,6 +178,7 @@ pub(crate) fn open(
     // A restore that was cut off is begun again: its folder gets its name only when it is whole.
     let restoring = layout.dir.join("log.restoring");
     files.remove_dir(&restoring).doing("remove", &restoring)?;
+    snapshot::remove_unfinished(&**files, &layout.snapshot)?;
     if !has_log {
         recovered.origin = Origin::Nothing;
         mirror::remove(&layout.sled)?;
@@ -183,7 +187,7 @@ pub(crate) fn open(
         }
     }
     let findings = Arc::new(Findings::default());
-    let loaded = LoadedMirror::open(layout)?;
+    let loaded = LoadedMirror::open(layout, reserve)?;
     let told = [
         loaded.mirror.seed(),
         snapshot::seed(&**files, &layout.snapshot),
@@ -205,7 +209,7 @@ pub(crate) fn open(
         mirror,
         mut index,
         unusable,
-    } = loaded.of_log(&segments, layout)?;
+    } = loaded.of_log(&segments, layout, reserve)?;
     let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
     let (from, next) = (index.applied(), index.next_sequence());
     let covered = healer.covered()?;
@@ -214,18 +218,21 @@ pub(crate) fn open(
         log: &mut log,
         index: &mut index,
         mirror: &mirror,
+        reserve,
         healer: &mut healer,
         findings: &findings,
         recovered: &mut recovered,
         known,
         durable: from,
         holes: false,
+        mirror_full: false,
     };
     replay.run()?;
     if let Some(reason) = unusable {
         index.mark_all_dirty();
         // A crash may have come before there was anything to mirror.
-        if recovered.origin == Origin::Log && index.next_sequence() > Sequence(1) {
+        let stored = recovered.origin == Origin::Log && index.next_sequence() > Sequence(1);
+        if stored && mirror.is_open() {
             recovered.mirror_rebuilt = Some(reason);
         }
     }
@@ -351,9 +358,9 @@ struct LoadedMirror {
 }
 
 impl LoadedMirror {
-    fn open(layout: &Layout) -> Result<LoadedMirror, StoreError> {
+    fn open(layout: &Layout, reserve: &Reserve) -> Result<LoadedMirror, StoreError> {
         let absent = !layout.sled.exists();
-        let opened = Mirror::open(&layout.sled).and_then(|mirror| {
+        let opened = open_mirror(layout, reserve).and_then(|mirror| {
             let index = mirror.load()?;
             Ok((mirror, index))
         });
@@ -361,9 +368,13 @@ impl LoadedMirror {
             Ok(opened) => opened,
             // Another one could not be opened either.
             Err(error) if error.is_of_machine() => return Err(error),
-            Err(error) => return LoadedMirror::anew(layout, error.to_string()),
+            Err(error) => {
+                mirror::put_aside(&layout.sled)?;
+                return LoadedMirror::anew(layout, reserve, error.to_string());
+            }
         };
         let unusable = match index.applied() {
+            _ if !mirror.is_open() => Some("no space was left to open it".into()),
             _ if absent => Some("there was none".into()),
             // sled takes a file whose beginning it cannot read for a new one.
             applied if applied == Position::default() => Some("it was empty".into()),
@@ -376,31 +387,53 @@ impl LoadedMirror {
         })
     }
 
-    fn anew(layout: &Layout, reason: String) -> Result<LoadedMirror, StoreError> {
-        mirror::put_aside(&layout.sled)?;
+    /// An empty one, where none is any more.
+    fn anew(
+        layout: &Layout,
+        reserve: &Reserve,
+        reason: String,
+    ) -> Result<LoadedMirror, StoreError> {
         Ok(LoadedMirror {
-            mirror: Mirror::open(&layout.sled)?,
+            mirror: open_mirror(layout, reserve)?,
             index: Index::new(),
             unusable: Some(reason),
         })
     }
 
     /// The same, or an empty one if this is not of the log with `segments`.
-    fn of_log(self, segments: &Segments, layout: &Layout) -> Result<LoadedMirror, StoreError> {
+    fn of_log(
+        self,
+        segments: &Segments,
+        layout: &Layout,
+        reserve: &Reserve,
+    ) -> Result<LoadedMirror, StoreError> {
         let seed = segments.seed;
         let oldest = segments.oldest().unwrap_or_default();
         let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
             drop(self.mirror);
-            LoadedMirror::anew(layout, "it is of another log".into())?
+            mirror::put_aside(&layout.sled)?;
+            LoadedMirror::anew(layout, reserve, "it is of another log".into())?
         } else if self.unusable.is_none() && self.index.applied().segment < oldest {
             // What the segments between told, as of deletions, nobody knows any more.
             drop(self.mirror);
-            LoadedMirror::anew(layout, "it is older than the log".into())?
+            mirror::remove(&layout.sled)?;
+            LoadedMirror::anew(layout, reserve, "it is older than the log".into())?
         } else {
             self
         };
         loaded.mirror.set_seed(seed);
         Ok(loaded)
+    }
+}
+
+/// Opens the mirror, or one that is not open where there is no room for that.
+fn open_mirror(layout: &Layout, reserve: &Reserve) -> Result<Mirror, StoreError> {
+    match reserve.spend(Urgency::Deletion, || Mirror::open(&layout.sled)) {
+        Err(error) if error.is_full() => {
+            tracing::warn!(%error, "the mirror is not open, and the whole log is read instead; it is written when there is room");
+            Ok(Mirror::unopened(&layout.sled))
+        }
+        opened => opened,
     }
 }
 

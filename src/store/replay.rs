@@ -8,6 +8,7 @@ use super::log::Log;
 use super::mirror::Mirror;
 use super::record::Change;
 use super::recovery::Recovered;
+use super::reserve::{Reserve, Urgency};
 use super::scrub::{Met, lost_text};
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
 use super::walk::{Damage, Step};
@@ -25,6 +26,7 @@ pub(crate) struct Replay<'a> {
     pub(crate) log: &'a mut Log,
     pub(crate) index: &'a mut Index,
     pub(crate) mirror: &'a Mirror,
+    pub(crate) reserve: &'a Reserve,
     pub(crate) healer: &'a mut Healer,
     pub(crate) findings: &'a Findings,
     pub(crate) recovered: &'a mut Recovered,
@@ -34,6 +36,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) durable: Position,
     /// The newest segment has bytes that are no frame.
     pub(crate) holes: bool,
+    /// There is no room for more in the mirror.
+    pub(crate) mirror_full: bool,
 }
 
 impl Replay<'_> {
@@ -105,14 +109,27 @@ impl Replay<'_> {
 
     /// The mirror takes times of consumption, when there are many.
     fn mirror_times(&mut self) -> Result<(), StoreError> {
-        if self.index.times.len() >= TIMES_MAX {
+        if self.index.times.len() >= TIMES_MAX && !self.mirror_full {
             // The mirror must not be ahead of what a power cut leaves.
-            self.log.write_again(self.durable)?;
+            self.write_again()?;
             self.durable = self.log.end();
-            self.mirror.apply(&self.index.take_changes())?;
-            self.index.mirrored(None);
+            let changes = self.index.take_changes();
+            match self.mirror.apply(&changes) {
+                Err(error) if !error.is_full() => return Err(error),
+                Err(_) => {
+                    self.mirror_full = true;
+                    self.index.mirrored(Some(changes));
+                }
+                Ok(()) => self.index.mirrored(None),
+            }
         }
         Ok(())
+    }
+
+    /// A file system that writes nothing in its place needs room for that.
+    fn write_again(&self) -> Result<(), StoreError> {
+        let write = || self.log.write_again(self.durable);
+        self.reserve.spend(Urgency::Deletion, write)
     }
 
     fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
@@ -139,12 +156,14 @@ impl Replay<'_> {
             }
         }
         // What is served from now on must not be forgotten, and what is mirrored was synced.
-        self.log.write_again(self.durable)?;
+        self.write_again()?;
         // A hole may begin with what was to be a longer frame: with more behind it, it would be
         // taken for one.
         if lost || self.holes {
             let base = self.index.base();
-            self.log.go_on_behind(known.segment, &base)?;
+            let (log, number) = (&mut *self.log, known.segment);
+            let go_on = || log.go_on_behind(number, &base);
+            self.reserve.spend(Urgency::Expiry, go_on)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::disk::{lock, lock_if_there, mirror_all};
 use super::error::{IoContext, StoreError};
 use super::files::{Files, parent};
 use super::recovery::{self, Layout, with_suffix};
+use super::reserve::Reserve;
 use super::verify::{Progress, verify_file};
 use super::{Checked, Counts, Options, Report, migrate, snapshot};
 
@@ -58,7 +59,8 @@ pub fn restore(
     let _lock = lock(&**files, &layout)?;
     refuse_occupied(&**files, &layout)?;
     unpack(&**files, &layout, from, progress)?;
-    let mut opened = recovery::open(files, &layout, options.segment_bytes)?;
+    let reserve = Reserve::new(files, &layout.dir, options.reserve_bytes);
+    let mut opened = recovery::open(files, &layout, options.segment_bytes, &reserve)?;
     mirror_all(&mut opened)?;
     opened.snapshot.update(opened.log.segments())?;
     Ok(Restored::Done {

@@ -77,6 +77,15 @@ pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreEr
     }
 }
 
+/// Removes what is left of a file that was being written anew.
+pub(crate) fn remove_unfinished(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
+    let aside = aside(path);
+    match files.remove_file(&aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).doing("remove", &aside),
+        _ => Ok(()),
+    }
+}
+
 /// The snapshot file of a running store.
 pub(crate) struct Snapshot {
     files: Arc<dyn Files>,
@@ -123,12 +132,6 @@ impl Snapshot {
         log_end: Position,
     ) -> Result<Snapshot, StoreError> {
         refuse_newer(&**files, path)?;
-        match files.remove_file(&aside(path)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).doing("remove", &aside(path));
-            }
-            _ => {}
-        }
         let found = match files.open(path, OpenHow::Write) {
             Ok(file) if file.is_empty().doing("look at", path)? => Found::Nothing,
             Ok(file) => read_chunks(file, path, seed)?,

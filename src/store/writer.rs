@@ -4,6 +4,8 @@
 //! Order, sequences, times, batching and failure have their home here. It never waits for
 //! anything but the disk and the next request.
 
+mod frames;
+
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,13 +18,16 @@ use super::index::Index;
 use super::keeper::Keeper;
 use super::log::Log;
 use super::measures::Syncs;
-use super::record::{self, Accept, Base, Change, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use super::record::{self, Base, Change, Frame};
 use super::refusals::Refusals;
+use super::reserve::{Reserve, Urgency};
 use super::segments::Position;
 use super::trouble::{Part, Trouble};
 use crate::clock::Clock;
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
+
+pub(crate) use frames::{Written, accept, encode_messages, frame_ranges};
 
 /// Requests taken at once.
 const REQUESTS_MAX: usize = 1024;
@@ -61,6 +66,8 @@ pub(crate) enum Request {
         also: SequenceSet,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
+    /// Write something that means nothing, as messages would be.
+    Probe,
     /// Do what was asked before, and end.
     Close,
 }
@@ -85,6 +92,7 @@ pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) keeper: Arc<Keeper>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) poison: Poison,
     pub(crate) clock: Clock,
     pub(crate) committed: Committed,
@@ -109,6 +117,8 @@ struct Group {
     appends: Vec<Append>,
     /// Comes alone: what was asked for before and after is in groups of its own.
     expire: Option<Expire>,
+    /// It is written only to see whether messages could be.
+    probe: bool,
     changes: Vec<(Change, SequenceSet)>,
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     bytes: usize,
@@ -144,6 +154,25 @@ impl Group {
         }
     }
 
+    /// Whether it is refused on a full disk; what is not says how much of the reserve it may use.
+    fn urgency(&self) -> Option<Urgency> {
+        match () {
+            () if self.probe || !self.messages.is_empty() => None,
+            () if self.expire.is_some() => Some(Urgency::Expiry),
+            () if self.deletes() => Some(Urgency::Deletion),
+            () => Some(Urgency::Outcome),
+        }
+    }
+
+    /// Takes out what came with messages and need not be refused with them.
+    fn take_changes(&mut self) -> Group {
+        Group {
+            changes: std::mem::take(&mut self.changes),
+            waiting: std::mem::take(&mut self.waiting),
+            ..Group::default()
+        }
+    }
+
     /// Whether messages are deleted: once they are not listed any more they must not come back.
     fn deletes(&self) -> bool {
         let mut changes = self.changes.iter();
@@ -173,12 +202,6 @@ impl Group {
             (!frame.is_empty()).then_some(frame)
         })
     }
-}
-
-/// A frame of messages in the group's buffer: where, and which.
-pub(crate) struct Written {
-    offset: usize,
-    messages: std::ops::Range<usize>,
 }
 
 impl Writer {
@@ -222,7 +245,7 @@ impl Writer {
         let mut group = self.begin();
         for request in requests.drain(..) {
             closing |= matches!(request, Request::Close);
-            if matches!(request, Request::Expire { .. }) {
+            if matches!(request, Request::Expire { .. } | Request::Probe) {
                 self.commit(std::mem::take(&mut group), &mut buffer);
             }
             self.add(&mut group, request);
@@ -288,6 +311,11 @@ impl Writer {
                 group.expire = Some(Expire { floor, also });
                 group.waiting.push(done);
             }
+            Request::Probe => {
+                let (floor, also) = (self.lock().floor(), (Change::Deleted, SequenceSet::new()));
+                group.expire = Some(Expire { floor, also });
+                group.probe = true;
+            }
             Request::Close => {}
         }
     }
@@ -320,7 +348,16 @@ impl Writer {
         }
         match self.write(&group, buffer) {
             Ok(position) => self.finish(group, position, buffer),
-            Err(error) => self.refuse(group, &error),
+            Err(error) => {
+                if error.is_full() && !group.messages.is_empty() && !group.changes.is_empty() {
+                    let changes = group.take_changes();
+                    match self.write(&changes, buffer) {
+                        Ok(position) => self.finish(changes, position, buffer),
+                        Err(error) => self.refuse(changes, &error),
+                    }
+                }
+                self.refuse(group, &error);
+            }
         }
         if buffer.capacity() > BUFFER_KEPT_BYTES {
             *buffer = vec![];
@@ -337,6 +374,10 @@ impl Writer {
     ) -> Result<(Position, Vec<Written>), StoreError> {
         if let Some(reason) = self.poison.get() {
             return Err(StoreError::Poisoned(reason.clone()));
+        }
+        let urgency = group.urgency();
+        if urgency.is_none() {
+            self.reserve.fill()?;
         }
         let start = self.log.end();
         buffer.clear();
@@ -359,7 +400,13 @@ impl Writer {
         if buffer.is_empty() {
             return Ok((start, frames));
         }
-        self.log.append(buffer)?;
+        match urgency {
+            None => self.log.append(buffer)?,
+            Some(urgency) => {
+                let append = || self.log.append(buffer);
+                self.reserve.spend(urgency, append)?;
+            }
+        }
         if (!group.messages.is_empty() || group.deletes())
             && let Err(error) = self.sync_group(group.messages.len())
         {
@@ -388,7 +435,7 @@ impl Writer {
     /// Makes a written group visible, and answers.
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
         if !buffer.is_empty() {
-            if self.refusals.is_open() {
+            if self.refusals.is_open() && self.reserve.is_whole() {
                 self.trouble.note(Part::Log, None);
                 if let Some(refused) = self.refusals.stored(Instant::now()) {
                     tracing::info!(refused, "messages are stored again");
@@ -466,10 +513,14 @@ impl Writer {
         }
     }
 
-    fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
+    /// Begins the next segment; `to_give_back`: so that the one before can be given back.
+    fn roll(&mut self, base: &Base, to_give_back: bool) -> Result<(), StoreError> {
         self.log.trim()?;
         self.sync()?;
-        self.log.roll(base)
+        match to_give_back {
+            true => self.reserve.spend(Urgency::Expiry, || self.log.roll(base)),
+            false => self.log.roll(base),
+        }
     }
 
     /// Begins the next segment where one is due, and gives back those whose messages are gone.
@@ -477,14 +528,15 @@ impl Writer {
         if self.poison.get().is_some() {
             return;
         }
-        let (first_live, base) = {
+        let (first_live, idle, base) = {
             let mut index = self.lock();
             let first_live = index.first_live();
-            let roll = self.log.is_full() || self.log.is_idle(first_live);
-            (first_live, roll.then(|| index.base()))
+            let idle = self.log.is_idle(first_live);
+            let roll = self.log.is_full() || idle;
+            (first_live, idle, roll.then(|| index.base()))
         };
         if let Some(base) = base {
-            match self.roll(&base) {
+            match self.roll(&base, idle) {
                 Ok(()) => {
                     self.lock().advance(self.log.end());
                     self.keeper.notify(false, self.log.end());
@@ -510,55 +562,4 @@ fn apply_changes(index: &mut Index, group: &Group) {
     for (change, sequences) in &group.changes {
         index.change(*change, sequences);
     }
-}
-
-/// Appends `messages`, which are of consecutive sequences, to `out` as frames; says where each is.
-pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]) -> Vec<Written> {
-    let mut frames = vec![];
-    for range in frame_ranges(messages) {
-        let offset = out.len();
-        let of_frame = &messages[range.clone()];
-        let accepts: Vec<Accept<'_>> = of_frame.iter().map(accept).collect();
-        let frame = Frame {
-            first: of_frame[0].sequence,
-            accepts: &accepts,
-            ..Frame::default()
-        };
-        record::encode(out, seed, &frame);
-        frames.push(Written {
-            offset,
-            messages: range,
-        });
-    }
-    frames
-}
-
-/// A message as a frame takes it.
-pub(crate) fn accept(message: &Message) -> Accept<'_> {
-    Accept {
-        code: message.code,
-        created: message.created,
-        topic: &message.topic,
-        data: message.data.as_bytes(),
-    }
-}
-
-/// Cuts messages into frames of limited length.
-pub(crate) fn frame_ranges(messages: &[Message]) -> Vec<std::ops::Range<usize>> {
-    let mut ranges = vec![];
-    let (mut start, mut bytes) = (0, 0);
-    for (at, message) in messages.iter().enumerate() {
-        let full = at - start >= FRAME_MESSAGES_MAX || bytes >= FRAME_DATA_TARGET;
-        // A large message has a frame of its own, so that its neighbours are read without it.
-        let large = message.data.len() >= FRAME_DATA_TARGET && at > start;
-        if full || large {
-            ranges.push(start..at);
-            (start, bytes) = (at, 0);
-        }
-        bytes += message.data.len();
-    }
-    if start < messages.len() {
-        ranges.push(start..messages.len());
-    }
-    ranges
 }

@@ -273,6 +273,12 @@ impl TestServer {
         self.setup.mq.insert(key.to_owned(), value.to_string());
     }
 
+    /// Writes what was set since the start, and has the process read it.
+    pub fn reload(&self) {
+        self.setup.write_config();
+        self.signal("HUP");
+    }
+
     /// Sends the process a signal, as `STOP`.
     pub fn signal(&self, name: &str) {
         signal(self.pid(), name);

@@ -47,6 +47,7 @@ pub(crate) fn options(dir: &Path, clock: &Clock) -> Options {
         snapshot_every: Duration::from_secs(3600),
         clock: clock.clone(),
         segment_bytes: 32 << 10,
+        reserve_bytes: 8 << 10,
         ..Options::new(dir.join("data"))
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Faults {
 
     /// There is room for so many bytes.
     pub(crate) room_bytes: Option<usize>,
+    /// All files together have at most so many bytes; what they had has its place.
+    pub(crate) capacity_bytes: Option<usize>,
     /// Every write fails.
     pub(crate) writes: bool,
     /// Every sync fails.
@@ -203,6 +205,11 @@ impl SimDisk {
         self.state().faults = faults;
     }
 
+    /// The bytes of all files that have a name.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.state().used_bytes()
+    }
+
     /// Whether the power is out.
     pub(crate) fn is_off(&self) -> bool {
         self.state().off
@@ -254,6 +261,23 @@ impl SimDisk {
 }
 
 impl State {
+    fn used_bytes(&self) -> usize {
+        let mut dirs = vec![ROOT];
+        let mut used = 0;
+        while let Some(dir) = dirs.pop() {
+            let Node::Dir(dir) = &self.nodes[&dir] else {
+                continue;
+            };
+            for node in dir.now.values() {
+                match &self.nodes[node] {
+                    Node::File(file) => used += file.now.len(),
+                    Node::Dir(_) => dirs.push(*node),
+                }
+            }
+        }
+        used
+    }
+
     fn begin_again(&mut self) {
         self.generation += 1;
         self.off = false;
@@ -568,6 +592,17 @@ impl StoredFile for SimFile {
         {
             len = len.min(*room);
             *room -= len;
+            if len == 0 && !bytes.is_empty() {
+                return Err(full());
+            }
+        }
+        if state.faulty
+            && let Some(capacity) = state.faults.capacity_bytes
+        {
+            let room = capacity.saturating_sub(state.used_bytes());
+            let there = state.file(self.node)?.now.len();
+            let to_end = there.saturating_sub(usize::try_from(offset).unwrap());
+            len = len.min(to_end + room);
             if len == 0 && !bytes.is_empty() {
                 return Err(full());
             }

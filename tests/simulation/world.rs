@@ -117,6 +117,7 @@ impl World {
             files: Arc::new(disk.clone()),
             segment_bytes: *random.of(&[2 << 10, 16 << 10, 128 << 10]),
             snapshot_every: Duration::from_secs(3600),
+            reserve_bytes: 4 << 10,
             ..Options::new(root.path().join("data"))
         };
         World {
@@ -520,6 +521,11 @@ impl World {
             0..=2 => {
                 let room = self.random.between(0, 3000);
                 faults.room_bytes = Some(usize::try_from(room).unwrap());
+            }
+            6 | 7 => {
+                let room = self.random.between(0, 3000);
+                let room = usize::try_from(room).unwrap();
+                faults.capacity_bytes = Some(self.disk.used_bytes() + room);
             }
             3 => faults.writes = true,
             4 => faults.syncs = true,

@@ -37,7 +37,7 @@ impl MirrorCopy {
 
     /// Whether a crash came while the mirror was being written: the log completes it.
     pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
-        let trees = self.mirror().trees();
+        let trees = self.mirror().trees()?;
         guarded(|| Ok(trees.meta_u64("partial")? != 0))
     }
 }

@@ -2,7 +2,6 @@
 //! that both agree on.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +19,7 @@ use crate::sequences::Span;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::block::Block;
 use crate::store::day::Day;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, is_full};
 use crate::store::index::{Changes, Index, Restored};
 use crate::store::segments::Position;
 use crate::store::topics::{TopicId, TopicTable};
@@ -116,7 +115,7 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
 
 fn unopened(dir: &Path, error: sled::Error) -> StoreError {
     match error {
-        sled::Error::Io(error) if error.kind() == ErrorKind::StorageFull => StoreError::NoSpace {
+        sled::Error::Io(error) if is_full(error.kind()) => StoreError::NoSpace {
             path: dir.to_owned(),
         },
         other => failed(other),

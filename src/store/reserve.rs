@@ -1,0 +1,218 @@
+//! Room on the disk that messages may not take: a file of bytes that mean nothing. When the disk
+//! is full it is cut, so that what makes room can be written: deletions, expiry, and the segment
+//! behind which dead ones are given back.
+//!
+//! Until it is whole again nothing is written that can wait: no messages, mirror or snapshot. So
+//! it takes what becomes free before they do.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+
+use super::error::{IoContext, StoreError};
+use super::files::{Files, OpenHow, StoredFile};
+
+/// Enough for a mirror to be opened, and for the deletions of a million scattered messages.
+pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Bytes that no file system makes fewer of: compressed ones would keep no room.
+static FILLING: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(8 << 10).flatten().collect()
+});
+
+/// How much of the reserve may be used for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// What became of messages: half of it.
+    Outcome,
+    /// Deletions, and the mirror at a start: three quarters.
+    Deletion,
+    /// Expiry and what follows from it, which give room back: all of it.
+    Expiry,
+}
+
+impl Urgency {
+    /// What is left of `bytes`.
+    fn leaves(self, bytes: u64) -> u64 {
+        match self {
+            Urgency::Outcome => bytes / 2,
+            Urgency::Deletion => bytes / 4,
+            Urgency::Expiry => 0,
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Reserve {
+    files: Arc<dyn Files>,
+    path: PathBuf,
+    bytes: u64,
+    whole: AtomicBool,
+    file: Mutex<Option<Box<dyn StoredFile>>>,
+}
+
+impl Reserve {
+    /// The reserve of the store in `dir`, of so many bytes. Nothing is written yet.
+    pub(crate) fn new(files: &Arc<dyn Files>, dir: &Path, bytes: u64) -> Reserve {
+        Reserve {
+            files: files.clone(),
+            path: dir.join("reserve"),
+            bytes,
+            whole: AtomicBool::new(false),
+            file: Mutex::new(None),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn StoredFile>>> {
+        self.file.lock().expect("no holder of this lock panics")
+    }
+
+    /// Whether nothing of it is in use.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// Makes it whole, before something is written that can wait.
+    ///
+    /// # Errors
+    /// When the disk is full. One that cannot be written for another reason keeps nobody up.
+    pub(crate) fn fill(&self) -> Result<(), StoreError> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let mut held = self.lock();
+        match self.fill_held(&mut held) {
+            Err(error) if error.is_full() => Err(error),
+            filled => {
+                self.whole.store(filled.is_ok(), Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    fn fill_held(&self, held: &mut Option<Box<dyn StoredFile>>) -> Result<(), StoreError> {
+        let file = match held {
+            Some(file) => file,
+            None => {
+                let file = self.files.open(&self.path, OpenHow::Create);
+                held.insert(file.doing("create", &self.path)?)
+            }
+        };
+        let mut len = file.len().doing("look at", &self.path)?;
+        while len < self.bytes {
+            let rest = usize::try_from(self.bytes - len).unwrap_or(usize::MAX);
+            let filling = &FILLING[..rest.min(FILLING.len())];
+            let written = match file.write_at(filling, len) {
+                Ok(0) => Err(ErrorKind::StorageFull.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+                written => written,
+            };
+            len += written.doing("write to", &self.path)? as u64;
+        }
+        Ok(())
+    }
+
+    /// Does `write`, and where the disk is full once more with as much of the reserve as is for
+    /// it. Nobody fills it meanwhile.
+    pub(crate) fn spend<T>(
+        &self,
+        urgency: Urgency,
+        mut write: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match write() {
+            Err(error) if error.is_full() => {
+                let mut held = self.lock();
+                match self.cut(&mut held, urgency.leaves(self.bytes)) {
+                    true => write(),
+                    false => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Cuts it to `len` bytes; whether it had more.
+    fn cut(&self, held: &mut Option<Box<dyn StoredFile>>, len: u64) -> bool {
+        if held.is_none() {
+            *held = self.files.open(&self.path, OpenHow::Write).ok();
+        }
+        let Some(file) = held else { return false };
+        let has_more = file.len().is_ok_and(|has| has > len);
+        let cut = has_more && file.set_len(len).is_ok();
+        if cut {
+            self.whole.store(false, Ordering::Relaxed);
+        }
+        cut
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::files::OsFiles;
+
+    fn full() -> StoreError {
+        let error: std::io::Result<()> = Err(ErrorKind::StorageFull.into());
+        error.doing("write to", Path::new("log")).unwrap_err()
+    }
+
+    #[test]
+    fn each_gets_what_is_left_for_it_and_all_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let files: Arc<dyn Files> = Arc::new(OsFiles);
+        let reserve = Reserve::new(&files, dir.path(), 1 << 20);
+        let len = || fs::metadata(dir.path().join("reserve")).map_or(0, |it| it.len());
+        assert_eq!((len(), reserve.is_whole()), (0, false));
+        reserve.fill().unwrap();
+        assert_eq!((len(), reserve.is_whole()), (1 << 20, true));
+        for (urgency, left) in [
+            (Urgency::Outcome, 1 << 19),
+            (Urgency::Deletion, 1 << 18),
+            (Urgency::Expiry, 0),
+        ] {
+            let mut seen = vec![];
+            let written = reserve.spend(urgency, || {
+                seen.push(len());
+                match seen.len() {
+                    1 => Err(full()),
+                    _ => Ok(()),
+                }
+            });
+            assert!(written.is_ok());
+            assert_eq!((seen.len(), seen[1]), (2, left), "{urgency:?}");
+            // There is no more for it.
+            assert!(reserve.spend(urgency, || Err::<(), _>(full())).is_err());
+            assert_eq!((len(), reserve.is_whole()), (left, false), "{urgency:?}");
+        }
+        reserve.fill().unwrap();
+        assert_eq!((len(), reserve.is_whole()), (1 << 20, true));
+    }
+
+    #[test]
+    fn what_another_process_left_is_there_for_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let files: Arc<dyn Files> = Arc::new(OsFiles);
+        Reserve::new(&files, dir.path(), 4096).fill().unwrap();
+        let reserve = Reserve::new(&files, dir.path(), 4096);
+        let mut tries = 0;
+        let opened = reserve.spend(Urgency::Deletion, || {
+            tries += 1;
+            if tries == 1 { Err(full()) } else { Ok(()) }
+        });
+        assert!(opened.is_ok());
+        assert_eq!(
+            fs::metadata(dir.path().join("reserve")).unwrap().len(),
+            1024
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! The frames that messages are written in.
+
+use crate::message::Message;
+use crate::store::record::{self, Accept, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+
+/// A frame of messages in the group's buffer: where, and which.
+pub(crate) struct Written {
+    pub(super) offset: usize,
+    pub(super) messages: std::ops::Range<usize>,
+}
+
+/// Appends `messages`, which are of consecutive sequences, to `out` as frames; says where each is.
+pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]) -> Vec<Written> {
+    let mut frames = vec![];
+    for range in frame_ranges(messages) {
+        let offset = out.len();
+        let of_frame = &messages[range.clone()];
+        let accepts: Vec<Accept<'_>> = of_frame.iter().map(accept).collect();
+        let frame = Frame {
+            first: of_frame[0].sequence,
+            accepts: &accepts,
+            ..Frame::default()
+        };
+        record::encode(out, seed, &frame);
+        frames.push(Written {
+            offset,
+            messages: range,
+        });
+    }
+    frames
+}
+
+/// A message as a frame takes it.
+pub(crate) fn accept(message: &Message) -> Accept<'_> {
+    Accept {
+        code: message.code,
+        created: message.created,
+        topic: &message.topic,
+        data: message.data.as_bytes(),
+    }
+}
+
+/// Cuts messages into frames of limited length.
+pub(crate) fn frame_ranges(messages: &[Message]) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = vec![];
+    let (mut start, mut bytes) = (0, 0);
+    for (at, message) in messages.iter().enumerate() {
+        let full = at - start >= FRAME_MESSAGES_MAX || bytes >= FRAME_DATA_TARGET;
+        // A large message has a frame of its own, so that its neighbours are read without it.
+        let large = message.data.len() >= FRAME_DATA_TARGET && at > start;
+        if full || large {
+            ranges.push(start..at);
+            (start, bytes) = (at, 0);
+        }
+        bytes += message.data.len();
+    }
+    if start < messages.len() {
+        ranges.push(start..messages.len());
+    }
+    ranges
+}
