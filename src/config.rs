@@ -26,7 +26,7 @@ pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
 pub use self::live::{Live, Reread};
 pub use self::mq::{Durability, MqConfig, Recovery};
-pub use self::origins::Origins;
+pub use self::origins::{Origins, Pages};
 pub use self::proxies::Proxies;
 pub use self::secret::SecretKey;
 pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
@@ -142,6 +142,14 @@ impl Config {
     pub fn listen_host(&self) -> ListenHost<'_> {
         let key_is_safe = self.server.allow_default_key || !self.mq.secret_key.is_default();
         self.server.listen_host(key_is_safe)
+    }
+
+    /// The pages that browsers may use the server from.
+    pub fn pages(&self) -> Pages<'_> {
+        Pages {
+            origins: &self.server.origins,
+            key_is_published: self.mq.secret_key.is_default(),
+        }
     }
 
     /// The `mq` section as the console API shows it (protocol, "GetConfig").

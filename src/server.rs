@@ -166,7 +166,7 @@ async fn serve_until(
     let turnstile = Turnstile::new(&Handle::current());
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
-        app: http::with_cors(gate.router(), live.clone()),
+        app: http::for_pages(gate.router(), live.clone(), edges.clone()),
         admission: admission.clone(),
         config: live.clone(),
         room: room.clone(),

@@ -1,4 +1,6 @@
-//! The pages that browsers may use the server from (`server.origins`).
+//! The pages that browsers may use the server from (`server.origins`), and its own names.
+
+use std::net::IpAddr;
 
 /// Origins of pages, as browsers send them in the header `Origin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,26 +24,98 @@ impl Origins {
                 .to_owned()
         })
     }
+}
+
+/// Which pages may use a server: those of its `server.origins`, and its own.
+///
+/// While its key is the published one a page of somebody else needs to find the server only, so
+/// then any page is none but those of this machine; and the server is asked by names that nobody
+/// else can make its own. A browser that was told another address for `evil.example` takes the
+/// answer for one of that page: such a page is not the server's own because it asks for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages<'a> {
+    pub(super) origins: &'a Origins,
+    /// Everybody knows the key.
+    pub(super) key_is_published: bool,
+}
+
+impl Pages<'_> {
+    /// Whether the answers are for every page there is.
+    pub fn are_all(self) -> bool {
+        *self.origins == Origins::Any
+    }
+
+    /// Whether names and pages are looked at because everybody knows the key.
+    pub fn are_guarded(self) -> bool {
+        self.key_is_published
+    }
 
     /// Whether a page of `origin` may use the server, which it reaches as `host`.
-    pub fn allow(&self, origin: &str, host: Option<&str>) -> bool {
-        let Origins::Only(allowed) = self else {
-            return true;
+    pub fn allow(self, origin: &str, host: Option<&str>) -> bool {
+        let is_listed = match self.origins {
+            Origins::Any => !self.key_is_published,
+            Origins::Only(listed) => listed.iter().any(|one| one.eq_ignore_ascii_case(origin)),
         };
-        let is_own = origin
-            .split_once("://")
-            .is_some_and(|(_, page)| host.is_some_and(|host| page.eq_ignore_ascii_case(host)));
-        is_own || allowed.iter().any(|one| one.eq_ignore_ascii_case(origin))
+        if is_listed {
+            return true;
+        }
+        let Some((_, page)) = origin.split_once("://") else {
+            return false;
+        };
+        let name = name_of(page);
+        let is_own = host.is_some_and(|host| page.eq_ignore_ascii_case(host));
+        is_own && (is_loopback(name) || address(name).is_some())
+            || self.key_is_published && is_loopback(name)
+    }
+
+    /// Whether the server can be asked by this name without its page being somebody else's. One
+    /// without a dot is of the own network, and an address is what it is.
+    pub fn know(self, host: &str) -> bool {
+        let name = name_of(host);
+        let is_listed = |listed: &[String]| {
+            let mut pages = listed.iter().filter_map(|one| one.split_once("://"));
+            pages.any(|(_, page)| name_of(page).eq_ignore_ascii_case(name))
+        };
+        let is_of_the_network = !name.is_empty() && !name.contains('.');
+        is_of_the_network
+            || is_loopback(name)
+            || address(name).is_some()
+            || matches!(self.origins, Origins::Only(listed) if is_listed(listed))
+    }
+}
+
+/// The name in `name` or `name:port`.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        Some(_) | None => host,
+    }
+}
+
+fn address(name: &str) -> Option<IpAddr> {
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(name).parse().ok()
+}
+
+/// Whether it is this machine: browsers ask nobody for such a name.
+fn is_loopback(name: &str) -> bool {
+    match address(name) {
+        Some(address) => address.to_canonical().is_loopback(),
+        None => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            let (_, last) = name.rsplit_once('.').unwrap_or(("", name));
+            last.eq_ignore_ascii_case("localhost")
+        }
     }
 }
 
 /// A scheme and a host, perhaps a port, and nothing else; browsers leave a usual port out.
 fn origin(text: &str) -> Option<String> {
     let (scheme, page) = text.split_once("://")?;
-    let (name, port) = match page.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        Some(_) | None => (page, None),
-    };
+    let name = name_of(page);
+    let port = page[name.len()..].strip_prefix(':');
     let is_scheme = !scheme.is_empty()
         && scheme
             .bytes()
@@ -64,30 +138,94 @@ fn origin(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn pages(origins: &Origins, key_is_published: bool) -> Pages<'_> {
+        Pages {
+            origins,
+            key_is_published,
+        }
+    }
+
     #[test]
     fn only_what_is_listed_and_the_own_page_may() {
         let origins =
             Origins::parse("https://a.example, http://b.example:8080,https://c.example:443")
                 .unwrap();
-        let host = Some("mq.example:8011");
-        for (origin, may) in [
-            ("https://a.example", true),
-            ("https://A.example", true),
-            ("http://a.example", false),
-            ("https://a.example:444", false),
-            ("https://a.example.evil", false),
-            ("http://b.example:8080", true),
-            ("http://b.example", false),
-            ("https://c.example", true),
-            ("http://mq.example:8011", true),
-            ("http://mq.example", false),
-            ("null", false),
-            ("", false),
+        for (origin, host, may) in [
+            ("https://a.example", "a:8011", true),
+            ("https://A.example", "a:8011", true),
+            ("http://a.example", "a:8011", false),
+            ("https://a.example:444", "a:8011", false),
+            ("https://a.example.evil", "a:8011", false),
+            ("http://b.example:8080", "a:8011", true),
+            ("http://b.example", "a:8011", false),
+            ("https://c.example", "a:8011", true),
+            ("http://192.0.2.1:8011", "192.0.2.1:8011", true),
+            ("http://localhost:8011", "localhost:8011", true),
+            ("http://localhost:8012", "localhost:8011", false),
+            // Its name may be anybody's, and mean another address by now.
+            ("http://mq.example:8011", "mq.example:8011", false),
+            ("null", "a:8011", false),
+            ("", "a:8011", false),
         ] {
-            assert_eq!(origins.allow(origin, host), may, "{origin}");
+            let allowed = pages(&origins, false).allow(origin, Some(host));
+            assert_eq!(allowed, may, "{origin} {host}");
         }
-        assert!(!origins.allow("http://mq.example:8011", None));
-        assert!(Origins::parse("*").unwrap().allow("null", None));
+        assert!(!pages(&origins, false).allow("http://192.0.2.1:8011", None));
+        assert!(pages(&Origins::Any, false).allow("null", None));
+    }
+
+    #[test]
+    fn while_everybody_knows_the_key_any_page_is_one_of_this_machine() {
+        let listed = Origins::parse("https://a.example").unwrap();
+        for (origin, host, may) in [
+            ("http://localhost", "127.0.0.1:8011", true),
+            ("http://LOCALHOST:3000", "127.0.0.1:8011", true),
+            ("http://app.localhost:3000", "127.0.0.1:8011", true),
+            ("http://127.0.0.1:3000", "127.0.0.1:8011", true),
+            ("http://127.9.9.9", "127.0.0.1:8011", true),
+            ("http://[::1]:3000", "127.0.0.1:8011", true),
+            ("http://192.0.2.1:8011", "192.0.2.1:8011", true),
+            ("http://[2001:db8::1]:8011", "[2001:db8::1]:8011", true),
+            ("http://192.0.2.1:3000", "192.0.2.1:8011", false),
+            ("http://192.0.2.2:8011", "192.0.2.1:8011", false),
+            ("http://evil.example:8011", "evil.example:8011", false),
+            ("http://localhost.evil.example", "127.0.0.1:8011", false),
+            ("http://127.0.0.1.evil.example", "127.0.0.1:8011", false),
+            ("http://intranet:8011", "intranet:8011", false),
+            ("null", "127.0.0.1:8011", false),
+            ("file://", "127.0.0.1:8011", false),
+            ("", "127.0.0.1:8011", false),
+        ] {
+            for origins in [&Origins::Any, &listed] {
+                let allowed = pages(origins, true).allow(origin, Some(host));
+                assert_eq!(allowed, may, "{origin} {host}");
+            }
+        }
+        assert!(pages(&listed, true).allow("https://a.example", None));
+    }
+
+    #[test]
+    fn a_name_that_may_be_anybodys_is_not_known() {
+        let listed = Origins::parse("https://mq.example:444").unwrap();
+        for (host, any_knows, list_knows) in [
+            ("localhost:8011", true, true),
+            ("app.localhost.", true, true),
+            ("127.0.0.1", true, true),
+            ("[::1]:8011", true, true),
+            ("[2001:db8::1]", true, true),
+            ("192.0.2.1:8011", true, true),
+            ("broker:8011", true, true),
+            ("MQ.example:8011", false, true),
+            ("mq.example", false, true),
+            ("evil.example:8011", false, false),
+            ("localhost.evil.example", false, false),
+            ("127.0.0.1.evil.example:8011", false, false),
+            ("evil.", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(pages(&Origins::Any, true).know(host), any_knows, "{host}");
+            assert_eq!(pages(&listed, true).know(host), list_knows, "{host}");
+        }
     }
 
     #[test]

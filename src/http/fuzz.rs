@@ -3,7 +3,8 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use axum::body::Body;
-use axum::http::header;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
 use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use chrono::{Local, TimeZone};
 use tower::ServiceExt;

@@ -158,8 +158,8 @@ fn stopping(method: &Method, uri: &Uri) -> Response {
 mod tests {
     use super::*;
     use crate::config::{Config, Live};
+    use crate::http::for_pages;
     use crate::http::tests;
-    use crate::http::with_cors;
     use crate::store::Store;
     use axum::body::Body;
 
@@ -177,7 +177,7 @@ mod tests {
     async fn a_store_that_does_not_serve_any_more_is_neither_live_nor_ready() {
         let (broker, store) = tests::broker();
         let gate = Gate::new(CancellationToken::new());
-        let app = with_cors(gate.router(), Live::new(Config::default()));
+        let app = for_pages(gate.router(), Live::new(Config::default()), Arc::default());
         let starting = r#"{"ready":false,"reason":"starting"}"#;
         assert_eq!(get(&app, "/health/ready").await, told(503, starting));
         assert_eq!(get(&app, "/health/live").await.0, 200);
@@ -199,7 +199,7 @@ mod tests {
     async fn whoever_comes_too_early_is_served_later() {
         let (broker, _) = tests::broker();
         let gate = Gate::new(CancellationToken::new());
-        let app = with_cors(gate.router(), Live::new(Config::default()));
+        let app = for_pages(gate.router(), Live::new(Config::default()), Arc::default());
         let early = async { get(&app, "/page").await };
         let open = async {
             // Once the other waits.

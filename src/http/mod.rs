@@ -3,7 +3,7 @@
 //! The routes of the console API are in `api/`.
 //!
 //! Called by `server.rs`, which merges in the WebSocket routes, puts everything behind a
-//! [`Gate`] and wraps it in [`with_cors`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
+//! [`Gate`] and wraps it in [`for_pages`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
 //! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `metrics.rs` or
 //! `api/` and by nothing else.
@@ -16,6 +16,7 @@ mod fields;
 mod gate;
 mod listing;
 mod metrics;
+mod pages;
 mod process;
 mod producer;
 mod reply;
@@ -32,20 +33,19 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{self, Next};
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::broker::Broker;
-use crate::config::{Config, Live, Origins};
+use crate::config::{Config, Live};
 use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 pub use gate::Gate;
+pub use pages::for_pages;
 use reply::ApiError;
 pub use routes::Needs;
 use routes::{Route, routes};
@@ -163,64 +163,6 @@ pub fn router(state: HttpState) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(state)
-}
-
-/// The headers on every reply, whatever was asked and from where (protocol, "CORS").
-const CORS: [(HeaderName, &str); 4] = [
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS"),
-    (
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        "Content-Type, AccessToken, X-CSRF-Token, Authorization, Token, secretKey",
-    ),
-    (
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers, Content-Type",
-    ),
-];
-
-/// For how long a browser asks for this host by TLS only, after an answer that came so: 30 days.
-const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
-
-/// Wraps every route, refusal and unknown path of `router`: adds the CORS headers, and answers
-/// OPTIONS with 204. A browser gives the answer to pages of `server.origins` only. With TLS it
-/// is told to come back by TLS (RFC 6797).
-pub fn with_cors(router: Router, config: Live) -> Router {
-    router.layer(middleware::from_fn_with_state(config, cors))
-}
-
-async fn cors(State(config): State<Live>, request: Request, next: Next) -> Response {
-    let config = config.get();
-    let origin = match &config.server.origins {
-        Origins::Any => None,
-        origins => Some(allowed_origin(origins, request.headers())),
-    };
-    let mut response = match *request.method() {
-        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        _ => next.run(request).await,
-    };
-    let headers = response.headers_mut();
-    for (name, value) in CORS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if config.server.tls.is_some() {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
-    }
-    if let Some(origin) = origin {
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        match origin {
-            Some(origin) => headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
-            None => headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN),
-        };
-    }
-    response
-}
-
-/// The origin of the page that asks, if it is one of `origins`.
-fn allowed_origin(origins: &Origins, headers: &HeaderMap) -> Option<HeaderValue> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let is_allowed = origins.allow(text(header::ORIGIN)?, text(header::HOST));
-    headers.get(header::ORIGIN).filter(|_| is_allowed).cloned()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {

@@ -82,6 +82,7 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
             ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
             | ApiError::Key
             | ApiError::Denied(_)
+            | ApiError::Foreign(_)
             | ApiError::Store(_)
             | ApiError::NoSuchPath(_)
             | ApiError::WrongMethod { .. },

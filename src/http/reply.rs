@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::pages::Foreign;
 use crate::access::Denied;
 use crate::broker::PublishError;
 use crate::message::TopicError;
@@ -58,6 +59,8 @@ pub(super) enum ApiError {
     Key,
     /// The key is right, and not good for this.
     Denied(Denied),
+    /// A page that may not use the server.
+    Foreign(Foreign),
     /// A field that is needed is missing or empty.
     Required,
     /// The topic is none.
@@ -93,6 +96,7 @@ impl ApiError {
             ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
             ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Foreign(_) => StatusCode::FORBIDDEN,
             _ => StatusCode::OK,
         }
     }
@@ -102,6 +106,7 @@ impl ApiError {
         match self {
             ApiError::Key => "Secret key matching error".into(),
             ApiError::Denied(denied) => denied.to_string(),
+            ApiError::Foreign(foreign) => foreign.to_string(),
             ApiError::Required => "Required data cannot be empty".into(),
             ApiError::Topic(error) => error.to_string(),
             ApiError::DataTooLarge { bytes, bytes_max } => {

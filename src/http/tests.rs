@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use axum::http::request::Builder;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ fn app_with(config: Config) -> Router {
     let config = Live::new(config);
     let access = Access::open(secret, KeysFile::at("/nowhere"), Clock::system()).unwrap();
     let state = HttpState::new(broker, config.clone(), access, stop, Arc::default());
-    with_cors(router(state), config)
+    for_pages(router(state), config, Arc::default())
 }
 
 /// An empty broker, and the store that it is over.
@@ -81,7 +82,7 @@ pub(super) async fn ask(app: &Router, request: Request) -> Reply {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    for (name, value) in CORS {
+    for (name, value) in pages::CORS {
         assert_eq!(parts.headers[name], value);
     }
     Reply {

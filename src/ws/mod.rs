@@ -22,7 +22,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -107,10 +107,9 @@ async fn producers(
     names: Names,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     query: Result<Query<ProducerQuery>, QueryRejection>,
-    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let (topic, id) = match check(names, &headers, &state) {
+    let (topic, id) = match check(names, &state) {
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
@@ -145,10 +144,9 @@ async fn consumers(
     State(state): State<WsState>,
     names: Names,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
-    let (topic, id) = match check(names, &headers, &state) {
+    let (topic, id) = match check(names, &state) {
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
@@ -183,22 +181,12 @@ fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
     (config, limits)
 }
 
-/// The topic and the id, if they are such and the page that asks may.
+/// The topic and the id, if they are such.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
 fn check(
     Names(names): Names,
-    headers: &HeaderMap,
     state: &WsState,
 ) -> Result<(Topic, String), Response> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if headers.contains_key(header::ORIGIN) {
-        let origin = text(header::ORIGIN).unwrap_or_default();
-        let config = state.config.get();
-        if !config.server.origins.allow(origin, text(header::HOST)) {
-            let reason = "this server is not for pages of this origin".to_owned();
-            return Err(refuse(state, StatusCode::FORBIDDEN, reason));
-        }
-    }
     let refuse = |reason| refuse(state, StatusCode::BAD_REQUEST, reason);
     let (topic, id) = names.map_err(|reason| refuse(reason.to_owned()))?;
     let topic = topic.parse::<Topic>();

@@ -242,6 +242,7 @@ impl From<ApiError> for Refusal {
             }
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            ApiError::Foreign(_) => (StatusCode::FORBIDDEN, "foreign_page"),
             ApiError::Body { .. } => (StatusCode::BAD_REQUEST, "bad_body"),
             ApiError::Required => (StatusCode::BAD_REQUEST, "missing_parameter"),
             ApiError::Field { .. } => (StatusCode::BAD_REQUEST, "bad_parameter"),

@@ -39,7 +39,7 @@ const ZH = {
   "server.tlsKey": "tlsCert 的私钥文件，PEM 格式",
   "server.metrics": "谁可以读取 /metrics：0 谁都不行，1 持有具备 console-read 权限的密钥者，2 所有人",
   "server.keysFile": "命名密钥文件，由 dpmq key 生成；持续检查，可以不存在",
-  "server.origins": "浏览器页面的允许来源，如 https://a.example,https://b.example；*：任意",
+  "server.origins": "浏览器页面的允许来源，如 https://a.example,https://b.example；*：任意，使用公开的默认密钥时仅限本机的页面",
   "mq.secretKey": "拥有全部权限的密钥；每个客户端都必须出示它或一个命名密钥",
   "mq.messageChanBuffer": "队列容量，单位条；队列满后生产者等待",
   "mq.pushMessagesSpeed": "两批推送之间的秒数；可为小数，0 表示不停顿",

@@ -1,0 +1,134 @@
+//! Browsers: which pages may use the server, and the headers that tell them (protocol, "CORS").
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+
+use super::gate;
+use super::refused_at;
+use super::reply::ApiError;
+use crate::config::{Live, Pages};
+use crate::edges::{Edges, Refused};
+
+/// The headers on every reply, whatever was asked and from where.
+pub(super) const CORS: [(HeaderName, &str); 4] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS"),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "Content-Type, AccessToken, X-CSRF-Token, Authorization, Token, secretKey",
+    ),
+    (
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        "Content-Length, Access-Control-Allow-Origin, Access-Control-Allow-Headers, Content-Type",
+    ),
+];
+
+/// For how long a browser asks for this host by TLS only, after an answer that came so: 30 days.
+const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
+
+/// Why a page may not use the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Foreign {
+    /// It is not of the list.
+    #[error("this server is not for pages of this origin: see server.origins")]
+    Page,
+    /// It is not of this machine, and everybody knows the key.
+    #[error(
+        "while mq.secretKey is the published default, pages of other machines may not use this \
+         server: set mq.secretKey to a key of your own, or add the page's origin to server.origins"
+    )]
+    PageWithKey,
+    /// Somebody's name may lead here, and everybody knows the key.
+    #[error(
+        "while mq.secretKey is the published default, this server does not answer to this name: \
+         set mq.secretKey to a key of your own, or add the name's origin to server.origins"
+    )]
+    NameWithKey,
+}
+
+/// Wraps every route, refusal and unknown path of `router`: refuses pages that may not use the
+/// server, which are counted in `edges`, adds the CORS headers, and answers OPTIONS with 204. With
+/// TLS a browser is told to come back by TLS (RFC 6797).
+pub fn for_pages(router: Router, config: Live, edges: Arc<Edges>) -> Router {
+    router.layer(middleware::from_fn_with_state((config, edges), pass))
+}
+
+async fn pass(
+    State((config, edges)): State<(Live, Arc<Edges>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let config = config.get();
+    let pages = config.pages();
+    let origin = (!pages.are_all()).then(|| allowed_origin(pages, request.headers()));
+    let (mut response, is_refused) = match (look_at(pages, &request), request.method()) {
+        (Err(foreign), _) => {
+            edges.refused(Refused::Handshake).add(1);
+            let refusal = refused_at(request.uri().path(), ApiError::Foreign(foreign));
+            (refusal, true)
+        }
+        (Ok(()), &Method::OPTIONS) => (StatusCode::NO_CONTENT.into_response(), false),
+        (Ok(()), _) => (next.run(request).await, false),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in CORS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if config.server.tls.is_some() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
+    }
+    if let Some(origin) = origin {
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        match origin {
+            Some(origin) => headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+            None => headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+        };
+    } else if is_refused {
+        headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    }
+    response
+}
+
+/// Whether whoever sent this may: programs that are no browsers send no `Origin`, and notice
+/// nothing. A browser leaves it out where it reads what it takes for the page's own server, so
+/// then the name has to be one of this server; of every other request it names the page.
+///
+/// A list of pages is for sockets: what answers a page may read is for the browser to see to. While everybody knows the key all routes
+/// are kept from pages; the health tells nothing.
+fn look_at(pages: Pages<'_>, request: &Request) -> Result<(), Foreign> {
+    let headers = request.headers();
+    let (is_guarded, is_socket) = (pages.are_guarded(), headers.contains_key(header::UPGRADE));
+    let is_harmless = [gate::LIVE, gate::READY].contains(&request.uri().path());
+    if is_harmless || !is_guarded && !is_socket {
+        return Ok(());
+    }
+    let host = text(headers, header::HOST);
+    if headers.contains_key(header::ORIGIN) {
+        let origin = text(headers, header::ORIGIN).unwrap_or_default();
+        return match (pages.allow(origin, host), is_guarded) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Foreign::PageWithKey),
+            (false, false) => Err(Foreign::Page),
+        };
+    }
+    let reads = [Method::GET, Method::HEAD].contains(request.method()) && !is_socket;
+    match is_guarded && reads && !host.is_none_or(|host| pages.know(host)) {
+        true => Err(Foreign::NameWithKey),
+        false => Ok(()),
+    }
+}
+
+/// The origin of the page that asks, if it may.
+fn allowed_origin(pages: Pages<'_>, headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_allowed = pages.allow(text(headers, header::ORIGIN)?, text(headers, header::HOST));
+    headers.get(header::ORIGIN).filter(|_| is_allowed).cloned()
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
