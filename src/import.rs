@@ -21,7 +21,6 @@
 //! of zeros. Every entry before such a place is read, and [`Import::damage`] names the place.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +30,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use crate::message::{MessageCode, Status, Topic, UnixSeconds};
+use crate::regular;
 
 /// The gob type id of a byte slice, 5, as a gob signed integer.
 const BYTE_SLICE: u8 = 0x0a;
@@ -149,7 +149,7 @@ pub fn read(path: &Path) -> Result<Import, ImportError> {
 
 /// All of the file; of one that begins as something else no more than is needed to say so.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let (mut file, mut bytes) = (fs::File::open(path)?, vec![]);
+    let (mut file, mut bytes) = (regular::open(path)?, vec![]);
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes)?;
     if is_go_data(&bytes) {
         file.read_to_end(&mut bytes)?;
@@ -490,6 +490,8 @@ mod fuzz;
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    use std::fs;
 
     use super::*;
 

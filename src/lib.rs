@@ -37,6 +37,7 @@ pub mod import;
 pub mod line;
 pub mod measure;
 pub mod message;
+mod regular;
 pub mod room;
 pub mod sequences;
 pub mod server;

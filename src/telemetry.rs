@@ -25,6 +25,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 use crate::access::AUDIT;
 use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
+use crate::regular;
 
 /// Where the monthly files are, below the working directory.
 pub const LOG_DIR: &str = "log";
@@ -188,7 +189,9 @@ fn append(path: &Path) -> io::Result<(File, (u64, u64))> {
         std::fs::create_dir_all(dir)?;
     }
     let mut how = File::options();
-    let file = how.create(true).append(true).mode(MODE).open(path)?;
+    how.create(true).append(true).mode(MODE);
+    // Nobody may be there to read, or may read slowly: the log is nothing to wait for.
+    let file = regular::without_waiting(&mut how).open(path)?;
     let identity = identity(&file.metadata()?);
     Ok((file, identity))
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::listed::{self, KeysError, ListedKey, malformed};
+use crate::regular;
 
 /// The largest file that is read.
 const BYTES_MAX: u64 = 1 << 20;
@@ -33,7 +34,7 @@ impl KeysFile {
             file: self.0.display().to_string(),
             reason,
         };
-        let file = match File::open(&self.0) {
+        let file = match regular::open(&self.0) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
@@ -63,11 +64,12 @@ impl KeysFile {
         self.parse(&self.bytes()?.unwrap_or_default())
     }
 
-    /// Adds a key, on a line at the end.
+    /// Adds a key, on a line at the end. Waits for others who change the file.
     ///
     /// # Errors
     /// The file cannot be used, also with this key, or cannot be written; it is as it was.
     pub fn add(&self, key: &ListedKey) -> Result<(), KeysError> {
+        let change = self.change()?;
         let mut text = self.text()?;
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -75,14 +77,15 @@ impl KeysFile {
         text += &key.line();
         text.push('\n');
         self.parse(text.as_bytes())?;
-        self.replace(&text)
+        change.replace(&text).map_err(self.unwritten())
     }
 
-    /// Takes the line of a key out.
+    /// Takes the line of a key out. Waits for others who change the file.
     ///
     /// # Errors
     /// There is no line with this key alone, or the file cannot be written; it is as it was.
     pub fn remove(&self, name: &str) -> Result<(), KeysError> {
+        let change = self.change()?;
         let mut text = self.text()?;
         let Some(line) = listed::line_of(&text, name) else {
             let is_there = self.keys()?.iter().any(|key| key.name == name);
@@ -98,7 +101,7 @@ impl KeysFile {
         };
         text.replace_range(line, "");
         self.parse(text.as_bytes())?;
-        self.replace(&text)
+        change.replace(&text).map_err(self.unwritten())
     }
 
     fn text(&self) -> Result<String, KeysError> {
@@ -107,42 +110,63 @@ impl KeysFile {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Writes beside it and renames, so that a server never reads a part.
-    fn replace(&self, text: &str) -> Result<(), KeysError> {
-        write_aside(&self.0, text).map_err(|reason| KeysError::Unwritten {
+    fn change(&self) -> Result<Change, KeysError> {
+        Change::begin(&self.0).map_err(self.unwritten())
+    }
+
+    fn unwritten(&self) -> impl Fn(io::Error) -> KeysError {
+        |reason| KeysError::Unwritten {
             file: self.0.display().to_string(),
             reason,
-        })
+        }
     }
 }
 
-fn write_aside(path: &Path, text: &str) -> io::Result<()> {
-    // A link stays one: what it leads to is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut beside = path.clone().into_os_string();
-    beside.push(".new");
-    let written = write(Path::new(&beside), &path, text);
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
+/// A change of a file, from before it is read until it is replaced: there is one at a time.
+struct Change {
+    /// The file itself, where it is a link.
+    path: PathBuf,
+    /// Its folder, which is locked: the file is another one after each change.
+    dir: File,
 }
 
-fn write(beside: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = dir.unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(MODE);
-    let mut file = options.open(beside)?;
-    if let Ok(metadata) = fs::metadata(path) {
-        let mode = metadata.permissions().mode();
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+impl Change {
+    /// Waits until nobody else changes a file of this folder.
+    fn begin(path: &Path) -> io::Result<Change> {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let dir = File::open(dir)?;
+        dir.lock()?;
+        Ok(Change { path, dir })
     }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(beside, path)?;
-    File::open(dir)?.sync_all()
+
+    /// Writes beside it and renames, so that a server never reads a part.
+    fn replace(self, text: &str) -> io::Result<()> {
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(format!(".{}.new", std::process::id()));
+        let beside = Path::new(&beside);
+        let written = self.write(beside, text);
+        if written.is_err() {
+            let _ = fs::remove_file(beside);
+        }
+        written
+    }
+
+    fn write(&self, beside: &Path, text: &str) -> io::Result<()> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(MODE);
+        let mut file = regular::open_as(&mut options, beside)?;
+        if let Ok(metadata) = fs::metadata(&self.path) {
+            let mode = metadata.permissions().mode();
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(beside, &self.path)?;
+        self.dir.sync_all()
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +207,30 @@ mod tests {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         let files = fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(files, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn changes_at_the_same_time_are_all_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeysFile::at(dir.path().join("config/keys.yaml"));
+        let numbers = 0..12;
+        for n in numbers.clone() {
+            file.add(&key(&format!("old-{n}"))).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for n in numbers.clone() {
+                let file = &file;
+                scope.spawn(move || file.add(&key(&format!("new-{n}"))).unwrap());
+                scope.spawn(move || file.remove(&format!("old-{n}")).unwrap());
+            }
+        });
+        let mut there = names(&file);
+        there.sort();
+        let mut added: Vec<_> = numbers.map(|n| format!("new-{n}")).collect();
+        added.sort();
+        assert_eq!(there, added);
+        let files = fs::read_dir(dir.path().join("config")).unwrap().count();
         assert_eq!(files, 1, "nothing is left beside it");
     }
 

@@ -22,6 +22,7 @@ use tokio_rustls::rustls::{
 use tokio_util::either::Either;
 
 use super::client::{ServerUrl, Trust};
+use crate::regular;
 
 /// A connection that was made.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -92,8 +93,9 @@ struct Pinned {
 
 impl Pinned {
     fn read(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<Pinned> {
-        let certificate = CertificateDer::from_pem_file(file)
-            .with_context(|| format!("server.tlsCert: cannot read {}", file.display()))?;
+        let cannot = || format!("server.tlsCert: cannot read {}", file.display());
+        let pem = regular::read(file).with_context(cannot)?;
+        let certificate = CertificateDer::from_pem_slice(&pem).with_context(cannot)?;
         Ok(Pinned {
             certificate,
             provider,
@@ -148,7 +150,8 @@ impl ServerCertVerifier for Pinned {
 fn read(file: &Path) -> anyhow::Result<RootCertStore> {
     let cannot = || format!("--ca: cannot read {}", file.display());
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).with_context(cannot)? {
+    let pem = regular::read(file).with_context(cannot)?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
         roots
             .add(certificate.with_context(cannot)?)
             .with_context(cannot)?;

@@ -1,6 +1,7 @@
 //! Data files of the original that are made up or changed.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use bolero::{TypeGenerator, check, produce};
 use serde_json::json;

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::TlsFiles;
+use crate::regular;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -98,16 +99,19 @@ impl Tls {
 
 fn load(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
     let TlsFiles { certificate, key } = files;
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(|certificates| certificates.collect::<Result<Vec<_>, _>>())
-        .with_context(|| format!("server.tlsCert: cannot read {}", certificate.display()))?;
+    let cannot = || format!("server.tlsCert: cannot read {}", certificate.display());
+    let pem = regular::read(certificate).with_context(cannot)?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(cannot)?;
     ensure!(
         !chain.is_empty(),
         "server.tlsCert: {} has no certificate",
         certificate.display()
     );
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("server.tlsKey: cannot read {}", key.display()))?;
+    let cannot = || format!("server.tlsKey: cannot read {}", key.display());
+    let pem = regular::read(key).with_context(cannot)?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem).with_context(cannot)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -12,6 +12,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::regular;
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenHow {
@@ -210,13 +212,13 @@ pub struct OsFiles;
 
 impl Files for OsFiles {
     fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn StoredFile>> {
-        let file = File::options()
+        let mut options = File::options();
+        options
             .read(true)
             .write(how != OpenHow::Read)
             .create(matches!(how, OpenHow::Create | OpenHow::Replace))
-            .truncate(how == OpenHow::Replace)
-            .open(path)?;
-        Ok(Box::new(file))
+            .truncate(how == OpenHow::Replace);
+        Ok(Box::new(regular::open_as(&mut options, path)?))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
