@@ -33,6 +33,7 @@ pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
 
 use self::layer::Layer;
 use self::values::Values;
+use crate::regular;
 
 /// The file that is read when no other is named, from the working directory.
 pub const DEFAULT_FILE: &str = "config/application.yaml";
@@ -107,13 +108,14 @@ impl Config {
     ///
     /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
-        Config::from_values(&Values::new(Config::merged(sources)?))
+        let file = file_layer(sources.file.as_deref())?;
+        Config::from_values(&Values::new(Config::merged(file, sources)?))
     }
 
-    fn merged(sources: &Sources) -> Result<Figment, ConfigError> {
+    fn merged(file: Option<Layer>, sources: &Sources) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Layer::defaults());
         let layers = [
-            file_layer(sources.file.as_deref())?,
+            Vec::from_iter(file),
             Layer::environment(&sources.environment)?,
             vec![Layer::command_line(&sources.overrides)?],
         ];
@@ -174,11 +176,12 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-fn file_layer(named: Option<&Path>) -> Result<Vec<Layer>, ConfigError> {
+/// The settings of the file; `None` if there is none and none was named.
+fn file_layer(named: Option<&Path>) -> Result<Option<Layer>, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(vec![Layer::yaml(path, &bytes)?]),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(vec![]),
+    match regular::read(path) {
+        Ok(bytes) => Layer::yaml(path, &bytes).map(Some),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ConfigError::Unreadable {
             file: path.display().to_string(),
             reason: error,

@@ -10,7 +10,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixDatagram};
 use tokio::time::timeout;
@@ -130,6 +130,52 @@ async fn another_secret_key_ends_the_sessions_of_the_one_before() {
     assert_eq!(ping(KEY).await, -1);
     assert_eq!(ping("another").await, 0);
     assert!(!server.log().concat().contains("another"));
+}
+
+#[tokio::test]
+async fn another_secret_key_ends_what_is_read_with_the_one_before() {
+    let server = TestServer::start().await;
+    // More than sockets and their buffers take, so that nothing of it can have ended before.
+    let data = "x".repeat(4 << 20);
+    for _ in 0..8 {
+        server.publish("t", &data).await;
+    }
+    let ask = async |method, path: &str| {
+        let request = server.request(method, path).header("secretKey", KEY);
+        let mut answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        if !path.ends_with("/watch") {
+            answer.chunk().await.unwrap().expect("it has begun");
+        }
+        answer
+    };
+    let export = async || {
+        let request = server.post("/api/exports").header("secretKey", KEY);
+        let request = request.json(&json!({"format": "ndjson", "topic": "t"}));
+        let link: Value = request.send().await.unwrap().json().await.unwrap();
+        link["url"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (export().await, export().await);
+    let opened = [
+        ask(Method::GET, "/api/events").await,
+        ask(Method::GET, "/api/topics/t/watch").await,
+        ask(Method::POST, "/Console/GetMessageList").await,
+        ask(Method::GET, "/api/backup").await,
+        ask(Method::GET, &first).await,
+    ];
+    reload(&server, "mq:\n  secretKey: another\n", ", mq.secretKey").await;
+    for mut answer in opened {
+        let url = answer.url().clone();
+        let ended = async {
+            while let Ok(chunk) = answer.chunk().await {
+                assert!(chunk.is_some(), "{url} ends as if it were whole");
+            }
+        };
+        let ended = timeout(PATIENCE, ended).await;
+        ended.unwrap_or_else(|_| panic!("{url} goes on"));
+    }
+    let link = server.request(Method::GET, &second).send().await.unwrap();
+    assert_eq!(link.status(), 404);
 }
 
 #[tokio::test]
@@ -362,6 +408,57 @@ async fn a_configuration_that_cannot_be_used_changes_nothing() {
     server.publish("t", "as before").await;
     assert_eq!(consumer.data(1).await, ["as before"]);
     assert_eq!(setting(&server, "mq.sendCount").await, "100");
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_empty_changes_nothing() {
+    const OWN: &str = "a key of this test alone";
+    // Nobody else reaches it but by a proxy, perhaps.
+    let server = Setup::new()
+        .set("secretKey", OWN)
+        .environment("DPMQ_SERVER_HOST", "127.0.0.1")
+        .start()
+        .await;
+    let file = server.dir().join("config/application.yaml");
+    let without_key = "mq:\n  sendCount: 7\n";
+    let stays = "ERROR dpmq::server::reload: the configuration stays as it was: ";
+    for (text, why) in [
+        (
+            None,
+            "config/application.yaml: it is gone, and server.port is from it",
+        ),
+        (
+            Some(""),
+            "config/application.yaml: it has no settings, and server.port is from it",
+        ),
+        (
+            Some("# mq:\n"),
+            "config/application.yaml: it has no settings",
+        ),
+        (Some("mq:\n"), "config/application.yaml: it has no settings"),
+        (Some(without_key), "mq.secretKey: it is not set any more"),
+    ] {
+        match text {
+            Some(text) => fs::write(&file, text).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let before = server.log().len();
+        server.signal("HUP");
+        eventually("an error says why", async || {
+            let log = server.log();
+            log[before..]
+                .iter()
+                .any(|line| line.contains(&format!("{stays}{why}")))
+        })
+        .await;
+        for (key, code) in [(OWN, 0), (KEY, -1)] {
+            let ping = server.post("/Console/Ping").header("secretKey", key);
+            let reply: Value = ping.send().await.unwrap().json().await.unwrap();
+            assert_eq!(reply["code"], code, "{text:?}");
+        }
+    }
+    // Said, it may be: nobody else reaches the server.
+    reload(&server, "mq:\n  secretKey: dpmq\n", ", mq.secretKey").await;
 }
 
 #[tokio::test]

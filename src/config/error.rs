@@ -30,6 +30,21 @@ pub enum ConfigError {
         /// The setting that may have been meant.
         hint: String,
     },
+    /// The file that a running server has settings from is gone, or has none any more.
+    #[error("{file}: {problem}, and {key} is from it; a restart takes the defaults")]
+    Vanished {
+        /// The file.
+        file: String,
+        /// What is the matter.
+        problem: &'static str,
+        /// One of the settings that it has set.
+        key: &'static str,
+    },
+    /// The secret key is not set any more.
+    #[error(
+        "mq.secretKey: it is not set any more, and does not become the published default by that"
+    )]
+    KeyVanished,
     /// The published default key, on a server that listens beyond this machine.
     #[error("mq.secretKey: it cannot become the published default while others reach this server")]
     KeyTooOpen,

@@ -28,9 +28,12 @@ impl Layer {
         }
     }
 
+    /// What the built-in values are called in messages.
+    pub(super) const DEFAULTS: &str = "default";
+
     /// The built-in values.
     pub(super) fn defaults() -> Layer {
-        let mut layer = Layer::new("default");
+        let mut layer = Layer::new(Layer::DEFAULTS);
         for key in KEYS {
             layer.set(key, key.default.to_owned());
         }
@@ -108,6 +111,16 @@ impl Layer {
         let (section, name) = key.parts();
         let values = self.sections.entry(section).or_default();
         values.insert(name.to_owned(), Value::from(text));
+    }
+
+    /// What it is called in messages.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it sets nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sections.is_empty()
     }
 
     fn has(&self, key: &Key) -> bool {

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::keys;
 use super::layer::Layer;
 use super::values::Values;
-use super::{Config, Sources};
+use super::{Config, Setting, Sources};
 
 /// The configuration in use. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -46,10 +46,13 @@ impl Config {
     /// Reads `sources` again for a server that runs with this configuration.
     ///
     /// # Errors
-    /// As [`Config::load`]; also when the key would become the published default on a server
-    /// that others reach.
+    /// As [`Config::load`]; also when the file of settings in use is gone or has none any more,
+    /// when the secret key would become the published default because none is set, and when it
+    /// would become easy to guess on a server that others reach.
     pub fn reread(&self, sources: &Sources) -> Result<Reread, ConfigError> {
-        let mut figment = Config::merged(sources)?;
+        let file = super::file_layer(sources.file.as_deref())?;
+        self.expect_settings(file.as_ref())?;
+        let mut figment = Config::merged(file, sources)?;
         let new = Config::from_values(&Values::new(figment.clone()))?;
         let (mut changed, mut waiting) = (vec![], vec![]);
         for (old, new) in self.settings.iter().zip(&new.settings) {
@@ -67,6 +70,10 @@ impl Config {
         }
         let config = Config::from_values(&Values::new(figment))?;
         if config.mq.secret_key != self.mq.secret_key {
+            let mut secrets = config.settings.iter().filter(|setting| setting.secret);
+            if secrets.any(|setting| setting.source == Layer::DEFAULTS) {
+                return Err(ConfigError::KeyVanished);
+            }
             changed.push("mq.secretKey");
         }
         match (
@@ -85,6 +92,23 @@ impl Config {
                     waiting,
                 })
             }
+        }
+    }
+
+    /// A file without a setting is a slip, or is being written, if settings in use are from it.
+    fn expect_settings(&self, file: Option<&Layer>) -> Result<(), ConfigError> {
+        let (name, problem) = match file {
+            None => (super::DEFAULT_FILE, "it is gone"),
+            Some(layer) if layer.is_empty() => (layer.origin(), "it has no settings"),
+            Some(_) => return Ok(()),
+        };
+        match self.settings.iter().find(|setting| setting.source == name) {
+            Some(Setting { key, .. }) => Err(ConfigError::Vanished {
+                file: name.to_owned(),
+                problem,
+                key,
+            }),
+            None => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod clients;
+mod pipes;
 mod program;
 mod stub;
 
