@@ -14,9 +14,11 @@ mod grant;
 mod listed;
 mod rights;
 mod ring;
+mod shown;
 mod throttle;
 mod topics;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -33,15 +35,16 @@ pub use grant::{Denied, End, Grant, Lack, SECRET_KEY};
 pub use listed::{KeysError, ListedKey};
 pub use rights::{Right, Rights};
 pub use ring::KEYS_MAX;
+pub use shown::Shown;
 pub use topics::Topics;
 
-use audit::Limit;
+use audit::{Limit, Repeats};
 use ring::Ring;
 use throttle::Throttle;
 
-/// How often the file of keys should be looked at: with it, a key that is revoked or expired is
-/// of no use within a second.
-pub const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// How often the file of keys should be looked at. What two looks have seen counts, so a key that
+/// is revoked or expired is of no use within a second.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// All keys. Clones are cheap and are the same.
 #[derive(Clone)]
@@ -53,17 +56,48 @@ struct Shared {
     file: KeysFile,
     /// Held for a copy or an exchange of the `Arc` only.
     ring: RwLock<Arc<Ring>>,
-    /// The bytes of the file when it was looked at last; `None`: it was not there, or not
-    /// readable. Held while the file is read.
-    seen: Mutex<Option<Vec<u8>>>,
+    /// Held while the file is read.
+    seen: Mutex<Seen>,
     /// Why the keys of before are still in use.
     trouble: Mutex<Option<String>>,
     throttle: Throttle,
     wrong: Limit,
     denied: Limit,
+    taken: Repeats,
     /// How often keys lacked what.
     lacked: [Counter; Lack::ALL.len()],
     clock: Clock,
+}
+
+/// What a look at the file finds: its bytes if it is there, or why it cannot be used.
+type Look = Result<Option<Vec<u8>>, String>;
+
+/// What the looks at the file have found.
+struct Seen {
+    /// What counts.
+    counts: Look,
+    /// What the last look found, if that is something else. A file that is written in place is
+    /// empty for a moment, or has a part of its keys: it counts when the next look finds the same.
+    next: Option<Look>,
+}
+
+impl Seen {
+    fn new(counts: Look) -> Seen {
+        Seen { counts, next: None }
+    }
+
+    /// Whether this look is the second of two that agree on something new, which counts then.
+    fn agrees(&mut self, look: Look) -> bool {
+        if look == self.counts {
+            self.next = None;
+        } else if self.next.as_ref() == Some(&look) {
+            *self = Seen::new(look);
+            return true;
+        } else {
+            self.next = Some(look);
+        }
+        false
+    }
 }
 
 /// Why a key opens nothing.
@@ -71,6 +105,9 @@ struct Shared {
 pub enum Refused {
     /// It is none of this server's keys.
     Wrong,
+    /// It was not looked at: from this address so many wrong ones have come that no more of them
+    /// may wait for an answer.
+    TooMany,
     /// It was one until its time was over.
     Expired(Denied),
 }
@@ -90,51 +127,72 @@ impl Access {
             secret: RwLock::new((secret, Arc::new(Grant::of_secret_key()))),
             file,
             ring: RwLock::new(Arc::new(ring)),
-            seen: Mutex::new(bytes),
+            seen: Mutex::new(Seen::new(Ok(bytes))),
             trouble: Mutex::default(),
             throttle: Throttle::default(),
             wrong: Limit::default(),
             denied: Limit::default(),
+            taken: Repeats::default(),
             lacked: Default::default(),
             clock,
         })))
     }
 
-    /// What the key `presented` is good for; an empty one is no guess and is refused at once. Whoever has presented many wrong ones of late, by
-    /// address, waits for the answer, seconds at most; one wrong key in a second is logged.
+    /// What the key `presented` is good for; an empty one is no guess and is refused at once. Whoever
+    /// has presented many wrong ones of late, by address, waits for the answer, seconds at most, and
+    /// a few at a time; a connection that has `shown` the key before does not. One wrong key in a
+    /// second is logged.
     ///
     /// # Errors
     /// [`Refused`] says why it is good for nothing.
-    pub async fn present(&self, presented: &str, place: &Place) -> Result<Arc<Grant>, Refused> {
+    pub async fn present(
+        &self,
+        presented: &str,
+        place: &Place,
+        shown: &Shown,
+    ) -> Result<Arc<Grant>, Refused> {
         if presented.is_empty() {
             return Err(Refused::Wrong);
         }
         let found = self.find(presented);
-        let name = found.as_ref().map(|grant| grant.name());
-        let throttle = &self.0.throttle;
-        let wait = throttle.wait(place.address, name, Instant::now());
+        let wait = match shown.is(found.as_ref()) {
+            true => Ok(Duration::ZERO),
+            false => {
+                let throttle = &self.0.throttle;
+                throttle.wait(place.address, found.as_ref(), Instant::now())
+            }
+        };
+        let Ok(wait) = wait else {
+            self.tell_wrong(place, "too many wrong keys from this address");
+            return Err(Refused::TooMany);
+        };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
         let Some(grant) = found else {
-            if let Some(unsaid) = self.0.wrong.admit(Instant::now()) {
-                audit::refused("-", place, "a wrong key", unsaid);
-            }
+            self.tell_wrong(place, "a wrong key");
             return Err(Refused::Wrong);
         };
         if !wait.is_zero() {
-            throttle.prove(place.address, grant.name());
+            self.0.throttle.prove(place.address, &grant);
         }
+        shown.set(&grant);
         // It may have ended while it waited, or since the file was looked at.
         let now = self.0.clock.now();
         match grant.ended_by(now) {
             None => Ok(grant),
             Some(End::Revoked) => Err(Refused::Wrong),
             Some(End::Expired) => {
-                let denied = Denied::expired(&grant);
+                let denied = Denied::ended(&grant, End::Expired);
                 self.tell_denied(&grant, place, &denied);
                 Err(Refused::Expired(denied))
             }
+        }
+    }
+
+    fn tell_wrong(&self, place: &Place, why: &str) {
+        if let Some(unsaid) = self.0.wrong.admit(Instant::now()) {
+            audit::refused("-", place, why, unsaid);
         }
     }
 
@@ -179,23 +237,47 @@ impl Access {
         }
     }
 
+    /// Says in the audit what the holder of a key took at a place, no more often than once a second
+    /// for each key, address and route.
+    pub fn tell_taken(&self, grant: &Grant, place: &Place, what: fmt::Arguments<'_>) {
+        let who = (grant.name().into(), place.address, place.path);
+        match self.0.taken.admit(who, Instant::now()) {
+            Some(0) => place.tell(grant, what),
+            Some(unsaid) => place.tell(grant, format_args!("{what}, after {unsaid} more")),
+            None => {}
+        }
+    }
+
     /// How often something was refused because a key lacked this.
     pub fn lacked(&self, what: Lack) -> &Counter {
         &self.0.lacked[what as usize]
     }
 
-    /// Reads the file if it has changed, and ends what is revoked, changed or expired: streams
-    /// of these keys end, and their sessions are for the caller to end. Blocks for the file.
+    /// Looks at the file, and takes what it and the look before agree on. Ends what is revoked,
+    /// changed or expired: streams of these keys end, and their sessions are for the caller to end.
+    /// Blocks for the file.
     ///
     /// A file that cannot be used changes nothing; the log says so, and [`Access::trouble`].
     pub fn reload(&self) -> Vec<(Arc<Grant>, End)> {
         let mut ended = self.take_changes();
         let now = self.0.clock.now();
-        for grant in self.ring().grants() {
+        let ring = self.ring();
+        for grant in ring.grants() {
             if grant.ended_by(now) == Some(End::Expired) && grant.end(End::Expired) {
                 audit::expired(grant.name());
                 ended.push((grant.clone(), End::Expired));
             }
+        }
+        // What was opened with it has ended, and the key has not: the clock was ahead.
+        let counts_again = |grant: &Grant| {
+            let again = grant.ended() == Some(End::Expired) && !grant.is_over(now);
+            if again {
+                audit::counts_again(grant.name());
+            }
+            again
+        };
+        if let Some(ring) = ring.with_new_grants(counts_again) {
+            self.set_ring(ring);
         }
         ended
     }
@@ -203,49 +285,47 @@ impl Access {
     fn take_changes(&self) -> Vec<(Arc<Grant>, End)> {
         let file = &self.0.file;
         let mut seen = lock(&self.0.seen);
-        let bytes = match file.bytes() {
+        let look = match file.bytes() {
             // A file that is gone is a slip, or is being written: nobody is locked out for it.
             Ok(None) if self.ring().len() > 0 => Err(listed::gone(file.path())),
             read => read,
         };
-        let parsed = match bytes {
-            Ok(bytes) if bytes == *seen && (bytes.is_some() || self.trouble().is_none()) => {
-                return vec![];
-            }
-            Ok(bytes) => {
-                let parsed = file.parse(bytes.as_deref().unwrap_or_default());
-                *seen = bytes;
-                parsed
-            }
-            Err(error) => {
-                *seen = None;
-                Err(error)
-            }
-        };
+        if !seen.agrees(look.map_err(|error| error.to_string())) {
+            return vec![];
+        }
+        let parsed = seen.counts.as_ref().map_err(String::clone);
+        let parsed = parsed.and_then(|bytes| {
+            let keys = file.parse(bytes.as_deref().unwrap_or_default());
+            keys.map_err(|error| error.to_string())
+        });
         match parsed {
             Ok(keys) => self.take(keys),
-            Err(error) => {
-                self.keep(&error);
+            Err(problem) => {
+                self.keep(&problem);
                 vec![]
             }
         }
+    }
+
+    fn set_ring(&self, ring: Ring) {
+        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
     }
 
     /// Goes over to these keys; the grants of those that are no more have ended then.
     fn take(&self, keys: Vec<ListedKey>) -> Vec<(Arc<Grant>, End)> {
         *lock(&self.0.trouble) = None;
         let before = self.ring();
-        let ring = Arc::new(before.replaced_by(keys));
+        let ring = before.replaced_by(keys);
         let (added, gone) = (ring.grants_not_in(&before), before.grants_not_in(&ring));
         audit::loaded(self.0.file.path(), &ring, &added, &gone);
-        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
+        self.set_ring(ring);
         let gone = gone.into_iter().filter(|grant| grant.end(End::Revoked));
         gone.map(|grant| (grant, End::Revoked)).collect()
     }
 
     /// Keeps the keys there are; the same trouble is told once.
-    fn keep(&self, error: &KeysError) {
-        let text = format!("{error}; the keys of before stay in use");
+    fn keep(&self, problem: &str) {
+        let text = format!("{problem}; the keys of before stay in use");
         let mut trouble = lock(&self.0.trouble);
         if trouble.as_ref() != Some(&text) {
             audit::not_loaded(&text);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod admission;
+mod apart;
 mod forwarded;
 mod host;
 mod keys;
@@ -38,6 +39,8 @@ use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
 use accept::Acceptor;
 use admission::{Admission, Limits};
+use apart::Apart;
+use keys::Keys;
 use reload::{Reloads, Running};
 use tls::Tls;
 
@@ -182,7 +185,13 @@ async fn serve_until(
     let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
 
     let sessions = TaskTracker::new();
-    tokio::spawn(keys::watch(access.clone(), broker.clone(), stop.clone()));
+    let apart = Apart::start().context("cannot start a thread")?;
+    let keys = Keys {
+        access: access.clone(),
+        broker: broker.clone(),
+        apart,
+    };
+    tokio::spawn(keys.clone().watch(stop.clone()));
     let state = HttpState::new(
         broker.clone(),
         live.clone(),
@@ -211,7 +220,7 @@ async fn serve_until(
             store: store.clone(),
             queue,
             broker: broker.clone(),
-            access,
+            keys,
             tls,
         };
         tokio::spawn(reload::watch(reloads, running, stop.clone()));

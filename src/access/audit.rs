@@ -2,6 +2,7 @@
 //!
 //! All have the target [`AUDIT`], the name of the key, and never the key.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -74,21 +75,67 @@ pub(super) fn expired(key: &str) {
     tracing::info!(target: AUDIT, key, "a key has expired");
 }
 
+/// A key had expired, and by the clock it has not any more.
+pub(super) fn counts_again(key: &str) {
+    tracing::info!(target: AUDIT, key, "a key counts again: the clock was ahead");
+}
+
 /// Lets one through in a while.
 #[derive(Default)]
-pub(super) struct Limit(Mutex<(Option<Instant>, u64)>);
+pub(super) struct Limit(Mutex<Held>);
+
+/// When the last one was let through, and how many were held back since.
+#[derive(Default)]
+struct Held {
+    last: Option<Instant>,
+    back: u64,
+}
+
+impl Held {
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if self.is_recent(now) {
+            self.back += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.back))
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        let since = |last| now.saturating_duration_since(last);
+        self.last.is_some_and(|last| since(last) < EVERY)
+    }
+}
 
 impl Limit {
     /// How many were held back before this one; `None` if it is held back too.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, held) = &mut *state;
-        if last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
-            *held += 1;
-            return None;
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.admit(now)
+    }
+}
+
+/// Who does something, and where: the name of a key, an address, a route.
+type Who = (Box<str>, IpAddr, &'static str);
+
+/// As [`Limit`], for each who does something.
+#[derive(Default)]
+pub(super) struct Repeats(Mutex<HashMap<Who, Held>>);
+
+impl Repeats {
+    /// Those that are kept; with more of them at once each is let through.
+    const MAX: usize = 10_000;
+
+    /// As [`Limit::admit`].
+    pub(super) fn admit(&self, who: Who, now: Instant) -> Option<u64> {
+        let mut repeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if repeats.len() >= Repeats::MAX && !repeats.contains_key(&who) {
+            repeats.retain(|_, held| held.is_recent(now));
+            if repeats.len() >= Repeats::MAX {
+                return Some(0);
+            }
         }
-        *last = Some(now);
-        Some(std::mem::take(held))
+        repeats.entry(who).or_default().admit(now)
     }
 }
 
@@ -104,5 +151,24 @@ mod tests {
             limit.admit(at)
         });
         assert_eq!(admitted, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+
+    #[test]
+    fn repeats_are_counted_for_each_key_address_and_route() {
+        let (repeats, now) = (Repeats::default(), Instant::now());
+        let who = |key: &str, host: u32, path| (key.into(), IpAddr::V4(host.into()), path);
+        for _ in 0..2 {
+            repeats.admit(who("a", 1, "/x"), now);
+        }
+        for other in [who("b", 1, "/x"), who("a", 2, "/x"), who("a", 1, "/y")] {
+            assert_eq!(repeats.admit(other, now), Some(0));
+        }
+        assert_eq!(repeats.admit(who("a", 1, "/x"), now + EVERY), Some(1));
+        for host in 0..20_000 {
+            assert_eq!(repeats.admit(who("c", host, "/x"), now + EVERY), Some(0));
+        }
+        assert_eq!(repeats.0.lock().unwrap().len(), Repeats::MAX);
+        assert_eq!(repeats.admit(who("d", 1, "/x"), now + 2 * EVERY), Some(0));
+        assert_eq!(repeats.0.lock().unwrap().len(), 1);
     }
 }

@@ -67,6 +67,12 @@ pub enum Denied {
         /// Its name.
         key: String,
     },
+    /// The key was right until it was revoked or changed.
+    #[error("the key {key} was revoked or changed")]
+    Revoked {
+        /// Its name.
+        key: String,
+    },
 }
 
 /// What a key lacks that is right otherwise.
@@ -76,7 +82,7 @@ pub enum Lack {
     Right,
     /// A topic, or all of them.
     Topic,
-    /// Time: it has expired.
+    /// Time: it has expired, or was revoked meanwhile.
     Time,
 }
 
@@ -91,14 +97,17 @@ impl Denied {
         match self {
             Denied::Right { .. } => Lack::Right,
             Denied::Topic { .. } | Denied::Unnamed { .. } | Denied::Whole { .. } => Lack::Topic,
-            Denied::Expired { .. } => Lack::Time,
+            Denied::Expired { .. } | Denied::Revoked { .. } => Lack::Time,
         }
     }
 
-    /// That of a grant whose time is over.
-    pub(super) fn expired(grant: &Grant) -> Denied {
+    /// That of a grant that has ended.
+    pub(super) fn ended(grant: &Grant, why: End) -> Denied {
         let key = grant.name.clone();
-        Denied::Expired { key }
+        match why {
+            End::Revoked => Denied::Revoked { key },
+            End::Expired => Denied::Expired { key },
+        }
     }
 }
 
@@ -144,6 +153,17 @@ impl Grant {
     /// From when on it is good for nothing.
     pub fn expires(&self) -> Option<UnixSeconds> {
         self.expires
+    }
+
+    /// Whether it has not ended, as far as was noticed.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn holds(&self) -> Result<(), Denied> {
+        match self.ended() {
+            Some(why) => Err(Denied::ended(self, why)),
+            None => Ok(()),
+        }
     }
 
     /// Whether it has this right.
@@ -202,8 +222,13 @@ impl Grant {
 
     /// Why it has ended at `now`, if it has.
     pub(super) fn ended_by(&self, now: UnixSeconds) -> Option<End> {
-        let is_over = self.expires.is_some_and(|end| end <= now);
+        let is_over = self.is_over(now);
         self.ended().or(is_over.then_some(End::Expired))
+    }
+
+    /// Whether its time is over at `now`.
+    pub(super) fn is_over(&self, now: UnixSeconds) -> bool {
+        self.expires.is_some_and(|end| end <= now)
     }
 
     /// Why it has ended, if that was noticed.
@@ -214,6 +239,12 @@ impl Grant {
     /// Waits for its end. Safe to cancel.
     pub async fn until_ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// Waits for its end; what its holder is told then. Safe to cancel.
+    pub async fn until_denied(&self) -> Denied {
+        self.until_ended().await;
+        Denied::ended(self, self.ended().unwrap_or(End::Revoked))
     }
 
     /// Ends it; `false` if it had ended before.

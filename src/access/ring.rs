@@ -56,6 +56,24 @@ impl Ring {
         Ring(next.collect())
     }
 
+    /// The ring of the same keys, where those with such a grant have a new one; `None` if there
+    /// are none of them.
+    pub(super) fn with_new_grants(&self, renews: impl Fn(&Grant) -> bool) -> Option<Ring> {
+        let mut is_other = false;
+        let next = self.0.iter().map(|(key, grant)| {
+            let grant = match renews(grant) {
+                true => {
+                    is_other = true;
+                    Arc::new(Grant::of(key))
+                }
+                false => grant.clone(),
+            };
+            (key.clone(), grant)
+        });
+        let ring = Ring(next.collect());
+        is_other.then_some(ring)
+    }
+
     /// The grants that another ring has not.
     pub(super) fn grants_not_in(&self, other: &Ring) -> Vec<Arc<Grant>> {
         let is_there = |grant: &Arc<Grant>| other.grants().any(|one| Arc::ptr_eq(grant, one));

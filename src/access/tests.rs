@@ -34,6 +34,11 @@ fn open(file: &Path, clock: &Clock) -> Access {
     Access::open(secret, KeysFile::at(file), clock.clone()).unwrap()
 }
 
+/// What two looks at the file end.
+fn look(access: &Access) -> Vec<(Arc<Grant>, End)> {
+    [access.reload(), access.reload()].concat()
+}
+
 fn names(ended: &[(Arc<Grant>, End)]) -> Vec<(&str, End)> {
     let names = ended.iter().map(|(grant, end)| (grant.name(), *end));
     names.collect()
@@ -47,7 +52,7 @@ async fn each_key_has_its_grant() {
     write(&file, &[&one, &two]);
     let access = open(&file, &Clock::system());
     let present = async |text: &str| {
-        let grant = access.present(text, &PLACE).await;
+        let grant = access.present(text, &PLACE, &Shown::default()).await;
         grant.map(|grant| grant.name().to_owned())
     };
     assert_eq!(present("master").await, Ok(SECRET_KEY.to_owned()));
@@ -67,7 +72,10 @@ async fn a_grant_is_for_its_rights_and_topics() {
     let (one, token) = key("one", None);
     write(&file, &[&one]);
     let access = open(&file, &Clock::system());
-    let grant = access.present(token.expose(), &PLACE).await.unwrap();
+    let grant = access
+        .present(token.expose(), &PLACE, &Shown::default())
+        .await
+        .unwrap();
     let (t, other) = ("t".parse().unwrap(), "other".parse().unwrap());
     assert_eq!(grant.may(Right::Publish), Ok(()));
     let denied = grant.may(Right::ConsoleChange).unwrap_err();
@@ -79,7 +87,10 @@ async fn a_grant_is_for_its_rights_and_topics() {
     assert!(grant.may_use(&other).is_err() && grant.may_use_all().is_err());
     assert_eq!(grant.may_ask(Some(&t)), Ok(()));
     assert!(grant.may_ask(Some(&other)).is_err() && grant.may_ask(None).is_err());
-    let all = access.present("master", &PLACE).await.unwrap();
+    let all = access
+        .present("master", &PLACE, &Shown::default())
+        .await
+        .unwrap();
     assert!(Right::ALL.into_iter().all(|right| all.may(right).is_ok()));
     assert!(all.may_use(&other).is_ok() && all.may_ask(None).is_ok());
     assert!(all.may_use_all().is_ok());
@@ -90,19 +101,23 @@ async fn what_changes_in_the_file_counts_and_what_does_not_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys.yaml");
     let access = open(&file, &Clock::system());
-    assert_eq!(access.reload().len(), 0, "there is no file");
+    assert_eq!(look(&access).len(), 0, "there is no file");
     let (stays, stays_token) = key("stays", None);
     let (changes, changes_token) = key("changes", None);
     let (goes, goes_token) = key("goes", None);
     write(&file, &[&stays, &changes, &goes]);
-    assert_eq!(access.reload().len(), 0, "nothing ends");
-    let present = async |token: &Token| access.present(token.expose(), &PLACE).await;
+    assert_eq!(look(&access).len(), 0, "nothing ends");
+    let present = async |token: &Token| {
+        access
+            .present(token.expose(), &PLACE, &Shown::default())
+            .await
+    };
     let held = present(&stays_token).await.unwrap();
     let gone = present(&goes_token).await.unwrap();
     let mut changed = changes.clone();
     changed.topics = Topics::all();
     write(&file, &[&changed, &stays]);
-    let ended = access.reload();
+    let ended = look(&access);
     let revoked = [("changes", End::Revoked), ("goes", End::Revoked)];
     assert_eq!(names(&ended), revoked);
     gone.until_ended().await;
@@ -112,7 +127,7 @@ async fn what_changes_in_the_file_counts_and_what_does_not_goes_on() {
     assert!(Arc::ptr_eq(&held, &present(&stays_token).await.unwrap()));
     assert_eq!(held.ended(), None);
     fs::write(&file, "").unwrap();
-    assert_eq!(access.reload().len(), 2, "an empty file lists none");
+    assert_eq!(look(&access).len(), 2, "an empty file lists none");
     assert_eq!(access.trouble(), None);
 }
 
@@ -129,13 +144,18 @@ async fn a_file_that_cannot_be_used_leaves_the_keys_as_they_are() {
             Some(text) => fs::write(&file, text).unwrap(),
             None => fs::remove_file(&file).unwrap(),
         }
-        assert_eq!(access.reload().len(), 0, "{bad:?}");
+        assert_eq!(look(&access).len(), 0, "{bad:?}");
         let trouble = access.trouble().unwrap();
         assert!(trouble.contains("keys.yaml: "), "{trouble}");
         assert!(trouble.ends_with("the keys of before stay in use"));
-        assert!(access.present(token.expose(), &PLACE).await.is_ok());
+        assert!(
+            access
+                .present(token.expose(), &PLACE, &Shown::default())
+                .await
+                .is_ok()
+        );
         fs::write(&file, &good).unwrap();
-        assert_eq!(access.reload().len(), 0);
+        assert_eq!(look(&access).len(), 0);
         assert_eq!(access.trouble(), None, "{bad:?}");
     }
     let unusable = open_error(&dir.path().join("keys.yaml/none"));
@@ -149,6 +169,69 @@ fn open_error(file: &Path) -> String {
 }
 
 #[tokio::test]
+async fn what_only_one_look_has_seen_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys.yaml");
+    let ((one, one_token), (two, two_token)) = (key("one", None), key("two", None));
+    write(&file, &[&one, &two]);
+    let access = open(&file, &Clock::system());
+    let good = fs::read(&file).unwrap();
+    let half = &good[..one.line().len() + 1];
+    // As an editor leaves it that writes in place, and as one that is slow.
+    for moment in [Some(&b""[..]), Some(half), Some(&good[..9]), None] {
+        match moment {
+            Some(bytes) => fs::write(&file, bytes).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        assert_eq!(names(&access.reload()), []);
+        fs::write(&file, &good).unwrap();
+        assert_eq!(names(&access.reload()), []);
+        assert_eq!(access.trouble(), None);
+        for token in [&one_token, &two_token] {
+            let shown = Shown::default();
+            let opened = access.present(token.expose(), &PLACE, &shown).await;
+            assert!(opened.is_ok(), "{moment:?}");
+        }
+    }
+    fs::write(&file, half).unwrap();
+    assert_eq!(names(&access.reload()), []);
+    fs::write(&file, "").unwrap();
+    assert_eq!(names(&access.reload()), [], "this is something else");
+    let revoked = [("one", End::Revoked), ("two", End::Revoked)];
+    assert_eq!(names(&access.reload()), revoked);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_ends_no_key_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("keys.yaml");
+    let clock = Clock::manual(UnixSeconds(1000));
+    let (one, token) = key("one", Some(2000));
+    write(&file, &[&one]);
+    let access = open(&file, &clock);
+    let present = async || {
+        let shown = Shown::default();
+        access.present(token.expose(), &PLACE, &shown).await
+    };
+    let before = present().await.unwrap();
+    clock.set(UnixSeconds(9000));
+    assert_eq!(names(&access.reload()), [("one", End::Expired)]);
+    assert!(present().await.is_err());
+    clock.set(UnixSeconds(1001));
+    assert_eq!(names(&access.reload()), []);
+    assert_eq!(
+        before.ended(),
+        Some(End::Expired),
+        "what it had opened is over"
+    );
+    let again = present().await.unwrap();
+    assert_eq!(names(&access.reload()), []);
+    clock.set(UnixSeconds(2000));
+    assert_eq!(names(&access.reload()), [("one", End::Expired)]);
+    assert_eq!(again.ended(), Some(End::Expired));
+}
+
+#[tokio::test]
 async fn a_key_ends_with_its_time() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("keys.yaml");
@@ -156,18 +239,24 @@ async fn a_key_ends_with_its_time() {
     let (one, token) = key("one", Some(1002));
     write(&file, &[&one]);
     let access = open(&file, &clock);
-    let grant = access.present(token.expose(), &PLACE).await.unwrap();
+    let grant = access
+        .present(token.expose(), &PLACE, &Shown::default())
+        .await
+        .unwrap();
     clock.set(UnixSeconds(1001));
-    assert_eq!(access.reload().len(), 0);
+    assert_eq!(look(&access).len(), 0);
     clock.set(UnixSeconds(1002));
-    let refused = access.present(token.expose(), &PLACE).await.unwrap_err();
+    let refused = access
+        .present(token.expose(), &PLACE, &Shown::default())
+        .await
+        .unwrap_err();
     let Refused::Expired(denied) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(denied.to_string(), "the key one has expired");
-    assert_eq!(names(&access.reload()), [("one", End::Expired)]);
+    assert_eq!(names(&look(&access)), [("one", End::Expired)]);
     grant.until_ended().await;
-    assert_eq!(access.reload().len(), 0, "it ends once");
+    assert_eq!(look(&access).len(), 0, "it ends once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +265,7 @@ async fn wrong_keys_take_longer_and_longer_and_a_right_one_once() {
     let access = open(&dir.path().join("keys.yaml"), &Clock::system());
     let time = async |key: &str| {
         let begin = Instant::now();
-        let opened = access.present(key, &PLACE).await.is_ok();
+        let opened = access.present(key, &PLACE, &Shown::default()).await.is_ok();
         (opened, begin.elapsed().as_millis())
     };
     for _ in 0..10 {
@@ -188,4 +277,35 @@ async fn wrong_keys_take_longer_and_longer_and_a_right_one_once() {
     assert!(waits[0] >= 200 && waits[1] >= 400, "{waits:?}");
     assert!(time("master").await.1 >= 800);
     assert_eq!(time("master").await, (true, 0), "it is known by now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_many_guess_only_a_connection_that_has_shown_a_key_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = open(&dir.path().join("keys.yaml"), &Clock::system());
+    let known = Shown::default();
+    let present = async |key: &str, shown: &Shown| access.present(key, &PLACE, shown).await;
+    present("master", &known).await.unwrap();
+    // Those that hang up have had their guess all the same.
+    for _ in 0..100 {
+        let guess = Shown::default();
+        let guess = present("wrong", &guess);
+        let _ = tokio::time::timeout(Duration::from_millis(1), guess).await;
+    }
+    for key in ["wrong", "master"] {
+        let begin = Instant::now();
+        let refused = present(key, &Shown::default()).await.unwrap_err();
+        assert_eq!(refused, Refused::TooMany, "{key}");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+    for _ in 0..100 {
+        present("master", &known).await.unwrap();
+    }
+    // With a guess it is as any other: a proxy may have it for many clients.
+    for key in ["wrong", "master"] {
+        let refused = present(key, &known).await.unwrap_err();
+        assert_eq!(refused, Refused::TooMany, "{key}");
+    }
+    tokio::time::advance(Duration::from_secs(3)).await;
+    present("master", &Shown::default()).await.unwrap();
 }

@@ -1,15 +1,21 @@
-//! Whoever presents wrong keys waits for the next answer, longer each time.
+//! Whoever presents wrong keys waits for the next answer, longer each time, and few wait at a time.
 //!
 //! Who it is goes by the address; what is kept of one is small, and of so many addresses only.
 //! A right key waits as long as a wrong one where wrong ones have come from, or a quick answer
-//! would tell which it is; once it has waited it is known there, and waits no more.
+//! would tell which it is; once it has waited it is known there, and waits no more. A wait has its
+//! place to its end even if nobody waits for it any more, and where there is no place nothing is
+//! looked at: that bounds how many guesses are answered, whoever hangs up, and with however many
+//! connections.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::grant::Grant;
+use super::ring::KEYS_MAX;
 
 /// Wrong keys that cost no time.
 const FREE: u32 = 10;
@@ -17,30 +23,61 @@ const FREE: u32 = 10;
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(3);
+/// Waits of one address at a time: with the longest, eight keys in three seconds.
+const WAITS_MAX: usize = 8;
 /// A time without wrong keys after which those of before are forgotten.
 const MEMORY: Duration = Duration::from_secs(60);
-/// Addresses that are kept; past it, a wrong key from another one waits longest.
+/// Addresses that are kept; past it, every key from another one waits longest.
 const ADDRESSES_MAX: usize = 10_000;
-/// Names of right keys that are kept of an address.
-const PROVEN_MAX: usize = 8;
+/// Waits at a time of all addresses for which there is no room.
+const WAITS_ELSEWHERE_MAX: usize = 64;
+/// Right keys that are kept of an address: all that there may be.
+const PROVEN_MAX: usize = KEYS_MAX + 1;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Throttle(Mutex<Table>);
+
+/// So many wait already that this one was not looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 #[derive(Default)]
 struct Table {
     suspects: HashMap<IpAddr, Suspect>,
     /// When room was made last.
     cleared: Option<Instant>,
+    /// Those of addresses that are not kept.
+    elsewhere: Waits,
 }
 
 /// An address that wrong keys come from.
 struct Suspect {
     wrong: u32,
     last: Instant,
-    /// The names of right keys that have waited.
-    proven: Vec<String>,
+    waits: Waits,
+    /// Right keys that have waited.
+    proven: Vec<Arc<Grant>>,
+}
+
+/// When each wait ends.
+#[derive(Default)]
+struct Waits(Vec<Instant>);
+
+impl Waits {
+    fn have_place(&mut self, max: usize, now: Instant) -> Result<(), TooMany> {
+        self.0.retain(|end| *end > now);
+        match self.0.len() < max {
+            true => Ok(()),
+            false => Err(TooMany),
+        }
+    }
+
+    fn add(&mut self, wait: Duration, now: Instant) {
+        if !wait.is_zero() {
+            self.0.push(now + wait);
+        }
+    }
 }
 
 impl Throttle {
@@ -48,45 +85,55 @@ impl Throttle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long `from` waits for its answer, after presenting the key of this name, or a wrong
+    /// How long `from` waits for its answer, after presenting the key of this grant, or a wrong
     /// one, which counts.
-    pub(super) fn wait(&self, from: IpAddr, key: Option<&str>, now: Instant) -> Duration {
+    pub(super) fn wait(
+        &self,
+        from: IpAddr,
+        key: Option<&Arc<Grant>>,
+        now: Instant,
+    ) -> Result<Duration, TooMany> {
         let address = network(from);
         let mut table = self.lock();
-        match key {
-            Some(name) => match table.suspects.get(&address) {
-                Some(suspect) if suspect.counts(now) && !suspect.knows(name) => {
-                    after(suspect.wrong.saturating_add(1))
-                }
-                Some(_) | None => Duration::ZERO,
-            },
-            None if table.has_room(address, now) => {
-                let suspect = table.suspects.entry(address).or_insert(Suspect {
-                    wrong: 0,
-                    last: now,
-                    proven: vec![],
-                });
-                if !suspect.counts(now) {
-                    suspect.wrong = 0;
-                    suspect.proven.clear();
-                }
+        if !table.has_room(address, now) {
+            let elsewhere = &mut table.elsewhere;
+            elsewhere.have_place(WAITS_ELSEWHERE_MAX, now)?;
+            elsewhere.add(LONGEST, now);
+            return Ok(LONGEST);
+        }
+        let suspect = table.suspects.get_mut(&address);
+        let suspect = match (suspect.filter(|suspect| suspect.counts(now)), key) {
+            (Some(suspect), _) => suspect,
+            (None, Some(_)) => return Ok(Duration::ZERO),
+            (None, None) => {
+                table.suspects.insert(address, Suspect::new(now));
+                return Ok(Duration::ZERO);
+            }
+        };
+        suspect.waits.have_place(WAITS_MAX, now)?;
+        let wait = match key {
+            Some(grant) if suspect.knows(grant) => Duration::ZERO,
+            Some(_) => after(suspect.wrong.saturating_add(1)),
+            None => {
                 suspect.wrong = suspect.wrong.saturating_add(1);
                 suspect.last = now;
                 after(suspect.wrong)
             }
-            None => LONGEST,
-        }
+        };
+        suspect.waits.add(wait, now);
+        Ok(wait)
     }
 
-    /// The key of this name has waited.
-    pub(super) fn prove(&self, from: IpAddr, key: &str) {
+    /// This key has waited.
+    pub(super) fn prove(&self, from: IpAddr, key: &Arc<Grant>) {
         if let Some(suspect) = self.lock().suspects.get_mut(&network(from))
             && !suspect.knows(key)
         {
+            suspect.proven.retain(|grant| grant.ended().is_none());
             if suspect.proven.len() == PROVEN_MAX {
                 suspect.proven.remove(0);
             }
-            suspect.proven.push(key.to_owned());
+            suspect.proven.push(key.clone());
         }
     }
 }
@@ -108,12 +155,22 @@ impl Table {
 }
 
 impl Suspect {
+    /// With its first wrong key.
+    fn new(now: Instant) -> Suspect {
+        Suspect {
+            wrong: 1,
+            last: now,
+            waits: Waits::default(),
+            proven: vec![],
+        }
+    }
+
     fn counts(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) < MEMORY
     }
 
-    fn knows(&self, key: &str) -> bool {
-        self.proven.iter().any(|name| name == key)
+    fn knows(&self, key: &Arc<Grant>) -> bool {
+        self.proven.iter().any(|grant| Arc::ptr_eq(grant, key))
     }
 }
 
@@ -141,77 +198,152 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const STEP: Duration = LONGEST;
+
     fn address(n: u32) -> IpAddr {
         IpAddr::V4(n.into())
     }
 
-    fn wrong(throttle: &Throttle, from: IpAddr, times: u32, now: Instant) -> Duration {
-        (0..times).fold(Duration::ZERO, |_, _| throttle.wait(from, None, now))
+    fn key() -> Arc<Grant> {
+        Arc::new(Grant::of_secret_key())
+    }
+
+    /// Presents a wrong key so many times, each when no wait is left; the last wait, and when.
+    fn wrong(throttle: &Throttle, from: IpAddr, times: u32, now: Instant) -> (Duration, Instant) {
+        (0..times).fold((Duration::ZERO, now), |(_, now), _| {
+            let now = now + STEP;
+            (throttle.wait(from, None, now).unwrap(), now)
+        })
     }
 
     #[test]
     fn the_wait_grows_and_has_an_end() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        assert_eq!(wrong(&throttle, address(1), FREE, now), Duration::ZERO);
-        let waits: Vec<_> = (0..7)
-            .map(|_| throttle.wait(address(1), None, now).as_millis())
+        let (wait, now) = wrong(&throttle, address(1), FREE, now);
+        assert_eq!(wait, Duration::ZERO);
+        let waits: Vec<_> = (1..=7)
+            .map(|n| throttle.wait(address(1), None, now + n * STEP))
+            .map(|wait| wait.unwrap().as_millis())
             .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3000, 3000]);
-        assert_eq!(wrong(&throttle, address(1), 1000, now), LONGEST);
-        assert_eq!(wrong(&throttle, address(2), FREE, now), Duration::ZERO);
+        let (wait, now) = wrong(&throttle, address(1), 1000, now + 7 * STEP);
+        assert_eq!(wait, LONGEST);
+        assert_eq!(wrong(&throttle, address(2), FREE, now).0, Duration::ZERO);
+    }
+
+    #[test]
+    fn few_are_answered_however_many_ask_and_hang_up() {
+        let (throttle, begin) = (Throttle::default(), Instant::now());
+        let (asked, seconds) = (1000, 30);
+        let mut answered = 0;
+        for n in 0..asked * seconds {
+            let now = begin + Duration::from_secs(1) * n / asked;
+            // One in a thousand is right; it has been shown here, and is one of theirs as well.
+            let right = (n % 1000 == 7).then(key);
+            answered += u32::from(throttle.wait(address(1), right.as_ref(), now).is_ok());
+        }
+        let longest = WAITS_MAX as u32 * seconds / LONGEST.as_secs() as u32;
+        assert!(answered >= longest, "{answered}");
+        assert!(
+            answered <= FREE + 3 * WAITS_MAX as u32 + longest,
+            "{answered}"
+        );
+        let now = begin + Duration::from_secs(1) * seconds;
+        assert_eq!(
+            throttle.wait(address(2), Some(&key()), now),
+            Ok(Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_known_is_not_told_from_a_wrong_one_where_nothing_is_looked_at() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let known = key();
+        let (_, now) = wrong(&throttle, address(1), FREE + 20, now);
+        throttle.prove(address(1), &known);
+        let now = now + STEP;
+        assert_eq!(
+            throttle.wait(address(1), Some(&known), now),
+            Ok(Duration::ZERO)
+        );
+        for _ in 0..WAITS_MAX {
+            assert_eq!(throttle.wait(address(1), None, now), Ok(LONGEST));
+        }
+        assert_eq!(throttle.wait(address(1), None, now), Err(TooMany));
+        assert_eq!(throttle.wait(address(1), Some(&known), now), Err(TooMany));
+        let later = now + LONGEST;
+        assert_eq!(
+            throttle.wait(address(1), Some(&known), later),
+            Ok(Duration::ZERO)
+        );
     }
 
     #[test]
     fn wrong_keys_are_forgotten() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        wrong(&throttle, address(1), 100, now);
+        let (_, now) = wrong(&throttle, address(1), 100, now);
         let later = now + MEMORY;
-        let wait = throttle.wait(address(1), Some("k"), later);
-        assert_eq!(wait, Duration::ZERO);
-        assert_eq!(wrong(&throttle, address(1), FREE, later), Duration::ZERO);
+        let wait = throttle.wait(address(1), Some(&key()), later);
+        assert_eq!(wait, Ok(Duration::ZERO));
+        assert_eq!(wrong(&throttle, address(1), FREE, later).0, Duration::ZERO);
     }
 
     #[test]
     fn a_right_key_waits_as_a_wrong_one_would_until_it_is_known() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let right = |from| throttle.wait(from, Some("k"), now);
-        assert_eq!(right(address(1)), Duration::ZERO);
-        wrong(&throttle, address(1), FREE + 2, now);
-        assert_eq!(right(address(1)).as_millis(), 400);
-        assert_eq!(right(address(1)).as_millis(), 400, "it has not waited yet");
-        throttle.prove(address(1), "k");
-        assert_eq!(right(address(1)), Duration::ZERO);
-        assert_eq!(
-            throttle.wait(address(1), Some("other"), now).as_millis(),
-            400
-        );
-        assert_eq!(throttle.wait(address(1), None, now).as_millis(), 400);
+        let (right, other) = (key(), key());
+        let wait = |key: Option<&Arc<Grant>>, now| {
+            let wait = throttle.wait(address(1), key, now);
+            wait.unwrap().as_millis()
+        };
+        assert_eq!(wait(Some(&right), now), 0);
+        let (_, now) = wrong(&throttle, address(1), FREE + 2, now);
+        assert_eq!(wait(Some(&right), now), 400);
+        assert_eq!(wait(Some(&right), now), 400, "it has not waited yet");
+        throttle.prove(address(1), &right);
+        assert_eq!(wait(Some(&right), now), 0);
+        assert_eq!(wait(Some(&other), now), 400);
+        assert_eq!(wait(None, now), 400);
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn as_many_keys_are_known_as_there_may_be() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let (_, now) = wrong(&throttle, address(1), FREE + 2, now);
+        let keys: Vec<_> = (0..PROVEN_MAX).map(|_| key()).collect();
+        keys.iter().for_each(|key| throttle.prove(address(1), key));
+        for key in &keys {
+            let wait = throttle.wait(address(1), Some(key), now + STEP);
+            assert_eq!(wait, Ok(Duration::ZERO));
+        }
+        throttle.prove(address(1), &key());
+        let proven = throttle.lock().suspects[&address(1)].proven.len();
+        assert_eq!(proven, PROVEN_MAX);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_elsewhere_right_and_wrong_keys_wait_alike() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let addresses = u32::try_from(ADDRESSES_MAX).unwrap();
         for n in 0..addresses {
-            wrong(&throttle, address(n), 1, now);
+            assert_eq!(throttle.wait(address(n), None, now), Ok(Duration::ZERO));
         }
-        assert_eq!(wrong(&throttle, address(addresses), 1, now), LONGEST);
-        assert_eq!(wrong(&throttle, address(1), 1, now), Duration::ZERO);
+        let elsewhere = addresses..addresses + WAITS_ELSEWHERE_MAX as u32;
+        for n in elsewhere.clone() {
+            let right = (n % 2 == 0).then(key);
+            let wait = throttle.wait(address(n), right.as_ref(), now);
+            assert_eq!(wait, Ok(LONGEST));
+        }
+        for right in [None, Some(key())] {
+            let wait = throttle.wait(address(elsewhere.end), right.as_ref(), now);
+            assert_eq!(wait, Err(TooMany));
+        }
+        assert_eq!(throttle.wait(address(1), None, now), Ok(Duration::ZERO));
         assert_eq!(throttle.lock().suspects.len(), ADDRESSES_MAX);
         let later = now + MEMORY;
-        assert_eq!(
-            wrong(&throttle, address(addresses), 1, later),
-            Duration::ZERO
-        );
+        let wait = throttle.wait(address(addresses), None, later);
+        assert_eq!(wait, Ok(Duration::ZERO));
         assert_eq!(throttle.lock().suspects.len(), 1);
-        wrong(&throttle, address(7), 1, later);
-        for n in 0..100 {
-            throttle.prove(address(7), &n.to_string());
-        }
-        assert_eq!(
-            throttle.lock().suspects[&address(7)].proven.len(),
-            PROVEN_MAX
-        );
     }
 
     #[test]

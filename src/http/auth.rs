@@ -17,7 +17,7 @@ use super::caller::{self, Caller};
 use super::reply::ApiError;
 use super::routes::{Needs, Route};
 use super::{HttpState, fields};
-use crate::access::{Grant, Place, Refused, SECRET_KEY};
+use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
 use crate::edges::Via;
 
@@ -56,11 +56,14 @@ impl Guard {
     }
 
     /// Who asks, if their key is good for this route.
-    async fn admit(&self, place: Place, key: String) -> Result<Caller, ApiError> {
+    async fn admit(&self, place: Place, key: String, shown: Shown) -> Result<Caller, ApiError> {
         let access = self.state.access.clone();
-        let grant = access.present(&key, &place).await.inspect_err(|_| {
-            self.state.edges.logins_refused(Via::Http).add(1);
-        })?;
+        let grant = access
+            .present(&key, &place, &shown)
+            .await
+            .inspect_err(|_| {
+                self.state.edges.logins_refused(Via::Http).add(1);
+            })?;
         let caller = Caller {
             access,
             grant,
@@ -84,11 +87,17 @@ impl Guard {
             _ => {}
         }
         let (place, key) = self.look_at(&request);
-        match self.admit(place, key).await {
+        let shown = request.extensions().get::<Shown>().cloned();
+        match self.admit(place, key, shown.unwrap_or_default()).await {
             Ok(caller) => {
-                let grant = caller.grant.clone();
-                request.extensions_mut().insert(caller);
-                Ok(until_ended(next.run(request).await, grant))
+                request.extensions_mut().insert(caller.clone());
+                let answer = async { Ok(next.run(request).await) };
+                let response: Result<Response, ApiError> = match self.needs.changes() {
+                    // What is done is done: its handler looks at the key before.
+                    true => answer.await,
+                    false => caller.while_it_holds(answer).await,
+                };
+                Ok(until_ended(response?, caller.grant))
             }
             Err(error) => {
                 fields::discard(request).await;
@@ -136,6 +145,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> ApiError {
         match refused {
             Refused::Wrong => ApiError::Key,
+            Refused::TooMany => ApiError::TooManyWrongKeys,
             Refused::Expired(denied) => ApiError::Denied(denied),
         }
     }
@@ -145,7 +155,7 @@ impl From<Refused> for ApiError {
 /// part is never taken for the whole.
 pub(super) fn until_ended(response: Response, grant: Arc<Grant>) -> Response {
     let is_whole = response.body().size_hint().exact().is_some();
-    if is_whole || grant.name() == SECRET_KEY {
+    if is_whole {
         return response;
     }
     response.map(|body| {

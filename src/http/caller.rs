@@ -19,14 +19,32 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Whether the key is for this topic.
+    /// Whether the key is for this topic, still: since it was shown the body may have taken its
+    /// time.
     pub(super) fn may_use(&self, topic: &Topic) -> Result<(), Denied> {
-        self.told(self.grant.may_use(topic))
+        let holds = self.grant.holds();
+        self.told(holds.and_then(|()| self.grant.may_use(topic)))
     }
 
-    /// Whether the key is for what a question is about: this topic, or all if none is named.
+    /// Whether the key is for what a question is about, still: this topic, or all if none is named.
     pub(super) fn may_ask(&self, topic: Option<&Topic>) -> Result<(), Denied> {
-        self.told(self.grant.may_ask(topic))
+        let holds = self.grant.holds();
+        self.told(holds.and_then(|()| self.grant.may_ask(topic)))
+    }
+
+    /// What comes of `work`, unless the key ends before.
+    pub(super) async fn while_it_holds<T, E: From<Denied>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::select! {
+            biased;
+            denied = self.grant.until_denied() => {
+                self.access.tell_denied(&self.grant, &self.place, &denied);
+                Err(denied.into())
+            }
+            done = work => done,
+        }
     }
 
     /// Whether this topic may be shown, in a list that leaves others out.
@@ -40,6 +58,11 @@ impl Caller {
             self.access.tell_denied(&self.grant, &self.place, denied);
         }
         answer
+    }
+
+    /// Writes into the audit what was taken, which changes nothing: the first in a second.
+    pub(super) fn took(&self, what: fmt::Arguments<'_>) {
+        self.access.tell_taken(&self.grant, &self.place, what);
     }
 
     /// Writes into the audit what was done. Topics and codes may be in it, data may not.

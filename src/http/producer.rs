@@ -58,7 +58,8 @@ async fn store(
         });
     }
     let draft = Draft::new(topic, data);
-    let receipt = within(server.send_wait, state.broker.publish(vec![draft])).await?;
+    let publish = async { Ok(within(server.send_wait, state.broker.publish(vec![draft])).await?) };
+    let receipt: Receipt = caller.while_it_holds::<_, ApiError>(publish).await?;
     let codes = receipt.codes().await?;
     Ok(*codes.first().expect("a receipt has a code for each draft"))
 }
@@ -81,6 +82,7 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
         Err(
             ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
             | ApiError::Key
+            | ApiError::TooManyWrongKeys
             | ApiError::Denied(_)
             | ApiError::Foreign(_)
             | ApiError::Store(_)

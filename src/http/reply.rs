@@ -49,6 +49,14 @@ fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Respon
     json(text.into())
 }
 
+/// Whether what is refused with this status may be tried again.
+pub(super) fn is_for_now(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    )
+}
+
 /// In so many seconds whoever was refused for now may try again.
 pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
 
@@ -57,6 +65,8 @@ pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
 pub(super) enum ApiError {
     /// The `secretKey` header is missing or wrong.
     Key,
+    /// So many wrong keys have come from the address that this one was not looked at.
+    TooManyWrongKeys,
     /// The key is right, and not good for this.
     Denied(Denied),
     /// A page that may not use the server.
@@ -97,6 +107,7 @@ impl ApiError {
             ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Foreign(_) => StatusCode::FORBIDDEN,
+            ApiError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
         }
     }
@@ -105,6 +116,7 @@ impl ApiError {
     pub(super) fn text(&self) -> String {
         match self {
             ApiError::Key => "Secret key matching error".into(),
+            ApiError::TooManyWrongKeys => "too many wrong keys from your address: try later".into(),
             ApiError::Denied(denied) => denied.to_string(),
             ApiError::Foreign(foreign) => foreign.to_string(),
             ApiError::Required => "Required data cannot be empty".into(),
@@ -142,7 +154,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = envelope(-1, Some(&self.text()), None::<()>);
         *response.status_mut() = self.status();
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if is_for_now(self.status()) {
             response.headers_mut().insert(header::RETRY_AFTER, SOON);
         }
         response

@@ -34,6 +34,11 @@ pub enum Needs {
 }
 
 impl Needs {
+    /// Whether something is other afterwards.
+    pub(super) fn changes(self) -> bool {
+        matches!(self, Needs::Publish | Needs::Change)
+    }
+
     /// The right, if any.
     pub fn right(self) -> Option<Right> {
         match self {

@@ -32,6 +32,7 @@ use super::host;
 use super::lingering::{self, Connection};
 use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
+use crate::access::Shown;
 use crate::config::Live;
 use crate::edges::{Edges, Refused};
 use crate::line::Line;
@@ -186,8 +187,10 @@ impl Acceptor {
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = hyper::service::service_fn(|request| {
+        let shown = Shown::default();
+        let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
             stranger.welcome();
+            request.extensions_mut().insert(shown.clone());
             self.ask(request, &line, address, &patience)
         });
         let connection = http1::Builder::new()

@@ -6,10 +6,10 @@ use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
+use super::keys::Keys;
 use super::tls::Tls;
-use super::{keys, limits, settings, supervisor};
-use crate::access::Access;
-use crate::broker::{Broker, CloseReason, Queue};
+use super::{limits, settings, supervisor};
+use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
 use crate::store::Store;
@@ -31,7 +31,7 @@ pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: Arc<Queue>,
     pub(super) broker: Broker,
-    pub(super) access: Access,
+    pub(super) keys: Keys,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
@@ -52,9 +52,9 @@ pub(super) async fn watch(mut reloads: Reloads, running: Running, stop: Cancella
 impl Running {
     async fn reload(&self, reloads: &Reloads) {
         let (config, sources) = (self.config.get(), reloads.sources.clone());
-        let reading = tokio::task::spawn_blocking(move || config.reread(&sources));
+        let reading = self.keys.apart.run(move || config.reread(&sources));
         match reading.await {
-            Ok(Ok(reread)) => {
+            Some(Ok(reread)) => {
                 for key in &reread.waiting {
                     tracing::warn!("{key} has changed, which needs a restart to count");
                 }
@@ -67,12 +67,12 @@ impl Running {
                     }
                 }
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 tracing::error!("the configuration stays as it was: {error}");
             }
-            Err(error) => tracing::error!(%error, "the configuration was not read again"),
+            None => tracing::error!("the configuration was not read again"),
         }
-        keys::reload(&self.access, &self.broker).await;
+        self.keys.look_for_sure().await;
         if let Some(tls) = &self.tls {
             tls.reload().await;
         }
@@ -88,9 +88,6 @@ impl Running {
         self.broker.change(settings(mq));
         let secret = mq.secret_key.clone();
         self.config.set(config);
-        if let Some((grant, _)) = self.access.change_secret(&secret) {
-            let revoked = CloseReason::KeyRevoked;
-            self.broker.end_sessions_of(grant.name(), revoked);
-        }
+        self.keys.change_secret(&secret);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::End;
-use crate::access::{Access, Grant, Place, Refused};
+use crate::access::{Access, Grant, Place, Refused, Shown};
 use crate::measure::Counter;
 
 const PROMPT: &str = "Please enter the secret key";
@@ -34,16 +34,20 @@ where
         + Sink<Message, Error = tungstenite::Error>
         + Unpin,
 {
-    let mut wait = WAIT;
+    let (mut wait, shown) = (WAIT, Shown::default());
     for _ in 0..attempts_max {
         socket.send(Message::text(PROMPT)).await?;
         let offered = next_text(socket).await?;
         let answer_at = Instant::now() + wait;
-        match access.present(&offered, place).await {
+        match access.present(&offered, place, &shown).await {
             Ok(grant) => return Ok(grant),
             Err(Refused::Expired(denied)) => {
                 wrong.add(1);
                 return Err(End::Policy(denied.to_string().into()));
+            }
+            Err(Refused::TooMany) => {
+                wrong.add(1);
+                return Err(End::Policy("too many wrong keys from your address".into()));
             }
             Err(Refused::Wrong) => {}
         }

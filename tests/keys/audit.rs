@@ -1,6 +1,7 @@
 //! What the audit tells.
 
 use std::fs;
+use std::time::Instant;
 
 use dpmq::http::Needs;
 use reqwest::Method;
@@ -119,4 +120,44 @@ async fn what_keys_are_not_good_for_is_counted() {
         let line = format!("dpmq_access_refused_total{{reason=\"{reason}\"}} {times}\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
     }
+}
+
+#[tokio::test]
+async fn what_only_reads_writes_a_line_a_second() {
+    let mut keyed = audited();
+    let token = keyed.add("reader", &["console-read"], &["*"], None);
+    keyed.server.start_again().await;
+    let export = async || {
+        let request = keyed
+            .server
+            .post("/api/exports")
+            .header("secretKey", &token);
+        let request = request.json(&serde_json::json!({"format": "csv"}));
+        let link: Value = request.send().await.unwrap().json().await.unwrap();
+        let url = link["url"].as_str().unwrap();
+        let file = keyed.server.request(Method::GET, url).send().await;
+        assert_eq!(file.unwrap().status(), 200);
+    };
+    let begin = Instant::now();
+    let taken = 50;
+    for _ in 0..taken {
+        export().await;
+    }
+    let lines = keyed.audit_of("POST /api/exports").len();
+    let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap();
+    assert!(
+        (1..=seconds + 1).contains(&lines),
+        "{lines} lines in {seconds} s"
+    );
+    assert!(taken > lines, "{taken}");
+    let all = async || {
+        export().await;
+        let lines = keyed.audit_of("POST /api/exports");
+        let unsaid = lines.iter().filter_map(|line| {
+            let (_, unsaid) = line.split_once(", after ")?;
+            unsaid.split_once(" more")?.0.parse::<usize>().ok()
+        });
+        lines.len() + unsaid.sum::<usize>()
+    };
+    eventually("the rest is counted", async || all().await > taken).await;
 }

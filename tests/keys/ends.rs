@@ -3,17 +3,26 @@
 use std::fs;
 use std::time::Duration;
 
-use dpmq::access::LOOK_EVERY;
+use dpmq::access::{KeysFile, LOOK_EVERY, ListedKey, Token};
+use dpmq::config::{Config, Sources};
+use dpmq::server;
 use reqwest::Method;
+use rustix::fs::{CWD, Mode, mkfifoat};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::Keyed;
-use super::common::{KEY, Setup, eventually};
+use super::common::{KEY, Setup, Socket, eventually};
 
 const RIGHTS: [&str; 3] = ["publish", "consume", "console-read"];
 
 #[tokio::test]
 async fn what_a_revoked_key_has_open_is_cut() {
-    assert!(LOOK_EVERY <= Duration::from_millis(500), "within a second");
+    assert!(
+        2 * LOOK_EVERY <= Duration::from_millis(500),
+        "within a second"
+    );
     let keyed = Keyed::start().await;
     let goes = keyed.key("goes", &RIGHTS, &["*"]).await;
     let stays = keyed.key("stays", &RIGHTS, &["*"]).await;
@@ -49,6 +58,114 @@ async fn what_a_revoked_key_has_open_is_cut() {
     assert_eq!(other.message().await.data, "d");
     assert_eq!(of_secret_key.message().await.data, "d");
     others.chunk().await.unwrap().expect("it goes on");
+}
+
+#[test]
+fn a_revocation_waits_for_nobody_elses_work() {
+    // With few threads for what blocks, all of which others have.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let settings = [
+        ("server.port", "0".to_owned()),
+        ("server.keysFile", path("keys.yaml")),
+        ("mq.persistentFile", path("data")),
+    ];
+    let config = Config::load(&Sources {
+        overrides: settings.map(|(key, value)| (key.to_owned(), value)).into(),
+        ..Sources::default()
+    });
+    let keys = KeysFile::at(path("keys.yaml"));
+    let token = Token::random().unwrap();
+    let key = ListedKey::new(
+        "k",
+        &["consume".into()],
+        vec!["*".into()],
+        None,
+        token.digest(),
+    );
+    keys.add(&key.unwrap()).unwrap();
+    runtime.block_on(async {
+        let config = config.unwrap();
+        let listener = server::bind(&config).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(server::run(listener, config, async {
+            let _ = stopped.await;
+        }));
+        let url = format!("ws://{address}/Consumers/Conn/t/c");
+        let stream = TcpStream::connect(address).await.unwrap();
+        let request = url.into_client_request().unwrap();
+        let mut socket = Socket::shake_hands(request, stream).await.unwrap();
+        socket.login(token.expose()).await;
+        let (busy, done) = std::sync::mpsc::channel::<()>();
+        let done = std::sync::Arc::new(std::sync::Mutex::new(done));
+        for _ in 0..100 {
+            let done = done.clone();
+            tokio::task::spawn_blocking(move || {
+                let _ = done.lock().unwrap().recv();
+            });
+        }
+        keys.remove("k").unwrap();
+        let close = socket.closed().await;
+        assert_eq!(close.reason, "the key was revoked or changed");
+        drop((busy, stop));
+        running.await.unwrap().unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_request_that_began_before_the_end_of_its_key_does_nothing_after_it() {
+    let keyed = Keyed::start().await;
+    let rights = ["publish", "console-read", "console-change"];
+    let token = keyed.key("k", &rights, &["*"]).await;
+    keyed.server.publish("t", "kept").await;
+    let begin = async |route: &str, body: &str| {
+        let mut stream = TcpStream::connect(keyed.server.address()).await.unwrap();
+        let head = format!(
+            "POST {route} HTTP/1.1\r\nHost: h\r\nsecretKey: {token}\r\nConnection: close\r\n\
+             Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let (most, last) = body.split_at(body.len() - 1);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It is said by the first that wants the body, who has let the key in.
+        let mut said = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut said).await.unwrap();
+        assert!(said.starts_with(b"HTTP/1.1 100 "));
+        stream.write_all(most.as_bytes()).await.unwrap();
+        (stream, last.to_owned())
+    };
+    let message = r#"{"topic":"t","messageData":"d","data":"d"}"#;
+    let begun = [
+        begin("/Producer/Send", message).await,
+        begin("/api/messages", r#"{"topic":"t","data":"d"}"#).await,
+        begin("/api/topics/t/purge", r#"{"confirm":"t","what":"all"}"#).await,
+        begin("/api/exports", r#"{"format":"csv","topic":"t"}"#).await,
+        begin("/Console/GetMessageList", r#"{"topic":"t"}"#).await,
+    ];
+    keyed.file().remove("k").unwrap();
+    eventually("it is noticed", async || {
+        keyed.get("/api/key", &token).await.0 == 401
+    })
+    .await;
+    for (mut stream, last) in begun {
+        // What reads is answered as soon as the key has ended.
+        let _ = stream.write_all(last.as_bytes()).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.contains("the key k was revoked or changed"),
+            "{answer}"
+        );
+        assert!(!answer.contains("kept"), "{answer}");
+    }
+    let all = keyed.server.all().await;
+    assert_eq!(all.len(), 1, "{all:?}");
 }
 
 #[tokio::test]
@@ -142,8 +259,24 @@ async fn a_file_that_cannot_be_used_is_told_and_changes_nothing() {
     let log = keyed.server.log();
     assert!(log.iter().any(|text| text.contains(line)), "{log:?}");
     assert_eq!(keyed.get("/api/key", &token).await.0, 200);
+    // Nobody writes to it, and it is not waited for: what comes after it counts.
+    fs::remove_file(keyed.path()).unwrap();
+    mkfifoat(CWD, keyed.path(), Mode::RUSR | Mode::WUSR).unwrap();
+    eventually("the overview tells of the pipe", async || {
+        let health = health().await;
+        let reason = health["keys"].as_str().unwrap_or_default().to_owned();
+        reason.contains("config/keys.yaml: it is no regular file")
+    })
+    .await;
+    assert_eq!(keyed.get("/api/key", &token).await.0, 200);
+    fs::remove_file(keyed.path()).unwrap();
     fs::write(keyed.path(), good).unwrap();
     eventually("all is well", async || health().await["state"] == "ok").await;
+    keyed.file().remove("k").unwrap();
+    eventually("it is revoked", async || {
+        keyed.get("/api/key", &token).await.0 == 401
+    })
+    .await;
 }
 
 #[tokio::test]

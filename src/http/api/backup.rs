@@ -56,7 +56,7 @@ pub(super) async fn backup(
     if method == Method::HEAD {
         return Ok((headers, Body::empty()).into_response());
     }
-    caller.did(format_args!("took a backup of {bytes} bytes"));
+    caller.took(format_args!("took a backup of {bytes} bytes"));
     let address = caller.place.address;
     let (sender, receiver) = mpsc::channel(1);
     let stop = state.stop.clone();

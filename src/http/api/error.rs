@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::reply::{ApiError, SOON, shortened};
+use super::super::reply::{ApiError, SOON, is_for_now, shortened};
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::message::{MessageCode, Topic, TopicError};
@@ -169,7 +169,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = super::json(self.status, self.text());
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if is_for_now(self.status) {
             response.headers_mut().insert(header::RETRY_AFTER, SOON);
         }
         response
@@ -180,6 +180,7 @@ impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Refusal {
         let (status, code) = match denied {
             Denied::Expired { .. } => (StatusCode::UNAUTHORIZED, "expired_key"),
+            Denied::Revoked { .. } => (StatusCode::UNAUTHORIZED, "wrong_key"),
             Denied::Right { .. } => (StatusCode::FORBIDDEN, "no_right"),
             Denied::Topic { .. } | Denied::Unnamed { .. } | Denied::Whole { .. } => {
                 (StatusCode::FORBIDDEN, "other_topics")
@@ -242,6 +243,7 @@ impl From<ApiError> for Refusal {
             }
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            ApiError::TooManyWrongKeys => (StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys"),
             ApiError::Foreign(_) => (StatusCode::FORBIDDEN, "foreign_page"),
             ApiError::Body { .. } => (StatusCode::BAD_REQUEST, "bad_body"),
             ApiError::Required => (StatusCode::BAD_REQUEST, "missing_parameter"),

@@ -151,7 +151,7 @@ pub(super) async fn open(
     caller.may_ask(export.query.topic.as_ref())?;
     let format = export.format;
     let token = state.console.links.open(export)?;
-    caller.did(format_args!("opened a link to an export as {format:?}"));
+    caller.took(format_args!("opened a link to an export as {format:?}"));
     let now = state.broker.clock().now();
     let reply = Reply {
         url: format!("/api/exports/{token}"),
