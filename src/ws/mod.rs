@@ -183,10 +183,7 @@ fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
 
 /// The topic and the id, if they are such.
 #[expect(clippy::result_large_err, reason = "it is sent as it is")]
-fn check(
-    Names(names): Names,
-    state: &WsState,
-) -> Result<(Topic, String), Response> {
+fn check(Names(names): Names, state: &WsState) -> Result<(Topic, String), Response> {
     let refuse = |reason| refuse(state, StatusCode::BAD_REQUEST, reason);
     let (topic, id) = names.map_err(|reason| refuse(reason.to_owned()))?;
     let topic = topic.parse::<Topic>();
