@@ -20,6 +20,8 @@ const ROUTES: [&str; 6] = [
 ];
 const WRONG_KEY: &str = r#"{"code":-1,"msg":"Secret key matching error"}"#;
 const MISSING: &str = r#"{"code":-1,"msg":"Required data cannot be empty"}"#;
+/// A key that nobody else knows: any page may ask.
+const OWN: &str = "a key of this test alone";
 const JSON: &str = "application/json; charset=utf-8";
 
 /// The text of a reply, which has to be 200 and JSON with CORS headers.
@@ -211,16 +213,21 @@ async fn a_body_that_is_nothing_known_is_a_body_without_fields() {
 
 #[tokio::test]
 async fn without_the_right_key_every_route_refuses() {
-    let server = TestServer::start().await;
+    let trusts = Setup::new().environment("DPMQ_SERVER_TRUSTEDPROXIES", "127.0.0.0/8");
+    let server = trusts.start().await;
     let form = [("messageData", "d"), ("topic", "t")];
-    // All at once: who presents many wrong keys waits for each answer.
     let mut asked = vec![];
-    for route in ROUTES {
-        asked.push(server.post(route).form(&form));
+    for (n, route) in ROUTES.into_iter().enumerate() {
+        // Each from an address of its own: many wrong keys of one are not looked at.
+        let post = || {
+            let post = server.post(route);
+            post.header("X-Forwarded-For", format!("203.0.113.{n}"))
+        };
+        asked.push(post().form(&form));
         for key in ["", "wrong", "DPMQ", "dpm", "dpmqq"] {
-            asked.push(server.post(route).header("secretKey", key).form(&form));
+            asked.push(post().header("secretKey", key).form(&form));
         }
-        asked.push(server.post(route).header("secretKey", "wrong"));
+        asked.push(post().header("secretKey", "wrong"));
     }
     for reply in join_all(asked.into_iter().map(reply)).await {
         assert_eq!(reply, WRONG_KEY);
@@ -239,7 +246,7 @@ async fn the_key_is_the_one_of_the_configuration() {
 
 #[tokio::test]
 async fn options_on_any_route_answers_204() {
-    let server = TestServer::start().await;
+    let server = Setup::new().set("secretKey", OWN).start().await;
     for route in ROUTES
         .into_iter()
         .chain(["/", "/nowhere", "/Consumers/Conn/t/c1"])
@@ -261,7 +268,7 @@ async fn options_on_any_route_answers_204() {
 
 #[tokio::test]
 async fn cors_headers_are_on_every_reply() {
-    let server = TestServer::start().await;
+    let server = Setup::new().set("secretKey", OWN).start().await;
     for (method, route, status) in [
         (Method::GET, "/", 200),
         (Method::GET, "/nowhere", 404),
