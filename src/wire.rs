@@ -3,6 +3,9 @@
 //! Used by the edges only. The contract is `docs/protocol.md`: names,
 //! types and their order are fixed by the clients that exist.
 
+mod escape;
+
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Message, Status, StatusKind};
@@ -60,6 +63,66 @@ pub fn write_push_frame(out: &mut Vec<u8>, message: &Message) {
     write(out, message, &message.data, Status::Accepted);
 }
 
+/// How long the frame of a message is.
+pub fn push_frame_bytes(message: &Message) -> usize {
+    let mut around = vec![];
+    write(&mut around, message, "", Status::Accepted);
+    around.len() + escape::escaped_bytes(message.data.as_bytes())
+}
+
+/// The frame that is pushed to consumers, made piece by piece: for a message that is too large to
+/// have its frame in one piece beside it.
+pub struct PushFrame {
+    /// The frame without its data.
+    around: Vec<u8>,
+    data: ByteString,
+}
+
+/// How far a [`PushFrame`] has been made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    around: usize,
+    data: escape::Place,
+}
+
+/// Where in a frame its data begins.
+const DATA_AT: usize = r#"{"MessageCode":"","MessageData":""#.len() + 40;
+
+impl PushFrame {
+    /// The frame of this message.
+    pub fn new(message: &Message) -> PushFrame {
+        let mut around = vec![];
+        write(&mut around, message, "", Status::Accepted);
+        PushFrame {
+            around,
+            data: message.data.clone(),
+        }
+    }
+
+    /// Makes what comes next, as much of it as `out` has room for. Returns how many bytes those
+    /// are: 0 at the end.
+    pub fn fill(&self, place: &mut Place, out: &mut [u8]) -> usize {
+        let data = self.data.as_bytes();
+        let mut filled = self.copy_around(place, DATA_AT, out);
+        if place.around >= DATA_AT {
+            filled += escape::fill(data, &mut place.data, &mut out[filled..]);
+        }
+        if place.data.is_at(data.len()) {
+            filled += self.copy_around(place, self.around.len(), &mut out[filled..]);
+        }
+        filled
+    }
+
+    /// Copies what comes next of what is around the data, up to `end`.
+    fn copy_around(&self, place: &mut Place, end: usize, out: &mut [u8]) -> usize {
+        let rest = self.around.get(place.around..end).unwrap_or_default();
+        let bytes = rest.len().min(out.len());
+        out[..bytes].copy_from_slice(&rest[..bytes]);
+        place.around += bytes;
+        bytes
+    }
+}
+
 fn write(out: &mut Vec<u8>, message: &Message, data: &str, status: Status) {
     let hex = message.code.to_hex();
     let wire = WireMessage {
@@ -103,6 +166,46 @@ mod tests {
                 String::from_utf8(out).unwrap(),
                 r#"{"MessageCode":"d9a624ffa17a6c51fcb2381686dd335161b7252d","MessageData":"hello","Topic":"test_topic","CreateTime":1639392557,"ConsumedTime":0,"Status":-1}"#
             );
+        }
+    }
+
+    /// The frame made in pieces of so many bytes.
+    fn pieces(message: &Message, bytes: usize) -> Vec<u8> {
+        let (frame, mut place, mut made) = (PushFrame::new(message), Place::default(), vec![]);
+        let mut piece = vec![0; bytes];
+        loop {
+            let again = place;
+            let filled = frame.fill(&mut place, &mut piece);
+            if filled == 0 {
+                return made;
+            }
+            // As much as a socket took of it.
+            let taken = filled.div_ceil(2);
+            place = again;
+            assert_eq!(frame.fill(&mut place, &mut piece[..taken]), taken);
+            made.extend_from_slice(&piece[..taken]);
+        }
+    }
+
+    #[test]
+    fn a_frame_in_pieces_is_the_same_frame() {
+        let all = (0..=0x2ff_u32).filter_map(char::from_u32);
+        let texts = [
+            String::new(),
+            "plain ".repeat(100),
+            "\u{1}".repeat(100),
+            "\"a\\b\"\n".repeat(50),
+            all.chain("短\u{1f600}".chars()).collect(),
+        ];
+        for text in texts {
+            let mut message = message(Status::Accepted);
+            message.data = text.into();
+            let mut whole = vec![];
+            write_push_frame(&mut whole, &message);
+            assert_eq!(push_frame_bytes(&message), whole.len());
+            for bytes in [1, 2, 3, 5, 7, 64, 10_000] {
+                assert_eq!(pieces(&message, bytes), whole, "{bytes} bytes at a time");
+            }
         }
     }
 

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::Settings;
 use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Outbox, Role};
-use super::delivery::{Delivery, Outcomes, Ticket};
+use super::delivery::{Delivery, Outcomes, Ticket, large_bytes};
+use super::in_flight::{InFlight, OfTopic};
 use super::topics::{LaneState, Rate};
 use super::trace::{Recipient, Roster, Trace};
 use crate::message::{Message, Sequence, Topic};
@@ -130,6 +132,8 @@ struct Lane {
     roster: Roster,
     behind: Option<Behind>,
     room: Arc<Notify>,
+    /// The memory of its large messages in outboxes.
+    large: OfTopic,
 }
 
 /// The topic's messages from `from` to `last` are in the store, still to be pushed.
@@ -139,6 +143,8 @@ struct Behind {
     episode: u64,
     from: Sequence,
     last: Sequence,
+    /// The memory that the next messages have to find; 0 if that is not known.
+    needs: usize,
 }
 
 /// All consumers.
@@ -146,6 +152,7 @@ pub(super) struct Consumers {
     /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
     lanes: Mutex<HashMap<Topic, Lane>>,
     any_room: Arc<Notify>,
+    in_flight: Arc<InFlight>,
     /// How often a topic has come to be behind.
     episodes: AtomicU64,
     numbers: Arc<Numbers>,
@@ -234,9 +241,11 @@ impl Consumers {
         outcomes: Outcomes,
         numbers: Arc<Numbers>,
     ) -> Arc<Consumers> {
+        let any_room = Arc::<Notify>::default();
         Arc::new(Consumers {
             lanes: Mutex::default(),
-            any_room: Arc::default(),
+            in_flight: InFlight::new(any_room.clone()),
+            any_room,
             episodes: AtomicU64::new(0),
             numbers,
             settings,
@@ -388,7 +397,8 @@ impl Consumers {
     pub(super) async fn open(&self) {
         loop {
             let room = self.any_room.notified();
-            if self.is_empty() || self.lock().values().any(Lane::is_open) {
+            let is_open = |lane: &Lane| lane.is_open(&self.in_flight);
+            if self.is_empty() || self.lock().values().any(is_open) {
                 return;
             }
             room.await;
@@ -400,7 +410,7 @@ impl Consumers {
         let lanes = self.lock();
         lanes
             .iter()
-            .filter(|(_, lane)| lane.is_open())
+            .filter(|(_, lane)| lane.is_open(&self.in_flight))
             .map(|(topic, _)| topic.clone())
             .collect()
     }
@@ -416,6 +426,7 @@ impl Consumers {
             self.reached.fetch_max(last.0, Ordering::Relaxed);
         }
         let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
+        let large = large_bytes(&messages);
         let mut late = vec![];
         {
             let mut lanes = self.lock();
@@ -435,14 +446,24 @@ impl Consumers {
                     return Pushed::Done;
                 }
                 Way::Fresh(_) | Way::ReadBack if full || lane.blocks(way) => {
-                    return lane.fall_behind(first, last, &self.episodes);
+                    return lane.fall_behind(way, (first, last), 0, &self.episodes);
                 }
                 Way::Fresh(_) | Way::ReadBack => {}
             }
+            let Some(flying) = self.in_flight.take(&lane.large, large) else {
+                if way != Way::Requeued {
+                    return lane.fall_behind(way, (first, last), large, &self.episodes);
+                }
+                self.outcomes.not_consumed(sequences);
+                return Pushed::Done;
+            };
+            if let (Way::ReadBack, Some(behind)) = (way, &mut lane.behind) {
+                behind.needs = 0;
+            }
             let sessions = lane.consumers.len();
             let handover = self.trace.begin(sequences, lane.roster.clone());
-            let delivery =
-                Delivery::new(messages, stored, sessions, handover, self.outcomes.clone());
+            let outcomes = self.outcomes.clone();
+            let delivery = Delivery::new(messages, stored, sessions, handover, outcomes, flying);
             for consumer in &lane.consumers {
                 let room = full || consumer.has_room();
                 let ticket = Ticket::new(delivery.clone(), consumer.clone());
@@ -515,8 +536,19 @@ impl Consumers {
         let lanes = self.lock();
         let lane = lanes.get(topic)?;
         let behind = lane.behind.filter(|behind| behind.episode == episode)?;
-        let room = lane.consumers.is_empty() || lane.has_room();
+        let room = lane.consumers.is_empty()
+            || lane.has_room() && self.in_flight.has_room(&lane.large, behind.needs);
         Some((behind.from, behind.last, room))
+    }
+
+    /// How much data may be pushed again at once.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.in_flight.free()
+    }
+
+    /// Waits until memory of large messages is given back from now on.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.in_flight.freed()
     }
 
     /// What is woken when a topic's consumers may have room again.
@@ -563,8 +595,8 @@ impl Lane {
     }
 
     /// Whether somebody listens and could take what is pushed again.
-    fn is_open(&self) -> bool {
-        self.behind.is_none() && self.has_room()
+    fn is_open(&self, in_flight: &InFlight) -> bool {
+        self.behind.is_none() && self.has_room() && in_flight.has_room(&self.large, 0)
     }
 
     /// Whether messages that come this way have to wait for those in the store.
@@ -572,9 +604,18 @@ impl Lane {
         self.behind.is_some() && way != Way::ReadBack
     }
 
-    fn fall_behind(&mut self, first: Sequence, last: Sequence, episodes: &AtomicU64) -> Pushed {
+    fn fall_behind(
+        &mut self,
+        way: Way,
+        (first, last): (Sequence, Sequence),
+        needs: usize,
+        episodes: &AtomicU64,
+    ) -> Pushed {
         match &mut self.behind {
             Some(behind) => {
+                if way == Way::ReadBack {
+                    behind.needs = needs;
+                }
                 behind.last = behind.last.max(last);
                 Pushed::Behind
             }
@@ -584,6 +625,7 @@ impl Lane {
                     episode,
                     from: first,
                     last,
+                    needs,
                 });
                 Pushed::BehindNow(episode)
             }

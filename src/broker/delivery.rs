@@ -8,10 +8,12 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::consumers::Consumer;
+use super::in_flight::Flying;
 use super::trace::Handover;
 use crate::clock::Clock;
 use crate::measure::Counter;
 use crate::message::Message;
+use crate::room::SMALL_BYTES;
 use crate::sequences::SequenceSet;
 use crate::store::{Change, Store};
 
@@ -45,6 +47,17 @@ impl Outcomes {
     }
 }
 
+/// Whether a message is delivered alone, and not encoded as a whole.
+pub(super) fn is_large(message: &Message) -> bool {
+    message.data.len() > SMALL_BYTES
+}
+
+/// The data of those of these messages that are large.
+pub(super) fn large_bytes(messages: &[Message]) -> usize {
+    let large = messages.iter().filter(|message| is_large(message));
+    large.map(|message| message.data.len()).sum()
+}
+
 /// Messages of one topic, pushed together.
 pub(super) struct Delivery {
     messages: Vec<Message>,
@@ -53,12 +66,16 @@ pub(super) struct Delivery {
     bytes: usize,
     /// One encoding, made by whichever session comes first, shared by all.
     frames: OnceLock<Vec<Bytes>>,
+    /// How long the frame of a large message is.
+    frame_bytes: OnceLock<usize>,
     /// The messages were written to somebody.
     written: AtomicBool,
     /// Sessions that may still write.
     tickets: AtomicUsize,
     handover: Arc<Handover>,
     outcomes: Outcomes,
+    /// The memory of large messages.
+    _flying: Flying,
 }
 
 impl Delivery {
@@ -69,6 +86,7 @@ impl Delivery {
         sessions: usize,
         handover: Arc<Handover>,
         outcomes: Outcomes,
+        flying: Flying,
     ) -> Arc<Delivery> {
         let bytes = messages.iter().map(|message| message.data.len()).sum();
         Arc::new(Delivery {
@@ -76,10 +94,12 @@ impl Delivery {
             stored,
             bytes,
             frames: OnceLock::new(),
+            frame_bytes: OnceLock::new(),
             written: AtomicBool::new(false),
             tickets: AtomicUsize::new(sessions),
             handover,
             outcomes,
+            _flying: flying,
         })
     }
 }
@@ -100,6 +120,18 @@ impl Ticket {
             delivery,
             consumer,
             written: AtomicBool::new(false),
+        }
+    }
+
+    /// The message of the delivery and the length of its frame, if it is too large for
+    /// [`Ticket::frames`]; `measure` is called once, whatever the number of sessions.
+    pub fn large(&self, measure: fn(&Message) -> usize) -> Option<(&Message, usize)> {
+        match &*self.delivery.messages {
+            [message] if is_large(message) => {
+                let bytes = self.delivery.frame_bytes.get_or_init(|| measure(message));
+                Some((message, *bytes))
+            }
+            _ => None,
         }
     }
 

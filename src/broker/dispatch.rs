@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::blocking::Disk;
 use super::consumers::{Consumers, Pushed, Way};
+use super::delivery::is_large;
 use super::queue::{Item, Items, Queue, Refill};
 use super::{Settings, read_back};
 use crate::message::{Message, StatusKind, Topic};
@@ -18,7 +19,7 @@ use crate::store::{Scan, Store};
 /// Messages handed over at once: enough to share the cost of a hand-over, few enough that the
 /// first of them does not wait for the last.
 const PUSH_MESSAGES_MAX: usize = 256;
-/// The same, in bytes of data; a larger message goes alone.
+/// The same, in bytes of data; a large message goes alone.
 const PUSH_BYTES_MAX: usize = 1 << 20;
 /// Messages of a topic that is behind, read back at once.
 const REFILL_MESSAGES: usize = 1024;
@@ -135,11 +136,16 @@ impl Dispatch {
         let (mut chunk, mut bytes) = (Vec::with_capacity(allowed), 0);
         while chunk.len() < allowed {
             let next = rest.next_if(|message| {
-                chunk.is_empty() || bytes + message.data.len() <= PUSH_BYTES_MAX
+                let joins = !is_large(message) && bytes + message.data.len() <= PUSH_BYTES_MAX;
+                chunk.is_empty() || joins
             });
             let Some(message) = next else { break };
             bytes += message.data.len();
+            let is_alone = is_large(&message);
             chunk.push(message);
+            if is_alone {
+                break;
+            }
         }
         batch.left_the_queue(chunk.len());
         chunk
@@ -189,12 +195,15 @@ impl Dispatch {
         );
         tokio::spawn(async move {
             while let Some(room) = consumers.room(&topic) {
-                let woken = room.notified();
+                let (woken, freed) = (room.notified(), consumers.freed());
                 let Some((from, last, has_room)) = consumers.to_read_back(&topic, episode) else {
                     return;
                 };
                 if !has_room {
-                    woken.await;
+                    tokio::select! {
+                        () = woken => {}
+                        () = freed => {}
+                    }
                     continue;
                 }
                 let scan = Scan {

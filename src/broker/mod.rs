@@ -15,6 +15,7 @@ mod expiry;
 mod figures;
 #[cfg(test)]
 mod fixture;
+mod in_flight;
 mod life;
 mod lists;
 mod queue;

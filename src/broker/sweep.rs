@@ -158,7 +158,7 @@ impl Sweep {
                 from,
                 to: to.min(self.store.next_sequence()),
                 messages_max: free,
-                bytes_max: self.queue.chunk_bytes(),
+                bytes_max: self.queue.chunk_bytes().min(self.consumers.free_bytes()),
             };
             let scanned = read_back(&self.disk, scan).await?;
             let mut messages = scanned.messages;

@@ -1,18 +1,20 @@
 //! A consumer's session: what its outbox has is written to the socket, and reported.
 
+use std::future::poll_fn;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::health::{Health, Vigil};
+use super::outgoing::Outgoing;
 use super::upgrade::WebSocket;
 use super::{Door, End, Leaver, WsState, ask_for_key, close, login};
 use crate::access::Grant;
-use crate::broker::{CloseSignal, Subscription, Ticket};
+use crate::broker::{CloseSignal, Subscription};
 use crate::line::Line;
-use crate::wire;
 
-/// Deliveries that are written before a flush.
+/// Deliveries that are taken from the outbox at once.
 const TICKETS_MAX: usize = 16;
 
 /// Logs a consumer in, and serves it until it leaves, the broker ends it, or the server stops.
@@ -50,7 +52,7 @@ async fn serve(
     state: &WsState,
 ) -> End {
     let mut closed = subscription.close_signal();
-    let mut tickets = Vec::with_capacity(TICKETS_MAX);
+    let mut outgoing = Outgoing::new(TICKETS_MAX);
     let heard = socket.get_ref().heard();
     let every = state.config.get().server.ping_every;
     let mut health = Health::new(every, Vigil::new(line), heard.clone(), true);
@@ -78,11 +80,11 @@ async fn serve(
                     Err(end) => return end,
                 }
             }
-            () = subscription.recv(&mut tickets, TICKETS_MAX) => {}
+            () = subscription.recv(outgoing.tickets(), TICKETS_MAX) => {}
         }
         let written = write(
             socket,
-            &tickets,
+            &mut outgoing,
             subscription,
             &mut health,
             &mut closed,
@@ -91,7 +93,6 @@ async fn serve(
         if let Err(end) = written.await {
             return end;
         }
-        tickets.clear();
     }
 }
 
@@ -104,27 +105,23 @@ fn ended_by(frame: Option<Result<Message, tungstenite::Error>>) -> Option<End> {
     }
 }
 
-/// Writes the frames of `tickets` and reports them.
+/// Writes what is to be written, and reports it.
 async fn write(
     socket: &mut WebSocket,
-    tickets: &[Ticket],
+    outgoing: &mut Outgoing,
     subscription: &Subscription,
     health: &mut Health,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
     let is_full = || subscription.is_full();
-    for ticket in tickets {
-        for frame in ticket.frames(wire::write_push_frame) {
-            let text = Utf8Bytes::try_from(frame.clone())
-                .map_err(|_| End::Failed("a message is not UTF-8".into()))?;
-            let fed = socket.feed(Message::Text(text));
-            or_end(fed, health, is_full, closed, state).await?;
+    while !outgoing.is_empty() {
+        let some = poll_fn(|cx| outgoing.poll_write(cx, socket));
+        if let Err(end) = or_end(some, health, is_full, closed, state).await {
+            // What it is told at the end comes after a whole frame, or not at all.
+            socket.get_mut().set_rest(outgoing.rest());
+            return Err(end);
         }
-    }
-    or_end(socket.flush(), health, is_full, closed, state).await?;
-    for ticket in tickets {
-        ticket.written();
     }
     Ok(())
 }

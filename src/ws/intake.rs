@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::outgoing::Rest;
 use crate::room::{Pace, Room, SMALL_BYTES, Taken};
 
 /// What a client may say before it has logged in.
@@ -108,6 +109,8 @@ pub(super) struct Intake<S> {
     is_stuck: bool,
     /// Who waits for it to take something.
     reader: Option<Waker>,
+    /// What is left of a frame that the library does not know of.
+    rest: Option<Rest>,
     /// The room of the message that is coming.
     taken: Option<Taking>,
 }
@@ -152,6 +155,7 @@ impl<S> Intake<S> {
             blocked: None,
             is_stuck: false,
             reader: None,
+            rest: None,
             taken: None,
         }
     }
@@ -361,6 +365,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Intake<S> {
+    /// Writes a part of a frame past the library.
+    pub(super) fn poll_write_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.is_stuck = written.is_pending();
+        if !self.is_stuck
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
+        written
+    }
+
+    /// Of a frame that was written past the library this is left: it is written before anything
+    /// of the library is.
+    pub(super) fn set_rest(&mut self, rest: Option<Rest>) {
+        self.rest = rest;
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -368,14 +396,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(cx, buf);
-        this.is_stuck = written.is_pending();
-        if !this.is_stuck
-            && let Some(reader) = this.reader.take()
-        {
-            reader.wake();
+        if let Some(rest) = &mut this.rest {
+            ready!(rest.poll_write(cx, &mut this.io))?;
+            this.rest = None;
         }
-        written
+        this.poll_write_part(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

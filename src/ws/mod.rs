@@ -11,6 +11,7 @@ mod health;
 mod intake;
 mod login;
 mod names;
+mod outgoing;
 mod producer;
 mod upgrade;
 

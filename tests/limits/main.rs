@@ -15,6 +15,7 @@ mod clock;
 #[path = "../common/mod.rs"]
 mod common;
 mod consumers;
+mod fan_out;
 mod large;
 mod memory;
 mod quiet;

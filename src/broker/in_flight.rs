@@ -1,0 +1,121 @@
+//! The memory of the large messages that are in outboxes. A message counts once, in however many
+//! of them it is; together they are bounded, and those of one topic to a part of that, so that no
+//! topic's slow consumers keep the large messages of another waiting.
+//!
+//! What finds no room stays in the store: its topic is behind until there is some.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// The data of all large messages in outboxes.
+const ALL_BYTES_MAX: usize = 64 << 20;
+/// The same, of one topic.
+const TOPIC_BYTES_MAX: usize = 32 << 20;
+
+/// See the module.
+pub(super) struct InFlight {
+    all: Mutex<usize>,
+    freed: Notify,
+    /// Woken too when some is free.
+    any_room: Arc<Notify>,
+}
+
+/// What a topic has of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OfTopic(Arc<AtomicUsize>);
+
+/// Memory that is taken; it is given back when this is dropped.
+pub(super) struct Flying {
+    bytes: usize,
+    topic: OfTopic,
+    in_flight: Arc<InFlight>,
+}
+
+impl InFlight {
+    pub(super) fn new(any_room: Arc<Notify>) -> Arc<InFlight> {
+        Arc::new(InFlight {
+            all: Mutex::new(0),
+            freed: Notify::new(),
+            any_room,
+        })
+    }
+
+    fn all(&self) -> MutexGuard<'_, usize> {
+        self.all.lock().expect("no holder of this lock panics")
+    }
+
+    /// Whether a topic may have so many bytes more: some at all, if it is for 0. What is larger
+    /// than the bounds may fly alone.
+    pub(super) fn has_room(&self, topic: &OfTopic, bytes: usize) -> bool {
+        fits(*self.all(), bytes, ALL_BYTES_MAX)
+            && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX)
+    }
+
+    /// Takes memory for large messages of a topic, if there is.
+    pub(super) fn take(self: &Arc<InFlight>, topic: &OfTopic, bytes: usize) -> Option<Flying> {
+        if bytes > 0 {
+            let mut all = self.all();
+            let of_topic = topic.0.load(Ordering::Relaxed);
+            if !fits(*all, bytes, ALL_BYTES_MAX) || !fits(of_topic, bytes, TOPIC_BYTES_MAX) {
+                return None;
+            }
+            *all += bytes;
+            topic.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Some(Flying {
+            bytes,
+            topic: topic.clone(),
+            in_flight: self.clone(),
+        })
+    }
+
+    /// Bytes that are free.
+    pub(super) fn free(&self) -> usize {
+        ALL_BYTES_MAX.saturating_sub(*self.all())
+    }
+
+    /// Waits until some is given back from now on.
+    pub(super) fn freed(&self) -> Notified<'_> {
+        self.freed.notified()
+    }
+}
+
+fn fits(taken: usize, more: usize, most: usize) -> bool {
+    taken == 0 || taken.saturating_add(more.max(1)) <= most
+}
+
+impl Drop for Flying {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.topic.0.fetch_sub(self.bytes, Ordering::Relaxed);
+            *self.in_flight.all() -= self.bytes;
+            self.in_flight.freed.notify_waiters();
+            self.in_flight.any_room.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_has_a_part_and_a_message_that_is_larger_flies_alone() {
+        let in_flight = InFlight::new(Arc::default());
+        let (one, two) = (OfTopic::default(), OfTopic::default());
+        let part = in_flight.take(&one, TOPIC_BYTES_MAX).unwrap();
+        assert!(in_flight.take(&one, 1).is_none(), "it has its part");
+        assert!(!in_flight.has_room(&one, 0) && in_flight.has_room(&two, 1));
+        assert!(in_flight.take(&one, 0).is_some(), "small ones take none");
+        let other = in_flight.take(&two, TOPIC_BYTES_MAX).unwrap();
+        assert_eq!(in_flight.free(), ALL_BYTES_MAX - 2 * TOPIC_BYTES_MAX);
+        drop((part, other));
+        let larger = in_flight.take(&one, 2 * ALL_BYTES_MAX).unwrap();
+        assert!(in_flight.take(&two, 1).is_none(), "there is no room");
+        drop(larger);
+        assert_eq!(in_flight.free(), ALL_BYTES_MAX);
+    }
+}
