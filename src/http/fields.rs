@@ -3,7 +3,8 @@
 //! The original's page sends `multipart/form-data` without a boundary and the body `{}` where it
 //! has no fields to send, so that is a body without fields, and not an error.
 
-use std::borrow::Cow;
+mod json;
+
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody};
@@ -12,17 +13,18 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytestring::ByteString;
 use futures_util::StreamExt;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::reply::ApiError;
 use crate::room::{RoomFor, SMALL_BYTES};
+use json::Value;
 
 /// How much is read of a body, and what is waited for meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// The largest body.
     pub(super) bytes_max: usize,
+    /// The longest value of a field.
+    pub(super) value_bytes_max: usize,
     /// How long a large body waits for room.
     pub(super) room_wait: Duration,
 }
@@ -31,6 +33,7 @@ impl Limits {
     /// For what has no data of messages. It needs no room, so it waits for none.
     pub(super) const SMALL: Limits = Limits {
         bytes_max: SMALL_BYTES,
+        value_bytes_max: 3 * SMALL_BYTES,
         room_wait: Duration::ZERO,
     };
 }
@@ -41,7 +44,7 @@ impl Limits {
 ///
 /// # Errors
 ///
-/// The body is too large, has no room, or is not what its content type says.
+/// The body or a value is too large, has no room, or is not what its content type says.
 pub(super) async fn read<const N: usize>(
     request: Request,
     names: [&str; N],
@@ -52,17 +55,13 @@ pub(super) async fn read<const N: usize>(
     let mut fields = Fields {
         names,
         values: [const { None }; N],
+        bytes_max: limits.value_bytes_max,
     };
     match (encoding, body.trim_ascii()) {
         (Encoding::None, _) | (_, b"" | b"{}") => {}
-        (Encoding::Form, _) => fields.read_form(&body),
-        (Encoding::Json, _) => fields
-            .read_json(&String::from_utf8_lossy(&body))
-            .map_err(|error| not("a JSON object of texts", error))?,
-        (Encoding::Multipart(kind), _) => fields
-            .read_multipart(kind, body)
-            .await
-            .map_err(|error| not("multipart/form-data", error.body_text()))?,
+        (Encoding::Form, _) => fields.read_form(&body)?,
+        (Encoding::Json, _) => fields.read_json(&body)?,
+        (Encoding::Multipart(kind), _) => fields.read_multipart(kind, body).await?,
     }
     Ok(fields
         .values
@@ -188,87 +187,127 @@ impl Encoding {
 struct Fields<'a, const N: usize> {
     names: [&'a str; N],
     values: [Option<ByteString>; N],
+    /// The longest value.
+    bytes_max: usize,
 }
 
 impl<const N: usize> Fields<'_, N> {
-    /// Where the value of `name` goes; `None` if it is not wanted, or has been found.
-    fn slot(&mut self, name: &str) -> Option<&mut Option<ByteString>> {
-        let place = self.names.iter().position(|wanted| *wanted == name)?;
-        let slot = &mut self.values[place];
-        slot.is_none().then_some(slot)
+    /// Which of the values `name` has; `None` if it is not wanted, or has been found.
+    fn place(&self, name: &[u8]) -> Option<usize> {
+        let mut names = self.names.iter();
+        let place = names.position(|wanted| wanted.as_bytes() == name)?;
+        self.values[place].is_none().then_some(place)
     }
 
-    fn read_form(&mut self, body: &[u8]) {
-        for (name, value) in form_urlencoded::parse(body) {
-            if let Some(slot) = self.slot(&name) {
-                *slot = Some(owned(value));
+    fn read_form(&mut self, body: &[u8]) -> Result<(), ApiError> {
+        for field in body.split(|byte| *byte == b'&') {
+            let mut halves = field.splitn(2, |byte| *byte == b'=');
+            let mut half = || halves.next().unwrap_or_default();
+            let (name, value) = (half(), half());
+            let longest = self.names.iter().map(|name| 3 * name.len()).max();
+            if name.len() > longest.unwrap_or_default() {
+                continue;
+            }
+            let name: Vec<u8> = form_bytes(name).collect();
+            if let Some(place) = self.place(&name) {
+                self.within(form_bytes(value).count())?;
+                let value = form_bytes(value).collect();
+                self.values[place] = Some(self.mended(value)?);
             }
         }
+        Ok(())
     }
 
-    async fn read_multipart(
-        &mut self,
-        kind: HeaderValue,
-        body: Vec<u8>,
-    ) -> Result<(), MultipartError> {
+    async fn read_multipart(&mut self, kind: HeaderValue, body: Vec<u8>) -> Result<(), ApiError> {
+        let malformed = |error: MultipartError| not("multipart/form-data", error.body_text());
         let mut request = Request::new(Body::from(body));
         request.headers_mut().insert(header::CONTENT_TYPE, kind);
         DefaultBodyLimit::disable().apply(&mut request);
         let Ok(mut parts) = Multipart::from_request(request, &()).await else {
             return Ok(()); // there is no boundary
         };
-        while let Some(part) = parts.next_field().await? {
-            if let Some(slot) = part.name().and_then(|name| self.slot(name)) {
-                *slot = Some(owned(String::from_utf8_lossy(&part.bytes().await?)));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_json(&mut self, body: &str) -> serde_json::Result<()> {
-        let mut json = serde_json::Deserializer::from_str(body);
-        serde::Deserializer::deserialize_map(&mut json, self)?;
-        json.end()
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for &mut Fields<'_, N> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        while let Some(name) = object.next_key::<Cow<'de, str>>()? {
-            let Some(slot) = self.slot(&name) else {
-                object.next_value::<IgnoredAny>()?;
+        while let Some(mut part) = parts.next_field().await.map_err(malformed)? {
+            let Some(place) = part.name().and_then(|name| self.place(name.as_bytes())) else {
                 continue;
             };
-            let raw: &'de RawValue = object.next_value()?;
-            *slot = match raw.get().as_bytes() {
-                [b'"', ..] => {
-                    let text: String = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
-                    Some(text.into())
-                }
-                [b'-' | b'0'..=b'9', ..] => Some(raw.get().into()),
-                b"null" => None,
-                _ => {
-                    let reason = format_args!("{name} is neither a text nor a number");
-                    return Err(A::Error::custom(reason));
-                }
-            };
+            let mut value = vec![];
+            while let Some(chunk) = part.chunk().await.map_err(malformed)? {
+                self.within(value.len() + chunk.len())?;
+                value.extend_from_slice(&chunk);
+            }
+            self.values[place] = Some(self.mended(value)?);
         }
         Ok(())
     }
+
+    fn read_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
+        const KIND: &str = "a JSON object of texts";
+        let fields = json::fields(body).map_err(|error| not(KIND, error))?;
+        for (name, value) in fields {
+            // A name that is not a text is none that is wanted.
+            let name = name.unescaped().unwrap_or_default();
+            let Some(place) = self.place(&name) else {
+                continue;
+            };
+            let value = match value {
+                Value::Text(text) => {
+                    self.within(text.bytes().map_err(|error| not(KIND, error))?)?;
+                    text.unescaped().map_err(|error| not(KIND, error))?
+                }
+                Value::Number(digits) => digits.to_vec(),
+                Value::Null => continue,
+                Value::Other => {
+                    let name = self.names[place];
+                    return Err(not(KIND, format!("{name} is neither a text nor a number")));
+                }
+            };
+            self.values[place] = Some(self.mended(value)?);
+        }
+        Ok(())
+    }
+
+    /// A value as a text: what is not UTF-8 in it becomes U+FFFD, if it is not too long so.
+    fn mended(&self, value: Vec<u8>) -> Result<ByteString, ApiError> {
+        let broken = match String::from_utf8(value) {
+            Ok(text) => return Ok(text.into()),
+            Err(error) => error.into_bytes(),
+        };
+        let parts = || {
+            broken.utf8_chunks().flat_map(|chunk| {
+                let is_broken = !chunk.invalid().is_empty();
+                [chunk.valid(), if is_broken { "\u{fffd}" } else { "" }]
+            })
+        };
+        let bytes = parts().map(str::len).sum();
+        self.within(bytes)?;
+        let mut text = String::with_capacity(bytes);
+        text.extend(parts());
+        Ok(text.into())
+    }
+
+    fn within(&self, bytes: usize) -> Result<(), ApiError> {
+        let bytes_max = self.bytes_max;
+        match bytes > bytes_max {
+            true => Err(ApiError::DataTooLarge { bytes, bytes_max }),
+            false => Ok(()),
+        }
+    }
 }
 
-/// A borrowed text is copied, so that what is kept is not a whole body.
-fn owned(text: Cow<'_, str>) -> ByteString {
-    match text {
-        Cow::Borrowed(text) => text.into(),
-        Cow::Owned(text) => text.into(),
-    }
+/// A name or a value of a form without its escapes.
+fn form_bytes(escaped: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = escaped;
+    std::iter::from_fn(move || {
+        let (&first, behind) = rest.split_first()?;
+        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+        let (byte, passed) = match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => (u8::try_from(high * 16 + low).ok()?, 2),
+            (b'+', ..) => (b' ', 0),
+            _ => (first, 0),
+        };
+        rest = &behind[passed..];
+        Some(byte)
+    })
 }
 
 #[cfg(test)]
@@ -282,6 +321,7 @@ mod tests {
     const PARTS: &str = "multipart/form-data; boundary=XX";
     const LIMITS: Limits = Limits {
         bytes_max: 300,
+        value_bytes_max: 150,
         ..Limits::SMALL
     };
 
@@ -343,6 +383,42 @@ mod tests {
             read_as(json, b"{\"a\":\"\xff\"}".to_vec()).await,
             ab("\u{fffd}", "")
         );
+    }
+
+    #[tokio::test]
+    async fn a_value_over_the_limit_is_refused_also_if_mending_makes_it_so() {
+        const JSON: &str = "application/json";
+        let (most, over) = (LIMITS.value_bytes_max, LIMITS.value_bytes_max + 1);
+        let broken = |before: &[u8], bytes: usize, behind: &[u8]| {
+            [before, &vec![0xff; bytes], behind].concat()
+        };
+        let (json, form) = (br#"{"a":""#.as_slice(), b"a=".as_slice());
+        let mended = "\u{fffd}".repeat(most / 3);
+        assert_eq!(
+            read_as(JSON, broken(json, most / 3, b"\"}")).await,
+            ab(&mended, "")
+        );
+        assert_eq!(
+            read_as(FORM, broken(form, most / 3, b"")).await,
+            ab(&mended, "")
+        );
+        let refused = format!("DataTooLarge {{ bytes: {over}, bytes_max: {most} }}");
+        let whole = "x".repeat(over);
+        let parts = part("name=\"a\"", &whole) + "--XX--\r\n";
+        for (kind, body) in [
+            (JSON, format!("{{\"a\":\"{whole}\"}}")),
+            (FORM, format!("a={whole}")),
+            (PARTS, parts),
+        ] {
+            assert_eq!(read_as(kind, body).await, Err(refused.clone()));
+        }
+        for (kind, body) in [
+            (JSON, broken(json, most / 3 + 1, b"\"}")),
+            (FORM, broken(form, most / 3 + 1, b"")),
+        ] {
+            let error = read_as(kind, body).await.unwrap_err();
+            assert!(error.starts_with("DataTooLarge"), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -425,6 +501,7 @@ mod tests {
     async fn a_body_of_unknown_length_takes_room_as_it_grows() {
         let limits = Limits {
             bytes_max: 48 << 20,
+            value_bytes_max: 16 << 20,
             room_wait: Duration::from_secs(8),
         };
         let room = Room::new(1 << 20);

@@ -110,6 +110,7 @@ impl HttpState {
         let data = server.max_message_bytes.saturating_mul(3);
         fields::Limits {
             bytes_max: data.saturating_add(AROUND_DATA_BYTES),
+            value_bytes_max: server.max_message_bytes,
             room_wait: server.request_time,
         }
     }

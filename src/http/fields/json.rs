@@ -1,0 +1,285 @@
+//! The fields of a JSON object, whose texts need not be UTF-8: what is not wanted is not copied,
+//! and a text not before its length is known.
+
+use std::fmt;
+
+use memchr::{memchr, memchr2};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// What a field has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// What is between the quotes.
+    Text(Raw<'a>),
+    /// A number as it is written.
+    Number(&'a [u8]),
+    Null,
+    /// An object, a list, true or false.
+    Other,
+}
+
+/// A text as it is written, escapes and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Raw<'a>(&'a [u8]);
+
+/// A half of a character outside of the basic plane.
+#[derive(Debug, thiserror::Error)]
+#[error("lone surrogate in hex escape")]
+pub(super) struct LoneSurrogate;
+
+/// The fields of an object, in order.
+///
+/// # Errors
+///
+/// The body is not one object of JSON.
+pub(super) fn fields(
+    body: &[u8],
+) -> serde_json::Result<impl Iterator<Item = (Raw<'_>, Value<'_>)>> {
+    serde_json::from_slice::<Checked>(body)?;
+    let mut scan = Scan { rest: body };
+    scan.pass(b"{");
+    Ok(std::iter::from_fn(move || {
+        scan.pass(b",");
+        let name = scan.text()?;
+        scan.pass(b":");
+        Some((name, scan.value()?))
+    }))
+}
+
+impl Raw<'_> {
+    /// The text. Bytes that are not UTF-8 are in it as they came.
+    ///
+    /// # Errors
+    ///
+    /// It has a half of a character.
+    pub(super) fn unescaped(self) -> Result<Vec<u8>, LoneSurrogate> {
+        let mut bytes = 0;
+        self.parts(|part| bytes += part.len())?;
+        let mut text = Vec::with_capacity(bytes);
+        self.parts(|part| text.extend_from_slice(part))?;
+        Ok(text)
+    }
+
+    /// How long the text is.
+    ///
+    /// # Errors
+    ///
+    /// It has a half of a character.
+    pub(super) fn bytes(self) -> Result<usize, LoneSurrogate> {
+        let mut bytes = 0;
+        self.parts(|part| bytes += part.len())?;
+        Ok(bytes)
+    }
+
+    fn parts(self, mut part: impl FnMut(&[u8])) -> Result<(), LoneSurrogate> {
+        let mut rest = self.0;
+        while let Some(at) = memchr(b'\\', rest) {
+            part(&rest[..at]);
+            let (letter, behind) = (rest.get(at + 1), rest.get(at + 2..).unwrap_or_default());
+            let (character, behind) = match letter {
+                Some(b'u') => character(behind)?,
+                Some(b'b') => ('\u{8}', behind),
+                Some(b'f') => ('\u{c}', behind),
+                Some(b'n') => ('\n', behind),
+                Some(b'r') => ('\r', behind),
+                Some(b't') => ('\t', behind),
+                other => (other.copied().unwrap_or(b'\\').into(), behind),
+            };
+            part(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = behind;
+        }
+        part(rest);
+        Ok(())
+    }
+}
+
+/// The character of the four hex digits, and those of a second escape if it is one half, and
+/// what comes behind.
+fn character(digits: &[u8]) -> Result<(char, &[u8]), LoneSurrogate> {
+    let unit = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let first = unit(digits).ok_or(LoneSurrogate)?;
+    if let Some(character) = char::from_u32(first.into()) {
+        return Ok((character, &digits[4..]));
+    }
+    let second = digits[4..].strip_prefix(br"\u").and_then(unit);
+    let pair = [first, second.ok_or(LoneSurrogate)?];
+    match char::decode_utf16(pair).next() {
+        Some(Ok(character)) => Ok((character, &digits[10..])),
+        _ => Err(LoneSurrogate),
+    }
+}
+
+/// A walk over JSON that was checked; it ends early where it should not have been.
+struct Scan<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    /// Passes this, if it is next.
+    fn pass(&mut self, token: &[u8]) {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest = self.rest.strip_prefix(token).unwrap_or(self.rest);
+        self.rest = self.rest.trim_ascii_start();
+    }
+
+    fn split(&mut self, at: usize) -> &'a [u8] {
+        let (before, rest) = self.rest.split_at(at);
+        self.rest = rest;
+        before
+    }
+
+    fn text(&mut self) -> Option<Raw<'a>> {
+        self.rest = self.rest.strip_prefix(b"\"")?;
+        let mut end = 0;
+        loop {
+            end += memchr2(b'"', b'\\', self.rest.get(end..)?)?;
+            if self.rest[end] == b'"' {
+                break;
+            }
+            end += 2;
+        }
+        let text = self.split(end);
+        self.split(1);
+        Some(Raw(text))
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        let first = *self.rest.first()?;
+        Some(match first {
+            b'"' => Value::Text(self.text()?),
+            b'{' | b'[' => {
+                self.nested()?;
+                Value::Other
+            }
+            _ => {
+                let is_end = |byte: &u8| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace();
+                let end = self.rest.iter().position(is_end)?;
+                match (first, self.split(end)) {
+                    (b'n', _) => Value::Null,
+                    (b'-' | b'0'..=b'9', number) => Value::Number(number),
+                    _ => Value::Other,
+                }
+            }
+        })
+    }
+
+    fn nested(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.rest.first()? {
+                b'"' => {
+                    self.text()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.split(1);
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// An object, of which nothing is kept.
+struct Checked;
+
+/// A text, likewise.
+struct CheckedText;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Checked, D::Error> {
+        deserializer.deserialize_map(Checked)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Checked;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Checked, A::Error> {
+        while object.next_key::<CheckedText>()?.is_some() {
+            object.next_value::<IgnoredAny>()?;
+        }
+        Ok(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CheckedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CheckedText, D::Error> {
+        deserializer.deserialize_bytes(CheckedText)
+    }
+}
+
+impl<'de> Visitor<'de> for CheckedText {
+    type Value = CheckedText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<CheckedText, E> {
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(body: &[u8]) -> Result<Vec<u8>, LoneSurrogate> {
+        let body = [b"\"", body, b"\""].concat();
+        let raw = Scan { rest: &body }.text().unwrap();
+        let text = raw.unescaped()?;
+        assert_eq!(raw.bytes()?, text.len());
+        Ok(text)
+    }
+
+    #[test]
+    fn a_text_is_what_serde_json_takes_it_for() {
+        for escaped in [
+            r"",
+            r"plain 短",
+            r#"\"\\\/\b\f\n\r\t"#,
+            r"\u0000\u001f\u00e9\uFFFD\ud83d\ude00\ude",
+            r"a\u0041b",
+        ] {
+            let expected: Result<String, _> = serde_json::from_str(&format!("\"{escaped}\""));
+            match (text(escaped.as_bytes()), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected.as_bytes()),
+                (found, expected) => assert!(found.is_err() && expected.is_err(), "{escaped}"),
+            }
+        }
+        for lone in [r"\ud83d", r"\ud83dx", r"\ud83d\u0041", r"\ude00"] {
+            assert!(text(lone.as_bytes()).is_err(), "{lone}");
+        }
+        assert_eq!(text(b"\xffa\\n\xc3").unwrap(), b"\xffa\n\xc3");
+    }
+
+    #[test]
+    fn an_object_has_fields() {
+        let body = br#" {"a" : "x\"" , "b":-1.5e3,"c":[{"d":"]}\\"},[]],"":null, "t":true,"n":0} "#;
+        let found: Vec<_> = fields(body).unwrap().map(|(_, value)| value).collect();
+        let expected = [
+            Value::Text(Raw(br#"x\""#)),
+            Value::Number(b"-1.5e3"),
+            Value::Other,
+            Value::Null,
+            Value::Other,
+            Value::Number(b"0"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(fields(b"{}").unwrap().count(), 0);
+        for wrong in ["", "[]", "{\"a\":}", "{} x", "{\"a\":1,}", "1"] {
+            assert!(fields(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+}
