@@ -303,3 +303,29 @@ async fn whoever_reads_nothing_while_its_outbox_is_full_is_closed_and_told() {
     assert_eq!(u16::from(close.code), AGAIN);
     assert_eq!(&*close.reason, "nothing was read for 1 s");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_the_end_may_be_busy_with_what_came_before() {
+    const COUNT: usize = 100;
+    // Longer than a connection is read for that has nothing more to say.
+    const BUSY: Duration = Duration::from_secs(7);
+    let setup = Setup::new().environment("DPMQ_SERVER_PINGSECONDS", "0.1");
+    let server = setup.start().await;
+    let mut busy = server.consumer("t", "busy").await;
+    let producer = server.producer_ack("t", "p").await;
+    publish(producer, (COUNT, 100), &[], COUNT).await;
+    let clients = server.request(reqwest::Method::GET, "/api/clients");
+    let clients = clients.header("secretKey", common::KEY).send().await;
+    let clients: serde_json::Value = clients.unwrap().json().await.unwrap();
+    // Some pings come between: each is answered, though nobody hears it any more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let path = format!("/api/clients/{}?confirm=t", clients["clients"][0]["number"]);
+    let delete = server.request(reqwest::Method::DELETE, &path);
+    let deleted = delete.header("secretKey", common::KEY).send().await;
+    assert!(deleted.unwrap().status().is_success());
+    tokio::time::sleep(BUSY).await;
+    for n in 0..COUNT {
+        assert_eq!(number(&mut busy).await, n);
+    }
+    assert_eq!(&*busy.closed().await.reason, "disconnected by the operator");
+}

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
@@ -154,6 +155,34 @@ async fn a_slow_one_beside_a_fast_one_gets_all() {
         println!("{millis} ms a message: {read} of {COUNT} read, {end:?}");
     }
     assert!(readers.iter().all(|(_, read, _)| *read == COUNT));
+}
+
+/// A list that is read slowly for longer than an answer may stand still.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute, see the top of this file"]
+async fn an_answer_that_is_read_slowly_is_not_cut() {
+    const COUNT: usize = 20_000;
+    const SLOWLY: Duration = Duration::from_secs(60);
+    let server = TestServer::start().await;
+    publish(&server, "t", COUNT, 1000).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = format!(
+        "POST /Console/GetMessageList HTTP/1.1\r\nHost: h\r\nsecretKey: {KEY}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\
+         Connection: close\r\n\r\nstatus=3"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (begin, mut answer, mut part) = (Instant::now(), vec![], vec![0; 2000]);
+    while begin.elapsed() < SLOWLY {
+        let bytes = stream.read(&mut part).await.unwrap();
+        answer.extend_from_slice(&part[..bytes]);
+        sleep(Duration::from_millis(100)).await;
+    }
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.ends_with("\r\n0\r\n\r\n"), "the last chunk is there");
+    // A message may lie in two chunks, but next to none does.
+    assert!(answer.matches("\"MessageCode\"").count() > COUNT * 9 / 10);
 }
 
 /// A process of this test, and of what it began.
@@ -407,11 +436,10 @@ async fn whoever_is_cut_off_is_noticed_within_a_minute() {
         there = left;
         assert!(begin.elapsed() < NOTICED, "still there: {there:?}");
     }
-    for line in server
-        .log()
-        .iter()
-        .filter(|line| line.contains("was ended"))
-    {
-        println!("{line}");
-    }
+    let ended = || -> Vec<String> {
+        let log = server.log().into_iter();
+        log.filter(|line| line.contains("was ended")).collect()
+    };
+    eventually("all are in the log", async || ended().len() == 6).await;
+    println!("{}", ended().join("\n"));
 }

@@ -4,8 +4,8 @@
 //! away what the client has not read yet: above all why it was refused. So a connection that
 //! ends is closed for writing only at first, and what still comes is thrown away for a while.
 //!
-//! One that has last words on its [`Line`] has longer: as long as its client takes what it was
-//! sent before, up to a minute.
+//! One that has last words on its [`Line`] has longer: its client may read them only after
+//! what it was sent before, and when it is done with that.
 //!
 //! It keeps its place among the connections until it is over, and notes for its
 //! [`Patience`] when something came and when nothing leaves.
@@ -29,8 +29,8 @@ use crate::turnstile::Stranger;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
-/// The same, for one that has not got its last words yet.
-const LINGER_UNTOLD: Duration = Duration::from_secs(60);
+/// The same, for one that may not have read its last words yet.
+const LINGER_UNTOLD: Duration = Duration::from_secs(300);
 /// The same, for one that was refused before it was heard.
 const LINGER_REFUSED: Duration = Duration::from_secs(1);
 /// Refused clients that are listened to at the same time; the others are cut off.
@@ -104,11 +104,12 @@ impl Drop for Connection {
         };
         let (line, place) = (self.line.clone(), self.place.take());
         if !has_ended && let Ok(runtime) = Handle::try_current() {
+            let time = match line.has_last_words() {
+                true => LINGER_UNTOLD,
+                false => LINGER,
+            };
             runtime.spawn(self.stranger.pass(async move {
-                match line.has_last_words() {
-                    true => linger_untold(line).await,
-                    false => drop(tokio::time::timeout(LINGER, linger(line)).await),
-                }
+                let _ = tokio::time::timeout(time, linger(line)).await;
                 drop(place);
             }));
         }
@@ -121,22 +122,6 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<(
     let mut unheard = vec![0; READ_BYTES];
     while stream.read(&mut unheard).await? > 0 {}
     Ok(())
-}
-
-/// The same for as long as the other side still has to take what it was sent, and a while.
-async fn linger_untold(line: Line) {
-    let is_told = async {
-        loop {
-            tokio::time::sleep(LINGER).await;
-            if line.signs().is_none_or(|signs| !signs.is_owing) {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        _ = tokio::time::timeout(LINGER_UNTOLD, linger(line.clone())) => {}
-        () = is_told => {}
-    }
 }
 
 impl AsyncRead for Connection {

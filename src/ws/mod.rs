@@ -426,13 +426,15 @@ where
         return;
     };
     count(&end, edges);
-    if leaver.is_some() && !matches!(end, End::Silent(_)) {
+    // Nobody is there who could be told.
+    let is_gone = matches!(end, End::Silent(_));
+    if leaver.is_some() && !is_gone {
         line.begin_last_words();
     }
     let mut is_told = false;
     let farewell = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            is_told = true;
+            is_told = !is_gone;
             while let Some(Ok(_)) = socket.next().await {}
         }
     };
