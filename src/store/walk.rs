@@ -88,6 +88,8 @@ pub(crate) struct Walk<'a> {
     check_data: bool,
     /// See [`Damage::doubtful_until`].
     doubtful: Position,
+    /// The same before the last damage.
+    doubtful_before: Position,
 }
 
 impl<'a> Walk<'a> {
@@ -98,6 +100,7 @@ impl<'a> Walk<'a> {
             position,
             check_data,
             doubtful: Position::default(),
+            doubtful_before: Position::default(),
         }
     }
 
@@ -106,9 +109,10 @@ impl<'a> Walk<'a> {
         self.position
     }
 
-    /// Goes back to damage that has been healed.
+    /// Goes back to the last damage, which has been healed: nothing is doubtful for it.
     pub(crate) fn go_back(&mut self, damage: &Damage) {
         self.position = damage.position();
+        self.doubtful = self.doubtful_before;
     }
 
     /// The next frame or damage; `None` at the end of the log.
@@ -139,6 +143,7 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self, segment: &Arc<Segment>) -> Result<Step, StoreError> {
+        self.doubtful_before = self.doubtful;
         let located = match self.read(segment, self.position.offset.into())? {
             Ok(located) => located,
             Err(what) => return self.search(segment, what),
