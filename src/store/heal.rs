@@ -6,15 +6,20 @@
 //! snapshot never has bytes of a place that the log then writes differently; what cannot be
 //! taken back makes the log go on in a new segment, see [`super::recovery`].
 
+mod kin;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StoreError;
 use super::files::Files;
-use super::record::{FrameError, Head};
+use super::findings::Findings;
+use super::record::Meta;
+use super::scrub::Met;
 use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
 use super::snapshot::Catalog;
-use super::walk::{BLOCK_BYTES, Damage, Step, Walk};
+use super::walk::{BLOCK_BYTES, Damage, Step};
+use kin::{Kin, last_frame_end, whole_frame};
 
 /// The snapshot is believed where it agrees with so many bytes of the log before.
 const AGREEING_BYTES: u64 = 512;
@@ -28,8 +33,14 @@ pub(crate) struct Healer {
     files: Arc<dyn Files>,
     snapshot: PathBuf,
     segments: Arc<Segments>,
-    catalog: Option<Catalog>,
+    beside: Option<Beside>,
     looked: bool,
+}
+
+/// A snapshot with the seed of the log.
+struct Beside {
+    catalog: Catalog,
+    kin: Kin,
 }
 
 impl Healer {
@@ -39,37 +50,45 @@ impl Healer {
             files: files.clone(),
             snapshot: snapshot.to_owned(),
             segments: segments.clone(),
-            catalog: None,
+            beside: None,
             looked: false,
         }
     }
 
-    fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
+    /// The snapshot; whose history it is of is found out before anything is healed.
+    fn beside(&mut self) -> Result<Option<&mut Beside>, StoreError> {
         if !self.looked {
-            self.catalog = Catalog::open(&*self.files, &self.snapshot, self.segments.seed)?;
+            let catalog = Catalog::open(&*self.files, &self.snapshot, self.segments.seed)?;
+            if let Some(catalog) = catalog {
+                let kin = kin::of(&self.segments, &catalog)?;
+                self.beside = Some(Beside { catalog, kin });
+            }
             self.looked = true;
         }
-        Ok(self.catalog.as_ref())
+        Ok(self.beside.as_mut())
+    }
+
+    /// The snapshot, if it is of the history of the log.
+    fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
+        let beside = self.beside()?;
+        let same = beside.filter(|beside| matches!(beside.kin, Kin::Same(_)));
+        Ok(same.map(|beside| &beside.catalog))
     }
 
     /// Everything that the snapshot has of the log is before this; `None` if it is of another
     /// history of the same store, as a copy put beside it may be.
     pub(crate) fn covered(&mut self) -> Result<Option<Position>, StoreError> {
-        let catalog = self.catalog()?;
-        let covered = catalog.map_or(Position::default(), Catalog::covered);
-        let segments = self.segments.clone();
-        let Some(newest) = segments.from(0).pop() else {
-            return Ok(Some(covered));
+        let oldest = self.segments.oldest().unwrap_or_default();
+        let Some(Beside { catalog, kin }) = self.beside()? else {
+            return Ok(Some(Position::default()));
         };
-        let differs = match segments.get(covered.segment) {
-            _ if covered > Position::at(newest.number, newest.end()) => {
-                let end = last_frame_end(&segments, &newest)?;
-                self.differs(&newest, end)?
-            }
-            Some(segment) => self.differs(&segment, covered.offset.into())?,
-            None => None,
-        };
-        Ok((differs != Some(true)).then_some(covered))
+        let covered = catalog.covered();
+        Ok(match kin {
+            Kin::Same(_) => Some(covered),
+            // What it has may have been given back since.
+            Kin::Unknown if covered.segment < oldest => Some(covered),
+            Kin::Unknown | Kin::Other => None,
+        })
     }
 
     /// Heals the beginning of a segment whose head is damaged: from the snapshot, or, if its
@@ -99,24 +118,42 @@ impl Healer {
     /// Takes back segments behind `from` that are missing, and the ends of those that are too
     /// short; says each in `healed`.
     pub(crate) fn ends(&mut self, from: u32, healed: &mut Vec<String>) -> Result<(), StoreError> {
-        let Some(catalog) = self.catalog()? else {
+        let segments = self.segments.clone();
+        let oldest = segments.oldest().unwrap_or_default();
+        let Some(Beside { catalog, kin }) = self.beside()? else {
             return Ok(());
         };
-        let ends: Vec<(u32, u64)> = catalog
-            .segments()
-            .range(from..)
-            .map(|(n, e)| (*n, *e))
-            .collect();
-        for (number, end) in ends {
-            let (segment, at) = match self.segments.get(number) {
-                Some(segment) if segment.end() >= end => continue,
+        let newest = catalog.covered().segment;
+        // Before this number the snapshot is known to be of the log.
+        let known = match kin {
+            Kin::Same(number) => *number,
+            Kin::Unknown if newest < oldest => 0,
+            Kin::Unknown | Kin::Other => return Ok(()),
+        };
+        let mut lacking = vec![];
+        for (number, end) in catalog.segments().range(from..) {
+            match segments.get(*number) {
+                Some(segment) if segment.end() >= *end => {}
                 Some(segment) => {
-                    let at = last_frame_end(&self.segments, &segment)?;
-                    (segment, at)
+                    let at = last_frame_end(&segments, &segment)?;
+                    lacking.push((*number, at, *end));
                 }
-                None => (self.segments.make(number)?, 0),
+                None => lacking.push((*number, 0, *end)),
+            }
+        }
+        if let Some(last) = lacking.last().filter(|(number, ..)| *number >= known)
+            && let Some(next) = segments.at_or_behind(newest.saturating_add(1))
+            && !leads_to(&segments, catalog, *last, &next)?
+        {
+            *kin = Kin::Other;
+            return Ok(());
+        }
+        for (number, at, end) in lacking {
+            let segment = match segments.get(number) {
+                Some(segment) => segment,
+                None => segments.make(number)?,
             };
-            let taken = self.take_back(&segment, at, end)?;
+            let taken = take_back(&segments, &segment, catalog, at, end)?;
             if taken > at {
                 healed.push(healed_text(&segment, at, taken));
             }
@@ -124,29 +161,43 @@ impl Healer {
         Ok(())
     }
 
-    /// Writes what the snapshot has from `at` to `end`; where that is not whole there will be
-    /// zeros, which are damage. Returns where the last byte is.
-    fn take_back(&mut self, segment: &Segment, mut at: u64, end: u64) -> Result<u64, StoreError> {
-        let seed = self.segments.seed;
-        if !self.agrees(segment, at)? {
-            return Ok(at);
+    /// Heals the damaged frames of a segment of a log that is in use. What cannot be healed goes to
+    /// `findings`; true if the snapshot has other bytes than the log there.
+    pub(crate) fn segment(
+        &mut self,
+        segment: &Segment,
+        findings: &Findings,
+    ) -> Result<bool, StoreError> {
+        let segments = self.segments.clone();
+        if !segments.has_head(segment)? && self.head(segment)? {
+            tracing::warn!("healed: the head of {}", segment.path.display());
         }
-        let Some(catalog) = self.catalog()? else {
-            return Ok(at);
-        };
-        if at < SEGMENT_HEAD_BYTES {
-            segment.heal(0, &segment_head(seed, segment.number))?;
-        }
-        let mut taken = at;
-        while at < end {
-            let to = catalog.chunk_end(segment.number, at).unwrap_or(end);
-            if let Some(bytes) = catalog.bytes(segment.number, at, to)? {
-                segment.heal(at, &bytes)?;
-                taken = to;
+        let begin = Position::at(segment.number, SEGMENT_HEAD_BYTES);
+        let (mut walk, mut met) = (segments.walk(begin, true), Met::default());
+        let mut others = false;
+        while let Some(step) = walk.next()? {
+            if walk.position().segment != segment.number {
+                break;
             }
-            at = to;
+            let damage = match step {
+                Step::Frame(frame) if met.admits(&frame.meta, frame.position, frame.next) => {
+                    continue;
+                }
+                Step::Frame(frame) => Damage::misplaced(&frame),
+                Step::Damage(damage) => damage,
+            };
+            if let Some(healed) = self.frames(&damage)? {
+                tracing::warn!("healed: {healed}");
+                walk.go_back(&damage);
+                continue;
+            }
+            findings.report(damage.position(), &damage);
+            if let Some(catalog) = self.catalog()? {
+                let kept = catalog.bytes_from(damage.segment, damage.from, damage.to)?;
+                others |= segment.read(damage.from, kept.len())? != kept;
+            }
         }
-        Ok(taken)
+        Ok(others)
     }
 
     /// Heals damaged frames; says where the healed bytes end, if there are any.
@@ -155,19 +206,25 @@ impl Healer {
             return Ok(None);
         };
         let segments = self.segments.clone();
-        if !self.agrees(&segment, damage.from)? {
-            return Ok(None);
-        }
         let Some(catalog) = self.catalog()? else {
             return Ok(None);
         };
+        if !agrees(&segment, catalog, damage.from)? {
+            return Ok(None);
+        }
         // What seems good behind the damage may be of another place.
         let until = u64::from(damage.doubtful_until().offset) + FRAME_BYTES;
         let until = until.min(segment.end());
         let mut bytes = catalog.bytes_from(damage.segment, damage.from, until)?;
+        // Where the log's own frame tells which messages it has, these are no others.
+        if let Some(meta) = &damage.meta
+            && !whole_frame(segments.seed, &bytes).is_ok_and(|(_, kept)| kept == *meta)
+        {
+            return Ok(None);
+        }
         let has_all = damage.from + bytes.len() as u64 >= damage.to;
         let mut healed = 0;
-        for len in frame_ends(segments.seed, &bytes) {
+        for (len, _) in frames_of(segments.seed, &bytes) {
             let end = damage.from + len as u64;
             if end < damage.to {
                 // Only where the snapshot lacks the rest.
@@ -189,23 +246,66 @@ impl Healer {
         let to = damage.from + healed as u64;
         Ok(Some(healed_text(&segment, damage.from, to)))
     }
+}
 
-    /// Whether the snapshot has the same bytes as the log just before `at`.
-    fn agrees(&mut self, segment: &Segment, at: u64) -> Result<bool, StoreError> {
-        Ok(self.differs(segment, at)? == Some(false))
+/// Whether the snapshot has the same bytes as the log just before `at`.
+fn agrees(segment: &Segment, catalog: &Catalog, at: u64) -> Result<bool, StoreError> {
+    let from = at.saturating_sub(AGREEING_BYTES);
+    match catalog.bytes(segment.number, from, at)? {
+        Some(kept) => Ok(segment.read(from, kept.len())? == kept),
+        None => Ok(false),
     }
+}
 
-    /// Whether snapshot and log have other bytes just before `at`, if the snapshot has any.
-    fn differs(&mut self, segment: &Segment, at: u64) -> Result<Option<bool>, StoreError> {
-        let from = at.saturating_sub(AGREEING_BYTES);
-        let Some(catalog) = self.catalog()? else {
-            return Ok(None);
-        };
-        let Some(kept) = catalog.bytes(segment.number, from, at)? else {
-            return Ok(None);
-        };
-        Ok(Some(segment.read(from, kept.len())? != kept))
+/// Whether what is to be taken, of the newest segment that the snapshot has, leads to the
+/// segment `next` of the log, which the snapshot does not have.
+fn leads_to(
+    segments: &Segments,
+    catalog: &Catalog,
+    (number, at, end): (u32, u64, u64),
+    next: &Segment,
+) -> Result<bool, StoreError> {
+    let first = Position::at(next.number, SEGMENT_HEAD_BYTES);
+    let base = match segments.meta_at(first) {
+        Ok(located) => located.meta.base.unwrap_or_default(),
+        Err(StoreError::Corrupt { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let bytes = catalog.bytes_from(number, at.max(SEGMENT_HEAD_BYTES), end)?;
+    let frames = frames_of(segments.seed, &bytes);
+    let messages = frames.iter().filter_map(|(_, meta)| {
+        let last = meta.entries.last().map(|entry| entry.sequence.0 + 1);
+        last.max(meta.base.as_ref().map(|base| base.next))
+    });
+    // What became of messages tells nothing: it may be of any history.
+    Ok(messages.max().is_some_and(|reached| reached <= base.next))
+}
+
+/// Writes what the snapshot has of a segment from `at` to `end`; where that is not whole there
+/// will be zeros, which are damage. Returns where the last byte is.
+fn take_back(
+    segments: &Segments,
+    segment: &Segment,
+    catalog: &Catalog,
+    mut at: u64,
+    end: u64,
+) -> Result<u64, StoreError> {
+    if !agrees(segment, catalog, at)? {
+        return Ok(at);
     }
+    if at < SEGMENT_HEAD_BYTES {
+        segment.heal(0, &segment_head(segments.seed, segment.number))?;
+    }
+    let mut taken = at;
+    while at < end {
+        let to = catalog.chunk_end(segment.number, at).unwrap_or(end);
+        if let Some(bytes) = catalog.bytes(segment.number, at, to)? {
+            segment.heal(at, &bytes)?;
+            taken = to;
+        }
+        at = to;
+    }
+    Ok(taken)
 }
 
 fn healed_text(segment: &Segment, from: u64, to: u64) -> String {
@@ -213,48 +313,13 @@ fn healed_text(segment: &Segment, from: u64, to: u64) -> String {
     format!("{path} from byte {from} to {to}: taken back from the snapshot")
 }
 
-/// Where the last good frame of a segment ends, or whatever is behind it begins.
-fn last_frame_end(segments: &Segments, segment: &Segment) -> Result<u64, StoreError> {
-    let end = segment.end();
-    let mut walk = Walk::new(
-        segments,
-        Position::at(segment.number, SEGMENT_HEAD_BYTES),
-        true,
-    );
-    let mut reached = SEGMENT_HEAD_BYTES.min(end);
-    while let Some(step) = walk.next()? {
-        match step {
-            Step::Frame(frame) if frame.position.segment == segment.number => {
-                reached = frame.next.offset.into();
-            }
-            Step::Damage(damage) if damage.segment == segment.number => {
-                reached = if damage.to == end {
-                    damage.from
-                } else {
-                    damage.to
-                };
-            }
-            _ => break,
-        }
-    }
-    Ok(reached)
-}
-
-/// Where the frames end that `bytes` begin with, one behind the other and each whole.
-fn frame_ends(seed: u32, bytes: &[u8]) -> Vec<usize> {
-    let (mut at, mut ends) = (0, vec![]);
-    while let Ok(len) = whole_frame(seed, &bytes[at..]) {
+/// Where the frames end that `bytes` begin with, one behind the other and each whole, and what
+/// is in them.
+fn frames_of(seed: u32, bytes: &[u8]) -> Vec<(usize, Meta)> {
+    let (mut at, mut frames) = (0, vec![]);
+    while let Ok((len, meta)) = whole_frame(seed, &bytes[at..]) {
         at += len;
-        ends.push(at);
+        frames.push((at, meta));
     }
-    ends
-}
-
-fn whole_frame(seed: u32, bytes: &[u8]) -> Result<usize, FrameError> {
-    let head = Head::parse(bytes)?;
-    let len = head.frame_len();
-    let frame = bytes.get(..len).ok_or(FrameError::Cut)?;
-    head.meta(seed, frame)?;
-    head.check_data(seed, &frame[len - head.data_len..])?;
-    Ok(len)
+    frames
 }

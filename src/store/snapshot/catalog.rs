@@ -106,6 +106,11 @@ impl Catalog {
         }
     }
 
+    /// Whether the file is damaged, with chunks behind the damage.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.is_some()
+    }
+
     /// Everything that it has of the log is before this.
     pub(crate) fn covered(&self) -> Position {
         let last = self.places.last_key_value();

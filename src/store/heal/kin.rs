@@ -1,0 +1,201 @@
+//! Whether a snapshot is of the history that the log has: both have the same bytes at the same
+//! places, up to the newest place that both have. A store that was put back to an earlier day
+//! and went on has another history than the snapshot of the day after, with the same seed and
+//! often with the same bytes before the day on which they part.
+
+use crate::store::error::StoreError;
+use crate::store::record::{self, FrameError, Head, Meta};
+use crate::store::scrub::Met;
+use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments};
+use crate::store::snapshot::Catalog;
+use crate::store::walk::{Step, Walk};
+
+/// So much before the newest common place is compared first. There is nearly always a message
+/// in it, whose code no other history has.
+const COMPARED_BYTES: u64 = 1 << 20;
+
+/// What a snapshot is to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kin {
+    /// It is of the same history; both have bytes of this segment, and it is the newest.
+    Same(u32),
+    /// Log and snapshot have no place in common.
+    Unknown,
+    /// It is of another history.
+    Other,
+}
+
+/// What the comparison of one segment tells.
+enum Compared {
+    /// A message is the same, and nothing behind it differs.
+    Same,
+    /// Nothing differs, and there is no message.
+    Nothing,
+    Differs,
+}
+
+/// What `catalog` is to the log with `segments`. The newest common place that tells decides.
+pub(super) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin, StoreError> {
+    let covered = catalog.segments();
+    let mut newest = None;
+    let mut found = None;
+    for segment in segments.from(0).iter().rev() {
+        let Some(&end) = covered.get(&segment.number) else {
+            continue;
+        };
+        let common = end.min(segment.end());
+        let number = *newest.get_or_insert(segment.number);
+        match compare(segments, segment, catalog, common)? {
+            Compared::Differs => return Ok(Kin::Other),
+            Compared::Same => {
+                found = Some(number);
+                break;
+            }
+            Compared::Nothing => {}
+        }
+    }
+    let Some(number) = found.or(newest) else {
+        return nothing_in_common(segments);
+    };
+    if parts_behind(segments, catalog, number)? {
+        return Ok(Kin::Other);
+    }
+    Ok(Kin::Same(number))
+}
+
+/// Nothing contradicts a snapshot if nothing of the log can be read.
+fn nothing_in_common(segments: &Segments) -> Result<Kin, StoreError> {
+    let mut walk = segments.walk(Position::default(), true);
+    while let Some(step) = walk.next()? {
+        if let Step::Frame(_) = step {
+            return Ok(Kin::Unknown);
+        }
+    }
+    Ok(Kin::Same(u32::MAX))
+}
+
+/// Whether the log has more of a segment than the snapshot, which goes on in another one.
+fn parts_behind(segments: &Segments, catalog: &Catalog, number: u32) -> Result<bool, StoreError> {
+    let covered = catalog.segments();
+    let goes_on = covered.keys().next_back() > Some(&number);
+    // What is damaged in the snapshot may have been the rest of the segment.
+    if !goes_on || catalog.is_damaged() {
+        return Ok(false);
+    }
+    let (Some(segment), Some(&end)) = (segments.get(number), covered.get(&number)) else {
+        return Ok(false);
+    };
+    Ok(segment.end() > end && last_frame_end(segments, &segment)? > end)
+}
+
+fn compare(
+    segments: &Segments,
+    segment: &Segment,
+    catalog: &Catalog,
+    common: u64,
+) -> Result<Compared, StoreError> {
+    let from = common.saturating_sub(COMPARED_BYTES);
+    let len = usize::try_from(common - from).unwrap_or(usize::MAX);
+    let bytes = segment.read(from, len)?;
+    let kept = catalog.bytes(segment.number, from, common)?;
+    if kept.is_some_and(|kept| kept == bytes) && has_message(segments.seed, &bytes) {
+        return Ok(Compared::Same);
+    }
+    compare_frames(segments, segment, catalog, common)
+}
+
+/// Frame by frame: what is damaged tells nothing, and neither does a frame that a disk has put
+/// to a wrong place.
+fn compare_frames(
+    segments: &Segments,
+    segment: &Segment,
+    catalog: &Catalog,
+    common: u64,
+) -> Result<Compared, StoreError> {
+    let mut walk = Walk::new(
+        segments,
+        Position::at(segment.number, SEGMENT_HEAD_BYTES),
+        true,
+    );
+    let mut met = Met::default();
+    let mut compared = Compared::Nothing;
+    while let Some(step) = walk.next()? {
+        let frame = match step {
+            Step::Frame(frame) if frame.position.segment == segment.number => frame,
+            Step::Damage(damage) if damage.segment == segment.number => continue,
+            _ => break,
+        };
+        let begin = u64::from(frame.position.offset);
+        // The snapshot may end within a frame.
+        let end = common.min(frame.next.offset.into());
+        if begin >= end {
+            break;
+        }
+        if !met.admits(&frame.meta, frame.position, frame.next) {
+            continue;
+        }
+        let Some(kept) = catalog.bytes(segment.number, begin, end)? else {
+            continue;
+        };
+        let same = segment.read(begin, kept.len())? == kept;
+        let has_message = !frame.meta.entries.is_empty();
+        compared = match (same, compared) {
+            (false, _) => Compared::Differs,
+            (true, Compared::Nothing) if !has_message => Compared::Nothing,
+            (true, Compared::Differs) if !has_message => Compared::Differs,
+            (true, _) => Compared::Same,
+        };
+    }
+    Ok(compared)
+}
+
+/// Whether there is a whole frame with a message somewhere in `bytes`.
+fn has_message(seed: u32, bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = record::find_magic(&bytes[at..]) {
+        at += found;
+        match whole_frame(seed, &bytes[at..]) {
+            Ok((_, meta)) if !meta.entries.is_empty() => return true,
+            Ok((len, _)) => at += len,
+            Err(_) => at += 1,
+        }
+    }
+    false
+}
+
+/// The length and the meta of the frame that `bytes` begin with, if it is whole.
+pub(super) fn whole_frame(seed: u32, bytes: &[u8]) -> Result<(usize, Meta), FrameError> {
+    let head = Head::parse(bytes)?;
+    let len = head.frame_len();
+    let frame = bytes.get(..len).ok_or(FrameError::Cut)?;
+    let meta = head.meta(seed, frame)?;
+    head.check_data(seed, &frame[len - head.data_len..])?;
+    Ok((len, meta))
+}
+
+/// Where the last good frame of a segment ends, or whatever is behind it begins.
+pub(super) fn last_frame_end(segments: &Segments, segment: &Segment) -> Result<u64, StoreError> {
+    let end = segment.end();
+    let mut walk = Walk::new(
+        segments,
+        Position::at(segment.number, SEGMENT_HEAD_BYTES),
+        true,
+    );
+    let mut reached = SEGMENT_HEAD_BYTES.min(end);
+    while let Some(step) = walk.next()? {
+        match step {
+            Step::Frame(frame) if frame.position.segment == segment.number => {
+                reached = frame.next.offset.into();
+            }
+            Step::Damage(damage) if damage.segment == segment.number => {
+                reached = if damage.to == end {
+                    damage.from
+                } else {
+                    damage.to
+                };
+            }
+            _ => break,
+        }
+    }
+    Ok(reached)
+}
