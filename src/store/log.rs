@@ -65,6 +65,11 @@ impl Log {
         self.segments.seed
     }
 
+    /// A segment is closed when it has this many bytes.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
     /// Where the next byte goes.
     pub(crate) fn end(&self) -> Position {
         Position::at(self.current.number, self.written)

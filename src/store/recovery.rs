@@ -238,7 +238,7 @@ pub(crate) fn open(
     }
     set_last_sequences(&log, &index)?;
     keep_names(&**files, layout)?;
-    let mut snapshot = Snapshot::open(files, &layout.snapshot, log.seed(), log.end())?;
+    let mut snapshot = Snapshot::open(files, &layout.snapshot, &log, &findings)?;
     if covered.is_none() {
         snapshot.keep();
     }

@@ -32,6 +32,9 @@ use std::sync::Arc;
 use super::disk::free_name;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile, parent};
+use super::findings::Findings;
+use super::heal::Healer;
+use super::log::Log;
 use super::recovery::with_suffix;
 use super::segments::{Position, Segment, Segments};
 
@@ -48,8 +51,9 @@ use chunks::{Chunks, Met};
 
 use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head};
 
-/// Dead bytes that are put up with before the file is written anew.
-const SLACK_BYTES: u64 = 16 << 20;
+/// So many parts of a segment that are dead are put up with, besides as much as is alive, before
+/// the file is written anew.
+const SLACK_PARTS: u64 = 8;
 
 /// The seed that the file at `path` tells, if it is a snapshot.
 pub(crate) fn seed(files: &dyn Files, path: &Path) -> Option<u32> {
@@ -99,6 +103,9 @@ pub(crate) struct Snapshot {
     damage: Option<u64>,
     /// Up to here the chunks were checked.
     checked: u64,
+    /// Dead bytes that are put up with before the file is written anew.
+    slack: u64,
+    findings: Arc<Findings>,
 }
 
 /// What is at the snapshot's place.
@@ -122,15 +129,16 @@ struct Open {
 }
 
 impl Snapshot {
-    /// The snapshot at `path` of the log with checksums of `seed` that ends at `log_end`. A
-    /// file that is of another store, or has more than the log, is left alone until the first
-    /// update, which puts it aside.
+    /// The snapshot at `path` of `log`. A file that is of another store, or has more than the
+    /// log, is left alone until the first update, which puts it aside. Damage that is met in the
+    /// log goes to `findings`.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         path: &Path,
-        seed: u32,
-        log_end: Position,
+        log: &Log,
+        findings: &Arc<Findings>,
     ) -> Result<Snapshot, StoreError> {
+        let (seed, log_end) = (log.seed(), log.end());
         refuse_newer(&**files, path)?;
         let found = match files.open(path, OpenHow::Write) {
             Ok(file) if file.is_empty().doing("look at", path)? => Found::Nothing,
@@ -146,6 +154,8 @@ impl Snapshot {
             kept: false,
             damage: None,
             checked: HEAD_BYTES,
+            slack: log.segment_bytes() / SLACK_PARTS,
+            findings: findings.clone(),
         };
         match found {
             Found::Nothing => {}
@@ -199,29 +209,42 @@ impl Snapshot {
     }
 
     /// Brings the file up to what is in the log now; what is in it then is synced.
-    pub(crate) fn update(&mut self, log: &Segments) -> Result<(), StoreError> {
+    pub(crate) fn update(&mut self, log: &Arc<Segments>) -> Result<(), StoreError> {
         let segments = log.from(0);
         let Some(first) = segments.first().map(|segment| segment.number) else {
             return Ok(());
         };
-        if let Some(open) = &mut self.open {
-            let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
-            let live: u64 = segments.iter().map(|segment| segment.end()).sum();
-            // Where the log has given back what the file lacks, a copy taken while the rest is
-            // appended would have a hole in its history.
-            if dead <= live + SLACK_BYTES && first <= open.covered.segment {
-                let result = open.append(&segments, &self.path);
-                if result.is_err() {
-                    // Half a chunk at the end would hide those written after it.
-                    open.file.set_len(open.end).doing("cut", &self.path)?;
-                }
-                return result;
-            }
+        // Where the log has given back what the file lacks, a copy taken while the rest is
+        // appended would have a hole in its history.
+        let Some(open) = self
+            .open
+            .as_mut()
+            .filter(|open| first <= open.covered.segment)
+        else {
+            return self.write_anew(log, &segments);
+        };
+        if let Err(error) = open.append(&segments, &self.path) {
+            // Half a chunk at the end would hide those written after it.
+            open.file.set_len(open.end).doing("cut", &self.path)?;
+            return Err(error);
         }
-        self.write_anew(&segments)
+        let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
+        let live: u64 = segments.iter().map(|segment| segment.end()).sum();
+        if dead > live + self.slack
+            && let Err(error) = self.write_anew(log, &segments)
+        {
+            tracing::warn!(%error, dead, "the snapshot has everything, and could not be made smaller");
+        }
+        Ok(())
     }
 
-    fn write_anew(&mut self, segments: &[Arc<Segment>]) -> Result<(), StoreError> {
+    /// Writes the log to a new file, and puts it in the place of the old one, of which nothing
+    /// is lost that the log has not.
+    fn write_anew(
+        &mut self,
+        log: &Arc<Segments>,
+        segments: &[Arc<Segment>],
+    ) -> Result<(), StoreError> {
         let aside = aside(&self.path);
         let files = self.files.clone();
         let file = files.open(&aside, OpenHow::Replace);
@@ -234,21 +257,8 @@ impl Snapshot {
             covered: Position::default(),
             segments: BTreeMap::new(),
         };
-        let written = open.append(segments, &aside).and_then(|()| {
-            open.file.sync().doing("sync", &aside)?;
-            if std::mem::take(&mut self.kept)
-                && files.exists(&self.path).doing("look at", &self.path)?
-            {
-                let kept = free_name(&*files, &with_suffix(&self.path, ".other"))?;
-                tracing::warn!(kept = %kept.display(), "the snapshot was not of this log");
-                files
-                    .rename(&self.path, &kept)
-                    .doing("rename", &self.path)?;
-            }
-            files.rename(&aside, &self.path).doing("rename", &aside)?;
-            let folder = parent(&self.path);
-            files.sync_dir(folder).doing("sync", folder)
-        });
+        let copied = self.copy(log, segments, &mut open, &aside);
+        let written = copied.and_then(|()| self.replace(&aside));
         if let Err(error) = written {
             // Best effort: the next start removes it too.
             let _ = files.remove_file(&aside);
@@ -258,6 +268,39 @@ impl Snapshot {
         self.checked = open.end;
         self.open = Some(open);
         Ok(())
+    }
+
+    /// Copies the log, each segment after a look at its frames: the old file may have the only
+    /// good copy of one.
+    fn copy(
+        &mut self,
+        log: &Arc<Segments>,
+        segments: &[Arc<Segment>],
+        open: &mut Open,
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        let mut healer = Healer::new(&self.files, &self.path, log);
+        for segment in segments {
+            let is_lost = healer.segment(segment, &self.findings)?;
+            self.kept |= is_lost;
+            open.append(std::slice::from_ref(segment), path)?;
+        }
+        open.file.sync().doing("sync", path)
+    }
+
+    /// Puts the new file in the place of the old one, which gets another name if it is kept.
+    fn replace(&mut self, new: &Path) -> Result<(), StoreError> {
+        let files = &self.files;
+        if self.kept && files.exists(&self.path).doing("look at", &self.path)? {
+            let kept = free_name(&**files, &with_suffix(&self.path, ".other"))?;
+            tracing::warn!(kept = %kept.display(), "the snapshot was not of this log");
+            let renamed = files.rename(&self.path, &kept);
+            renamed.doing("rename", &self.path)?;
+        }
+        self.kept = false;
+        files.rename(new, &self.path).doing("rename", new)?;
+        let folder = parent(&self.path);
+        files.sync_dir(folder).doing("sync", folder)
     }
 }
 
@@ -338,7 +381,6 @@ mod tests {
 
     use super::*;
     use crate::store::files::OsFiles;
-    use crate::store::log::Log;
     use crate::store::record::Base;
     use crate::store::segments::segment_path;
 
@@ -356,6 +398,10 @@ mod tests {
         log
     }
 
+    fn open(path: &Path, log: &Log) -> Result<Snapshot, StoreError> {
+        Snapshot::open(&os(), path, log, &Arc::default())
+    }
+
     fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
         unpack(&OsFiles, path, to, &mut |_, _| {}).unwrap();
         fs::read(segment_path(to, 1)).unwrap()
@@ -366,7 +412,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        let mut snapshot = open(&path, &log).unwrap();
         snapshot.update(log.segments()).unwrap();
         let before = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
@@ -378,7 +424,7 @@ mod tests {
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
         // Opened again it goes on where it was.
         drop(snapshot);
-        let snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        let snapshot = open(&path, &log).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
     }
 
@@ -388,14 +434,14 @@ mod tests {
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
         let one = log.end();
-        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        let mut snapshot = open(&path, &log).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
         snapshot.update(log.segments()).unwrap();
         let more = fs::read(&path).unwrap();
         // The log has lost it, and the recovery could not take it back.
         log.cut(one).unwrap();
-        let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        let mut snapshot = open(&path, &log).unwrap();
         assert!(snapshot.covered().is_none());
         log.append(b"another").unwrap();
         log.publish(2);
@@ -411,21 +457,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         let mut log = log_with(&dir.path().join("log"), &["one"]);
-        Snapshot::open(&os(), &path, log.seed(), log.end())
-            .unwrap()
-            .update(log.segments())
-            .unwrap();
+        open(&path, &log).unwrap().update(log.segments()).unwrap();
         let whole = fs::read(&path).unwrap();
         log.append(b"two").unwrap();
         log.publish(2);
-        Snapshot::open(&os(), &path, log.seed(), log.end())
-            .unwrap()
-            .update(log.segments())
-            .unwrap();
+        open(&path, &log).unwrap().update(log.segments()).unwrap();
         let both = fs::read(&path).unwrap();
         for len in whole.len() + 1..both.len() {
             fs::write(&path, &both[..len]).unwrap();
-            let mut snapshot = Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+            let mut snapshot = open(&path, &log).unwrap();
             assert_eq!(fs::read(&path).unwrap(), whole);
             snapshot.update(log.segments()).unwrap();
             assert_eq!(fs::read(&path).unwrap(), both);
@@ -433,7 +473,7 @@ mod tests {
         let mut flipped = both.clone();
         *flipped.last_mut().unwrap() ^= 1;
         fs::write(&path, &flipped).unwrap();
-        Snapshot::open(&os(), &path, log.seed(), log.end()).unwrap();
+        open(&path, &log).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 
@@ -444,6 +484,7 @@ mod tests {
         fs::write(&path, [&MAGIC[..], &9_u32.to_le_bytes(), &[0; 4]].concat()).unwrap();
         let error = unpack(&OsFiles, &path, &dir.path().join("out"), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("format 9"), "{error}");
-        assert!(Snapshot::open(&os(), &path, 1, Position::default()).is_err());
+        let log = log_with(&dir.path().join("log"), &[]);
+        assert!(open(&path, &log).is_err());
     }
 }

@@ -21,6 +21,9 @@ use crate::common_store::Random;
 /// A power cut writes whole sectors, or half of one.
 const SECTOR_BYTES: usize = 512;
 
+/// Files by their paths.
+pub(crate) type Tree = BTreeMap<PathBuf, Vec<u8>>;
+
 /// What goes wrong from now on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
@@ -238,6 +241,44 @@ impl SimDisk {
         self.state().trace.finish()
     }
 
+    /// The file at `path`, or every file below it, as it is read now.
+    pub(crate) fn tree(&self, path: &Path) -> Tree {
+        let state = self.state();
+        let mut tree = Tree::new();
+        if let Ok(node) = state.find(path) {
+            state.collect(node, path, &mut tree);
+        }
+        tree
+    }
+
+    /// Replaces what is at `path` by `tree`, which is of this place; it is synced.
+    pub(crate) fn put(&self, path: &Path, tree: &Tree) -> io::Result<()> {
+        for old in self.tree(path).keys() {
+            self.remove_file(old)?;
+            self.sync_dir(old.parent().unwrap())?;
+        }
+        for (path, bytes) in tree {
+            self.create_dirs(path.parent().unwrap())?;
+            let file = self.open(path, OpenHow::Replace)?;
+            file.write_all_at(bytes, 0)?;
+            file.sync()?;
+            self.sync_dir(path.parent().unwrap())?;
+        }
+        Ok(())
+    }
+
+    /// Turns a bit of a file, on the disk and for everybody who reads it.
+    pub(crate) fn flip(&self, path: &Path, at: usize, bit: u8) {
+        let mut state = self.state();
+        let node = state.find(path).unwrap();
+        let file = state.file(node).unwrap();
+        for bytes in [&mut file.now, &mut file.synced] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= bit;
+            }
+        }
+    }
+
     /// The process is killed: nothing that it wrote is lost. The disk for the next one.
     pub(crate) fn killed(&self) -> SimDisk {
         let mut state = self.state();
@@ -276,6 +317,17 @@ impl State {
             }
         }
         used
+    }
+
+    fn collect(&self, node: u64, path: &Path, tree: &mut Tree) {
+        match &self.nodes[&node] {
+            Node::File(file) => drop(tree.insert(path.to_owned(), file.now.clone())),
+            Node::Dir(dir) => {
+                for (name, node) in &dir.now {
+                    self.collect(*node, &path.join(name), tree);
+                }
+            }
+        }
     }
 
     fn begin_again(&mut self) {
@@ -504,6 +556,9 @@ impl Files for SimDisk {
         let mut state = self.state();
         let node = state.find(from)?;
         state.operate("rename", from, 0)?;
+        if state.faulty && state.faults.writes {
+            return Err(broken());
+        }
         if let Ok(there) = state.find(to)
             && state.dir(there).is_ok_and(|dir| !dir.now.is_empty())
         {
