@@ -32,6 +32,7 @@ enum Gone {
 }
 
 /// A message that is stored, or was.
+#[derive(Clone)]
 struct Known {
     message: Message,
     /// The statuses it had in this life, oldest first.
@@ -75,7 +76,7 @@ impl Known {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Ledger {
     known: BTreeMap<u64, Known>,
     /// Drafts that were handed over and are not stored for certain, by their data.

@@ -1,6 +1,7 @@
 //! Random histories of the whole broker on a simulated disk, beside a plain model: producers,
 //! consumers that keep up, are slow or fail, an operator, sweeps, expiry, snapshots, a clock
-//! that jumps, a disk that is full, fails or tears, kills, power cuts and restarts.
+//! that jumps, a disk that is full, fails, tears or turns bits, kills, power cuts and restarts,
+//! and files of other histories of the store.
 //!
 //! After each of them: what was answered is there with its data and its status, the order of
 //! each topic holds, counts are those of the lists, growth is what was accepted, nothing is
@@ -17,7 +18,9 @@
 
 #[path = "../common_store/mod.rs"]
 mod common_store;
+mod histories;
 mod ledger;
+mod rot;
 #[path = "../simulated_disk/mod.rs"]
 mod simulated_disk;
 mod watched;

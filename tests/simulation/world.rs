@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 
 use crate::common_store::{NOON, Random, copy_dir, memory_dir, topic};
+use crate::histories::{Aside, Doubt};
 use crate::ledger::{End, Ledger};
 use crate::simulated_disk::{Cut, Faults, SimDisk};
 use crate::watched::Watched;
@@ -37,6 +38,8 @@ pub(crate) struct Tally {
     pub(crate) restored: u64,
     pub(crate) without_mirror: u64,
     pub(crate) older_mirror: u64,
+    pub(crate) other_histories: u64,
+    pub(crate) turned: u64,
     pub(crate) faults: u64,
     pub(crate) torn: u64,
     pub(crate) stored: u64,
@@ -54,6 +57,8 @@ impl Tally {
         self.restored += other.restored;
         self.without_mirror += other.without_mirror;
         self.older_mirror += other.older_mirror;
+        self.other_histories += other.other_histories;
+        self.turned += other.turned;
         self.faults += other.faults;
         self.torn += other.torn;
         self.stored += other.stored;
@@ -65,18 +70,23 @@ impl Tally {
 
 /// See the module.
 pub(crate) struct World {
-    random: Random,
-    root: tempfile::TempDir,
-    disk: SimDisk,
-    clock: Clock,
-    ledger: Arc<Mutex<Ledger>>,
+    pub(crate) random: Random,
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: Clock,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     options: Options,
     topics: Vec<Topic>,
     /// Messages sent so far: each has its number in its data.
     sent: u64,
     /// How the life before ended.
-    end: End,
-    tally: Tally,
+    pub(crate) end: End,
+    /// A copy of the store.
+    pub(crate) aside: Option<Aside>,
+    pub(crate) doubt: Doubt,
+    /// The log has damage that the snapshot beside it has whole.
+    pub(crate) turned: bool,
+    pub(crate) tally: Tally,
     trace: bool,
 }
 
@@ -84,8 +94,8 @@ pub(crate) struct World {
 type Answers = Arc<Mutex<Vec<(Vec<Draft>, bool)>>>;
 
 /// One life.
-struct Life {
-    store: Arc<Watched>,
+pub(crate) struct Life {
+    pub(crate) store: Arc<Watched>,
     broker: Broker,
     _tasks: Tasks,
     producers: JoinSet<()>,
@@ -132,6 +142,9 @@ impl World {
             options,
             sent: 0,
             end: End::Closed,
+            aside: None,
+            doubt: Doubt::default(),
+            turned: false,
             tally: Tally::default(),
             trace,
         }
@@ -152,11 +165,11 @@ impl World {
         (self.tally, self.disk.trace())
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.trace {
             eprintln!("{}: {}", self.disk.operations(), what());
         }
@@ -172,6 +185,7 @@ impl World {
             .unwrap();
         runtime.block_on(async {
             let mut life = self.open();
+            self.settle_doubt(&life.store.store);
             self.ledger().recovered(&life.store.store, self.end);
             self.live(&mut life, last).await;
             self.end = self.end_life(&mut life);
@@ -268,6 +282,9 @@ impl World {
             life.store.store.abandon();
             return End::PowerCut;
         }
+        if self.random.one_in(3) {
+            self.rot(life);
+        }
         match self.random.between(0, 3) {
             0 => {
                 let closed = life.store.close();
@@ -328,6 +345,7 @@ impl World {
             }
             _ => {}
         }
+        self.other_histories();
     }
 
     fn cut(&mut self) {

@@ -1,0 +1,224 @@
+//! Files of other histories: a store that is put back to an earlier day and goes on from there,
+//! the folder of one day beside the snapshot of another, a snapshot of another store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dpmq::store::{DiskStore, Files, Options, Store, Work};
+
+use crate::common_store::{copy_dir, draft, memory_dir, nobody, topic};
+use crate::ledger::{End, Ledger};
+use crate::simulated_disk::{SimDisk, Tree};
+use crate::world::{World, lock};
+
+/// A store that is put away, and what is known of it.
+pub(crate) struct Aside {
+    files: Tree,
+    ledger: Ledger,
+    end: End,
+    /// The messages that were stored in it when it and the one that runs were the same.
+    common: u64,
+}
+
+impl Aside {
+    /// It has messages that the other one has not.
+    fn has_grown(&self) -> bool {
+        self.ledger.stored > self.common
+    }
+}
+
+/// What is known of a store that was put together from two.
+#[derive(Default)]
+pub(crate) struct Doubt {
+    /// If the log goes on in the snapshot, it has all of that one: what is known of it.
+    pub(crate) whole: Option<Ledger>,
+    /// The file that was put at the snapshot's place and is of another history: it is there.
+    pub(crate) kept: Option<Vec<u8>>,
+}
+
+impl World {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn files(&self) -> Tree {
+        let mut files = self.disk.tree(&self.path("data.db"));
+        files.append(&mut self.disk.tree(&self.path("data")));
+        files
+    }
+
+    /// The store as it is, the mirror included.
+    fn put_away(&self, mirror: &str, common: u64) -> Aside {
+        let mirror = self.path(mirror);
+        let _ = fs::remove_dir_all(&mirror);
+        let sled = self.path("data.db/sled");
+        if sled.exists() {
+            copy_dir(&sled, &mirror);
+        }
+        Aside {
+            files: self.files(),
+            ledger: self.ledger().clone(),
+            end: self.end,
+            common,
+        }
+    }
+
+    fn put_back(&mut self, files: &Tree, mirror: &str) {
+        for name in ["data.db", "data"] {
+            let path = self.path(name);
+            let below = files
+                .range(path.clone()..)
+                .take_while(|(file, _)| file.starts_with(&path));
+            let below = below
+                .map(|(file, bytes)| (file.clone(), bytes.clone()))
+                .collect();
+            self.disk.put(&path, &below).unwrap();
+        }
+        self.disk.sync_dir(self.root.path()).unwrap();
+        let sled = self.path("data.db/sled");
+        let _ = fs::remove_dir_all(&sled);
+        // A mirror is given no other name where another history of it may come by.
+        let _ = fs::remove_dir_all(self.path("older"));
+        if self.path(mirror).exists() {
+            copy_dir(&self.path(mirror), &sled);
+        }
+    }
+
+    fn put_snapshot(&self, bytes: Vec<u8>) {
+        let path = self.path("data");
+        self.disk
+            .put(&path, &Tree::from([(path.clone(), bytes)]))
+            .unwrap();
+    }
+
+    /// What somebody does with copies of the store while nothing runs.
+    pub(crate) fn other_histories(&mut self) {
+        self.check_kept();
+        if std::mem::take(&mut self.turned) || !self.random.one_in(3) {
+            return;
+        }
+        let stored = self.ledger().stored;
+        let Some(aside) = self.aside.take() else {
+            if self.random.one_in(10) {
+                return self.of_another_store();
+            }
+            if self.end == End::Closed {
+                self.say(|| "the store is copied".into());
+                self.aside = Some(self.put_away("aside", stored));
+            }
+            return;
+        };
+        let grown = stored > aside.common;
+        match self.random.between(0, 2) {
+            0 => {
+                self.say(|| "the store goes on from the copy".into());
+                let now = self.put_away("now", aside.common);
+                self.put_back(&aside.files, "aside");
+                let _ = fs::remove_dir_all(self.path("aside"));
+                let _ = fs::rename(self.path("now"), self.path("aside"));
+                *lock(&self.ledger) = aside.ledger;
+                self.end = aside.end;
+                self.aside = Some(now);
+                self.doubt = Doubt::default();
+            }
+            // Both went on: it is the store of the log.
+            1 if grown && aside.has_grown() => {
+                let from_copy = aside.files.get(&self.path("data")).cloned();
+                let Some(bytes) = from_copy else { return };
+                self.say(|| "the snapshot of another history is put beside the store".into());
+                self.tally.other_histories += 1;
+                self.doubt.kept = (aside.end == End::Closed).then(|| bytes.clone());
+                self.put_snapshot(bytes);
+            }
+            1 => {
+                let Some(bytes) = aside.files.get(&self.path("data")).cloned() else {
+                    return;
+                };
+                if !aside.has_grown() {
+                    self.say(|| "an earlier snapshot is put beside the store".into());
+                    self.tally.other_histories += 1;
+                    self.put_snapshot(bytes);
+                }
+            }
+            // The log is put back, and the snapshot is of now.
+            _ if aside.has_grown() || self.end == End::Closed => {
+                let snapshot = self.disk.tree(&self.path("data"));
+                let Some(bytes) = snapshot.into_values().next() else {
+                    return;
+                };
+                self.say(|| {
+                    format!(
+                        "the log is put back beside the snapshot: {grown} {}",
+                        aside.has_grown()
+                    )
+                });
+                self.tally.other_histories += 1;
+                let now = self.ledger().clone();
+                let both = grown && aside.has_grown();
+                self.doubt = Doubt {
+                    whole: (!aside.has_grown()).then_some(now),
+                    kept: (both && self.end == End::Closed).then(|| bytes.clone()),
+                };
+                self.put_back(&aside.files, "aside");
+                self.put_snapshot(bytes);
+                *lock(&self.ledger) = aside.ledger;
+                self.end = aside.end;
+            }
+            _ => self.aside = Some(aside),
+        }
+    }
+
+    fn of_another_store(&mut self) {
+        self.say(|| "the snapshot of another store is put beside".into());
+        let root = memory_dir();
+        let disk = SimDisk::new(root.path(), 1);
+        let options = Options {
+            clock: self.clock.clone(),
+            files: std::sync::Arc::new(disk.clone()),
+            ..Options::new(root.path().join("data"))
+        };
+        let (store, _) = DiskStore::open_by_hand(&options, nobody()).unwrap();
+        let answer = store.append(vec![draft(&topic("other"), "not of this store")], None);
+        store.work(Work::Write(1)).unwrap();
+        drop(answer);
+        store.close().unwrap();
+        let bytes = disk
+            .tree(&root.path().join("data"))
+            .into_values()
+            .next()
+            .unwrap();
+        // A store without a log would be made of it.
+        if !self.disk.tree(&self.path("data.db/log")).is_empty() {
+            self.tally.other_histories += 1;
+            self.doubt.kept = Some(bytes.clone());
+            self.put_snapshot(bytes);
+        }
+    }
+
+    /// The store is open: which of two it is.
+    pub(crate) fn settle_doubt(&mut self, store: &dyn Store) {
+        let Some(whole) = self.doubt.whole.take() else {
+            return;
+        };
+        let last = self.ledger().last_sequence();
+        if whole.last_sequence() > last && store.next_sequence().0 > last + 1 {
+            *lock(&self.ledger) = whole;
+        }
+    }
+
+    /// The file of another history is where it was put, or beside.
+    fn check_kept(&mut self) {
+        let Some(kept) = &self.doubt.kept else { return };
+        let is_it = |path: &Path| {
+            self.disk
+                .tree(path)
+                .into_values()
+                .any(|bytes| bytes == *kept)
+        };
+        let names = self.disk.list(self.root.path()).unwrap();
+        let mut names = names
+            .iter()
+            .filter(|name| *name == "data" || name.starts_with("data.other"));
+        assert!(names.any(|name| is_it(&self.path(name))), "overwritten");
+    }
+}
