@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use chrono::{DateTime, Local};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FormatFields, MakeWriter, layer};
@@ -89,7 +89,7 @@ pub fn init(config: &LogConfig) -> Telemetry {
             .boxed()
     });
     let (level, handle) = reload::Layer::new(EnvFilter::new(&config.level));
-    let mut parts = vec![lines.with_filter(level).boxed()];
+    let mut parts = vec![lines.with_filter(level.and(without_content())).boxed()];
     parts.extend(audit);
     let log = tracing_subscriber::registry().with(parts);
     // A second start in one process, as in tests, keeps the first log.
@@ -104,6 +104,15 @@ pub fn init(config: &LogConfig) -> Telemetry {
         level: Level(handle),
         _file: guard,
     }
+}
+
+/// Keeps out what libraries say in detail, whatever the level is: it shows what they are given, keys
+/// and messages with it.
+fn without_content() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
+        .with_target(AUDIT, LevelFilter::TRACE)
 }
 
 /// Lines to `writer`.

@@ -182,3 +182,49 @@ async fn each_session_that_the_server_ends_is_a_line() {
         assert!(ended.iter().any(is_told), "{fields:?}: {ended:#?}");
     }
 }
+
+#[tokio::test]
+async fn neither_keys_nor_messages_are_in_the_log_at_any_level() {
+    const OWN: &str = "unmistakable-key-7f3a";
+    const DATA: &str = "unmistakable data 9c1e";
+    for level in [
+        "trace",
+        "trace,tungstenite=trace,tungstenite::protocol=trace",
+    ] {
+        let server = Setup::new()
+            .set("secretKey", OWN)
+            .environment("DPMQ_LOG_LEVEL", level)
+            .start()
+            .await;
+        let mut consumer = server.consumer("t", "c").await;
+        let mut producer = server.producer_ack("t", "p").await;
+        producer.send(DATA).await;
+        producer.ack().await;
+        server.publish("t", DATA).await;
+        assert_eq!(consumer.data(2).await, [DATA, DATA]);
+        let mut wrong = server.open("/Consumers/Conn/t/wrong").await;
+        for _ in 0..5 {
+            wrong.send(&format!("nearly-{OWN}")).await;
+        }
+        wrong.closed().await;
+        let log = async || {
+            let file = fs::read_to_string(monthly(&server)).unwrap();
+            [server.log().join("\n"), file].concat()
+        };
+        eventually("what the server itself says is there", async || {
+            log().await.matches("DEBUG dpmq::").count() >= 2
+        })
+        .await;
+        let log = log().await;
+        for secret in [OWN, DATA] {
+            let bytes: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let list = format!("{:?}", secret.as_bytes());
+            for form in [secret, &bytes, list.trim_matches(['[', ']'])] {
+                assert!(!log.contains(form), "{form} is in the log at {level}");
+            }
+        }
+        for line in log.lines().filter(|line| line.contains(" TRACE ")) {
+            assert!(line.contains(" TRACE dpmq"), "{line}");
+        }
+    }
+}
