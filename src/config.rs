@@ -139,10 +139,11 @@ impl Config {
         })
     }
 
-    /// The host to listen on: loopback only while the published default key is in use and not
-    /// explicitly allowed, so that a server which anyone can log in to is not open to a network.
+    /// The host to listen on: loopback only while the key is the published default or a short one,
+    /// and that is not explicitly allowed, so that a server which anyone can log in to is not open
+    /// to a network.
     pub fn listen_host(&self) -> ListenHost<'_> {
-        let key_is_safe = self.server.allow_default_key || !self.mq.secret_key.is_default();
+        let key_is_safe = self.server.allow_default_key || !self.mq.secret_key.is_guessable();
         self.server.listen_host(key_is_safe)
     }
 

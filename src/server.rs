@@ -386,11 +386,19 @@ fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
     tracing::info!("data is in {file}.db, the snapshot for backups in {file}");
 }
 
-/// Says where to go.
-fn announce(config: &Config, address: SocketAddr) {
+/// Says what to do about a secret key that can be guessed.
+fn warn_of_key(config: &Config) {
+    let secret = &config.mq.secret_key;
     if config.listen_host().restricted {
         tracing::warn!("{}", ListenHost::ADVICE);
+    } else if secret.is_short() && !secret.is_default() {
+        tracing::warn!("mq.secretKey has fewer than 16 characters, and may be guessed");
     }
+}
+
+/// Says where to go.
+fn announce(config: &Config, address: SocketAddr) {
+    warn_of_key(config);
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,

@@ -58,7 +58,7 @@ async fn doctor(server: &TestServer, args: &[&str]) -> Found {
 /// A server that is not started, with a key of its own.
 fn stopped() -> TestServer {
     Setup::new()
-        .environment("DPMQ_MQ_SECRETKEY", "own")
+        .environment("DPMQ_MQ_SECRETKEY", "a key of this test alone")
         .environment("DPMQ_LOG_FILE", "0")
         .stopped()
 }
@@ -179,6 +179,37 @@ async fn settings_that_lose_messages_are_named() {
     ];
     let found = doctor(&server, &open).await;
     found.has("configuration", "warn", "lets everybody in");
+}
+
+#[tokio::test]
+async fn a_key_that_can_be_guessed_is_named() {
+    let server = stopped();
+    let with = async |key: &str, allow: &str| {
+        let key = format!("mq.secretKey={key}");
+        let allow = format!("server.allowDefaultKey={allow}");
+        doctor(&server, &["--set", &key, "--set", &allow]).await
+    };
+    let few = "mq.secretKey has fewer than 8 characters";
+    let alone = with("a", "0").await;
+    alone.has(
+        "configuration",
+        "warn",
+        &format!("only this machine can connect: {few}"),
+    );
+    let open = with("a", "1").await;
+    open.has(
+        "configuration",
+        "warn",
+        &format!("{few}, and server.allowDefaultKey lets"),
+    );
+    let short = with("eight123", "0").await;
+    short.has(
+        "configuration",
+        "warn",
+        "mq.secretKey has fewer than 16 characters",
+    );
+    let long = with("sixteen-letters!", "0").await;
+    assert!(!format!("{long:?}").contains("fewer than"), "{long:?}");
 }
 
 #[tokio::test]

@@ -462,15 +462,14 @@ async fn a_file_that_is_gone_or_empty_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_published_key_does_not_come_back_to_an_open_server() {
-    let server = Setup::new().set("secretKey", "own").start().await;
-    reload(
-        &server,
-        "mq:\n  secretKey: dpmq\n",
-        "it cannot become the published default",
-    )
-    .await;
-    let ping = server.post("/Console/Ping").header("secretKey", "own");
+async fn a_key_that_can_be_guessed_does_not_come_to_an_open_server() {
+    const OWN: &str = "a key of this test alone";
+    let server = Setup::new().set("secretKey", OWN).start().await;
+    for guessable in ["dpmq", "7 signs"] {
+        let yaml = format!("mq:\n  secretKey: {guessable}\n");
+        reload(&server, &yaml, "it cannot become the published default").await;
+    }
+    let ping = server.post("/Console/Ping").header("secretKey", OWN);
     let reply: Value = ping.send().await.unwrap().json().await.unwrap();
     assert_eq!(reply["code"], 0);
 }

@@ -45,8 +45,11 @@ pub enum ConfigError {
         "mq.secretKey: it is not set any more, and does not become the published default by that"
     )]
     KeyVanished,
-    /// The published default key, on a server that listens beyond this machine.
-    #[error("mq.secretKey: it cannot become the published default while others reach this server")]
+    /// A key that can be guessed, on a server that listens beyond this machine.
+    #[error(
+        "mq.secretKey: while others reach this server it cannot become the published default, or \
+         one of fewer than 8 characters"
+    )]
     KeyTooOpen,
     /// The value cannot be used.
     #[error("{origin}: {key}: {problem}")]

@@ -67,7 +67,7 @@ const fn fixed(path: &'static str, default: &'static str, meaning: &'static str)
 pub(super) const KEYS: &[Key] = &[
     fixed("server.port", "8011", "port to listen on; 0 takes any free one"),
     fixed("server.host", "0.0.0.0", "address to listen on; 0.0.0.0 is every IPv4 address, \"::\" every address"),
-    fixed("server.allowDefaultKey", "0", "1: listen beyond this machine even while secretKey is the published default"),
+    fixed("server.allowDefaultKey", "0", "1: listen beyond this machine even while secretKey is the published default or has fewer than 8 characters"),
     key("server.maxMessageBytes", "16777216", "largest message that is accepted, in bytes"),
     key("server.sendWaitSeconds", "10", "seconds an HTTP send waits for room in the queue"),
     key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),

@@ -35,6 +35,18 @@ impl SecretKey {
         self.matches(SecretKey::PUBLISHED_DEFAULT)
     }
 
+    /// Whether everybody knows it, or it has fewer than 8 characters.
+    pub fn is_guessable(&self) -> bool {
+        const CHARACTERS_MIN: usize = 8;
+        self.is_default() || self.key.chars().count() < CHARACTERS_MIN
+    }
+
+    /// Whether it has fewer than 16 characters, and may be guessed in time.
+    pub fn is_short(&self) -> bool {
+        const CHARACTERS_ENOUGH: usize = 16;
+        self.key.chars().count() < CHARACTERS_ENOUGH
+    }
+
     /// The key itself, for a client that has to send it.
     pub fn expose(&self) -> &str {
         &self.key
@@ -65,6 +77,22 @@ mod tests {
             assert!(!key.matches(wrong), "{wrong:?}");
         }
         assert!(!key.is_default() && SecretKey::new("dpmq").is_default());
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_known() {
+        for (key, guessable, short) in [
+            ("a", true, true),
+            ("dpmq", true, true),
+            ("sevenÄÖ", true, true),
+            ("eightÄÖÜ", false, true),
+            ("fifteen letters", false, true),
+            ("sixteen letters!", false, false),
+        ] {
+            let secret = SecretKey::new(key);
+            let found = (secret.is_guessable(), secret.is_short());
+            assert_eq!(found, (guessable, short), "{key}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct ServerConfig {
     pub host: String,
     /// The port; 0 takes any free one.
     pub port: u16,
-    /// Whether the published default key may be used beyond this machine.
+    /// Whether a key that can be guessed may be used beyond this machine.
     pub allow_default_key: bool,
     /// The largest message that is accepted.
     pub max_message_bytes: usize,
@@ -80,7 +80,7 @@ pub enum Metrics {
 pub struct ListenHost<'a> {
     /// A host name or an address, without brackets.
     pub host: &'a str,
-    /// Whether it is loopback only because of the published default key. The server says so at
+    /// Whether it is loopback only because the key can be guessed. The server says so at
     /// its start, with [`ListenHost::ADVICE`].
     pub restricted: bool,
 }
@@ -88,8 +88,8 @@ pub struct ListenHost<'a> {
 impl ListenHost<'_> {
     /// What to do about [`ListenHost::restricted`].
     pub const ADVICE: &'static str = "listening on this machine only, because mq.secretKey is \
-        the published default: set DPMQ_MQ_SECRETKEY (or mq.secretKey) to a key of your own, or \
-        server.allowDefaultKey to 1";
+        the published default or has fewer than 8 characters: set DPMQ_MQ_SECRETKEY (or \
+        mq.secretKey) to a key of your own, or server.allowDefaultKey to 1";
 }
 
 impl ServerConfig {

@@ -331,7 +331,16 @@ fn the_secret_is_never_shown() {
 }
 
 #[test]
-fn the_published_key_listens_on_loopback_only() {
+fn a_key_that_no_header_has_is_refused() {
+    for key in [" own key", "own key ", " ", "own\tkey", "own key\r\n", ""] {
+        let error = load("", &[], &[("mq.secretKey", key)]).unwrap_err();
+        assert!(error.contains("mq.secretKey: the value "), "{error}");
+    }
+    assert!(load("", &[], &[("mq.secretKey", "own key")]).is_ok());
+}
+
+#[test]
+fn a_key_that_can_be_guessed_listens_on_loopback_only() {
     let listen = |overrides: &[(&str, &str)]| {
         let config = load("", &[], overrides).unwrap();
         let listen = config.listen_host();
@@ -344,7 +353,12 @@ fn the_published_key_listens_on_loopback_only() {
         listen(&[("server.allowDefaultKey", "1")]),
         on("0.0.0.0", false)
     );
-    assert_eq!(listen(&[("mq.secretKey", "own")]), on("0.0.0.0", false));
+    for (key, restricted) in [("a", true), ("7 signs", true), ("8 signs!", false)] {
+        let host = if restricted { "127.0.0.1" } else { "0.0.0.0" };
+        assert_eq!(listen(&[("mq.secretKey", key)]), on(host, restricted));
+    }
+    let short = [("mq.secretKey", "a"), ("server.allowDefaultKey", "1")];
+    assert_eq!(listen(&short), on("0.0.0.0", false));
     for host in ["localhost", "::1", "127.0.0.2"] {
         assert_eq!(listen(&[("server.host", host)]), on(host, false));
     }

@@ -168,13 +168,17 @@ pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// A key that can be typed and sent: not empty, no control characters.
+/// A key that can be typed and sent: not empty, no control characters, and no blanks at an end,
+/// which no header has.
 pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
     if text.is_empty() {
         return Err("is empty".to_owned());
     }
     if text.chars().any(char::is_control) {
         return Err("has a line end or another control character in it".to_owned());
+    }
+    if text.trim_matches(' ') != text {
+        return Err("has a blank at an end, which no client can send in a header".to_owned());
     }
     Ok(SecretKey::new(text))
 }

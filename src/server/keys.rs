@@ -52,11 +52,14 @@ impl Keys {
         }
     }
 
-    /// Goes over to another secret key; what was opened with the one before ends.
-    pub(super) fn change_secret(&self, secret: &SecretKey) {
-        if let Some((grant, end)) = self.access.change_secret(secret) {
-            self.end_sessions_of(grant.name(), end);
+    /// Goes over to another secret key; what was opened with the one before ends. False if it is
+    /// the same.
+    pub(super) fn change_secret(&self, secret: &SecretKey) -> bool {
+        let changed = self.access.change_secret(secret);
+        if let Some((grant, end)) = &changed {
+            self.end_sessions_of(grant.name(), *end);
         }
+        changed.is_some()
     }
 
     fn end_sessions_of(&self, name: &str, end: End) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::keys::Keys;
 use super::tls::Tls;
-use super::{limits, settings, supervisor};
+use super::{limits, settings, supervisor, warn_of_key};
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
@@ -88,6 +88,8 @@ impl Running {
         self.broker.change(settings(mq));
         let secret = mq.secret_key.clone();
         self.config.set(config);
-        self.keys.change_secret(&secret);
+        if self.keys.change_secret(&secret) {
+            warn_of_key(&self.config.get());
+        }
     }
 }

@@ -155,7 +155,7 @@ fn check_config_says_when_only_this_machine_is_listened_on() {
             .stdout
             .contains("note: listening on this machine only")
     );
-    let own = run(&["check-config", "--set", "mq.secretKey=own"]);
+    let own = run(&["check-config", "--set", "mq.secretKey=a key of my own"]);
     assert!(!own.stdout.contains("note:"));
 }
 

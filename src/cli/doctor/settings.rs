@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let sources: Vec<&str> = sources.into_iter().collect();
     let text = format!("can be used; it is from: {}", sources.join(", "));
     let mut findings = vec![Finding::ok(CHECK, text)];
-    findings.extend(default_key(config));
+    findings.extend(guessable_key(config));
     findings.extend(key_files(config));
     if config.mq.durability == Durability::Memory {
         findings.push(Finding::warn(
@@ -77,19 +77,32 @@ pub(super) fn tls(config: &Config) -> Option<Finding> {
     })
 }
 
-fn default_key(config: &Config) -> Option<Finding> {
+fn guessable_key(config: &Config) -> Option<Finding> {
+    let secret = &config.mq.secret_key;
+    let what = match (
+        secret.is_default(),
+        secret.is_guessable(),
+        secret.is_short(),
+    ) {
+        (true, ..) => "mq.secretKey is the published default",
+        (_, true, _) => "mq.secretKey has fewer than 8 characters",
+        (.., true) => {
+            let text = "mq.secretKey has fewer than 16 characters";
+            return Some(Finding::warn(CHECK, text, "set a longer one, of chance"));
+        }
+        _ => return None,
+    };
     if config.listen_host().restricted {
-        let text = "only this machine can connect: mq.secretKey is the published default";
+        let text = format!("only this machine can connect: {what}");
         return Some(Finding::warn(CHECK, text, ListenHost::ADVICE));
     }
-    if config.mq.secret_key.is_default() && config.server.allow_default_key {
-        return Some(Finding::warn(
+    config.server.allow_default_key.then(|| {
+        Finding::warn(
             CHECK,
-            "mq.secretKey is the published default, and server.allowDefaultKey lets everybody in",
+            format!("{what}, and server.allowDefaultKey lets everybody in"),
             "set mq.secretKey to a key of your own",
-        ));
-    }
-    None
+        )
+    })
 }
 
 /// The files of keys that everybody on this machine can read or change.

@@ -23,7 +23,7 @@ export const t = texts({
 const ZH = {
   "server.port": "监听端口；0 表示任意空闲端口",
   "server.host": "监听地址；0.0.0.0 为所有 IPv4 地址，:: 为所有地址",
-  "server.allowDefaultKey": "1：即使使用公开的默认密钥，也向本机以外监听",
+  "server.allowDefaultKey": "1：即使使用公开的默认密钥或少于 8 个字符的密钥，也向本机以外监听",
   "server.maxMessageBytes": "可接收的最大消息，单位字节",
   "server.sendWaitSeconds": "HTTP 发送等待队列空位的秒数",
   "server.drainSeconds": "停止时留给现有连接的秒数",
