@@ -59,6 +59,8 @@ pub struct Edges {
     refused: [Counter; Refused::ALL.len()],
     logins_refused: [Counter; Via::ALL.len()],
     ended: [Counter; Ended::ALL.len()],
+    /// Messages that waited for consumers whose session was ended.
+    pub missed: Counter,
 }
 
 impl Via {

@@ -125,6 +125,16 @@ async fn of_twenty_consumers_one_stalls_and_the_others_get_everything_in_order()
         missed > 0 && next + missed <= COUNT,
         "{missed} missed, {next} read"
     );
+    let metrics = server.request(reqwest::Method::GET, "/metrics");
+    let metrics = metrics.header("secretKey", common::KEY).send().await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    for counted in [
+        "dpmq_sessions_ended_total{reason=\"too_slow\"} 1".to_owned(),
+        format!("dpmq_messages_missed_total {missed}"),
+    ] {
+        let is_told = metrics.lines().any(|line| line == counted);
+        assert!(is_told, "{counted}: {metrics}");
+    }
 
     publishing.await.unwrap();
     for consumer in reading {

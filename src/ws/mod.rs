@@ -425,7 +425,7 @@ where
         let _ = tokio::time::timeout(CLOSE_WAIT, socket.flush()).await;
         return;
     };
-    count(&end, edges);
+    count(&end, leaver.as_ref(), edges);
     // Nobody is there who could be told.
     let is_gone = matches!(end, End::Silent(_));
     if leaver.is_some() && !is_gone {
@@ -443,11 +443,14 @@ where
     tell(end, is_told, leaver);
 }
 
-/// Counts a session that the server ends.
-fn count(end: &End, edges: &Edges) {
-    if let Some(why) = end.counts_as() {
-        edges.ended(why).add(1);
-    }
+/// Counts a session that the server ends, and what is missed by that.
+fn count(end: &End, leaver: Option<&Leaver>, edges: &Edges) {
+    let Some(why) = end.counts_as() else {
+        return;
+    };
+    edges.ended(why).add(1);
+    let missed = leaver.and_then(|leaver| leaver.missed);
+    edges.missed.add(missed.map_or(0, |missed| missed.messages));
 }
 
 /// Tells the operator of a session that the server has ended.

@@ -104,7 +104,7 @@ async fn serve(
     };
     let Some(answered) = answered else {
         answers.abort();
-        count(&end, &state.edges);
+        count(&end, Some(&leaver), &state.edges);
         return tell(end, false, Some(leaver));
     };
     if let Ok((sink, failed)) = answered

@@ -302,6 +302,11 @@ impl Scrape {
                 (reason, sessions)
             }),
         )?;
+        to.counter(
+            "dpmq_messages_missed",
+            "Messages that waited for a consumer whose session the server ended.",
+            self.messages_missed,
+        )?;
         to.counters(
             "dpmq_logins_refused",
             "Wrong keys.",
