@@ -98,6 +98,18 @@ fn offset_in(
     }
 }
 
+/// A clock is not followed when it steps back by less than this.
+const STEP_SECONDS: u64 = 60;
+
+/// The time `now`, or `before` if the clock has stepped back from it. One that is further back was
+/// set, or was ahead.
+pub(crate) fn without_step_back(now: UnixSeconds, before: UnixSeconds) -> UnixSeconds {
+    match before.saturating_sub(STEP_SECONDS) <= now {
+        true => now.max(before),
+        false => now,
+    }
+}
+
 /// What has no date is 1970.
 fn date_of(unix_ms: u64) -> DateTime<Utc> {
     let date = i64::try_from(unix_ms).map(DateTime::from_timestamp_millis);

@@ -15,6 +15,9 @@ use rustix::fs::Mode;
 use serde_json::Value;
 
 use common::{Setup, TestServer};
+use dpmq::clock::Clock;
+use dpmq::message::{Draft, UnixSeconds};
+use dpmq::store::{DiskStore, Options, Store};
 
 /// The findings of a check: its states, and everything that is said.
 struct Found {
@@ -53,6 +56,40 @@ impl std::fmt::Debug for Found {
 async fn doctor(server: &TestServer, args: &[&str]) -> Found {
     let args = [&["doctor", "--json"], args].concat();
     Found::from(server.run(&args).await)
+}
+
+#[tokio::test]
+async fn a_store_of_a_clock_that_was_ahead_is_told() {
+    const DAY: u32 = 24 * 3600;
+    let server = stopped();
+    let now = Clock::system().now().0;
+    let clock = Clock::manual(UnixSeconds(now + 100 * DAY));
+    let options = Options {
+        clock: clock.clone(),
+        ..Options::new(server.dir().join("data"))
+    };
+    let draft = || vec![Draft::new("t".parse().unwrap(), "ahead".into())];
+    let told = tokio::task::spawn_blocking(move || {
+        let (store, _) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
+        store
+            .append(draft(), None)
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        clock.set(UnixSeconds(now + 200 * DAY));
+        store
+            .append(draft(), None)
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        assert_eq!(store.expire(UnixSeconds(now + 150 * DAY)).unwrap(), 1);
+        store.close().unwrap();
+    });
+    told.await.unwrap();
+    let found = doctor(&server, &[]).await;
+    found.has("clock", "fail", "1 messages are dated ahead");
+    found.has("clock", "warn", "has expired, and that is still to come");
+    assert_eq!(found.code, 1, "{found:?}");
 }
 
 /// A server that is not started, with a key of its own.

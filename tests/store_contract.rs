@@ -94,7 +94,8 @@ contract! {
     scattered_changes_are_made_each
     expiry_is_exact_to_the_second
     an_expiry_is_over_when_it_returns
-    messages_are_never_created_before_the_floor
+    messages_are_not_created_shortly_before_the_floor
+    what_is_dated_ahead_expires_by_when_it_came
     growth_counts_deleted_messages_too
     growth_ends_after_400_days
     a_large_message_comes_back_whole
@@ -456,7 +457,7 @@ fn an_expiry_is_over_when_it_returns(env: &Env) {
     }
 }
 
-fn messages_are_never_created_before_the_floor(env: &Env) {
+fn messages_are_not_created_shortly_before_the_floor(env: &Env) {
     env.at(10);
     append(&*env.store, "t", &["a"]);
     assert_eq!(env.store.expire(time(20)).unwrap(), 1);
@@ -465,6 +466,39 @@ fn messages_are_never_created_before_the_floor(env: &Env) {
     };
     assert_eq!(code.created(), time(20));
     assert_eq!(env.store.counts().all(), 1);
+    // A floor far ahead is of a clock that was: what comes now has the time of this one.
+    assert_eq!(env.store.expire(time(1000)).unwrap(), 1);
+    let [code] = append(&*env.store, "t", &["c"])[..] else {
+        panic!("one code");
+    };
+    assert!(code.created() <= time(20), "{code}");
+    env.store.probe();
+    assert_eq!(env.store.expire(time(5)).unwrap(), 0);
+    assert_eq!(env.store.counts().all(), 1);
+}
+
+fn what_is_dated_ahead_expires_by_when_it_came(env: &Env) {
+    const DAY: u32 = 86_400;
+    let store = &*env.store;
+    assert_eq!(store.newest(), None);
+    env.at(0);
+    append(store, "t", &["a"]);
+    env.at(200 * DAY);
+    append(store, "t", &["b", "c"]);
+    assert_eq!(store.newest(), Some(time(200 * DAY)));
+    assert_eq!(store.ahead(time(200 * DAY)), 0);
+    env.at(100);
+    append(store, "t", &["d"]);
+    assert_eq!(store.ahead(time(100)), 2);
+    let end = store.next_sequence();
+    env.at(200 * DAY);
+    append(store, "t", &["e"]);
+    assert_eq!(store.expire_ahead(time(100), Sequence(1)).unwrap(), 0);
+    assert_eq!(store.expire_ahead(time(100), end).unwrap(), 2);
+    assert_eq!(store.expire_ahead(time(100), end).unwrap(), 0);
+    let mut left = list_all(store);
+    left.sort_by_key(|message| message.sequence);
+    assert_eq!(texts(&left), ["a", "d", "e"]);
 }
 
 fn growth_counts_deleted_messages_too(env: &Env) {

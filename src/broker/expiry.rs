@@ -7,22 +7,40 @@
 //! message is deleted early, and none is kept for more than twice as long, unless the clock is
 //! set back: what was accepted before that is kept for as much longer.
 //!
-//! Only while the broker runs can a jump be told from time that has passed.
+//! Only while the broker runs can a jump be told from time that has passed. At a start the time
+//! since the newest message is taken for a jump if the broker would have been stopped for long.
+//!
+//! A message that is dated ahead of the clock would never be old. It expires when it has been
+//! there, while the broker runs, for as long as messages are kept.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::message::UnixSeconds;
+use crate::message::{Sequence, UnixSeconds};
 
 /// A clock that is put right by so much has not jumped.
 const SLACK_SECONDS: i64 = 60;
+/// A broker that was stopped for so much longer than messages are kept was perhaps not stopped:
+/// the clock may be wrong.
+const STOP_SECONDS: u64 = 7 * 24 * 3600;
+/// In so many steps it is remembered which messages were there at which time.
+const MARKS: u32 = 32;
 
 /// See the module.
 pub(super) struct Expiry {
     /// When the clock was looked at last, and what it said.
     seen: (Instant, UnixSeconds),
     jump: Option<Jump>,
+    /// When the newest message was created that a start found, until it is looked at.
+    newest: Option<UnixSeconds>,
+    /// What the next message was at which time, oldest first.
+    marks: VecDeque<(Instant, Sequence)>,
+    /// All messages before this one are old, whatever their date.
+    aged: Sequence,
+    /// Whether messages were dated ahead at the last look.
+    ahead: bool,
 }
 
 /// The clock was set forward.
@@ -32,21 +50,66 @@ struct Jump {
 }
 
 impl Expiry {
-    pub(super) fn new(now: UnixSeconds) -> Expiry {
+    /// The clock says that it is `now`; `newest`: when the newest message was created.
+    pub(super) fn new(now: UnixSeconds, newest: Option<UnixSeconds>) -> Expiry {
         Expiry {
             seen: (Instant::now(), now),
             jump: None,
+            newest,
+            marks: VecDeque::new(),
+            aged: Sequence::default(),
+            ahead: false,
         }
+    }
+
+    /// The messages before this one have been there for `after_seconds` while the broker ran;
+    /// `next` is the message that comes next.
+    pub(super) fn aged(&mut self, next: Sequence, after_seconds: u64) -> Sequence {
+        let after = Duration::from_secs(after_seconds);
+        let is_due = |(at, _): &(Instant, Sequence)| at.elapsed() >= after / MARKS;
+        if self.marks.back().is_none_or(is_due) {
+            self.marks.push_back((Instant::now(), next));
+        }
+        while let Some((_, next)) = self.marks.pop_front_if(|(at, _)| at.elapsed() >= after) {
+            self.aged = next;
+        }
+        self.aged
+    }
+
+    /// So many messages are dated ahead of the clock: says so, once.
+    pub(super) fn notice(&mut self, ahead: u64) {
+        if ahead > 0 && !self.ahead {
+            tracing::warn!(
+                messages = ahead,
+                "messages are dated ahead of the clock; they expire when the server has run with them for mq.cleanTime"
+            );
+        }
+        self.ahead = ahead > 0;
     }
 
     /// Messages created before this time have expired, if they are kept for `after_seconds`; the
     /// clock says that it is `now`.
     pub(super) fn floor(&mut self, now: UnixSeconds, after_seconds: u64) -> UnixSeconds {
         self.look(now);
+        if let Some(newest) = self.newest.take() {
+            self.begin(now, newest, after_seconds);
+        }
         let after = Duration::from_secs(after_seconds);
         self.jump.take_if(|jump| jump.at.elapsed() >= after);
         let ahead = self.jump.as_ref().map_or(0, |jump| jump.seconds);
         now.saturating_sub(ahead).saturating_sub(after_seconds)
+    }
+
+    fn begin(&mut self, now: UnixSeconds, newest: UnixSeconds, after_seconds: u64) {
+        let age = u64::from(now.0.saturating_sub(newest.0));
+        if age > after_seconds.saturating_add(STOP_SECONDS) {
+            tracing::warn!(
+                days = age / (24 * 3600),
+                "the newest message is very old, or the clock is ahead: nothing expires before the server has run for mq.cleanTime"
+            );
+            let at = Instant::now();
+            self.jump = Some(Jump { seconds: age, at });
+        }
     }
 
     /// Looks whether the clock has jumped; it says that it is `now`.
@@ -88,7 +151,7 @@ mod tests {
 
     impl Moved {
         fn new() -> Moved {
-            let expiry = Expiry::new(UnixSeconds(NOON));
+            let expiry = Expiry::new(UnixSeconds(NOON), None);
             Moved {
                 expiry,
                 clock: NOON,
@@ -164,6 +227,45 @@ mod tests {
         // An hour has passed: not enough for what is kept for two.
         assert_eq!(moved.expiry.floor(now, (2 * HOUR).into()).0, NOON - HOUR);
         assert_eq!(moved.expiry.floor(now, HOUR.into()).0, NOON + DAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_far_behind_the_newest_message_is_a_jump() {
+        for (age, floor) in [
+            (HOUR, NOON - HOUR),
+            (7 * DAY + HOUR, NOON - HOUR),
+            (7 * DAY + HOUR + 1, NOON - 7 * DAY - 2 * HOUR - 1),
+            (200 * DAY, NOON - 200 * DAY - HOUR),
+        ] {
+            let newest = Some(UnixSeconds(NOON - age));
+            let expiry = Expiry::new(UnixSeconds(NOON), newest);
+            let mut moved = Moved {
+                expiry,
+                clock: NOON,
+            };
+            assert_eq!(moved.after(0).await, floor);
+            // They have been there for an hour.
+            assert_eq!(moved.after(HOUR).await, NOON);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_there_for_as_long_as_messages_are_kept_is_aged() {
+        let mut expiry = Expiry::new(UnixSeconds(NOON), None);
+        let mut aged = |next| expiry.aged(Sequence(next), HOUR.into()).0;
+        assert_eq!(aged(100), 0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(aged(200), 0);
+        tokio::time::advance(Duration::from_secs(1800)).await;
+        assert_eq!(aged(300), 0);
+        tokio::time::advance(Duration::from_secs(1798)).await;
+        assert_eq!(aged(400), 0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(aged(500), 100);
+        tokio::time::advance(Duration::from_secs(1801)).await;
+        assert_eq!(aged(600), 300);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(aged(700), 600);
     }
 
     #[tokio::test(start_paused = true)]

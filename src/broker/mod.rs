@@ -157,7 +157,7 @@ impl Broker {
             consumers: consumers.clone(),
             store: store.clone(),
             disk: disk.clone(),
-            expiry: Expiry::new(clock.now()),
+            expiry: Expiry::new(clock.now(), store.newest()),
             clock: clock.clone(),
             settings: tuned,
             next,

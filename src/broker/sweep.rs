@@ -19,6 +19,7 @@ use crate::store::{Change, Scan, Store, StoreError};
 
 /// Messages queued again at once.
 const REQUEUE_MESSAGES: usize = 4096;
+const DAY_SECONDS: u64 = 24 * 3600;
 
 /// See the module.
 pub(super) struct Sweep {
@@ -50,6 +51,7 @@ impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
     pub(super) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
+        self.look_at_floor();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;
         let mut ticks = ticks(every);
@@ -90,14 +92,42 @@ impl Sweep {
         }
     }
 
+    /// Says that the clock was ahead before this start, if the floor of expiry tells so.
+    fn look_at_floor(&self) {
+        let floor = self.store.floor();
+        if floor.saturating_sub(DAY_SECONDS) > self.clock.now() {
+            tracing::warn!(
+                floor = floor.0,
+                "the clock was ahead once, and what was older by it has expired; new messages have the time that it is now"
+            );
+        }
+    }
+
     async fn expire(&mut self) {
         let after_seconds = self.settings.borrow().clean_after_seconds;
         let now = self.clock.now();
+        let ahead = self.store.ahead(now);
+        self.expiry.notice(ahead);
         let Some(after_seconds) = after_seconds else {
             return self.expiry.look(now);
         };
         let floor = self.expiry.floor(now, after_seconds);
-        match self.disk.run(move |store| store.expire(floor)).await {
+        self.delete(move |store| store.expire(floor)).await;
+        let aged = self.expiry.aged(self.store.next_sequence(), after_seconds);
+        if ahead > 0 {
+            // Their dates do not tell the dispatch that they may be gone.
+            let _deletion = self.queue.begin_deletion();
+            self.delete(move |store| store.expire_ahead(now, aged))
+                .await;
+        }
+    }
+
+    /// Deletes what has expired.
+    async fn delete(
+        &self,
+        expire: impl FnOnce(&dyn Store) -> Result<u64, StoreError> + Send + 'static,
+    ) {
+        match self.disk.run(expire).await {
             Ok(0) => {}
             Ok(messages) => {
                 self.queue.recount();

@@ -19,6 +19,7 @@ use serde::Serialize;
 use self::finding::{Finding, State};
 use super::Failure;
 use super::output::Output;
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Durability};
 
 /// Places that are named, of those that are wrong.
@@ -63,6 +64,7 @@ fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(disk::check(&folder, file));
     findings.extend(store::check(file));
     findings.push(machine::clock(store::newest(file), config));
+    findings.extend(store::dates(file, Clock::system().now()));
     findings
 }
 

@@ -15,6 +15,11 @@ impl Day {
         NaiveDate::from_epoch_days(self.0).unwrap_or_default()
     }
 
+    /// The last day whose messages are not dated ahead of a clock that says `now`: tomorrow.
+    pub(crate) fn last_not_ahead(now: UnixSeconds) -> Day {
+        Day(Calendar::default().day(now).0 + 1)
+    }
+
     fn of_date(date: NaiveDate) -> Day {
         Day(date.num_days_from_ce() - NaiveDate::default().num_days_from_ce())
     }

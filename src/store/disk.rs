@@ -360,8 +360,9 @@ impl Store for DiskStore {
             return Err(StoreError::Closed);
         }
         let mut deleted = 0;
-        // Until the floor is up, messages may come that are older: once more finds them.
-        loop {
+        // Until the floor is up, messages may come that are older: once more finds them. Behind
+        // it they are older only if the clock is.
+        for _ in 0..2 {
             let also = self.reader.expired_beside_newer(floor)?;
             let older = {
                 let index = self.reader.lock();
@@ -375,6 +376,24 @@ impl Store for DiskStore {
             self.wait(receiver)?;
             deleted += older;
         }
+        Ok(deleted)
+    }
+
+    fn newest(&self) -> Option<UnixSeconds> {
+        self.reader.lock().newest()
+    }
+
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.reader.lock().count_behind(Day::last_not_ahead(now))
+    }
+
+    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<u64, StoreError> {
+        let aged = self.reader.lock().behind(Day::last_not_ahead(now), end);
+        let count = aged.len();
+        if count > 0 {
+            self.wait(self.change(Change::Deleted, aged))?;
+        }
+        Ok(count)
     }
 
     fn counts(&self) -> Counts {

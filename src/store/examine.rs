@@ -4,11 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::day::Day;
 use super::disk::lock_if_there;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
+use super::mirror::MirrorCopy;
 use super::recovery::{Beside, Layout, look_at, with_suffix};
 use super::{Report, formats, restore, verify};
+use crate::message::UnixSeconds;
 
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,30 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
         log_bytes,
         snapshot_bytes: len(&**files, path)?,
         report,
+    })
+}
+
+/// How a store was dated by a clock that was ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dates {
+    /// Everything created before this time has expired.
+    pub floor: UnixSeconds,
+    /// Messages dated ahead of the clock: see [`Store::ahead`](super::Store::ahead).
+    pub ahead: u64,
+}
+
+/// How the store whose snapshot is at `path` is dated, as its mirror tells, when it is `now`.
+/// Blocks; the mirror is copied to the folder for temporary files.
+///
+/// # Errors
+/// When another process has it open, or there is no mirror that can be read.
+pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Dates, StoreError> {
+    let layout = Layout::new(path);
+    let _lock = lock_if_there(&**files, &layout)?;
+    let index = MirrorCopy::of(&layout.sled)?.mirror().load()?;
+    Ok(Dates {
+        floor: index.floor(),
+        ahead: index.count_behind(Day::last_not_ahead(now)),
     })
 }
 

@@ -12,7 +12,7 @@ use super::{
     Appended, Backup, Change, Committed, Counts, Day, Health, LISTED_MAX, Listed, Mark, Query,
     Rest, Scan, Scanned, Store, StoreError, TopicCounts, Usage, rest_behind,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, without_step_back};
 use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
@@ -69,6 +69,16 @@ impl MemoryStore {
 }
 
 impl State {
+    /// See [`Store::ahead`].
+    fn ahead(&self, now: UnixSeconds) -> impl Iterator<Item = Sequence> + '_ {
+        let (last, mut calendar) = (Day::last_not_ahead(now), Calendar::default());
+        let ahead = move |message: &&Message| calendar.day(message.created) > last;
+        self.messages
+            .values()
+            .filter(ahead)
+            .map(|message| message.sequence)
+    }
+
     fn remove(&mut self, sequence: Sequence) -> bool {
         let removed = self.messages.remove(&sequence);
         if let Some(message) = &removed {
@@ -130,7 +140,7 @@ impl Store for MemoryStore {
         if state.closed {
             return receiver;
         }
-        let created = self.clock.now().max(state.floor);
+        let created = without_step_back(self.clock.now(), state.floor);
         let day = state.calendar.day(created);
         let mut messages = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -198,6 +208,25 @@ impl Store for MemoryStore {
             state.floor = state.floor.max(floor);
         }
         Ok(old.len() as u64)
+    }
+
+    fn newest(&self) -> Option<UnixSeconds> {
+        let state = self.lock();
+        let created = state.messages.values().map(|message| message.created);
+        created.max()
+    }
+
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.lock().ahead(now).count() as u64
+    }
+
+    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let aged: Vec<Sequence> = state.ahead(now).take_while(|at| *at < end).collect();
+        for sequence in &aged {
+            state.remove(*sequence);
+        }
+        Ok(aged.len() as u64)
     }
 
     fn counts(&self) -> Counts {

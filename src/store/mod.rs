@@ -54,7 +54,7 @@ pub use disk::{DiskStore, Options};
 #[doc(hidden)]
 pub use engine::Work;
 pub use error::StoreError;
-pub use examine::{Examined, Present, examine, places};
+pub use examine::{Dates, Examined, Present, dates, examine, places};
 pub use files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use measures::Measures;
 pub use memory::MemoryStore;
@@ -237,6 +237,25 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the log cannot be read or written; then nothing is deleted.
     fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError>;
+
+    /// When the newest message was created, as far as that is known without reading the log.
+    fn newest(&self) -> Option<UnixSeconds> {
+        None
+    }
+
+    /// How many messages are dated ahead of the clock, which says that it is `now`: by more than a
+    /// day, and surely by more than two. They were stored under another clock, or came so.
+    fn ahead(&self, _now: UnixSeconds) -> u64 {
+        0
+    }
+
+    /// Deletes those of them that were stored before `end`, and says how many. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::expire`].
+    fn expire_ahead(&self, _now: UnixSeconds, _end: Sequence) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
     /// How many messages there are.
     fn counts(&self) -> Counts;

@@ -23,7 +23,7 @@ use super::refusals::Refusals;
 use super::reserve::{Reserve, Urgency};
 use super::segments::Position;
 use super::trouble::{Part, Trouble};
-use crate::clock::Clock;
+use crate::clock::{Clock, without_step_back};
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
 
@@ -43,8 +43,6 @@ const SPAN_BYTES: usize = 16;
 const FRAME_SPANS_MAX: usize = 256 << 10;
 /// A buffer larger than this is not kept.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
-/// The clock may go back by this much without times of creation doing so.
-const CLOCK_SLACK_SECONDS: u64 = 60;
 
 /// What the writer is asked to do.
 pub(crate) enum Request {
@@ -249,7 +247,7 @@ impl Writer {
                 self.commit(std::mem::take(&mut group), &mut buffer);
             }
             self.add(&mut group, request);
-            if group.bytes >= GROUP_BYTES_MAX || group.expire.is_some() {
+            if group.bytes >= GROUP_BYTES_MAX || group.expire.is_some() || group.probe {
                 self.commit(std::mem::take(&mut group), &mut buffer);
                 group = self.begin();
             }
@@ -311,30 +309,25 @@ impl Writer {
                 group.expire = Some(Expire { floor, also });
                 group.waiting.push(done);
             }
-            Request::Probe => {
-                let (floor, also) = (self.lock().floor(), (Change::Deleted, SequenceSet::new()));
-                group.expire = Some(Expire { floor, also });
-                group.probe = true;
-            }
+            Request::Probe => group.probe = true,
             Request::Close => {}
         }
     }
 
-    /// The time of creation of a message accepted now: never before the floor of expiry, and
-    /// not before that of the message accepted last unless the clock was really set back.
+    /// The time of creation of a message accepted now: not before the floor of expiry, nor before
+    /// that of the message accepted last, unless the clock was really set back from there.
     fn now(&mut self) -> UnixSeconds {
-        let now = self.clock.now().max(self.lock().floor());
-        let back = self.last_created.saturating_sub(CLOCK_SLACK_SECONDS);
-        if now < back {
+        let now = without_step_back(self.clock.now(), self.lock().floor());
+        let now = without_step_back(now, self.last_created);
+        if now < self.last_created {
             tracing::warn!(
                 from = self.last_created.0,
                 to = now.0,
                 "the clock was set back"
             );
-            self.last_created = now;
         }
-        self.last_created = self.last_created.max(now);
-        self.last_created
+        self.last_created = now;
+        now
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
@@ -389,6 +382,9 @@ impl Writer {
                 ..Frame::default()
             };
             record::encode(buffer, self.log.seed(), &frame);
+        }
+        if group.probe {
+            record::encode(buffer, self.log.seed(), &Frame::default());
         }
         for changes in group.change_frames() {
             let frame = Frame {

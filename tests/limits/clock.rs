@@ -296,6 +296,59 @@ async fn a_restart_while_the_clock_is_back_finds_everything_in_its_order() {
     served.check();
 }
 
+/// One start under a clock that was far ahead deleted what was there, and gave everything that came
+/// later its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_under_a_clock_that_is_far_ahead_deletes_nothing_early_and_leaves_nothing() {
+    const KEPT: Duration = Duration::from_secs(2);
+    const AHEAD: u32 = NOON + 200 * DAY;
+    let mut served = Served::start(KEPT.as_secs());
+    served.publish(100).await;
+    served.clock.set(UnixSeconds(AHEAD));
+    let started = Instant::now();
+    served.restart().await;
+    eventually("they have been there for long", async || {
+        let left = served.broker().counts().all();
+        let ran = started.elapsed();
+        assert!(left == 100 || ran >= KEPT, "{left} of 100 after {ran:?}");
+        left == 0
+    })
+    .await;
+    served.publish(100).await;
+
+    let right = NOON + HOUR;
+    served.clock.set(UnixSeconds(right));
+    let started = Instant::now();
+    served.restart().await;
+    assert!(served.running().store.floor().0 > right + DAY);
+    served.publish(100).await;
+    let today = Query {
+        from: Some(UnixSeconds(NOON)),
+        to: Some(UnixSeconds(NOON + DAY)),
+        ..Query::default()
+    };
+    let created = |m: &Message| m.created.0;
+    let times: HashSet<u32> = served.list(&today).iter().map(created).collect();
+    assert_eq!(times, HashSet::from([right]));
+    // Those that are dated ahead expire by the time that they are there, and no others.
+    eventually("those ahead are gone", async || {
+        let left = served.broker().counts().all();
+        let ran = started.elapsed();
+        assert!(left == 200 || ran >= KEPT, "{left} of 200 after {ran:?}");
+        left == 100
+    })
+    .await;
+    assert_eq!(served.list(&today).len(), 100);
+    // They expire by their time, as ever.
+    served.set(right + 2).await;
+    assert_eq!(served.broker().counts().all(), 100);
+    served.set(right + 3).await;
+    eventually("nothing is left", async || {
+        served.broker().counts().all() == 0
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_accepted_while_the_clock_is_back_expires_neither_early_nor_never() {
     const KEPT: Duration = Duration::from_secs(2);

@@ -22,6 +22,8 @@ const OPEN_FILES_MIN: u64 = 4096;
 const YEARS: std::ops::Range<i32> = 2026..2100;
 /// Clocks that are set by the network differ by less.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+/// A server that was stopped for so much longer than mq.cleanTime deletes nothing at its start.
+const LONG_STOP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Whether the port can be listened on, or is by a server already.
 pub(super) fn port(config: &Config) -> Finding {
@@ -148,6 +150,15 @@ fn told(now: SystemTime, newest: Option<SystemTime>, clean_after_seconds: Option
         }
     };
     match clean_after_seconds {
+        Some(seconds) if age > Duration::from_secs(seconds).saturating_add(LONG_STOP) => {
+            Finding::warn(
+                CHECK,
+                format!(
+                    "it is {utc}, and the store was written to at {written}: all of it is deleted when a server has run for mq.cleanTime"
+                ),
+                "set the clock if it is ahead; if it is right and the messages are wanted, set a higher mq.cleanTime, or mq.isClean to 0",
+            )
+        }
         Some(seconds) if age > Duration::from_secs(seconds) => Finding::warn(
             CHECK,
             format!(

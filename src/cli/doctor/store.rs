@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use chrono::DateTime;
 use rustix::fs::Access;
 
 use super::finding::Finding;
 use super::machine::changed;
 use super::named;
-use crate::store::{Examined, Files, OsFiles, Present, StoreError, examine, places};
+use crate::message::UnixSeconds;
+use crate::store::{self, Dates, Examined, Files, OsFiles, Present, StoreError, examine, places};
 
 /// Whether this user may use everything of the store of the snapshot `file`, in `folder`.
 pub(super) fn permissions(file: &Path, folder: &Path) -> Vec<Finding> {
@@ -71,6 +73,35 @@ fn walk(path: PathBuf, all: &mut Vec<PathBuf>) {
 pub(super) fn newest(file: &Path) -> Option<SystemTime> {
     let places = places(&OsFiles, file).unwrap_or_default();
     places.iter().filter_map(|place| changed(place)).max()
+}
+
+/// What the store tells of a clock that was ahead; `now` is what it says.
+pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
+    const CHECK: &str = "clock";
+    const DAY_SECONDS: u64 = 24 * 3600;
+    let files: Arc<dyn Files> = Arc::new(OsFiles);
+    // What keeps it from being read is what other checks are for.
+    let Ok(Dates { floor, ahead }) = store::dates(&files, file, now) else {
+        return vec![];
+    };
+    let mut findings = vec![];
+    if ahead > 0 {
+        findings.push(Finding::fail(
+            CHECK,
+            format!("{ahead} messages are dated ahead of it: it was ahead when they came, or they came from elsewhere"),
+            "set the clock if it is wrong; if it is right, a server deletes them when it has run for mq.cleanTime, or delete them in the console",
+        ));
+    }
+    if floor.saturating_sub(DAY_SECONDS) > now {
+        let date = DateTime::from_timestamp(floor.0.into(), 0).unwrap_or_default();
+        let date = date.format("%Y-%m-%d %H:%M:%S UTC");
+        findings.push(Finding::warn(
+            CHECK,
+            format!("what was created before {date} has expired, and that is still to come: the clock was ahead"),
+            "set the clock if it is wrong; if it is right, there is nothing to do: new messages have its time",
+        ));
+    }
+    findings
 }
 
 /// Whether a server would start on the store of the snapshot `file`, or runs on it.

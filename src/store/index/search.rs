@@ -1,12 +1,16 @@
 //! Searching the index: which blocks, and which messages of them.
 
+use std::ops::Bound;
+
 use super::super::Mark;
 use super::super::bitmap::{BLOCK_LEN, Bitmap};
 use super::super::block::Block;
+use super::super::day::Day;
 use super::super::segments::Position;
 use super::super::topics::TopicIds;
 use super::Index;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
+use crate::sequences::SequenceSet;
 
 /// Blocks that are looked at before the index is let go: everything waits for it.
 const BLOCKS_AT_ONCE: usize = 256;
@@ -199,6 +203,33 @@ impl Index {
     pub(crate) fn topic_of(&self, sequence: Sequence) -> Option<&Topic> {
         let block = self.block(sequence.0 / BLOCK_LEN)?;
         self.topics().name(block.topics.of(sequence.0 % BLOCK_LEN)?)
+    }
+
+    /// When the newest message was created: at this time, or before if that one is gone.
+    pub(crate) fn newest(&self) -> Option<UnixSeconds> {
+        let blocks = self.numbered().filter(|(_, block)| !block.is_empty());
+        blocks.map(|(_, block)| block.created_max).max()
+    }
+
+    /// How many messages were created on days behind `day`.
+    pub(crate) fn count_behind(&self, day: Day) -> u64 {
+        let days = self.counts.range((Bound::Excluded(day), Bound::Unbounded));
+        days.map(|(_, counts)| counts.iter().sum::<u64>()).sum()
+    }
+
+    /// Those of them that have a sequence before `end`.
+    pub(crate) fn behind(&self, day: Day, end: Sequence) -> SequenceSet {
+        let mut sequences = SequenceSet::new();
+        for (number, block) in self.numbered() {
+            let mut bits = Bitmap::default();
+            for of_day in block.days.iter().filter(|of_day| of_day.day > day) {
+                of_day.bits.iter().for_each(|of_kind| bits.insert(of_kind));
+            }
+            let all = bits.iter().map(|bit| Sequence(number * BLOCK_LEN + bit));
+            all.take_while(|sequence| *sequence < end)
+                .for_each(|sequence| sequences.insert(sequence));
+        }
+        sequences
     }
 
     /// The numbers of all blocks, ascending.
