@@ -32,7 +32,7 @@ impl SecretKey {
 
     /// Whether this is [`SecretKey::PUBLISHED_DEFAULT`].
     pub fn is_default(&self) -> bool {
-        self.matches(SecretKey::PUBLISHED_DEFAULT)
+        self.key == SecretKey::PUBLISHED_DEFAULT
     }
 
     /// Whether everybody knows it, or it has fewer than 8 characters.

@@ -5,7 +5,7 @@
 //! Called by `server.rs`, which merges in the WebSocket routes, puts everything behind a
 //! [`Gate`] and wraps it in [`for_pages`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
-//! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `metrics.rs` or
+//! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `pages.rs`, `metrics.rs` or
 //! `api/` and by nothing else.
 
 mod api;

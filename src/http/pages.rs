@@ -98,8 +98,8 @@ async fn pass(
 /// nothing. A browser leaves it out where it reads what it takes for the page's own server, so
 /// then the name has to be one of this server; of every other request it names the page.
 ///
-/// A list of pages is for sockets: what answers a page may read is for the browser to see to. While everybody knows the key all routes
-/// are kept from pages; the health tells nothing.
+/// A list of pages is for sockets: what answers a page may read is for the browser to see to.
+/// While everybody knows the key all routes are kept from pages; the health tells nothing.
 fn look_at(pages: Pages<'_>, request: &Request) -> Result<(), Foreign> {
     let headers = request.headers();
     let (is_guarded, is_socket) = (pages.are_guarded(), headers.contains_key(header::UPGRADE));
