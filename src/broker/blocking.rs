@@ -1,18 +1,51 @@
 //! Where work that blocks on the disk runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::oneshot;
 
 use crate::store::{Store, StoreError};
 
 /// The threads for work that blocks, or none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Blocking {
     /// On threads that may block.
     #[default]
     Threads,
-    /// At once, where it was asked for: in a simulation, whose store answers without waiting
-    /// for another thread.
-    InPlace,
+    /// In a simulation, whose store answers without waiting for another thread: when it is its
+    /// turn, and answered when it is its turn again.
+    InTurn(Turns),
+}
+
+/// Who waits for a turn, in the order of coming. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Turns(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
+
+impl Turns {
+    fn lock(&self) -> MutexGuard<'_, Vec<oneshot::Sender<()>>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Lets one go on, if as many wait.
+    pub fn pass(&self, place: usize) {
+        let mut waiting = self.lock();
+        if place < waiting.len() {
+            // Whoever is gone needs no turn.
+            let _ = waiting.remove(place).send(());
+        }
+    }
+
+    async fn wait(&self) {
+        let (turn, comes) = oneshot::channel();
+        self.lock().push(turn);
+        // It is dropped with the simulation only.
+        let _ = comes.await;
+    }
 }
 
 /// The store, for work that blocks.
@@ -27,18 +60,25 @@ impl Disk {
         Disk { store, blocking }
     }
 
-    /// Works with the store; work that panics is answered as by a store that is closed.
+    /// Works with the store; work that panics is answered as by a store that is closed. Work
+    /// that was begun is done, though nobody waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match self.blocking {
-            Blocking::InPlace => work(&*self.store),
-            Blocking::Threads => {
-                let store = self.store.clone();
-                let done = tokio::task::spawn_blocking(move || work(&*store)).await;
-                done.unwrap_or(Err(StoreError::Closed))
+        let store = self.store.clone();
+        let running = match &self.blocking {
+            Blocking::Threads => tokio::task::spawn_blocking(move || work(&*store)),
+            Blocking::InTurn(turns) => {
+                let turns = turns.clone();
+                tokio::spawn(async move {
+                    turns.wait().await;
+                    let done = work(&*store);
+                    turns.wait().await;
+                    done
+                })
             }
-        }
+        };
+        running.await.unwrap_or(Err(StoreError::Closed))
     }
 }

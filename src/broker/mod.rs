@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Turns};
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
 pub use consumers::{Missed, OutboxLimits, Subscription};
 pub use counters::{RefusedFor, Totals};
@@ -117,7 +117,17 @@ struct Inner {
 }
 
 /// The broker's tasks; dropping it ends them.
-pub struct Tasks(#[expect(dead_code, reason = "held to be dropped")] JoinSet<()>);
+pub struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    /// Waits until one of them has ended, which none does by itself; returns why. Safe to cancel.
+    pub async fn ended(&mut self) -> String {
+        match self.0.join_next().await {
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(())) | None => "a task of the broker has returned".into(),
+        }
+    }
+}
 
 impl Broker {
     /// Starts a broker over an open store, which hands what it commits to `queue`. Messages
@@ -128,7 +138,7 @@ impl Broker {
         items: Items,
         settings: Settings,
     ) -> (Broker, Tasks) {
-        let disk = Disk::new(store.clone(), settings.blocking);
+        let disk = Disk::new(store.clone(), settings.blocking.clone());
         let (clock, check_every) = (settings.clock.clone(), settings.check_every);
         let activity = queue.activity().clone();
         let outcomes = Outcomes {
@@ -232,7 +242,7 @@ impl Broker {
         self.0.settings.send_modify(|now| {
             *now = Settings {
                 clock: now.clock.clone(),
-                blocking: now.blocking,
+                blocking: now.blocking.clone(),
                 ..settings
             };
         });

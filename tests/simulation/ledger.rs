@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dpmq::message::{Draft, Message, Status, StatusKind, Topic, UnixSeconds};
+use dpmq::message::{Draft, Message, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{Change, Store, StoreError};
 
@@ -18,6 +18,13 @@ pub(crate) enum End {
     Killed,
     /// What was synced is there.
     PowerCut,
+}
+
+/// What an operator has deleted.
+#[derive(Clone, Debug)]
+pub(crate) enum Deleted {
+    Message(Sequence),
+    Topic(Topic),
 }
 
 /// Why a message need not be there.
@@ -46,8 +53,10 @@ struct Known {
     deliveries: u32,
     /// It was pushed to somebody, in whatever life.
     pushed: bool,
-    /// It came back to the queue in this life, so it comes out of order.
-    requeued: bool,
+    /// How often it came back to the queue in this life; then it comes out of order.
+    requeued: u32,
+    /// An operator was answered that it is deleted, and nobody gets it any more.
+    withdrawn: bool,
 }
 
 impl Known {
@@ -60,7 +69,8 @@ impl Known {
             gone: None,
             deliveries: 0,
             pushed: false,
-            requeued: false,
+            requeued: 0,
+            withdrawn: false,
         }
     }
 
@@ -151,7 +161,7 @@ impl Ledger {
                     assert_eq!(known.deliveries, 0, "consumed by somebody: {known:?}");
                 }
                 Change::Requeued => {
-                    known.requeued = true;
+                    known.requeued += 1;
                     known.deliveries = 0;
                 }
                 Change::Deleted => known.perhaps_gone(),
@@ -253,10 +263,27 @@ impl Ledger {
         }
     }
 
-    /// A consumer has got this message; whether it may come out of order.
-    pub(crate) fn pushed(&mut self, message: &Message) -> bool {
+    /// An operator was answered that one message is deleted, or those of a topic.
+    pub(crate) fn withdraw(&mut self, deleted: &Deleted) {
+        for known in self.known.values_mut() {
+            let meant = match deleted {
+                Deleted::Message(sequence) => known.message.sequence == *sequence,
+                Deleted::Topic(topic) => known.message.topic == *topic,
+            };
+            known.withdrawn |= meant && known.gone == Some(Gone::Deleted);
+        }
+    }
+
+    /// How many changes were asked for.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked_next
+    }
+
+    /// A consumer has got this message; how often it has come back to the queue before.
+    pub(crate) fn pushed(&mut self, message: &Message) -> u32 {
         let known = self.known.get_mut(&message.sequence.0);
         let known = known.unwrap_or_else(|| panic!("pushed and not stored: {message:?}"));
+        assert!(!known.withdrawn, "pushed after it was deleted: {known:?}");
         known.pushed = true;
         let stored = &known.message;
         assert_eq!(message.code, stored.code);
@@ -420,7 +447,7 @@ impl Known {
         self.history = vec![status];
         (self.synced, self.written) = (0, 0);
         self.deliveries = 0;
-        self.requeued = false;
+        self.requeued = 0;
     }
 }
 
@@ -438,6 +465,7 @@ impl std::fmt::Debug for Known {
             .field("deliveries", &self.deliveries)
             .field("pushed", &self.pushed)
             .field("requeued", &self.requeued)
+            .field("withdrawn", &self.withdrawn)
             .finish()
     }
 }

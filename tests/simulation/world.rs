@@ -1,6 +1,7 @@
 //! A history: lives of a broker on one disk, each with producers, consumers, an operator, a
 //! clock that jumps and a disk that fails, and an end of some kind. One seed decides it all.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use dpmq::broker::{
     Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+    Turns,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{
@@ -19,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::common_store::{NOON, Random, copy_dir, memory_dir, topic};
 use crate::histories::{Aside, Doubt};
-use crate::ledger::{End, Ledger};
+use crate::ledger::{Deleted, End, Ledger};
 use crate::simulated_disk::{Cut, Faults, SimDisk};
 use crate::watched::Watched;
 
@@ -27,6 +29,8 @@ use crate::watched::Watched;
 const STEPS_MAX: u64 = 90;
 /// Steps in which a backlog is delivered when nothing is in the way.
 const DRAIN_STEPS: usize = 3000;
+/// Rounds without any change after which nothing happens any more by itself.
+const STILL_ROUNDS: usize = 30;
 
 /// What histories had in them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,9 +101,17 @@ type Answers = Arc<Mutex<Vec<(Vec<Draft>, bool)>>>;
 pub(crate) struct Life {
     pub(crate) store: Arc<Watched>,
     broker: Broker,
-    _tasks: Tasks,
+    queue: Arc<Queue>,
+    queue_bytes: usize,
+    tasks: Tasks,
+    /// Work with the store that waits for its turn.
+    turns: Turns,
+    /// Of a hundred looks, so many let somebody have a turn.
+    prompt: u64,
     producers: JoinSet<()>,
+    operators: JoinSet<()>,
     answers: Answers,
+    deleted: Arc<Mutex<Vec<Deleted>>>,
     consumers: Vec<SimConsumer>,
     faults: Faults,
     drains: bool,
@@ -111,6 +123,8 @@ struct SimConsumer {
     held: Vec<Ticket>,
     /// The last message that came in order.
     last: u64,
+    /// What came, and how often it had come back to the queue by then.
+    came: BTreeSet<(u64, u32)>,
     /// What becomes of what it gets, in percent: written, failed; the rest is held back.
     writes: u64,
     fails: u64,
@@ -206,9 +220,10 @@ impl World {
                 ..Faults::default()
             };
             self.disk.set_faults(faults);
+            let queue_bytes = *self.random.of(&[1, 5_000, 1 << 20]);
             let (queue, items) = Queue::new(
                 usize::try_from(*self.random.of(&[3, 50, 1000, 100_000])).unwrap(),
-                *self.random.of(&[1, 5_000, 1 << 20]),
+                queue_bytes,
             );
             let mut queued = queue.committed();
             let ledger = self.ledger.clone();
@@ -235,16 +250,23 @@ impl World {
             }
             self.tally.torn += u64::from(recovered.torn_bytes > 0);
             let store = Arc::new(Watched::new(store, self.ledger.clone()));
-            let settings = self.settings();
+            let turns = Turns::default();
+            let settings = self.settings(turns.clone());
             let drains = settings.re_push;
             self.say(|| format!("{settings:?}, {queue:?}"));
-            let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
+            let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
             return Life {
+                queue,
+                queue_bytes,
                 store,
                 broker,
-                _tasks: tasks,
+                tasks,
+                turns,
+                prompt: *self.random.of(&[100, 50, 10]),
                 producers: JoinSet::new(),
+                operators: JoinSet::new(),
                 answers: Arc::default(),
+                deleted: Arc::default(),
                 consumers: vec![],
                 faults: Faults {
                     power_after: None,
@@ -255,7 +277,7 @@ impl World {
         }
     }
 
-    fn settings(&mut self) -> Settings {
+    fn settings(&mut self, turns: Turns) -> Settings {
         let random = &mut self.random;
         Settings {
             pace: Pace {
@@ -271,7 +293,7 @@ impl World {
             clean_after_seconds: *random.of(&[None, Some(20), Some(500), Some(50_000)]),
             check_every: Duration::from_millis(*random.of(&[50, 1000, 5000])),
             clock: self.clock.clone(),
-            blocking: Blocking::InPlace,
+            blocking: Blocking::InTurn(turns),
         }
     }
 
@@ -363,6 +385,7 @@ impl World {
         for _ in 0..self.random.between(3, STEPS_MAX) {
             self.step(life).await;
             for _ in 0..self.random.between(0, 8) {
+                self.turn(life);
                 tokio::task::yield_now().await;
             }
             if self.disk.is_off() {
@@ -394,10 +417,12 @@ impl World {
             }
             62..=67 => self.join(life),
             68..=70 => self.leave(life),
-            71..=89 => self.consume(life),
-            90 => self.jump(),
-            91..=92 => self.operate(life),
-            93..=98 => self.fault(life),
+            71..=86 => self.consume(life),
+            87 => self.jump(life).await,
+            88..=91 => self.operate(life),
+            92 => self.hang_up(life),
+            93 => self.nudge(life).await,
+            94..=98 => self.fault(life),
             _ => {
                 let faults = Faults {
                     power_after: Some(self.random.between(0, 25)),
@@ -440,6 +465,34 @@ impl World {
                 self.ledger().answered(&drafts);
             }
         }
+        let deleted = std::mem::take(&mut *life.deleted.lock().unwrap());
+        if !deleted.is_empty() {
+            // What is in the outboxes by now may have been pushed before.
+            for consumer in &mut life.consumers {
+                consumer.take(usize::MAX, &self.ledger);
+            }
+        }
+        for deleted in deleted {
+            self.ledger().withdraw(&deleted);
+        }
+        if let Some(why) = life.tasks.ended().now_or_never() {
+            panic!("{why}");
+        }
+        for tasks in [&mut life.producers, &mut life.operators] {
+            while let Some(done) = tasks.try_join_next() {
+                let panicked = done.is_err_and(|error| error.is_panic());
+                assert!(!panicked, "a client's task has panicked");
+            }
+        }
+    }
+
+    /// Lets some of the work with the store go on, in any order.
+    fn turn(&mut self, life: &Life) {
+        while life.turns.waiting() > 0 && self.random.between(1, 100) <= life.prompt {
+            let last = life.turns.waiting() as u64 - 1;
+            life.turns
+                .pass(usize::try_from(self.random.between(0, last)).unwrap());
+        }
     }
 
     async fn time(&mut self, ms: u64) {
@@ -449,8 +502,13 @@ impl World {
         self.clock.set(UnixSeconds(self.clock.now().0 + seconds));
     }
 
-    /// The clock is set, in either direction.
-    fn jump(&mut self) {
+    /// The clock is set, in either direction, while nothing expires: what comes meanwhile with an
+    /// older time could not be told from what has expired.
+    async fn jump(&mut self, life: &Life) {
+        while life.turns.waiting() > 0 {
+            life.turns.pass(0);
+            tokio::task::yield_now().await;
+        }
         let by = *self.random.of(&[30, 3600, 86_400]);
         let by = u32::try_from(self.random.between(1, by)).unwrap();
         let now = self.clock.now().0;
@@ -487,7 +545,7 @@ impl World {
         let mut consumers = std::mem::take(&mut life.consumers);
         for consumer in &mut consumers {
             let limit = usize::try_from(*self.random.of(&[1, 4, 100])).unwrap();
-            consumer.take(limit, &mut self.ledger());
+            consumer.take(limit, &self.ledger);
             for ticket in std::mem::take(&mut consumer.held) {
                 let chance = self.random.between(0, 99);
                 if chance < consumer.writes {
@@ -519,13 +577,70 @@ impl World {
         };
         let what = self.random.between(0, 3);
         self.say(|| format!("an operator does {what} to {}", message.sequence.0));
-        life.producers.spawn(async move {
-            match what {
-                0 => drop(broker.purge(message.topic, kinds).await),
-                1 => drop(broker.push_again(&message).await),
-                _ => drop(broker.delete(&message).await),
-            }
+        let deleted = life.deleted.clone();
+        life.operators.spawn(async move {
+            let done = match what {
+                0 => {
+                    let purged = broker.purge(message.topic.clone(), kinds).await;
+                    purged.ok().map(|_| Deleted::Topic(message.topic))
+                }
+                1 => {
+                    drop(broker.push_again(&message).await);
+                    None
+                }
+                _ => {
+                    let gone = broker.delete(&message).await;
+                    gone.ok().map(|_| Deleted::Message(message.sequence))
+                }
+            };
+            deleted.lock().unwrap().extend(done);
         });
+    }
+
+    /// Operators do not wait for their answers.
+    fn hang_up(&mut self, life: &mut Life) {
+        self.say(|| "operators hang up".into());
+        life.operators.abort_all();
+    }
+
+    /// With consumers that take everything, whatever can go on without time does so by itself.
+    async fn nudge(&mut self, life: &mut Life) {
+        self.say(|| "everything that can goes on".into());
+        let still = self.settle(life).await;
+        drop(life.subscribe(topic("nobody's")));
+        life.queue.keep_in_memory(life.queue_bytes);
+        let nudged = self.settle(life).await;
+        if let (Some(still), Some(nudged)) = (still, nudged) {
+            assert_eq!(still, nudged, "it went on when it was nudged only");
+        }
+    }
+
+    /// Waits until nothing happens any more while no time passes; what there is then, or `None`
+    /// if the power is gone.
+    async fn settle(&mut self, life: &mut Life) -> Option<(u64, String)> {
+        let (mut last, mut still) = (None, 0);
+        while still < STILL_ROUNDS {
+            life.store.work(Work::Write(usize::MAX));
+            if self.disk.is_off() {
+                return None;
+            }
+            life.take_all(&self.ledger);
+            while life.turns.waiting() > 0 {
+                life.turns.pass(0);
+            }
+            tokio::task::yield_now().await;
+            self.take_answers(life);
+            let now = (
+                self.ledger().asked(),
+                format!("{:?}", life.broker.backlog()),
+            );
+            still = match last == Some(now.clone()) {
+                true => still + 1,
+                false => 0,
+            };
+            last = Some(now);
+        }
+        last
     }
 
     /// The disk begins to fail in some way, or works again.
@@ -574,19 +689,16 @@ impl World {
             if trouble {
                 return;
             }
-            for consumer in &mut life.consumers {
-                consumer.take(usize::MAX, &mut lock(&self.ledger));
-                for ticket in std::mem::take(&mut consumer.held) {
-                    consumer.write(&ticket, &self.ledger);
-                }
-            }
+            life.take_all(&self.ledger);
             for _ in 0..4 {
+                while life.turns.waiting() > 0 {
+                    life.turns.pass(0);
+                }
                 tokio::task::yield_now().await;
             }
             self.take_answers(life);
-            let done = life.producers.try_join_next();
-            drop(done);
-            if self.ledger().waiting().is_empty() && life.producers.is_empty() {
+            let asked = !life.producers.is_empty() || !life.operators.is_empty();
+            if self.ledger().waiting().is_empty() && !asked {
                 self.tally.drained += 1;
                 life.store.pass_answers();
                 return self.ledger().check(&life.store.store);
@@ -601,19 +713,34 @@ impl World {
 }
 
 impl Life {
-    fn join(&mut self, topic: Topic, writes: u64, fails: u64) {
-        let subscription = self.broker.join(ClientInfo {
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.broker.join(ClientInfo {
             id: "c".into(),
-            topic: topic.clone(),
+            topic,
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
             key: "secretKey".into(),
-        });
+        })
+    }
+
+    /// All consumers take what is there.
+    fn take_all(&mut self, ledger: &Mutex<Ledger>) {
+        for consumer in &mut self.consumers {
+            consumer.take(usize::MAX, ledger);
+            for ticket in std::mem::take(&mut consumer.held) {
+                consumer.write(&ticket, ledger);
+            }
+        }
+    }
+
+    fn join(&mut self, topic: Topic, writes: u64, fails: u64) {
+        let subscription = self.subscribe(topic.clone());
         self.consumers.push(SimConsumer {
             subscription,
             topic,
             held: vec![],
             last: 0,
+            came: BTreeSet::new(),
             writes,
             fails,
         });
@@ -622,7 +749,7 @@ impl Life {
 
 impl SimConsumer {
     /// Takes what is in its outbox, and looks at it.
-    fn take(&mut self, limit: usize, ledger: &mut Ledger) {
+    fn take(&mut self, limit: usize, ledger: &Mutex<Ledger>) {
         let mut tickets = vec![];
         let _ = self
             .subscription
@@ -632,9 +759,11 @@ impl SimConsumer {
             for frame in ticket.frames(encode) {
                 let message = decode(frame);
                 assert_eq!(message.topic, self.topic);
-                let again = ledger.pushed(&message);
+                let requeued = lock(ledger).pushed(&message);
                 let sequence = message.sequence.0;
-                if !again {
+                let new = self.came.insert((sequence, requeued));
+                assert!(new, "{sequence} comes twice");
+                if requeued == 0 {
                     let last = self.last;
                     assert!(last < sequence, "{sequence} comes behind {last}");
                     self.last = sequence;
