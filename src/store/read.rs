@@ -43,7 +43,7 @@ struct Found {
 }
 
 impl Found {
-    /// What is kept for a client keeps no frame for one message of it.
+    /// What is kept for a client, or a few topics, keeps no frame for one message of it.
     fn without_frame(&self, message: Message) -> Message {
         match message.data.len() < self.frame.head.data_len {
             true => Message {
@@ -174,7 +174,11 @@ impl Reader {
                     }
                     if let Some(message) = self.message_or_report(found, scan.kind, &mut cache)? {
                         bytes += message.data.len();
-                        scanned.messages.push(message);
+                        // A frame has messages of any topics.
+                        scanned.messages.push(match topics {
+                            Some(_) => found.without_frame(message),
+                            None => message,
+                        });
                     }
                 }
             }
