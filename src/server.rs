@@ -18,10 +18,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -178,11 +179,11 @@ async fn serve_until(
         edges: edges.clone(),
         closing: closing.clone(),
     };
-    let serve = tokio::spawn(acceptor.run(listener));
+    let mut serve = tokio::spawn(acceptor.run(listener));
     let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
-    let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
+    let (broker, mut tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
 
     let sessions = TaskTracker::new();
     let apart = Apart::start().context("cannot start a thread")?;
@@ -191,7 +192,7 @@ async fn serve_until(
         broker: broker.clone(),
         apart,
     };
-    tokio::spawn(keys.clone().watch(stop.clone()));
+    let looking = tokio::spawn(keys.clone().watch(stop.clone()));
     let state = HttpState::new(
         broker.clone(),
         live.clone(),
@@ -226,7 +227,13 @@ async fn serve_until(
         tokio::spawn(reload::watch(reloads, running, stop.clone()));
     }
     let alive = tokio::spawn(supervisor::keep_alive(broker.clone()));
-    shutdown.await;
+    // Without one of these it would only seem to be there.
+    let failure = tokio::select! {
+        () = shutdown => None,
+        why = tasks.ended() => Some(why),
+        why = ended(&mut serve) => Some(why),
+        why = ended(looking) => Some(why),
+    };
     supervisor::stopping();
     stop.cancel();
     sessions.close();
@@ -234,7 +241,9 @@ async fn serve_until(
         sessions.wait().await;
         closing.cancel();
         // Requests under way; the last of them have their answers from the store.
-        let _ = serve.await;
+        if !serve.is_finished() {
+            let _ = serve.await;
+        }
     };
     let patience = live.get().server.drain;
     if tokio::time::timeout(patience, drained).await.is_err() {
@@ -250,7 +259,18 @@ async fn serve_until(
         Durability::Disk => tracing::info!("stopped; everything accepted is on disk"),
         Durability::Memory => tracing::info!("stopped; messages were in memory only"),
     }
-    Ok(())
+    match failure {
+        Some(why) => Err(anyhow!("a part of the server has failed: {why}")),
+        None => Ok(()),
+    }
+}
+
+/// Waits until a task has ended that none does by itself before the server stops; returns why.
+async fn ended(task: impl Future<Output = Result<(), JoinError>>) -> String {
+    match task.await {
+        Err(error) => error.to_string(),
+        Ok(()) => "a task has returned".into(),
+    }
 }
 
 /// How many connections there may be.
