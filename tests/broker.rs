@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use dpmq::broker::{
     Blocking, Broker, ClientInfo, Items, OutboxLimits, Pace, PushAgainError, Queue, Settings,
-    Subscription, Tasks, Ticket,
+    Subscription, Tasks, Ticket, Turns,
 };
 use dpmq::clock::Clock;
-use dpmq::message::{Draft, Message, StatusKind, Topic, UnixSeconds};
-use dpmq::store::{DiskStore, MemoryStore, Options, Query, Store};
+use dpmq::message::{Draft, Message, Sequence, StatusKind, Topic, UnixSeconds};
+use dpmq::store::{Change, DiskStore, MemoryStore, Options, Query, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A broker over a store in memory, and its tasks.
 struct Running {
     broker: Broker,
+    settings: Settings,
     _tasks: Tasks,
 }
 
@@ -88,15 +89,20 @@ fn run(
         blocking: Blocking::Threads,
     };
     change(&mut settings);
-    let (broker, tasks) = Broker::start(store, queue, items, settings);
+    let (broker, tasks) = Broker::start(store, queue, items, settings.clone());
     Running {
         broker,
+        settings,
         _tasks: tasks,
     }
 }
 
 fn topic() -> Topic {
-    "t".parse().unwrap()
+    named("t")
+}
+
+fn named(name: &str) -> Topic {
+    name.parse().unwrap()
 }
 
 fn drafts(numbers: Range<usize>) -> Vec<Draft> {
@@ -107,13 +113,27 @@ fn drafts(numbers: Range<usize>) -> Vec<Draft> {
 
 impl Running {
     fn join(&self) -> Subscription {
+        self.join_topic(topic())
+    }
+
+    fn join_topic(&self, topic: Topic) -> Subscription {
         self.broker.join(ClientInfo {
             id: "c".into(),
-            topic: topic(),
+            topic,
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             since: UnixSeconds(0),
             key: "secretKey".into(),
         })
+    }
+
+    /// Goes over to such a pause behind each message.
+    fn set_pause(&self, pause: Duration) {
+        let mut settings = self.settings.clone();
+        settings.pace = Pace {
+            batch_messages: 1,
+            pause,
+        };
+        self.broker.change(settings);
     }
 
     /// The newest messages.
@@ -387,4 +407,248 @@ async fn wishes_that_meet_push_a_message_once() {
     assert_eq!(receive(&mut subscription, 1).await, [0]);
     running.publish(7..8).await;
     assert_eq!(receive(&mut subscription, 1).await, [7]);
+}
+
+/// Waits until somebody waits for a turn.
+async fn next_turn(turns: &Turns) {
+    let waiting = async {
+        while turns.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_it_is_read_back_is_not_pushed() {
+    let turns = Turns::default();
+    let running = start_with(&AMPLE, 0, |settings| {
+        settings.blocking = Blocking::InTurn(turns.clone());
+    });
+    running.publish(0..1).await;
+    wait_until(&running.broker, |counts| counts.not_consumed == 1).await;
+    let mut newest = std::pin::pin!(running.newest());
+    let page = loop {
+        tokio::select! {
+            page = &mut newest => break page,
+            () = next_turn(&turns) => turns.pass(0),
+        }
+    };
+    let mut subscription = running.join();
+    // The check reads it, and hears late of it.
+    next_turn(&turns).await;
+    turns.pass(0);
+    next_turn(&turns).await;
+    assert!(running.broker.delete(&page[0]).await.unwrap());
+    turns.pass(0);
+    running.publish(1..3).await;
+    assert_eq!(receive(&mut subscription, 2).await, [1, 2]);
+    assert_eq!(running.broker.counts().all(), 2);
+}
+
+#[tokio::test]
+async fn what_was_not_consumed_comes_again_though_producers_wait_for_room() {
+    let limits = Limits {
+        queue_messages: 2,
+        ..AMPLE
+    };
+    let running = start_at(
+        &limits,
+        0,
+        Pace {
+            batch_messages: 1,
+            pause: Duration::from_millis(1),
+        },
+    );
+    let mut subscription = running.join();
+    running.publish(0..1).await;
+    drop(second_take(&mut subscription).await);
+    let again = async {
+        for received in 0.. {
+            if receive(&mut subscription, 1).await == [0] {
+                return received;
+            }
+        }
+        unreachable!("it goes on for ever")
+    };
+    // There is always somebody who waits for the next place.
+    let producers = async {
+        tokio::join!(running.publish(1..100_000), running.publish(1..100_000));
+    };
+    let came = tokio::time::timeout(PATIENCE, async {
+        tokio::select! {
+            received = again => received,
+            () = producers => panic!("it did not come again"),
+        }
+    });
+    assert!(came.await.unwrap() > 0, "nobody published meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_goes_on_when_a_topic_has_caught_up_on_nothing() {
+    let limits = Limits {
+        outbox_messages: 1,
+        ..AMPLE
+    };
+    let running = start_with(&limits, 0, |settings| {
+        settings.check_every = Duration::from_secs(60);
+    });
+    running.publish(0..1).await;
+    wait_until(&running.broker, |counts| counts.not_consumed == 1).await;
+    let mut subscription = running.join();
+    running.publish(1..2).await;
+    running.publish(2..3).await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(running.broker.backlog().topics_behind, 1);
+    let newest = running.newest().await.remove(0);
+    assert!(running.broker.delete(&newest).await.unwrap());
+    assert_eq!(receive(&mut subscription, 1).await, [1]);
+    assert_eq!(
+        receive(&mut subscription, 1).await,
+        [0],
+        "before the next check"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_pushed_again_before_what_is_older_has_left_the_queue() {
+    let (queue, items) = Queue::new(AMPLE.queue_messages, AMPLE.queue_bytes);
+    let store = MemoryStore::new(Clock::system(), Box::new(|_| {}));
+    let other = Draft::new(named("other"), "0".into());
+    drop(store.append(vec![other], None));
+    drop(store.append(drafts(1..4), None));
+    let third = [Sequence(3)].into_iter().collect();
+    drop(store.change(Change::NotConsumed, third));
+    let running = run(Arc::new(store), (queue, items), &AMPLE, |settings| {
+        settings.check_every = Duration::from_secs(10);
+        settings.pace = Pace {
+            batch_messages: 1,
+            pause: Duration::from_secs(60),
+        };
+    });
+    let mut subscription = running.join();
+    for minute in 0..3 {
+        let counts = running.broker.counts();
+        let waiting = (counts.accepted, counts.not_consumed);
+        assert_eq!(waiting, [(3, 1), (2, 2), (2, 2)][minute], "minute {minute}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let mut tickets = vec![];
+    for _ in 0..3 {
+        subscription.recv(&mut tickets, 1).await;
+    }
+    let numbers = tickets.iter().flat_map(|ticket| ticket.frames(data));
+    let numbers: Vec<&[u8]> = numbers.map(|frame| &frame[..]).collect();
+    assert_eq!(numbers, [b"1", b"3", b"2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_that_are_behind_share_one_bound_of_memory() {
+    const TOPICS: usize = 100;
+    const EACH: usize = 10;
+    const DATA_BYTES: usize = 30_000;
+    let limits = Limits {
+        queue_bytes: 1 << 20,
+        outbox_messages: 1,
+        ..AMPLE
+    };
+    let running = start(&limits, 0);
+    let topics: Vec<Topic> = (0..TOPICS).map(|n| named(&format!("t{n}"))).collect();
+    let joined = topics.iter().map(|topic| running.join_topic(topic.clone()));
+    let mut consumers: Vec<Subscription> = joined.collect();
+    for n in 0..EACH {
+        for topic in &topics {
+            let draft = Draft::new(topic.clone(), format!("{n:0DATA_BYTES$}").into());
+            let receipt = running.broker.publish(vec![draft]).await.unwrap();
+            receipt.codes().await.unwrap();
+        }
+    }
+    // Time passes when nothing else happens.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let backlog = running.broker.backlog();
+    assert_eq!((backlog.topics_behind, backlog.queue_bytes), (TOPICS, 0));
+    running.set_pause(Duration::from_secs(3600));
+    for consumer in &mut consumers {
+        assert_eq!(receive(consumer, 1).await, [0]);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let bytes = running.broker.backlog().queue_bytes;
+    println!(
+        "{TOPICS} topics that are behind: {} KiB in the queue",
+        bytes >> 10
+    );
+    assert!((1..=300 << 10).contains(&bytes), "{bytes}");
+    running.set_pause(Duration::ZERO);
+    for consumer in &mut consumers {
+        let rest = receive(consumer, EACH - 1).await;
+        assert!(rest.into_iter().eq(1..EACH));
+    }
+}
+
+#[tokio::test]
+async fn a_purge_that_nobody_waits_for_gives_its_room_back() {
+    let turns = Turns::default();
+    let limits = Limits {
+        queue_messages: 200,
+        queue_bytes: 1000,
+        ..AMPLE
+    };
+    let running = start_with(&limits, 0, |settings| {
+        settings.blocking = Blocking::InTurn(turns.clone());
+        settings.pace = Pace {
+            batch_messages: 1,
+            pause: Duration::from_secs(3600),
+        };
+    });
+    for n in 0..200 {
+        running.publish(n..n + 1).await;
+    }
+    wait_until(&running.broker, |counts| counts.not_consumed == 1).await;
+    {
+        let mut purge = std::pin::pin!(running.broker.purge(topic(), &[StatusKind::Accepted]));
+        tokio::select! {
+            biased;
+            purged = &mut purge => panic!("{purged:?} before its turn"),
+            () = next_turn(&turns) => {}
+        }
+    }
+    // The client has hung up, and others go on before the work is done.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    while turns.waiting() > 0 {
+        turns.pass(0);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(running.broker.counts().accepted, 0);
+    let more = running.publish(0..150);
+    tokio::time::timeout(PATIENCE, more).await.unwrap();
+}
+
+/// A consumer may go at any moment: nothing is kept for it then, and what it has not got comes
+/// to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_goes_while_it_has_no_room_keeps_nothing() {
+    let limits = Limits {
+        outbox_messages: 1,
+        ..AMPLE
+    };
+    let running = start_with(&limits, 0, |settings| settings.retries = 100);
+    let mut steady = running.join();
+    for n in 0..200 {
+        let full = running.join();
+        running.publish(2 * n..2 * n + 1).await;
+        assert_eq!(receive(&mut steady, 1).await, [2 * n]);
+        let (_, numbers) = tokio::join!(
+            async {
+                running.publish(2 * n + 1..2 * n + 2).await;
+                tokio::task::yield_now().await;
+                drop(full);
+            },
+            receive(&mut steady, 1)
+        );
+        assert_eq!(numbers, [2 * n + 1]);
+    }
+    wait_until(&running.broker, |counts| counts.consumed == 400).await;
+    assert_eq!(running.broker.backlog().outbox_messages, 0);
 }

@@ -415,67 +415,91 @@ impl Consumers {
             .collect()
     }
 
-    /// Hands messages of one topic to all its consumers.
+    /// Hands messages of one topic to all its consumers, but for those that are gone. Where some
+    /// have no room and others have, it tries again a few times, and closes those that still
+    /// have none.
     pub(super) async fn push(&self, topic: &Topic, messages: Vec<Message>, way: Way) -> Pushed {
+        let retries = self.settings.borrow().retries;
+        for _ in 0..retries {
+            if !self.is_uneven(topic) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.hand_over(topic, messages, way)
+    }
+
+    /// Whether some consumers of a topic have room, and others have not.
+    fn is_uneven(&self, topic: &Topic) -> bool {
+        let lanes = self.lock();
+        let lane = lanes.get(topic);
+        lane.is_some_and(|lane| lane.has_room() && !lane.consumers.iter().all(|c| c.has_room()))
+    }
+
+    fn hand_over(&self, topic: &Topic, mut messages: Vec<Message>, way: Way) -> Pushed {
+        if let (Way::Fresh(_), Some(last)) = (way, messages.last()) {
+            self.reached.fetch_max(last.sequence.0, Ordering::Relaxed);
+        }
+        let mut lanes = self.lock();
+        // Who deletes waits for this lock before it says so: see `settle`.
+        self.outcomes.store.retain_live(&mut messages);
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
             return Pushed::Done;
         };
         let stored = self.stored(first, way);
         let (first, last) = (first.sequence, last.sequence);
-        if let Way::Fresh(_) = way {
-            self.reached.fetch_max(last.0, Ordering::Relaxed);
-        }
         let sequences: SequenceSet = messages.iter().map(|message| message.sequence).collect();
         let large = large_bytes(&messages);
-        let mut late = vec![];
-        {
-            let mut lanes = self.lock();
-            let lane = lanes.get_mut(topic);
-            let Some(lane) = lane.filter(|lane| lane.blocks(way) || !lane.consumers.is_empty())
-            else {
+        let lane = lanes.get_mut(topic);
+        let Some(lane) = lane.filter(|lane| lane.blocks(way) || !lane.consumers.is_empty()) else {
+            self.outcomes.not_consumed(sequences);
+            return Pushed::Done;
+        };
+        let full = !lane.has_room();
+        match way {
+            // The sweep found room, and requeues no more before these are pushed: they
+            // pass the limit by what it takes at once.
+            Way::Requeued if !lane.blocks(way) => {}
+            Way::Requeued => {
                 self.outcomes.not_consumed(sequences);
                 return Pushed::Done;
-            };
-            let full = !lane.has_room();
-            match way {
-                // The sweep found room, and requeues no more before these are pushed: they
-                // pass the limit by what it takes at once.
-                Way::Requeued if !lane.blocks(way) => {}
-                Way::Requeued => {
-                    self.outcomes.not_consumed(sequences);
-                    return Pushed::Done;
-                }
-                Way::Fresh(_) | Way::ReadBack if full || lane.blocks(way) => {
-                    return lane.fall_behind(way, (first, last), 0, &self.episodes);
-                }
-                Way::Fresh(_) | Way::ReadBack => {}
             }
-            let Some(flying) = self.in_flight.take(&lane.large, large) else {
-                if way != Way::Requeued {
-                    return lane.fall_behind(way, (first, last), large, &self.episodes);
-                }
-                self.outcomes.not_consumed(sequences);
-                return Pushed::Done;
-            };
-            if let (Way::ReadBack, Some(behind)) = (way, &mut lane.behind) {
-                behind.needs = 0;
+            Way::Fresh(_) | Way::ReadBack if full || lane.blocks(way) => {
+                return lane.fall_behind(way, (first, last), 0, &self.episodes);
             }
-            let sessions = lane.consumers.len();
-            let handover = self.trace.begin(sequences, lane.roster.clone());
-            let outcomes = self.outcomes.clone();
-            let delivery = Delivery::new(messages, stored, sessions, handover, outcomes, flying);
-            for consumer in &lane.consumers {
-                let room = full || consumer.has_room();
-                let ticket = Ticket::new(delivery.clone(), consumer.clone());
-                if room {
-                    consumer.send(ticket);
-                } else {
-                    late.push((consumer.clone(), ticket));
-                }
+            Way::Fresh(_) | Way::ReadBack => {}
+        }
+        let Some(flying) = self.in_flight.take(&lane.large, large) else {
+            if way != Way::Requeued {
+                return lane.fall_behind(way, (first, last), large, &self.episodes);
+            }
+            self.outcomes.not_consumed(sequences);
+            return Pushed::Done;
+        };
+        if let (Way::ReadBack, Some(behind)) = (way, &mut lane.behind) {
+            behind.needs = 0;
+        }
+        let sessions = lane.consumers.len();
+        let handover = self.trace.begin(sequences, lane.roster.clone());
+        let outcomes = self.outcomes.clone();
+        let delivery = Delivery::new(messages, stored, sessions, handover, outcomes, flying);
+        for consumer in &lane.consumers {
+            let room = full || consumer.has_room();
+            let ticket = Ticket::new(delivery.clone(), consumer.clone());
+            if room {
+                consumer.send(ticket);
+            } else {
+                // It is missed before the session can ask for that.
+                drop(ticket);
+                consumer.close(CloseReason::TooSlow);
             }
         }
-        self.retry(late).await;
         Pushed::Done
+    }
+
+    /// Waits for what is being handed over: what was deleted before is pushed no more after.
+    pub(super) fn settle(&self) {
+        drop(self.lock());
     }
 
     /// When messages of which this is the first were stored. What comes from the disk tells in
@@ -489,32 +513,6 @@ impl Consumers {
                 Instant::now().checked_sub(Duration::from_secs(age.into()))
             }
             Way::Requeued => None,
-        }
-    }
-
-    /// Tries those again that had no room, and closes those that still have none.
-    async fn retry(&self, mut late: Vec<(Arc<Consumer>, Ticket)>) {
-        let retries = self.settings.borrow().retries;
-        for _ in 0..retries {
-            if late.is_empty() {
-                return;
-            }
-            tokio::task::yield_now().await;
-            late = late
-                .into_iter()
-                .filter_map(|(consumer, ticket)| {
-                    if !consumer.has_room() {
-                        return Some((consumer, ticket));
-                    }
-                    consumer.send(ticket);
-                    None
-                })
-                .collect();
-        }
-        for (consumer, ticket) in late {
-            // It is missed before the session can ask for that.
-            drop(ticket);
-            consumer.close(CloseReason::TooSlow);
         }
     }
 
@@ -565,6 +563,7 @@ impl Consumers {
             behind.from = next;
             if behind.from > behind.last {
                 lane.behind = None;
+                self.any_room.notify_one();
                 if lane.consumers.is_empty() {
                     lanes.remove(topic);
                 }

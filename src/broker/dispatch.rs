@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::blocking::Disk;
 use super::consumers::{Consumers, Pushed, Way};
 use super::delivery::is_large;
 use super::queue::{Item, Items, Queue, Refill};
-use super::{Settings, read_back};
+use super::{READ_RETRY, Settings, read_back};
 use crate::message::{Message, StatusKind, Topic};
-use crate::store::{Scan, Store};
+use crate::store::Scan;
 
 /// Messages handed over at once: enough to share the cost of a hand-over, few enough that the
 /// first of them does not wait for the last.
@@ -85,44 +86,57 @@ impl Batch {
 pub(super) struct Dispatch {
     pub(super) queue: Arc<Queue>,
     pub(super) consumers: Arc<Consumers>,
-    pub(super) store: Arc<dyn Store>,
     pub(super) disk: Disk,
     pub(super) settings: watch::Receiver<Settings>,
+    /// Who reads back topics that are behind.
+    pub(super) readers: JoinSet<()>,
 }
 
 impl Dispatch {
     /// Pushes what comes, for ever.
-    pub(super) async fn run(self, mut items: Items) {
+    pub(super) async fn run(mut self, mut items: Items) {
         let mut batch = Batch::new(self.settings.clone());
-        while let Some(item) = items.0.recv().await {
+        loop {
+            let item = tokio::select! {
+                biased;
+                Some(done) = self.readers.join_next() => {
+                    done.expect("a topic is read back until it is not behind");
+                    continue;
+                }
+                Some(item) = items.0.recv() => item,
+                else => return,
+            };
             let size = item.size();
             match item {
                 Item::Fresh(messages, stored) => {
                     self.push_all(&mut batch, messages, Way::Fresh(stored))
-                        .await
+                        .await;
                 }
                 Item::Requeued(messages) => {
-                    self.push_all(&mut batch, messages, Way::Requeued).await
+                    self.push_all(&mut batch, messages, Way::Requeued).await;
                 }
                 Item::Behind(refill) => self.push_refill(&mut batch, refill).await,
-                Item::Fence => self.queue.end_deletion(),
             }
             self.queue.taken(size);
         }
     }
 
-    async fn push_all(&self, batch: &mut Batch, messages: Vec<Message>, way: Way) {
+    async fn push_all(&mut self, batch: &mut Batch, messages: Vec<Message>, way: Way) {
         let mut rest = messages.into_iter().peekable();
         while rest.peek().is_some() {
             let chunk = self.next_chunk(batch, &mut rest).await;
             let taken = chunk.len();
-            for (topic, messages) in by_topic(self.still_there(chunk)) {
+            let last = chunk.last().map(|message| message.sequence);
+            for (topic, messages) in by_topic(chunk) {
                 let pushed = self.consumers.push(&topic, messages, way).await;
                 if let Pushed::BehindNow(episode) = pushed {
                     self.read_back(topic, episode);
                 }
             }
-            self.queue.release(taken);
+            // What is pushed again has taken no room of those who publish.
+            if let (Way::Fresh(_), Some(last)) = (way, last) {
+                self.queue.handed_over(taken, last);
+            }
         }
     }
 
@@ -151,17 +165,6 @@ impl Dispatch {
         chunk
     }
 
-    /// Without the messages that expired or were deleted while they were queued.
-    fn still_there(&self, mut messages: Vec<Message>) -> Vec<Message> {
-        // What is older than the floor has expired, or is to: an import may be, too.
-        let floor = self.store.floor();
-        let old = messages.iter().any(|message| message.created < floor);
-        if old || self.queue.has_deletions() {
-            self.store.retain_live(&mut messages);
-        }
-        messages
-    }
-
     async fn push_refill(&self, batch: &mut Batch, refill: Refill) {
         let Refill {
             topic,
@@ -172,10 +175,8 @@ impl Dispatch {
         let mut rest = messages.into_iter().peekable();
         let mut reached = next;
         while rest.peek().is_some() {
-            let chunk = self.still_there(self.next_chunk(batch, &mut rest).await);
-            let Some(first) = chunk.first().map(|message| message.sequence) else {
-                continue;
-            };
+            let chunk = self.next_chunk(batch, &mut rest).await;
+            let first = chunk.first().map_or(next, |message| message.sequence);
             if self.consumers.push(&topic, chunk, Way::ReadBack).await == Pushed::Behind {
                 reached = first;
                 break;
@@ -187,13 +188,13 @@ impl Dispatch {
     }
 
     /// Sees to it that a topic that has come to be behind is read back, until it is not any more.
-    fn read_back(&self, topic: Topic, episode: u64) {
+    fn read_back(&mut self, topic: Topic, episode: u64) {
         let (queue, consumers, disk) = (
             self.queue.clone(),
             self.consumers.clone(),
             self.disk.clone(),
         );
-        tokio::spawn(async move {
+        self.readers.spawn(async move {
             while let Some(room) = consumers.room(&topic) {
                 let (woken, freed) = (room.notified(), consumers.freed());
                 let Some((from, last, has_room)) = consumers.to_read_back(&topic, episode) else {
@@ -206,15 +207,18 @@ impl Dispatch {
                     }
                     continue;
                 }
+                let memory = queue.refillable().await;
                 let scan = Scan {
                     kind: StatusKind::Accepted,
                     topics: Some([topic.clone()].into()),
                     from,
                     to: last,
                     messages_max: REFILL_MESSAGES,
-                    bytes_max: PUSH_BYTES_MAX,
+                    bytes_max: queue.refill_bytes(),
                 };
                 let Some(scanned) = read_back(&disk, scan).await else {
+                    drop(memory);
+                    tokio::time::sleep(READ_RETRY).await;
                     continue;
                 };
                 let (done, pushed) = oneshot::channel();
@@ -224,6 +228,7 @@ impl Dispatch {
                     next: scanned.next,
                     done,
                 }));
+                drop(memory);
                 if pushed.await.is_err() {
                     return;
                 }

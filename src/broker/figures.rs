@@ -146,12 +146,11 @@ impl Broker {
     /// What waits in the broker.
     pub fn backlog(&self) -> Backlog {
         let queue = &self.0.queue;
-        let queued = queue.capacity() - queue.free().min(queue.capacity());
-        let (on_disk, queue_bytes) = queue.depth();
+        let (queued, queued_on_disk, queue_bytes) = queue.depth();
         let (outbox_messages, outbox_bytes) = self.0.consumers.outboxes();
         Backlog {
             queued,
-            queued_on_disk: on_disk.min(queued),
+            queued_on_disk,
             queue_bytes,
             queue_capacity: queue.capacity(),
             topics_behind: self.0.consumers.topics_behind(),
@@ -461,6 +460,7 @@ mod tests {
             ..Counts::default()
         };
         let told = Told {
+            breaks: false,
             topics: vec![TopicCounts {
                 topic: topic("t"),
                 counts,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -22,6 +23,8 @@ use crate::store::{
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) topics: Vec<TopicCounts>,
+    /// It panics when it is asked which messages are there.
+    pub(super) breaks: bool,
 }
 
 fn nobody_calls<T>() -> T {
@@ -83,7 +86,9 @@ impl Store for Told {
         last.0 + 1 - first.0
     }
 
-    fn retain_live(&self, _: &mut Vec<Message>) {}
+    fn retain_live(&self, _: &mut Vec<Message>) {
+        assert!(!self.breaks, "the store breaks");
+    }
 
     fn find(&self, _: MessageCode, _: usize) -> Result<Listed, StoreError> {
         nobody_calls()
@@ -132,7 +137,7 @@ impl Store for Told {
 /// A broker over [`Told`], and the way in for messages.
 pub(super) struct Running {
     pub(super) broker: Broker,
-    _tasks: Tasks,
+    pub(super) tasks: Tasks,
     committed: Committed,
 }
 
@@ -162,7 +167,7 @@ pub(super) fn start(store: Told, settings: Settings) -> Running {
     let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
     Running {
         broker,
-        _tasks: tasks,
+        tasks,
         committed,
     }
 }
@@ -203,8 +208,8 @@ pub(super) async fn ticket(subscription: &mut Subscription) -> Ticket {
 impl Running {
     /// Lets messages in, as the store does once they are safe.
     pub(super) fn commit(&mut self, messages: Vec<Message>) {
-        let room = self.broker.0.queue.try_room(messages.len());
-        room.unwrap().forget();
+        let room = self.broker.0.queue.room(messages.len()).now_or_never();
+        room.unwrap().unwrap().forget();
         (self.committed)(messages);
     }
 

@@ -155,9 +155,9 @@ impl Broker {
         let dispatch = Dispatch {
             queue: queue.clone(),
             consumers: consumers.clone(),
-            store: store.clone(),
             disk: disk.clone(),
             settings: tuned.clone(),
+            readers: JoinSet::new(),
         };
         let (wanted, receiver) = mpsc::channel(WANTED_MAX);
         let next_check = Instant::now() + check_every;
@@ -355,14 +355,27 @@ fn not_stored(queue: &Queue, messages: usize) {
     queue.release(messages);
 }
 
-/// Reads messages back on a thread that may block; `None`, after a pause, if that fails.
+/// Reads messages back on a thread that may block; `None` if that fails.
 async fn read_back(disk: &Disk, scan: Scan) -> Option<Scanned> {
     let scanned = disk.run(move |store| store.scan(&scan)).await;
-    let error = match scanned {
-        Ok(scanned) => return Some(scanned),
-        Err(error) => error,
-    };
-    tracing::error!(%error, "messages could not be read back");
-    tokio::time::sleep(READ_RETRY).await;
-    None
+    scanned
+        .inspect_err(|error| tracing::error!(%error, "messages could not be read back"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{Told, message, settings, start};
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_told() {
+        let store = Told {
+            breaks: true,
+            ..Told::default()
+        };
+        let mut running = start(store, settings());
+        running.commit(vec![message("t", 1)]);
+        let why = running.tasks.ended().await;
+        assert!(why.contains("the store breaks"), "{why}");
+    }
 }

@@ -6,13 +6,16 @@
 //! as the channel drains; when it has caught up the queue is hot again. A restart begins cold,
 //! at the first message that is still to be pushed. So the queue is never the only place of
 //! anything, and its memory does not grow with the backlog.
+//!
+//! Half of the memory is for messages on their first way, a quarter for those that are pushed
+//! again, and a quarter for those of topics that are behind: none of them waits for another.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::READ_RETRY;
 use super::activity::Activity;
 use super::blocking::Disk;
 use crate::message::{Message, Sequence, StatusKind, Topic};
@@ -22,6 +25,10 @@ use crate::store::{Committed, Scan, Store};
 const MESSAGE_OVERHEAD_BYTES: usize = 160;
 /// Messages read back at once.
 const FEED_MESSAGES: usize = 4096;
+/// The same, in bytes of data, for topics that are behind.
+const REFILL_BYTES: usize = 1 << 20;
+/// Messages that are pushed again at once; operators may have as many pushed beside them.
+pub(super) const REQUEUE_MESSAGES: usize = 4096;
 
 /// What the dispatch gets.
 #[derive(Debug)]
@@ -33,8 +40,6 @@ pub(super) enum Item {
     Requeued(Vec<Message>),
     /// Messages that a topic's consumers had no room for before.
     Behind(Refill),
-    /// What comes behind has no message of a deletion that is over: see [`Deletion`].
-    Fence,
 }
 
 /// What was read back for a topic that is behind.
@@ -52,28 +57,74 @@ pub(super) struct Refill {
 pub struct Queue {
     sender: mpsc::UnboundedSender<Item>,
     state: Mutex<State>,
-    /// Messages that may still come in; what is queued has taken its permit.
+    /// Messages that may still come in; what is fresh and queued has taken its permit.
     room: Semaphore,
     capacity: usize,
-    /// The channel has drained to half of its memory, or something went cold.
+    /// Messages have left the channel, or something went cold.
     moved: Notify,
-    /// Deletions whose messages may be in the channel.
-    deletions: AtomicUsize,
+    /// Who reads back messages of a topic that is behind: one at a time.
+    refilling: tokio::sync::Mutex<()>,
     activity: Arc<Activity>,
 }
 
 #[derive(Debug)]
 struct State {
-    hot_bytes: usize,
-    /// How much that may be.
+    /// How much may be in the channel.
     memory_bytes: usize,
-    /// Messages in the channel that are pushed again.
-    requeued: usize,
+    fresh: Load,
+    requeued: Load,
+    refilled: Load,
+    /// The last fresh message that has been handed over.
+    left: Sequence,
     cold: Option<Cold>,
     /// Messages over the capacity, which a restart may find: room that is owed.
     owed: usize,
     /// Cold messages may be gone, and their room with them.
     recount: bool,
+}
+
+/// What is in the channel of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, more: Load) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
+
+    fn remove(&mut self, gone: Load) {
+        self.messages -= gone.messages;
+        self.bytes -= gone.bytes;
+    }
+
+    /// Whether so many bytes more are at most `bytes_max`; what is larger fits where nothing is.
+    fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.bytes == 0 || self.bytes + bytes <= bytes_max
+    }
+}
+
+impl State {
+    fn quarter(&self) -> usize {
+        (self.memory_bytes / 4).max(1)
+    }
+
+    /// What is cold, if there is memory for some of it.
+    fn fed(&self) -> Option<Cold> {
+        self.cold
+            .filter(|_| self.fresh.bytes <= self.memory_bytes / 4)
+    }
+
+    fn load_mut(&mut self, kind: Kind) -> &mut Load {
+        match kind {
+            Kind::Fresh => &mut self.fresh,
+            Kind::Requeued => &mut self.requeued,
+            Kind::Behind => &mut self.refilled,
+        }
+    }
 }
 
 /// The messages from `next` to `end` are to be read back.
@@ -83,18 +134,6 @@ struct Cold {
     end: Sequence,
     /// How many they are: what they hold of the room.
     messages: usize,
-}
-
-/// Messages are being deleted; while this is held, and until what is in the channel then has
-/// left it, the dispatch asks the store which messages are still there.
-pub(super) struct Deletion<'a>(&'a Queue);
-
-impl Drop for Deletion<'_> {
-    fn drop(&mut self) {
-        // Without a dispatch nobody is pushed to.
-        let _ = self.0.sender.send(Item::Fence);
-        self.0.recount();
-    }
 }
 
 /// The receiving end of the queue, for the dispatch.
@@ -115,9 +154,11 @@ impl Queue {
         let queue = Queue {
             sender,
             state: Mutex::new(State {
-                hot_bytes: 0,
                 memory_bytes,
-                requeued: 0,
+                fresh: Load::default(),
+                requeued: Load::default(),
+                refilled: Load::default(),
+                left: Sequence::default(),
                 cold: None,
                 owed: 0,
                 recount: false,
@@ -125,7 +166,7 @@ impl Queue {
             room: Semaphore::new(capacity),
             capacity,
             moved: Notify::new(),
-            deletions: AtomicUsize::new(0),
+            refilling: tokio::sync::Mutex::default(),
             activity: Arc::default(),
         };
         (Arc::new(queue), Items(receiver))
@@ -165,10 +206,10 @@ impl Queue {
             end: last,
             messages,
         });
-        self.moved.notify_one();
+        self.moved.notify_waiters();
     }
 
-    /// How many messages there can be at once.
+    /// How many messages there can be at once, but for those that are pushed again.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
     }
@@ -179,22 +220,20 @@ impl Queue {
         self.room.acquire_many(messages).await.ok()
     }
 
-    /// How many messages there is room for now.
-    pub(super) fn free(&self) -> usize {
-        self.room.available_permits()
-    }
-
-    /// How many messages wait on disk, and how many bytes the others take of memory.
-    pub(super) fn depth(&self) -> (usize, usize) {
+    /// How many messages wait, how many of them on disk, and how many bytes the others take of
+    /// memory.
+    pub(super) fn depth(&self) -> (usize, usize, usize) {
+        let fresh = self.capacity - self.room.available_permits().min(self.capacity);
         let state = self.lock();
         let on_disk = state.cold.map_or(0, |cold| cold.messages);
-        (on_disk, state.hot_bytes)
+        let bytes = state.fresh.bytes + state.requeued.bytes + state.refilled.bytes;
+        (fresh + state.requeued.messages, on_disk.min(fresh), bytes)
     }
 
-    /// Room for `messages`, if there is.
-    pub(super) fn try_room(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
-        let messages = u32::try_from(messages).ok()?;
-        self.room.try_acquire_many(messages).ok()
+    /// Fresh messages up to `last` have been handed over: so many have left the queue.
+    pub(super) fn handed_over(&self, messages: usize, last: Sequence) {
+        self.lock().left = last;
+        self.release(messages);
     }
 
     /// Gives back the room of messages that have left the queue, or never came in.
@@ -218,20 +257,16 @@ impl Queue {
         let (first, last) = (first.sequence, last.sequence);
         let bytes = bytes_of(&messages);
         let mut state = self.lock();
-        let fits = state.hot_bytes == 0 || state.hot_bytes + bytes <= state.memory_bytes;
+        let fits = state.fresh.fits(bytes, state.memory_bytes / 2);
         match &mut state.cold {
-            None if fits => {
-                state.hot_bytes += bytes;
-                // Without a dispatch the messages stay where they are safe: in the store.
-                let _ = self.sender.send(Item::Fresh(messages, Some(now)));
-            }
+            None if fits => self.send(&mut state, Item::Fresh(messages, Some(now))),
             None => {
                 state.cold = Some(Cold {
                     next: first,
                     end: last,
                     messages: messages.len(),
                 });
-                self.moved.notify_one();
+                self.moved.notify_waiters();
             }
             Some(cold) => {
                 cold.end = last;
@@ -240,48 +275,48 @@ impl Queue {
         }
     }
 
-    /// Queues messages that are not fresh, whatever memory they take.
-    pub(super) fn push(&self, item: Item) {
-        let mut state = self.lock();
+    fn send(&self, state: &mut State, item: Item) {
         let size = item.size();
-        state.hot_bytes += size.bytes;
-        state.requeued += size.requeued;
+        state.load_mut(size.kind).add(size.load);
+        // Without a dispatch the messages stay where they are safe: in the store.
         let _ = self.sender.send(item);
+    }
+
+    /// Queues messages that are not fresh: what they take of memory was waited for before.
+    pub(super) fn push(&self, item: Item) {
+        self.send(&mut self.lock(), item);
     }
 
     /// Says that the dispatch is done with an item of this size.
     pub(super) fn taken(&self, size: Size) {
         let mut state = self.lock();
-        let before = state.hot_bytes;
-        state.hot_bytes -= size.bytes;
-        state.requeued -= size.requeued;
-        let half = state.memory_bytes / 2;
-        let drained = state.hot_bytes <= half && (before > half || state.cold.is_some());
-        if drained || size.requeued > 0 {
-            self.tell_moved();
+        state.load_mut(size.kind).remove(size.load);
+        if size.kind != Kind::Fresh || state.fed().is_some() {
+            self.moved.notify_waiters();
         }
     }
 
     /// Keeps at most about so much in memory from now on; what is there leaves in its turn.
     pub fn keep_in_memory(&self, bytes: usize) {
         self.lock().memory_bytes = bytes;
-        self.tell_moved();
-    }
-
-    /// Both wait for it: those who wait now, and the feeder, which may be about to.
-    fn tell_moved(&self) {
         self.moved.notify_waiters();
-        self.moved.notify_one();
     }
 
-    /// Whether messages may be pushed again: what was before has left the channel, so that a
-    /// consumer without room is noticed in time, and at least half of the memory is free.
+    /// Whether a check may push messages again: what was before has left the channel, so that a
+    /// consumer without room is noticed in time.
     pub(super) fn may_requeue(&self) -> bool {
-        let state = self.lock();
-        state.requeued == 0 && state.hot_bytes <= state.memory_bytes / 2
+        self.lock().requeued.messages == 0
     }
 
-    /// Waits until messages may be pushed again.
+    /// Whether a message with so much data may be pushed again now.
+    pub(super) fn may_requeue_one(&self, data_bytes: usize) -> bool {
+        let state = self.lock();
+        let bytes = data_bytes + MESSAGE_OVERHEAD_BYTES;
+        state.requeued.messages < 2 * REQUEUE_MESSAGES
+            && state.requeued.fits(bytes, state.quarter())
+    }
+
+    /// Waits until a check may push messages again.
     pub(super) async fn requeueable(&self) {
         loop {
             let moved = self.moved.notified();
@@ -292,40 +327,51 @@ impl Queue {
         }
     }
 
-    /// How much data may be read back at once.
-    pub(super) fn chunk_bytes(&self) -> usize {
-        (self.lock().memory_bytes / 4).max(1)
+    /// Waits for memory for more messages of a topic that is behind. Until they are queued and
+    /// what is returned is dropped, nobody else gets any.
+    pub(super) async fn refillable(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = self.refilling.lock().await;
+        loop {
+            let moved = self.moved.notified();
+            {
+                let state = self.lock();
+                if state.refilled.fits(self.refill(&state), state.quarter()) {
+                    return turn;
+                }
+            }
+            moved.await;
+        }
     }
 
-    /// The last message that has been through the queue for certain: those behind it are
-    /// still to be read back.
+    /// How much data of a topic that is behind may be read back at once.
+    pub(super) fn refill_bytes(&self) -> usize {
+        self.refill(&self.lock())
+    }
+
+    fn refill(&self, state: &State) -> usize {
+        state.quarter().min(REFILL_BYTES)
+    }
+
+    /// How much data may be read back at once.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.lock().quarter()
+    }
+
+    /// The last message that has been through the queue for certain: those behind it are still
+    /// in the channel, or to be read back.
     pub(super) fn passed(&self) -> Sequence {
-        match self.lock().cold {
+        let state = self.lock();
+        match state.cold {
+            _ if state.fresh.messages > 0 => state.left,
             Some(cold) => Sequence(cold.next.0.saturating_sub(1)),
             None => Sequence(u64::MAX - 1),
         }
     }
 
-    /// Begins to delete messages, of which some may be in the queue.
-    pub(super) fn begin_deletion(&self) -> Deletion<'_> {
-        self.deletions.fetch_add(1, Ordering::SeqCst);
-        Deletion(self)
-    }
-
-    /// The dispatch has met [`Item::Fence`].
-    pub(super) fn end_deletion(&self) {
-        self.deletions.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Whether messages in the channel may have been deleted.
-    pub(super) fn has_deletions(&self) -> bool {
-        self.deletions.load(Ordering::SeqCst) > 0
-    }
-
     /// Messages may be gone: the room of those that were cold is to be given back.
     pub(super) fn recount(&self) {
         self.lock().recount = true;
-        self.moved.notify_one();
+        self.moved.notify_waiters();
     }
 
     /// Gives back the room of cold messages that are gone.
@@ -347,19 +393,12 @@ impl Queue {
         self.release(gone);
     }
 
-    fn cold_and_drained(&self) -> Option<Cold> {
-        let state = self.lock();
-        state
-            .cold
-            .filter(|_| state.hot_bytes <= state.memory_bytes / 2)
-    }
-
     /// Reads cold messages back, for ever.
     pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>, disk: Disk) {
         loop {
             let moved = self.moved.notified();
             self.release_gone(&store);
-            let Some(cold) = self.cold_and_drained() else {
+            let Some(cold) = self.lock().fed() else {
                 moved.await;
                 continue;
             };
@@ -372,6 +411,7 @@ impl Queue {
                 bytes_max: self.chunk_bytes(),
             };
             let Some(scanned) = super::read_back(&disk, scan).await else {
+                tokio::time::sleep(READ_RETRY).await;
                 continue;
             };
             let last = Sequence(scanned.next.0.saturating_sub(1));
@@ -381,7 +421,6 @@ impl Queue {
             let mut gone = passed.saturating_sub(scanned.messages.len());
             {
                 let mut state = self.lock();
-                state.hot_bytes += bytes_of(&scanned.messages);
                 if let Some(cold) = &mut state.cold {
                     cold.next = scanned.next;
                     gone = gone.min(cold.messages.saturating_sub(scanned.messages.len()));
@@ -392,7 +431,7 @@ impl Queue {
                     }
                 }
                 if !scanned.messages.is_empty() {
-                    let _ = self.sender.send(Item::Fresh(scanned.messages, None));
+                    self.send(&mut state, Item::Fresh(scanned.messages, None));
                 }
             }
             self.release(gone);
@@ -400,25 +439,34 @@ impl Queue {
     }
 }
 
+/// Why messages are in the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Fresh,
+    Requeued,
+    Behind,
+}
+
 /// What an item takes of the channel.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
-    bytes: usize,
-    /// Messages that are pushed again.
-    requeued: usize,
+    kind: Kind,
+    load: Load,
 }
 
 impl Item {
     pub(super) fn size(&self) -> Size {
-        let (messages, requeued) = match self {
-            Item::Fresh(messages, _) => (messages, 0),
-            Item::Requeued(messages) => (messages, messages.len()),
-            Item::Behind(refill) => (&refill.messages, 0),
-            Item::Fence => return Size::default(),
+        let (kind, messages) = match self {
+            Item::Fresh(messages, _) => (Kind::Fresh, messages),
+            Item::Requeued(messages) => (Kind::Requeued, messages),
+            Item::Behind(refill) => (Kind::Behind, &refill.messages),
         };
         Size {
-            bytes: bytes_of(messages),
-            requeued,
+            kind,
+            load: Load {
+                messages: messages.len(),
+                bytes: bytes_of(messages),
+            },
         }
     }
 }

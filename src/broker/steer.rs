@@ -6,7 +6,7 @@ use super::error::PushAgainError;
 use super::sweep::Wanted;
 use super::{Broker, Held, Inner};
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, Health, Measures, StoreError, Usage};
+use crate::store::{Change, Health, Measures, Store, StoreError, Usage};
 
 impl Broker {
     /// The message with this code. A large one is waited for until there is room for it.
@@ -18,23 +18,27 @@ impl Broker {
     }
 
     /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but
-    /// consumers that it is being written to may still get it.
+    /// consumers that it is being written to may still get it. What was begun is done, though
+    /// nobody waits for it any more.
     ///
     /// # Errors
     /// When the log cannot be written.
     pub async fn delete(&self, message: &Message) -> Result<bool, StoreError> {
-        let Inner { store, queue, .. } = &*self.0;
+        let Inner { store, .. } = &*self.0;
         let mut there = vec![message.clone()];
         store.retain_live(&mut there);
         if there.is_empty() {
             return Ok(false);
         }
-        let _deletion = queue.begin_deletion();
         let sequences = [message.sequence].into_iter().collect();
-        let deleted = store.change(Change::Deleted, sequences).await;
-        deleted.unwrap_or(Err(StoreError::Closed))?;
-        self.0.activity.counters.deleted.add(1);
-        Ok(true)
+        let changed = store.change(Change::Deleted, sequences);
+        let broker = self.clone();
+        let deleted = tokio::spawn(async move {
+            changed.await.unwrap_or(Err(StoreError::Closed))?;
+            broker.0.deleted(1);
+            Ok(true)
+        });
+        deleted.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Deletes the messages of a topic that are in one of `kinds`, and says how many; see
@@ -43,12 +47,13 @@ impl Broker {
     /// # Errors
     /// When the log cannot be written; some of them may be gone then.
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
-        let _deletion = self.0.queue.begin_deletion();
-        let kinds = kinds.to_vec();
-        let purged = self.0.disk.run(move |store| store.purge(&topic, &kinds));
-        let purged = purged.await?;
-        self.0.activity.counters.deleted.add(purged);
-        Ok(purged)
+        let (broker, kinds) = (self.clone(), kinds.to_vec());
+        let purge = move |store: &dyn Store| {
+            let purged = store.purge(&topic, &kinds);
+            broker.0.deleted(*purged.as_ref().unwrap_or(&0));
+            purged
+        };
+        self.0.disk.run(purge).await
     }
 
     /// Puts a message that was not consumed back into the queue.
@@ -123,5 +128,14 @@ impl Broker {
     pub async fn usage(&self) -> Option<Usage> {
         let usage = self.0.disk.run(|store| Ok(store.usage())).await;
         usage.ok().flatten()
+    }
+}
+
+impl Inner {
+    /// Messages are deleted: they are pushed no more, and their room in the queue is free.
+    fn deleted(&self, messages: u64) {
+        self.activity.counters.deleted.add(messages);
+        self.queue.recount();
+        self.consumers.settle();
     }
 }

@@ -1,24 +1,22 @@
 //! The periodic check: deletes what has expired, and queues again what was not consumed and
-//! now has a consumer. It takes free room in the queue only, so it never waits on it.
+//! now has a consumer. What is pushed again has a share of the queue's memory of its own, so it
+//! comes however many producers wait for room.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, sleep_until};
 
 use super::blocking::Disk;
 use super::consumers::Consumers;
 use super::error::PushAgainError;
 use super::expiry::Expiry;
-use super::queue::{Item, Queue};
+use super::queue::{Item, Queue, REQUEUE_MESSAGES};
 use super::{Settings, read_back};
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
 use crate::store::{Change, Scan, Store, StoreError};
 
-/// Messages queued again at once.
-const REQUEUE_MESSAGES: usize = 4096;
 const DAY_SECONDS: u64 = 24 * 3600;
 
 /// See the module.
@@ -40,13 +38,6 @@ pub(super) struct Wanted {
     pub(super) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
 
-/// Ticks that begin after `every`.
-fn ticks(every: Duration) -> Interval {
-    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
 impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
@@ -54,34 +45,34 @@ impl Sweep {
         self.look_at_floor();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;
-        let mut ticks = ticks(every);
         // Where a check that found the queue full goes on.
         let mut unfinished = None;
         loop {
+            let next = *self.next.borrow();
             tokio::select! {
-                // An operator waits for an answer, the others for the next time.
+                // Between two checks there is time for what is wanted, however much it is.
                 biased;
+                () = sleep_until(next) => {
+                    self.store.probe();
+                    self.expire().await;
+                    unfinished = unfinished.or(Some(Sequence(1)));
+                    self.next.send_replace(Instant::now() + every);
+                }
+                Ok(()) = changes.changed() => {
+                    let now = changes.borrow_and_update().check_every;
+                    if now != every {
+                        every = now;
+                        self.next.send_replace(Instant::now() + every);
+                    }
+                    continue;
+                }
+                () = self.room(), if unfinished.is_some() => {}
                 Some(wanted) = wanted.recv() => {
                     let pushed = self.push_again(wanted.code).await;
                     // Whoever has gone meanwhile does not want to hear it.
                     let _ = wanted.done.send(pushed);
                     continue;
                 }
-                _ = ticks.tick() => {
-                    self.next.send_replace(Instant::now() + every);
-                    self.store.probe();
-                    self.expire().await;
-                    unfinished = unfinished.or(Some(Sequence(1)));
-                }
-                Ok(()) = changes.changed() => {
-                    let now = changes.borrow_and_update().check_every;
-                    if now != every {
-                        (every, ticks) = (now, self::ticks(now));
-                        self.next.send_replace(Instant::now() + every);
-                    }
-                    continue;
-                }
-                () = self.room(), if unfinished.is_some() => {}
             }
             let re_push = self.settings.borrow().re_push;
             if let (true, Some(from)) = (re_push, unfinished) {
@@ -115,8 +106,6 @@ impl Sweep {
         self.delete(move |store| store.expire(floor)).await;
         let aged = self.expiry.aged(self.store.next_sequence(), after_seconds);
         if ahead > 0 {
-            // Their dates do not tell the dispatch that they may be gone.
-            let _deletion = self.queue.begin_deletion();
             self.delete(move |store| store.expire_ahead(now, aged))
                 .await;
         }
@@ -148,15 +137,15 @@ impl Sweep {
             StatusKind::Consumed => return Err(PushAgainError::Consumed),
             StatusKind::NotConsumed => {}
         }
-        // What the queue still has to read back it would find there too.
-        if message.sequence > self.queue.passed() {
+        // What is still to come from the store would be found there too.
+        let behind = self.consumers.behind(&message.topic).is_some();
+        let has_room = self.queue.may_requeue_one(message.data.len());
+        if behind || !has_room || message.sequence > self.queue.passed() {
             return Err(PushAgainError::Full);
         }
-        let room = self.queue.try_room(1).ok_or(PushAgainError::Full)?;
         let sequences = [message.sequence].into_iter().collect();
         let requeued = self.store.change(Change::Requeued, sequences).await;
         requeued.unwrap_or(Err(StoreError::Closed))?;
-        room.forget();
         self.queue.activity().counters.requeued.add(1);
         message.status = Status::Accepted;
         self.queue.push(Item::Requeued(vec![message]));
@@ -173,9 +162,8 @@ impl Sweep {
     /// more. Each check passes every message once, so one that fails again waits for the next.
     async fn requeue(&self, mut from: Sequence) -> Option<Sequence> {
         loop {
-            let free = self.queue.free().min(REQUEUE_MESSAGES);
             let to = self.queue.passed();
-            if self.consumers.is_empty() || free == 0 || from > to {
+            if self.consumers.is_empty() || from > to {
                 return None;
             }
             let topics = self.consumers.open_topics();
@@ -187,7 +175,7 @@ impl Sweep {
                 topics: Some(topics),
                 from,
                 to: to.min(self.store.next_sequence()),
-                messages_max: free,
+                messages_max: REQUEUE_MESSAGES,
                 bytes_max: self.queue.chunk_bytes().min(self.consumers.free_bytes()),
             };
             let scanned = read_back(&self.disk, scan).await?;
@@ -195,13 +183,11 @@ impl Sweep {
             if messages.is_empty() {
                 return None;
             }
-            let room = self.queue.try_room(messages.len())?;
             let sequences = messages.iter().map(|message| message.sequence).collect();
             let requeued = self.store.change(Change::Requeued, sequences).await;
             if !matches!(requeued, Ok(Ok(()))) {
                 return None;
             }
-            room.forget();
             self.queue
                 .activity()
                 .counters

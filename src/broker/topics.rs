@@ -306,6 +306,7 @@ mod tests {
         };
         let topics = [("old", 1), ("t", 2)];
         Told {
+            breaks: false,
             topics: topics
                 .map(|(name, consumed)| TopicCounts {
                     topic: topic(name),

@@ -77,6 +77,12 @@ impl Block {
         all
     }
 
+    /// Whether this one is not gone.
+    pub(crate) fn is_live(&self, bit: u64) -> bool {
+        let mut all = self.days.iter().flat_map(|day| &day.bits);
+        all.any(|bits| bits.contains(bit))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.days
             .iter()

@@ -107,7 +107,7 @@ impl Index {
     /// Whether a message is there.
     pub(crate) fn is_live(&self, sequence: Sequence) -> bool {
         let block = self.block(sequence.0 / BLOCK_LEN);
-        block.is_some_and(|block| block.live().contains(sequence.0 % BLOCK_LEN))
+        block.is_some_and(|block| block.is_live(sequence.0 % BLOCK_LEN))
     }
 
     /// The numbers of the blocks that may have messages of `topics` created from `from` to
