@@ -62,6 +62,11 @@ impl Room {
         }
     }
 
+    /// Whether others have it too: some of it may be taken.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.units) > 1
+    }
+
     fn most(&self) -> MutexGuard<'_, u32> {
         self.most.lock().expect("nothing panics while it is held")
     }

@@ -138,7 +138,7 @@ impl Running {
 
     /// The newest messages.
     async fn newest(&self) -> Vec<Message> {
-        let mut pieces = self.broker.list(Query::default());
+        let mut pieces = self.broker.list(Query::default(), "key");
         pieces.recv().await.unwrap().unwrap().collect()
     }
 

@@ -104,7 +104,7 @@ impl Served {
     fn list(&self) -> Vec<(Role, String, String, u64)> {
         let line = |client: Client| {
             let topic = client.info.topic.to_string();
-            (client.role, client.info.id, topic, client.messages)
+            (client.role, client.info.id.clone(), topic, client.messages)
         };
         self.broker.clients().into_iter().map(line).collect()
     }

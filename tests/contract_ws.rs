@@ -579,13 +579,19 @@ async fn a_message_of_fragments_is_one_message() {
 async fn a_long_topic_is_refused_and_the_longest_is_served() {
     let server = TestServer::start().await;
     let longest = "x".repeat(dpmq::message::TOPIC_BYTES_MAX);
-    let mut consumer = server.consumer(&longest, "c1").await;
+    // An id may be as long.
+    let mut consumer = server.consumer(&longest, &longest).await;
     server.publish(&longest, "data").await;
     assert_eq!(consumer.data(1).await, ["data"]);
-    let path = format!("/Consumers/Conn/{}/c1", encode(&format!("{longest}x")));
-    match server.try_open(&path, &[]).await {
-        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 400),
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("a topic that is too long was opened"),
+    for path in [
+        format!("/Consumers/Conn/{longest}x/c1"),
+        format!("/Consumers/Conn/t/{longest}x"),
+        format!("/Producers/Conn/t/{longest}x"),
+    ] {
+        match server.try_open(&path, &[]).await {
+            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 400),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("{path} was opened"),
+        }
     }
 }

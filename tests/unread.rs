@@ -49,6 +49,34 @@ async fn begins(stream: &mut TcpStream) {
     assert_eq!(&begin, b"HTTP/1.1 200");
 }
 
+/// Whether a question is answered, or refused since there is no room.
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await.unwrap();
+    match &begin {
+        b"HTTP/1.1 200" => true,
+        b"HTTP/1.1 503" => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes a key that may read one topic, and waits until it counts.
+async fn reader(server: &TestServer, topic: &str) -> String {
+    let new = [
+        "key",
+        "new",
+        "reads",
+        "--rights",
+        "console-read",
+        "--topics",
+    ];
+    let made = server.run(&[&new[..], &[topic]].concat()).await.stdout;
+    let made = String::from_utf8(made).unwrap();
+    let key = made[made.find("dpmq_").unwrap()..][..69].to_owned();
+    eventually("the key counts", async || is_right(server, &key).await).await;
+    key
+}
+
 /// Publishes messages that are as large as small ones can be.
 async fn publish(server: &TestServer, topic: &str, messages: usize) {
     let mut producer = server.producer_ack(topic, "p").await;
@@ -73,18 +101,7 @@ async fn nobody_waits_for_lists_that_are_not_read() {
         .set("queueMemoryMiB", 1)
         .environment("DPMQ_SERVER_DRAINSECONDS", "1");
     let mut server = setup.start().await;
-    let new = [
-        "key",
-        "new",
-        "reads",
-        "--rights",
-        "console-read",
-        "--topics",
-        "long",
-    ];
-    let made = String::from_utf8(server.run(&new).await.stdout).unwrap();
-    let key = &made[made.find("dpmq_").unwrap()..][..69];
-    eventually("the key counts", async || is_right(&server, key).await).await;
+    let key = &*reader(&server, "long").await;
     publish(&server, "long", LONG_MESSAGES).await;
     publish(&server, "backlog", BACKLOG).await;
 
@@ -160,15 +177,17 @@ async fn large_messages_that_are_read_share_their_memory() {
         for _ in 0..REQUESTS {
             let mut stream = ask(&server, &request).await;
             begun.push(async move {
-                begins(&mut stream).await;
-                stream
+                let is_answered = is_answered(&mut stream).await;
+                (is_answered, stream)
             });
         }
         let first = timeout(PATIENCE, begun.next()).await.unwrap();
         // Small ones need no room, and come while the others wait for it.
         let small = server.list(&[("topic", "small")]).await;
         assert_eq!(small.len(), 1);
-        // Who goes away leaves the room to others.
+        let is_first_answered = first.as_ref().is_some_and(|(is_answered, _)| *is_answered);
+        assert!(is_first_answered);
+        // Who goes away leaves the room to others, who are refused if they have to wait for long.
         drop(first);
         while let Some(stream) = timeout(PATIENCE, begun.next()).await.unwrap() {
             drop(stream);
@@ -177,4 +196,60 @@ async fn large_messages_that_are_read_share_their_memory() {
         println!("{REQUESTS} {what} the 16 MiB messages: {growth} MiB more");
         assert!(growth < GROWTH_MIB_MAX, "{what}: {growth} MiB");
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_lists_are_not_read_is_refused_soon_and_others_are_not() {
+    let _alone = ALONE.lock().await;
+    /// A key may have half of the room.
+    const STALLED: usize = 2;
+    let server = TestServer::start().await;
+    let key = reader(&server, "large").await;
+    let mut producer = server.producer_ack("large", "p").await;
+    producer.send(&"x".repeat(15 << 20)).await;
+    let code = producer.ack().await;
+    let mut stalled = vec![];
+    for _ in 0..STALLED {
+        let mut stream = ask(&server, &list_of("large", &key)).await;
+        assert!(is_answered(&mut stream).await);
+        stalled.push(stream);
+    }
+    let mut third = ask(&server, &list_of("large", &key)).await;
+    let refused = timeout(PATIENCE, is_answered(&mut third)).await;
+    assert!(!refused.unwrap(), "it has what a key may have");
+    let path = format!("/api/messages/{code}");
+    let found = server.request(reqwest::Method::GET, &path);
+    let found = found.header("secretKey", KEY).send().await.unwrap();
+    assert_eq!(found.status(), 200, "another key has room");
+    drop(stalled);
+    let again = async || {
+        let mut stream = ask(&server, &list_of("large", &key)).await;
+        is_answered(&mut stream).await
+    };
+    eventually("who goes away leaves the room to others", again).await;
+}
+
+#[tokio::test]
+async fn a_named_key_leaves_streams_and_downloads_to_others() {
+    /// Of 64 streams of events.
+    const SHARE: usize = 32;
+    let server = TestServer::start().await;
+    let key = reader(&server, "t").await;
+    let watch = async |key: &str| {
+        let request = server.request(reqwest::Method::GET, "/api/topics/t/watch");
+        request.header("secretKey", key).send().await.unwrap()
+    };
+    let mut open = vec![];
+    for _ in 0..SHARE {
+        let stream = watch(&key).await;
+        assert_eq!(stream.status(), 200);
+        open.push(stream);
+    }
+    assert_eq!(watch(&key).await.status(), 503);
+    assert_eq!(watch(KEY).await.status(), 200);
+    drop(open);
+    eventually("a place is free again", async || {
+        watch(&key).await.status() == 200
+    })
+    .await;
 }

@@ -44,7 +44,7 @@ pub struct Client {
     /// What it does.
     pub role: Role,
     /// Who it is.
-    pub info: ClientInfo,
+    pub info: Arc<ClientInfo>,
     /// Messages written to it, or received from it and stored.
     pub messages: u64,
     /// What waits for it; `None` for a producer.
@@ -125,7 +125,7 @@ impl Numbers {
 /// A connected producer.
 struct Producer {
     number: u64,
-    info: ClientInfo,
+    info: Arc<ClientInfo>,
     /// Messages received from it and stored.
     messages: AtomicU64,
     close: Closer,
@@ -166,7 +166,7 @@ impl Producers {
     fn join(self: &Arc<Producers>, info: ClientInfo) -> ProducerSession {
         let producer = Arc::new(Producer {
             number: self.numbers.next(),
-            info,
+            info: Arc::new(info),
             messages: AtomicU64::new(0),
             close: Closer::new(),
         });

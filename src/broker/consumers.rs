@@ -34,7 +34,7 @@ pub struct OutboxLimits {
 /// A connected consumer and its outbox. The limits are passed by at most one batch.
 pub(super) struct Consumer {
     number: u64,
-    info: ClientInfo,
+    info: Arc<ClientInfo>,
     outbox: mpsc::UnboundedSender<Ticket>,
     messages: AtomicUsize,
     bytes: AtomicUsize,
@@ -196,7 +196,7 @@ impl Subscription {
             messages: consumer.missed_messages.load(Ordering::Relaxed),
             bytes: consumer.missed_bytes.load(Ordering::Relaxed),
         };
-        (consumer.info.clone(), missed)
+        ((*consumer.info).clone(), missed)
     }
 }
 
@@ -266,7 +266,7 @@ impl Consumers {
         let lane = lanes.entry(info.topic.clone()).or_default();
         let consumer = Arc::new(Consumer {
             number: self.numbers.next(),
-            info,
+            info: Arc::new(info),
             outbox,
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -306,7 +306,7 @@ impl Consumers {
     }
 
     /// Everybody who is connected, longest first.
-    pub(super) fn list(&self) -> Vec<ClientInfo> {
+    pub(super) fn list(&self) -> Vec<Arc<ClientInfo>> {
         let lanes = self.lock();
         let mut all: Vec<_> = lanes.values().flat_map(|lane| &lane.consumers).collect();
         all.sort_unstable_by_key(|consumer| consumer.number);

@@ -1,8 +1,10 @@
 //! Lists of messages, read piece by piece: whoever asked is waited for here, and never on a
 //! thread that reads the disk.
 
+use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -15,6 +17,13 @@ use crate::store::{Listed, Query, Rest, Store, StoreError};
 const READING_MAX: usize = 8;
 /// The data of all large messages together that are read for lists and not sent yet.
 const LARGE_BYTES_MAX: usize = 64 << 20;
+/// The same, of lists that are asked for with one key.
+const KEY_BYTES_MAX: usize = LARGE_BYTES_MAX / 2;
+/// How long a question that begins with a large message waits for room. A list that has begun
+/// waits as long as it takes.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// Keys whose rooms are remembered though they have nothing.
+const IDLE_KEYS_MAX: usize = 64;
 /// What is read at once of small messages while there is room for so many pieces; whoever finds
 /// none reads less at once, and does not wait.
 const WIDE_BYTES: usize = 1 << 20;
@@ -28,11 +37,11 @@ pub type Pieces = mpsc::Receiver<Result<Piece, StoreError>>;
 #[derive(Debug, Default)]
 pub struct Piece {
     messages: std::vec::IntoIter<Message>,
-    room: Option<Taken>,
+    room: Option<Rooms>,
 }
 
 impl Piece {
-    fn new(messages: Vec<Message>, room: Option<Taken>) -> Piece {
+    fn new(messages: Vec<Message>, room: Option<Rooms>) -> Piece {
         Piece {
             messages: messages.into_iter(),
             room,
@@ -64,7 +73,7 @@ impl Iterator for Piece {
 #[derive(Debug)]
 pub struct Held {
     message: Message,
-    room: Option<Taken>,
+    room: Option<Rooms>,
 }
 
 impl Deref for Held {
@@ -81,6 +90,19 @@ impl From<Held> for Piece {
     }
 }
 
+/// Room of those that ask with a key, and of all.
+#[derive(Debug)]
+struct Rooms {
+    _of_key: Option<Taken>,
+    _of_all: Taken,
+}
+
+/// Who asks, and whether it has been answered.
+struct Asker {
+    room: Room,
+    is_answered: bool,
+}
+
 /// See the module. Clones share the bounds.
 #[derive(Clone)]
 pub(super) struct Lists {
@@ -88,6 +110,7 @@ pub(super) struct Lists {
     reading: Arc<Semaphore>,
     wide: Room,
     room: Room,
+    of_keys: Arc<Mutex<HashMap<String, Room>>>,
 }
 
 impl Lists {
@@ -97,26 +120,48 @@ impl Lists {
             reading: Arc::new(Semaphore::new(READING_MAX)),
             wide: Room::new(WIDE_MAX * WIDE_BYTES),
             room: Room::new(LARGE_BYTES_MAX),
+            of_keys: Arc::default(),
+        }
+    }
+
+    /// The holder of the key of this name.
+    fn asker(&self, key: &str) -> Asker {
+        let mut rooms = self.of_keys.lock().expect("no holder of this lock panics");
+        if rooms.len() > IDLE_KEYS_MAX {
+            rooms.retain(|_, room| room.is_shared());
+        }
+        let room = rooms.entry(key.to_owned());
+        let room = room.or_insert_with(|| Room::new(KEY_BYTES_MAX)).clone();
+        Asker {
+            room,
+            is_answered: false,
         }
     }
 
     /// Begins to read what matches: a piece ahead of what was taken, and no further.
-    pub(super) fn start(&self, query: Query) -> Pieces {
+    pub(super) fn start(&self, query: Query, key: &str) -> Pieces {
         let (sender, pieces) = mpsc::channel(1);
-        tokio::spawn(self.clone().run(query, sender));
+        let asker = self.asker(key);
+        tokio::spawn(self.clone().run(query, asker, sender));
         pieces
     }
 
-    async fn run(self, mut query: Query, sender: mpsc::Sender<Result<Piece, StoreError>>) {
+    async fn run(
+        self,
+        mut query: Query,
+        mut asker: Asker,
+        sender: mpsc::Sender<Result<Piece, StoreError>>,
+    ) {
         while let Ok(place) = sender.reserve().await {
             let read = tokio::select! {
                 biased;
                 () = sender.closed() => return,
-                read = self.next(&query) => read,
+                read = self.next(&query, &asker) => read,
             };
             match read {
                 Ok((piece, rest)) => {
                     place.send(Ok(piece));
+                    asker.is_answered = true;
                     match rest {
                         Rest::Before(mark) => query.before = Some(mark),
                         Rest::Nothing | Rest::Large(_) => return,
@@ -128,14 +173,23 @@ impl Lists {
     }
 
     /// The message with this code, once there is room for it.
-    pub(super) async fn find(&self, code: MessageCode) -> Result<Option<Held>, StoreError> {
+    ///
+    /// # Errors
+    /// There is none soon, or the store cannot be read.
+    pub(super) async fn find(
+        &self,
+        code: MessageCode,
+        key: &str,
+    ) -> Result<Option<Held>, StoreError> {
         let find = move |store: &dyn Store, bytes_max| store.find(code, bytes_max);
-        let (mut found, room, _) = self.in_room(None, SMALL_BYTES, find).await?;
+        let (mut found, room, _) = self
+            .in_room(&self.asker(key), None, SMALL_BYTES, find)
+            .await?;
         Ok(found.pop().map(|message| Held { message, room }))
     }
 
     /// Reads the newest of what matches, once there is room for it.
-    async fn next(&self, query: &Query) -> Result<(Piece, Rest), StoreError> {
+    async fn next(&self, query: &Query, asker: &Asker) -> Result<(Piece, Rest), StoreError> {
         let wide = self.wide.try_take(WIDE_BYTES);
         let bytes_max = match wide {
             Some(_) => WIDE_BYTES,
@@ -143,17 +197,37 @@ impl Lists {
         };
         let query = query.clone();
         let list = move |store: &dyn Store, bytes_max| store.list(&query, bytes_max);
-        let (messages, room, rest) = self.in_room(wide, bytes_max, list).await?;
+        let wide = wide.map(|room| Rooms {
+            _of_key: None,
+            _of_all: room,
+        });
+        let (messages, room, rest) = self.in_room(asker, wide, bytes_max, list).await?;
         Ok((Piece::new(messages, room), rest))
+    }
+
+    /// Room for a large message.
+    async fn rooms(&self, asker: &Asker, bytes: usize) -> Result<Rooms, StoreError> {
+        let rooms = async {
+            Rooms {
+                _of_key: Some(asker.room.take(bytes).await),
+                _of_all: self.room.take(bytes).await,
+            }
+        };
+        if asker.is_answered {
+            return Ok(rooms.await);
+        }
+        let rooms = tokio::time::timeout(ROOM_WAIT, rooms).await;
+        rooms.map_err(|_| StoreError::Busy)
     }
 
     /// Reads up to `bytes_max` in `room`, or one message that is larger in room of its own.
     async fn in_room(
         &self,
-        mut room: Option<Taken>,
+        asker: &Asker,
+        mut room: Option<Rooms>,
         mut bytes_max: usize,
         read: impl Fn(&dyn Store, usize) -> Result<Listed, StoreError> + Clone + Send + 'static,
-    ) -> Result<(Vec<Message>, Option<Taken>, Rest), StoreError> {
+    ) -> Result<(Vec<Message>, Option<Rooms>, Rest), StoreError> {
         loop {
             let (read, reading) = (read.clone(), self.reading.clone().acquire_owned().await);
             let read = move |store: &dyn Store| {
@@ -165,7 +239,7 @@ impl Lists {
             match rest {
                 Rest::Large(bytes) => {
                     drop(room);
-                    room = Some(self.room.take(bytes).await);
+                    room = Some(self.rooms(asker, bytes).await?);
                     bytes_max = bytes;
                 }
                 Rest::Nothing | Rest::Before(_) => return Ok((messages, room, rest)),
@@ -177,6 +251,7 @@ impl Lists {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::time::Instant;
 
     use super::super::Blocking;
     use super::*;
@@ -206,14 +281,20 @@ mod tests {
             reading: Arc::new(Semaphore::new(1)),
             wide: Room::new(1),
             room: Room::new(LARGE),
+            of_keys: Arc::default(),
         }
     }
 
     fn start(lists: &Lists, name: &str) -> Pieces {
-        lists.start(Query {
+        start_as(lists, name, "key")
+    }
+
+    fn start_as(lists: &Lists, name: &str, key: &str) -> Pieces {
+        let query = Query {
             topic: Some(topic(name)),
             ..Query::default()
-        })
+        };
+        lists.start(query, key)
     }
 
     async fn next(pieces: &mut Pieces) -> Option<Piece> {
@@ -239,6 +320,31 @@ mod tests {
             assert_eq!(next(&mut second).await.unwrap().count(), 1);
         }
         assert!(next(&mut second).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_does_not_wait_for_room_for_long() {
+        let lists = lists();
+        let taken = lists.room.take(1).await;
+        let begin = Instant::now();
+        let refused = start(&lists, "large").recv().await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Busy)));
+        let waited = begin.elapsed();
+        assert!(waited >= ROOM_WAIT && waited < 2 * ROOM_WAIT, "{waited:?}");
+        drop(taken);
+        assert!(next(&mut start(&lists, "large")).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_leaves_room_to_others() {
+        let mut lists = lists();
+        lists.room = Room::new(4 * LARGE);
+        let of_key = lists.asker("one").room.take(usize::MAX).await;
+        let refused = start_as(&lists, "large", "one").recv().await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Busy)));
+        assert!(next(&mut start_as(&lists, "large", "two")).await.is_some());
+        drop(of_key);
+        assert!(next(&mut start_as(&lists, "large", "one")).await.is_some());
     }
 
     #[tokio::test]

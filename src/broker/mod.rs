@@ -254,7 +254,7 @@ impl Broker {
     }
 
     /// The consumers that are connected, longest first.
-    pub fn consumers(&self) -> Vec<ClientInfo> {
+    pub fn consumers(&self) -> Vec<Arc<ClientInfo>> {
         self.0.consumers.list()
     }
 
@@ -268,9 +268,9 @@ impl Broker {
         self.0.store.growth()
     }
 
-    /// Streams what matches, newest first.
-    pub fn list(&self, query: Query) -> Pieces {
-        self.0.lists.start(query)
+    /// Streams what matches, newest first, to the holder of a key.
+    pub fn list(&self, query: Query, key: &str) -> Pieces {
+        self.0.lists.start(query, key)
     }
 
     /// A copy of what is stored now; `None` if it is in memory only.

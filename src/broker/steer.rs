@@ -13,8 +13,8 @@ impl Broker {
     ///
     /// # Errors
     /// When the disk cannot be read.
-    pub async fn find(&self, code: MessageCode) -> Result<Option<Held>, StoreError> {
-        self.0.lists.find(code).await
+    pub async fn find(&self, code: MessageCode, key: &str) -> Result<Option<Held>, StoreError> {
+        self.0.lists.find(code, key).await
     }
 
     /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but

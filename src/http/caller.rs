@@ -47,6 +47,11 @@ impl Caller {
         }
     }
 
+    /// The name of the key, by which places are shared.
+    pub(super) fn key(&self) -> &str {
+        self.grant.name()
+    }
+
     /// Whether this topic may be shown, in a list that leaves others out.
     pub(super) fn sees(&self, topic: &Topic) -> bool {
         self.grant.topics().has(topic)

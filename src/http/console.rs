@@ -1,10 +1,14 @@
 //! The console's questions (protocol, "HTTP").
 
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
+use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -25,13 +29,45 @@ pub(super) async fn ping() -> Response {
 }
 
 /// POST /Console/GetConsumers: who is connected now, to topics that the key is for.
-pub(super) async fn get_consumers(State(state): State<HttpState>, caller: Caller) -> Response {
+pub(super) async fn get_consumers(
+    State(state): State<HttpState>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let place = state.console.surveys.take(caller.key())?;
     let mut clients = state.broker.consumers();
     clients.retain(|client| caller.sees(&client.topic));
-    consumers(&clients)
+    Ok(consumers(clients, place))
 }
 
-fn consumers(clients: &[ClientInfo]) -> Response {
+/// The list as text of limited size at a time. It has its place until it is sent.
+fn consumers(clients: Vec<Arc<ClientInfo>>, place: impl Send + 'static) -> Response {
+    const TEXT_BYTES: usize = 16 << 10;
+    let mut clients = clients.into_iter().peekable();
+    let mut text = br#"{"code":0,"data":["#.to_vec();
+    let mut is_over = false;
+    let texts = std::iter::from_fn(move || {
+        let _held = &place;
+        if is_over {
+            return None;
+        }
+        while text.len() < TEXT_BYTES
+            && let Some(client) = clients.next()
+        {
+            write_consumer(&mut text, &client);
+            if clients.peek().is_some() {
+                text.push(b',');
+            }
+        }
+        is_over = clients.peek().is_none();
+        if is_over {
+            text.extend_from_slice(b"]}");
+        }
+        Some(Ok::<_, Infallible>(std::mem::take(&mut text)))
+    });
+    reply::json(Body::from_stream(stream::iter(texts)))
+}
+
+fn write_consumer(out: &mut Vec<u8>, client: &ClientInfo) {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Consumer<'a> {
@@ -40,16 +76,13 @@ fn consumers(clients: &[ClientInfo]) -> Response {
         consumer_ip: IpAddr,
         join_time: u32,
     }
-    let list: Vec<_> = clients
-        .iter()
-        .map(|client| Consumer {
-            consumer_id: &client.id,
-            topic: client.topic.as_str(),
-            consumer_ip: client.ip.to_canonical(),
-            join_time: client.since.0,
-        })
-        .collect();
-    reply::data(list)
+    let consumer = Consumer {
+        consumer_id: &client.id,
+        topic: client.topic.as_str(),
+        consumer_ip: client.ip.to_canonical(),
+        join_time: client.since.0,
+    };
+    serde_json::to_writer(out, &consumer).expect("a client can be written to memory");
 }
 
 /// POST /Console/GetConfig: `mq` of the configuration, without the key.
@@ -87,7 +120,7 @@ pub(super) async fn get_message_list(
     let pieces = match query(fields)? {
         Some(query) => {
             caller.may_ask(query.topic.as_ref())?;
-            state.broker.list(query)
+            state.broker.list(query, caller.key())
         }
         None => mpsc::channel(1).1,
     };
@@ -277,14 +310,19 @@ mod tests {
 
     #[tokio::test]
     async fn get_consumers_shows_who_where_and_since_when() {
-        let client = |id: &str, ip: &str| ClientInfo {
-            id: id.into(),
-            topic: "t".parse().unwrap(),
-            ip: ip.parse().unwrap(),
-            since: UnixSeconds(1_795_367_326),
-            key: "secretKey".into(),
+        let client = |id: &str, ip: &str| {
+            Arc::new(ClientInfo {
+                id: id.into(),
+                topic: "t".parse().unwrap(),
+                ip: ip.parse().unwrap(),
+                since: UnixSeconds(1_795_367_326),
+                key: "secretKey".into(),
+            })
         };
-        let reply = consumers(&[client("c1", "127.0.0.1"), client("c\"2", "::ffff:10.0.0.1")]);
+        let reply = consumers(
+            vec![client("c1", "127.0.0.1"), client("c\"2", "::ffff:10.0.0.1")],
+            (),
+        );
         let text = to_bytes(reply.into_body(), 4096).await.unwrap();
         assert_eq!(
             String::from_utf8(text.into()).unwrap(),

@@ -8,11 +8,13 @@ mod text;
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::api::{Disk, Refusal};
+use super::caller::Caller;
 use super::{HttpState, gate, process};
 use crate::access::Lack;
 use crate::broker::{Backlog, Totals};
@@ -54,8 +56,12 @@ struct Scrape {
 }
 
 /// See the module.
-pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, Refusal> {
-    let _permit = state.console.scrape_permit()?;
+pub(super) async fn metrics(
+    State(state): State<HttpState>,
+    caller: Option<Extension<Caller>>,
+) -> Result<Response, Refusal> {
+    let key = caller.as_ref().map_or("", |Extension(caller)| caller.key());
+    let _permit = state.console.scrapes.take(key)?;
     let text = text::encode(scrape(&state).await);
     let headers = [
         (header::CONTENT_TYPE, CONTENT_TYPE),

@@ -87,6 +87,7 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
             | ApiError::Foreign(_)
             | ApiError::Store(_)
             | ApiError::NoSuchPath(_)
+            | ApiError::TooMany(_)
             | ApiError::WrongMethod { .. },
         ) => None,
     };

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::api::TooMany;
 use super::pages::Foreign;
 use crate::access::Denied;
 use crate::broker::PublishError;
@@ -81,6 +82,8 @@ pub(super) enum ApiError {
     BodyTooLarge { bytes_max: usize },
     /// There is no room for the body.
     Busy(Busy),
+    /// As many are open as may be.
+    TooMany(TooMany),
     /// The connection broke, or the body is not what its content type says.
     Body { kind: &'static str, reason: String },
     /// The text of a field means nothing.
@@ -105,7 +108,7 @@ impl ApiError {
         match self {
             ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
             ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Busy(_) | ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Foreign(_) => StatusCode::FORBIDDEN,
             ApiError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
@@ -128,6 +131,7 @@ impl ApiError {
                 format!("the body has more than {bytes_max} bytes")
             }
             ApiError::Busy(busy) => busy.to_string(),
+            ApiError::TooMany(many) => many.to_string(),
             ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
             ApiError::Field {
                 name,
@@ -185,9 +189,18 @@ impl From<PublishError> for ApiError {
     }
 }
 
+impl From<TooMany> for ApiError {
+    fn from(many: TooMany) -> ApiError {
+        ApiError::TooMany(many)
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        ApiError::Store(error)
+        match error {
+            StoreError::Busy => ApiError::Busy(Busy),
+            error => ApiError::Store(error),
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub enum StoreError {
         /// What the system said.
         error: Arc<io::Error>,
     },
+    /// There is no room for what was asked for; there may be soon.
+    #[error("the server is busy with large messages, try again later")]
+    Busy,
     /// A sync failed, so nobody knows what is on the disk: nothing more is accepted until a
     /// restart has read it back.
     #[error("nothing more is stored since a sync failed: {0}")]
@@ -129,6 +132,7 @@ impl StoreError {
             StoreError::NoSpace { .. } => "no space is left for the mirror".into(),
             StoreError::ClockBefore1970 => "the clock is before 1970".into(),
             StoreError::Mirror(_) => "the mirror failed".into(),
+            StoreError::Busy => self.to_string(),
             StoreError::Closed => "the store is closed".into(),
         }
     }

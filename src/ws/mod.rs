@@ -40,7 +40,7 @@ use crate::broker::{Broker, ClientInfo, CloseReason, Missed, Role, Subscription}
 use crate::config::Live;
 use crate::edges::{Edges, Ended, Refused, Via};
 use crate::line::Line;
-use crate::message::Topic;
+use crate::message::{TOPIC_BYTES_MAX, Topic};
 use crate::room::Room;
 use crate::turnstile::{Stranger, Turnstile};
 use intake::{Limits, Unreadable};
@@ -55,6 +55,9 @@ const PRODUCER_READ_BYTES: usize = 32 << 10;
 const CONSUMER_READ_BYTES: usize = 1 << 10;
 /// Frames are gathered up to this size before a write.
 const WRITE_BYTES: usize = 64 << 10;
+
+/// The longest id of a client: lists of clients show it.
+const ID_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 
 /// What the sessions work with.
 #[derive(Clone)]
@@ -189,6 +192,12 @@ fn check(Names(names): Names, state: &WsState) -> Result<(Topic, String), Respon
     let (topic, id) = names.map_err(|reason| refuse(reason.to_owned()))?;
     let topic = topic.parse::<Topic>();
     let topic = topic.map_err(|error| refuse(error.to_string()))?;
+    if id.len() > ID_BYTES_MAX {
+        let bytes = id.len();
+        return Err(refuse(format!(
+            "the id has {bytes} bytes, more than {ID_BYTES_MAX}"
+        )));
+    }
     Ok((topic, id))
 }
 

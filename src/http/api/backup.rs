@@ -34,7 +34,7 @@ pub(super) async fn backup(
     method: Method,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    let permit = state.console.backup_permit()?;
+    let permit = state.console.backups.take(caller.key())?;
     let backup = state.broker.backup().ok_or_else(Refusal::nothing_on_disk)?;
     let bytes = backup.bytes();
     let name = state.broker.clock().now().0;

@@ -37,7 +37,9 @@ pub(super) async fn list(
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let after = cursor.map(params::number_cursor).transpose()?;
     let broker = state.broker.clone();
+    let place = state.console.surveys.take(caller.key())?;
     let text = super::off_thread(move || {
+        let _place = place;
         let mut clients = broker.clients();
         clients.retain(|client| {
             caller.sees(&client.info.topic)

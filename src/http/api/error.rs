@@ -5,9 +5,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::super::reply::{ApiError, SOON, is_for_now, shortened};
+use super::state::TooMany;
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::message::{MessageCode, Topic, TopicError};
+use crate::room::Busy;
 use crate::store::StoreError;
 
 /// Why a request is refused: the status of the reply, and its `error`.
@@ -130,12 +132,6 @@ impl Refusal {
         Refusal::new(StatusCode::CONFLICT, "memory_only", text)
     }
 
-    /// As many of `what` as there may be are open.
-    pub(super) fn too_many(what: &str, max: usize) -> Refusal {
-        let text = format!("{max} {what} are open, and no more may be; try again later");
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", text)
-    }
-
     /// Something inside does not work; what, is logged.
     pub(super) fn internal(text: &str) -> Refusal {
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
@@ -193,6 +189,9 @@ impl From<Denied> for Refusal {
 impl From<StoreError> for Refusal {
     /// What is wrong inside is logged, not sent.
     fn from(error: StoreError) -> Refusal {
+        if let StoreError::Busy = error {
+            return ApiError::Busy(Busy).into();
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         let text = format!("the store failed: {}", error.cause());
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", text)
@@ -224,6 +223,12 @@ impl From<PushAgainError> for Refusal {
     }
 }
 
+impl From<TooMany> for Refusal {
+    fn from(error: TooMany) -> Refusal {
+        ApiError::TooMany(error).into()
+    }
+}
+
 impl From<ApiError> for Refusal {
     /// The status of what the other HTTP routes refuse for the same reason.
     fn from(error: ApiError) -> Refusal {
@@ -243,6 +248,7 @@ impl From<ApiError> for Refusal {
             }
             ApiError::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             ApiError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            ApiError::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many"),
             ApiError::TooManyWrongKeys => (StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys"),
             ApiError::Foreign(_) => (StatusCode::FORBIDDEN, "foreign_page"),
             ApiError::Body { .. } => (StatusCode::BAD_REQUEST, "bad_body"),

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -23,7 +23,7 @@ use super::error::Refusal;
 use super::overview;
 use super::params::{AboutTopic, NoParams};
 use super::shape::Full;
-use super::state::STREAMS_MAX;
+use super::state::{STREAMS_MAX, Taken, TooMany};
 use crate::broker::{Watch, Watched};
 
 const OVERVIEW_EVERY: Duration = Duration::from_secs(1);
@@ -35,9 +35,10 @@ const DATA_BYTES_MAX: usize = 64 << 10;
 /// GET /api/events.
 pub(super) async fn events(
     State(state): State<HttpState>,
+    caller: Caller,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    let permit = state.console.stream_permit()?;
+    let permit = state.console.streams.take(caller.key())?;
     let overviews = state.console.overviews.subscribe(&state);
     let events = stream::unfold(overviews, async |mut overviews| {
         loop {
@@ -59,9 +60,12 @@ pub(super) async fn watch(
     AboutTopic(topic): AboutTopic,
 ) -> Result<Response, Refusal> {
     caller.may_use(&topic)?;
-    let permit = state.console.stream_permit()?;
+    let permit = state.console.streams.take(caller.key())?;
     let watch = state.broker.watch(topic);
-    let watch = watch.ok_or_else(|| Refusal::too_many("streams of events", STREAMS_MAX))?;
+    let watch = watch.ok_or(TooMany {
+        what: "streams of events",
+        max: STREAMS_MAX,
+    })?;
     let events = stream::unfold(watch, async |mut watch: Watch| {
         let next = watch.next().await;
         Some((watched_event(&next), watch))
@@ -88,7 +92,7 @@ fn event(name: &str, data: &impl Serialize) -> Bytes {
 /// Replies with events until the client leaves or the server stops.
 fn send(
     state: &HttpState,
-    permit: OwnedSemaphorePermit,
+    permit: Taken,
     events: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Response {
     let mut ticks = tokio::time::interval_at(Instant::now() + COMMENT_EVERY, COMMENT_EVERY);

@@ -10,7 +10,6 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::super::caller::Caller;
@@ -21,6 +20,7 @@ use super::needle::Needle;
 use super::params::{self, InPath, NoParams, STATUSES};
 use super::search::text_to_find;
 use super::shape::{Full, status_name};
+use super::state::{self, Taken, TooMany};
 use crate::access::Grant;
 use crate::broker::Pieces;
 use crate::message::{Message, Status, UnixSeconds};
@@ -104,11 +104,22 @@ impl Links {
         let token = token()?;
         let mut links = self.lock();
         links.retain(|_, (end, _)| *end > Instant::now());
-        if links.len() >= LINKS_MAX {
-            return Err(Refusal::too_many("links of exports", LINKS_MAX));
+        let of_key = |(_, open): &&(Instant, Export)| open.grant.name() == export.grant.name();
+        let max = state::share(export.grant.name(), LINKS_MAX);
+        if links.len() >= LINKS_MAX || links.values().filter(of_key).count() >= max {
+            let what = "links of exports";
+            return Err(TooMany { what, max }.into());
         }
         links.insert(token.clone(), (Instant::now() + LINK_LIFE, export));
         Ok(token)
+    }
+
+    /// The name of the key that opened a link.
+    fn key_of(&self, token: &str) -> Option<String> {
+        let links = self.lock();
+        links
+            .get(token)
+            .map(|(_, export)| export.grant.name().to_owned())
     }
 
     /// Uses a link up, if it is open.
@@ -177,7 +188,8 @@ pub(super) async fn fetch(
             false => Err(Refusal::no_such_export()),
         };
     }
-    let permit = state.console.list_permit()?;
+    let key = links.key_of(&token).ok_or_else(Refusal::no_such_export)?;
+    let permit = state.console.exports.take(&key)?;
     let export = links.take(&token).ok_or_else(Refusal::no_such_export)?;
     let name = file_name(export.format, state.broker.clock().date());
     let file = File {
@@ -185,7 +197,7 @@ pub(super) async fn fetch(
         needle: export.needle,
         _permit: permit,
     };
-    let response = send(state.broker.list(export.query), file, &name).await?;
+    let response = send(state.broker.list(export.query, &key), file, &name).await?;
     Ok(auth::until_ended(response, export.grant))
 }
 
@@ -221,7 +233,7 @@ async fn send(pieces: Pieces, file: File, name: &str) -> Result<Response, Refusa
 struct File {
     format: Format,
     needle: Option<Needle>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Taken,
 }
 
 impl listing::Format for File {
@@ -352,11 +364,10 @@ mod tests {
             sender.try_send(piece.map(Into::into)).unwrap();
         }
         drop(sender);
-        let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let file = File {
             format,
             needle: needle.map(Needle::new),
-            _permit: permits.try_acquire_owned().unwrap(),
+            _permit: state::Console::new().exports.take("key").unwrap(),
         };
         let response = send(receiver, file, "f.csv")
             .await

@@ -46,7 +46,7 @@ pub(super) async fn list(
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let query = filter.query()?;
     caller.may_ask(query.topic.as_ref())?;
-    let list = page(state.broker.list(query), limit).await?;
+    let list = page(state.broker.list(query, caller.key()), limit).await?;
     Ok(super::reply(StatusCode::OK, &list))
 }
 
@@ -122,7 +122,7 @@ impl listing::Format for Detail {
 
 /// The message, if it is there and the key is for its topic.
 async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Held, Refusal> {
-    let found = state.broker.find(code).await?;
+    let found = state.broker.find(code, caller.key()).await?;
     let message = found.ok_or_else(|| Refusal::no_such_message(code))?;
     caller.may_use(&message.topic)?;
     Ok(message)

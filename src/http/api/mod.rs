@@ -36,7 +36,7 @@ use super::routes::{Route, routes};
 use super::{HttpState, auth};
 pub(super) use error::Refusal;
 pub(super) use overview::Disk;
-pub(super) use state::Console;
+pub(super) use state::{Console, TooMany};
 
 /// Every route there is.
 #[rustfmt::skip]

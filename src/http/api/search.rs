@@ -10,7 +10,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, Filter, cursor_of};
 use super::shape::{Row, mark_of};
+use super::state::Taken;
 use crate::broker::{Piece, Pieces};
 use crate::message::Message;
 use crate::store::Mark;
@@ -57,9 +57,9 @@ pub(super) async fn search(
     let needle = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
-    let permit = state.console.list_permit()?;
+    let permit = state.console.searches.take(caller.key())?;
     let search = Search {
-        pieces: state.broker.list(query),
+        pieces: state.broker.list(query, caller.key()),
         progress_at: Instant::now() + PROGRESS_EVERY,
         told: 0,
         findings: Some(Findings {
@@ -137,7 +137,7 @@ struct Search {
     /// `None` once it has ended.
     findings: Option<Findings>,
     stop: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _permit: Taken,
 }
 
 impl Search {
@@ -285,7 +285,6 @@ mod tests {
     ) -> (mpsc::Sender<Read>, Search, CancellationToken) {
         let (sender, pieces) = mpsc::channel(2);
         let stop = CancellationToken::new();
-        let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let search = Search {
             pieces,
             progress_at: Instant::now() + PROGRESS_EVERY,
@@ -300,7 +299,10 @@ mod tests {
                 lines: vec![],
             }),
             stop: stop.clone(),
-            _permit: permits.try_acquire_owned().unwrap(),
+            _permit: super::super::state::Console::new()
+                .searches
+                .take("key")
+                .unwrap(),
         };
         (sender, search, stop)
     }

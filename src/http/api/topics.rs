@@ -109,6 +109,12 @@ pub(super) async fn list(
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let after = cursor.map(Key::parse).transpose()?;
 
+    let console = &state.console;
+    let _place = console.surveys.take(caller.key())?;
+    let _sort = match by {
+        Sort::Oldest => Some(console.sorts.take(caller.key())?),
+        Sort::Waiting | Sort::Name | Sort::Consumers | Sort::Rate => None,
+    };
     let broker = state.broker.clone();
     let mut needle = search.map(Needle::new);
     let topics = super::off_thread(move || {
@@ -256,6 +262,7 @@ pub(super) async fn detail(
     let found = found.ok_or_else(|| Refusal::no_such_topic(&topic))?;
     let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
     let broker = state.broker.clone();
+    let _place = state.console.surveys.take(caller.key())?;
     let clients = super::off_thread(move || {
         let mut clients = broker.clients();
         clients.retain(|client| client.info.topic == topic);
