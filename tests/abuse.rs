@@ -300,7 +300,9 @@ async fn suffer(server: &TestServer, kinds: &[Abuse], count: usize, good: &Good)
 async fn whoever_only_takes_is_shed_and_costs_little() {
     let _alone = ALONE.lock().await;
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let server = Arc::new(TestServer::start().await);
+    // People have a minute to log in; what one costs meanwhile is the same as in six seconds.
+    let setup = Setup::new().environment("DPMQ_SERVER_LOGINSECONDS", "6");
+    let server = Arc::new(setup.start().await);
     let good = Good::new(server.clone());
     good.p99(future::ready(())).await;
     // Ten thousand of a kind, or a few of each kind at once.
@@ -334,7 +336,8 @@ async fn whoever_only_takes_is_shed_and_costs_little() {
             continue;
         }
         // What of it is the machine's: the same clients, and another server has to do with them.
-        let another = TestServer::start().await;
+        let setup = Setup::new().environment("DPMQ_SERVER_LOGINSECONDS", "6");
+        let another = setup.start().await;
         let elsewhere = suffer(&another, kinds, count, &good).await.arriving;
         println!(
             "    with another server {elsewhere:.1?} while they come: × {:.2}",

@@ -47,11 +47,34 @@ async fn the_key_may_be_a_text_or_a_binary_frame() {
 #[tokio::test]
 async fn an_almost_right_key_is_wrong() {
     let server = TestServer::start().await;
-    for key in ["", "DPMQ", "dpmq ", "dpmq\n", "dpm", "dpmqq"] {
+    for key in [
+        "", "\n", "DPMQ", "dpmq ", "\ndpmq", "dpmq\n\n", "dpmq\r", "dpm", "dpmqq",
+    ] {
         let mut socket = server.open("/Consumers/Conn/t/c1").await;
         assert_eq!(socket.recv().await, ASK);
         socket.send(key).await;
         assert_eq!(socket.recv().await, WRONG, "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_line_end_after_the_key_is_not_part_of_it() {
+    let server = TestServer::start().await;
+    for end in ["\n", "\r\n"] {
+        let key = format!("{KEY}{end}");
+        let mut consumer = server.open("/Consumers/Conn/t/c1").await;
+        assert_eq!(consumer.recv().await, ASK);
+        consumer.send(&key).await;
+        assert_eq!(consumer.recv().await, RIGHT, "{key:?}");
+        let mut producer = server.open("/Producers/Conn/t/p1").await;
+        assert_eq!(producer.recv().await, ASK);
+        producer.send_binary(key.as_bytes()).await;
+        assert_eq!(producer.recv().await, RIGHT, "{key:?}");
+        // Of a message it is a part.
+        let data = format!("data{end}");
+        producer.send(&data).await;
+        assert_eq!(consumer.data(1).await, [data]);
+        consumer.close().await;
     }
 }
 

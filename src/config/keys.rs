@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.sendWaitSeconds", "10", "seconds an HTTP send waits for room in the queue"),
     key("server.drainSeconds", "10", "seconds of grace for open connections at a stop"),
     key("server.loginAttempts", "5", "wrong secret keys a WebSocket client may send before it is closed"),
-    key("server.loginSeconds", "6", "seconds a WebSocket client has to log in"),
+    key("server.loginSeconds", "60", "seconds a WebSocket client has to log in"),
     key("server.pingSeconds", "25", "seconds between two pings to a WebSocket client; one that is cut off is noticed half a minute after the next; 0: none"),
     key("server.requestSeconds", "8", "seconds a client has to send the head of a request, TLS included, and as much longer for a body as 64 KiB a second take"),
     key("server.maxConnections", "0", "connections at the same time; 0: as many as files may be open, but for 128"),

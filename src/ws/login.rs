@@ -39,7 +39,10 @@ where
         socket.send(Message::text(PROMPT)).await?;
         let offered = next_text(socket).await?;
         let answer_at = Instant::now() + wait;
-        match access.present(&offered, place, &shown).await {
+        match access
+            .present(without_line_end(&offered), place, &shown)
+            .await
+        {
             Ok(grant) => return Ok(grant),
             Err(Refused::Expired(denied)) => {
                 wrong.add(1);
@@ -57,6 +60,12 @@ where
         socket.send(Message::text(WRONG)).await?;
     }
     Err(End::Policy("too many wrong keys".into()))
+}
+
+/// Tools that send what is typed send the end of its line as well.
+fn without_line_end(offered: &str) -> &str {
+    let line = offered.strip_suffix('\n');
+    line.map_or(offered, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// The next text or binary frame as text.

@@ -67,7 +67,7 @@ export default function About() {
       <${Card} title=${t("keys")}><${KeyList} /><//>
       <${Card} title=${t("licences")}><div class="column"><dl class="facts"><dt>${t("own")}</dt><dd>Apache-2.0</dd></dl>
         <h3>${t("vendored")}</h3><p class="quiet">${t("files")}</p>
-        <dl class="facts">${LIBRARIES.map(([name, licence, file]) => html`<dt key=${name}>${name}</dt><dd><a href="/view/vendor/${file}.LICENSE.txt">${licence}</a></dd>`)}</dl></div><//>
+        <dl class="facts">${LIBRARIES.map(([name, licence, file]) => html`<dt key=${name}>${name}</dt><dd><a href="view/vendor/${file}.LICENSE.txt">${licence}</a></dd>`)}</dl></div><//>
     </div>
   </div>`;
 }
