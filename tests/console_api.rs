@@ -350,7 +350,6 @@ async fn unknown_paths_and_methods_are_told_in_the_form_of_the_api() {
         (Method::GET, "/api", 404, "no_such_path"),
         (Method::GET, "/api/", 404, "no_such_path"),
         (Method::GET, "/api/nowhere", 404, "no_such_path"),
-        (Method::GET, "/api/topics/", 404, "no_such_path"),
         (Method::POST, "/api/config", 405, "wrong_method"),
         (Method::PUT, "/api/messages", 405, "wrong_method"),
         (Method::DELETE, "/api/topics/t", 405, "wrong_method"),
@@ -1183,4 +1182,59 @@ async fn a_topic_may_be_in_the_query_for_browsers_have_no_dots_in_a_path() {
     }
     let in_both = api.get("/api/topics/t?topic=t").await;
     assert_eq!(in_both.refusal(), (400, "unknown_parameter"));
+}
+
+#[tokio::test]
+async fn a_body_is_an_object_and_not_packed() {
+    let api = Api::start().await;
+    api.server.publish("t", "kept").await;
+    for (path, body) in [
+        ("/api/topics/t/purge", json!(["t", "all"])),
+        ("/api/topic/purge?topic=t", json!(["t", "all"])),
+        ("/api/messages", json!(["t", "data"])),
+        ("/api/exports", json!(["csv", "t", null, null, null, null])),
+    ] {
+        let answer = api.post(path, &body).await;
+        assert_eq!(answer.refusal(), (400, "bad_body"), "{path}");
+        let packed = api
+            .request(Method::POST, path)
+            .header("content-encoding", "gzip");
+        let answer = api.answer(packed.json(&json!({}))).await;
+        assert_eq!(answer.refusal(), (415, "wrong_content_type"), "{path}");
+        assert!(answer.message().contains("gzip"), "{}", answer.message());
+    }
+    assert_eq!(api.server.count().await[0], 1);
+}
+
+#[tokio::test]
+async fn streams_ask_proxies_to_keep_nothing_back() {
+    let api = Api::start().await;
+    for n in 0..3 {
+        api.server.publish("t", &format!("{n:060000}")).await;
+    }
+    let streams = [
+        "/api/events",
+        "/api/topic/watch?topic=t",
+        "/api/search?text=x",
+        "/api/backup",
+    ];
+    for path in streams {
+        let reply = api.request(Method::GET, path).send().await.unwrap();
+        let cache: Vec<_> = reply.headers().get_all("cache-control").iter().collect();
+        assert_eq!(cache, ["no-store", "no-transform"], "{path}");
+        assert_eq!(reply.headers()["x-accel-buffering"], "no", "{path}");
+    }
+    let list = api
+        .request(Method::POST, "/Console/GetMessageList")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(list.headers()["x-accel-buffering"], "no");
+    assert_eq!(list.headers()["cache-control"], "no-transform");
+    let whole = api
+        .request(Method::GET, "/api/overview")
+        .send()
+        .await
+        .unwrap();
+    assert!(!whole.headers().contains_key("x-accel-buffering"));
 }

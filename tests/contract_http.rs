@@ -353,3 +353,111 @@ async fn a_request_names_its_host_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_slash_at_the_end_leads_to_the_path_without() {
+    let server = TestServer::start().await;
+    // As clients follow it: with method, key and body.
+    for path in ["/Producer/Send/", "/Console/Ping/"] {
+        let reply = server
+            .http(path, &[("topic", "t"), ("messageData", "d")])
+            .await;
+        assert_eq!(reply["code"], 0, "{path}: {reply}");
+    }
+    assert_eq!(server.count().await[0], 1);
+    for (request, location) in [
+        ("POST /Producer/Send/", "../Send"),
+        ("POST /Console/CountMessage/?a=b&c", "../CountMessage?a=b&c"),
+        ("GET /metrics/", "../metrics"),
+        ("GET /api/topics/a%2Fb%20/", "../a%2Fb%20"),
+        ("DELETE /api/clients/7/?confirm=t", "../7?confirm=t"),
+    ] {
+        let request = format!("{request} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+        let answer = server.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 307 "), "{answer}");
+        assert!(
+            answer.contains(&format!("location: {location}\r\n")),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("access-control-allow-origin: *\r\n"),
+            "{answer}"
+        );
+    }
+    for request in ["POST /Producer/Send//", "GET /none/", "GET /Producer/Send/"] {
+        let request = format!("{request} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answer = server.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_told_by_its_type() {
+    let server = TestServer::start().await;
+    let send = async |headers: &[(&str, &str)], body: &'static str| {
+        let mut request = server
+            .post("/Producer/Send")
+            .header("secretKey", KEY)
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let reply: Value = request.send().await.unwrap().json().await.unwrap();
+        (
+            reply["code"].as_i64().unwrap(),
+            reply["msg"].as_str().unwrap().to_owned(),
+        )
+    };
+    let fields = "topic=t&messageData=d";
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for (headers, body, told) in [
+        (
+            vec![("content-type", "text/plain")],
+            fields,
+            "the Content-Type \"text/plain\"",
+        ),
+        (
+            vec![("content-type", "application/xml")],
+            "<a/>",
+            "the Content-Type \"application/xml\"",
+        ),
+        (vec![], fields, "no Content-Type"),
+        (
+            vec![form, ("content-encoding", "gzip")],
+            fields,
+            "the Content-Encoding \"gzip\"",
+        ),
+        (
+            vec![form, ("content-encoding", "br")],
+            fields,
+            "the Content-Encoding \"br\"",
+        ),
+    ] {
+        let (code, msg) = send(&headers, body).await;
+        assert_eq!(code, -1, "{headers:?}");
+        assert!(msg.contains(told), "{headers:?}: {msg}");
+    }
+    for (headers, body) in [
+        (vec![], ""),
+        (vec![("content-type", "text/plain")], ""),
+        (vec![form], "topic=t"),
+        (vec![("content-type", "application/json")], "{}"),
+    ] {
+        let expected = (-1, "Required data cannot be empty".to_owned());
+        assert_eq!(send(&headers, body).await, expected, "{headers:?} {body}");
+    }
+    assert_eq!(
+        send(&[form, ("content-encoding", "identity")], fields)
+            .await
+            .0,
+        0
+    );
+    // What needs no fields never looked at the type.
+    let ping = server.post("/Console/Ping").header("secretKey", KEY);
+    let ping = ping
+        .header("content-type", "text/plain")
+        .body("x")
+        .send()
+        .await;
+    assert_eq!(ping.unwrap().text().await.unwrap(), r#"{"code":0}"#);
+}

@@ -307,20 +307,30 @@ async fn files_that_cannot_be_used_keep_the_server_from_starting() {
 
 /// A connection to the server, whose certificate `authority` vouches for.
 async fn secured(server: &TestServer, authority: &Authority) -> TlsStream<TcpStream> {
+    offering(server, authority, &[]).await.unwrap()
+}
+
+/// The same, by one of these protocols.
+async fn offering(
+    server: &TestServer,
+    authority: &Authority,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let pem = authority.certificate.as_bytes();
     roots
         .add(CertificateDer::from_pem_slice(pem).unwrap())
         .unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(server.address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, stream).await.unwrap()
+    connector.connect(name, stream).await
 }
 
 /// The head of the answer to a GET of `path`.
@@ -353,4 +363,16 @@ async fn a_browser_is_told_to_come_back_by_tls() {
         let answer = head(TcpStream::connect(plain.address()).await.unwrap(), path).await;
         assert!(!answer.contains("strict-transport-security"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn the_protocol_is_http_1_1_whatever_is_offered_beside_it() {
+    let authority = Authority::new();
+    let server = setup(&authority).start().await;
+    let stream = offering(&server, &authority, &["h2", "http/1.1"])
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(head(stream, "/").await.starts_with("HTTP/1.1 200 "));
+    assert!(offering(&server, &authority, &["h2"]).await.is_err());
 }

@@ -50,6 +50,10 @@ pub(super) async fn read<const N: usize>(
     names: [&str; N],
     limits: Limits,
 ) -> Result<[Option<ByteString>; N], ApiError> {
+    if let Some(coding) = content_coding(request.headers()) {
+        discard(request).await;
+        return Err(ApiError::ContentCoding(coding));
+    }
     let encoding = Encoding::of(request.headers());
     let body = whole_body(request, limits).await?;
     let mut fields = Fields {
@@ -66,6 +70,25 @@ pub(super) async fn read<const N: usize>(
     Ok(fields
         .values
         .map(|value| value.filter(|text| !text.is_empty())))
+}
+
+/// How the body is packed, if it is: nothing here unpacks it.
+pub(super) fn content_coding(headers: &HeaderMap) -> Option<String> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.map(|coding| String::from_utf8_lossy(coding.as_bytes()));
+    let coding = codings.find(|coding| !coding.trim().eq_ignore_ascii_case("identity"));
+    coding
+        .map(|coding| coding.trim().to_owned())
+        .filter(|coding| !coding.is_empty())
+}
+
+/// The content type of a body that has no fields because of it; `None` if it can have them.
+pub(super) fn strange_type(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.map_or_else(Default::default, |kind| {
+        String::from_utf8_lossy(kind.as_bytes())
+    });
+    matches!(Encoding::of(headers), Encoding::None).then(|| kind.into_owned())
 }
 
 /// Reads and drops the body of a request that is refused: a client that is still sending when

@@ -21,6 +21,8 @@ mod process;
 mod producer;
 mod reply;
 mod routes;
+mod slash;
+mod streams;
 mod times;
 mod view;
 
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, Uri};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -161,8 +164,10 @@ pub fn router(state: HttpState) -> Router {
     });
     router
         .merge(api::router(&state))
+        .merge(slash::router(&[CONTRACT, METRICS, api::ROUTES]))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
+        .layer(map_response(streams::pass_on))
         .with_state(state)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
@@ -20,10 +21,12 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     let names = ["messageData", "topic"];
+    let has_body = !request.body().is_end_stream();
+    let strange_type = fields::strange_type(request.headers()).filter(|_| has_body);
     let read = fields::read(request, names, state.data_limits()).await;
     let read = read.and_then(|fields| match fields {
         [Some(data), Some(topic)] => Ok((data, topic)),
-        _ => Err(ApiError::Required),
+        _ => Err(strange_type.map_or(ApiError::Required, ApiError::ContentType)),
     });
     let (data, topic) = counted(&state, read)?;
     let code = publish(&state, &caller, &topic, data).await?;
@@ -75,6 +78,8 @@ fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiEr
             ApiError::Required
             | ApiError::Topic(_)
             | ApiError::Body { .. }
+            | ApiError::ContentType(_)
+            | ApiError::ContentCoding(_)
             | ApiError::Field { .. },
         ) => Some(RefusedFor::Invalid),
         Err(ApiError::Publish(PublishError::QueueFull)) => Some(RefusedFor::QueueFull),

@@ -92,6 +92,10 @@ pub(super) enum ApiError {
         value: String,
         expected: &'static str,
     },
+    /// The body has a content type that has no fields; an empty one is none.
+    ContentType(String),
+    /// The body is packed.
+    ContentCoding(String),
     /// The broker did not take the message.
     Publish(PublishError),
     /// The store did not answer a question.
@@ -139,6 +143,20 @@ impl ApiError {
                 expected,
             } => {
                 format!("{name} is {expected}, not {:?}", shortened(value))
+            }
+            ApiError::ContentType(kind) => {
+                let kind = match kind.as_str() {
+                    "" => "no Content-Type".into(),
+                    kind => format!("the Content-Type {:?}", shortened(kind)),
+                };
+                format!(
+                    "the body has {kind}: it has to be application/json, \
+                     application/x-www-form-urlencoded or multipart/form-data"
+                )
+            }
+            ApiError::ContentCoding(coding) => {
+                let coding = shortened(coding);
+                format!("the body has the Content-Encoding {coding:?}: send it as it is")
             }
             ApiError::Store(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "the store failed");

@@ -47,12 +47,13 @@ async function follow(stop) {
       ahead = data.nowMs - Date.now();
       connection.value = "online";
     };
-    try {
-      await stream(stop, onOverview);
-    } catch (error) {
-      // Reached but refused: perhaps something on the way does not let streams through.
-      if (error instanceof ApiError && error.status > 0 && error.status !== 401) await poll(stop, onOverview).catch(() => {});
-    }
+    /** @type {unknown} */
+    let failure = null;
+    await stream(stop, onOverview).catch((error) => { failure = error; });
+    if (stop.aborted) return;
+    // Nothing came of it: perhaps something on the way does not let streams through.
+    const polls = !came && !(failure instanceof ApiError && failure.status === 401);
+    if (polls && await poll(stop, onOverview).then(() => true, () => false)) continue;
     if (stop.aborted) return;
     connection.value = "offline";
     failures = came ? 0 : failures + 1;

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::HttpState;
 use super::super::fields::{self, Limits};
+use super::super::reply::ApiError;
 use super::error::Refusal;
 
 /// The body of a request, as JSON of this type.
@@ -36,8 +37,18 @@ async fn parsed<T: DeserializeOwned>(request: Request, limits: Limits) -> Result
         fields::discard(request).await;
         return Err(Refusal::content_type());
     }
+    if let Some(coding) = fields::content_coding(request.headers()) {
+        fields::discard(request).await;
+        return Err(ApiError::ContentCoding(coding).into());
+    }
     let body = fields::whole_body(request, limits).await?;
-    serde_json::from_slice(&body).map_err(|error| Refusal::body(&error.to_string()))
+    let parsed = serde_json::from_slice(&body);
+    let value = parsed.map_err(|error| Refusal::body(&error.to_string()))?;
+    // A list would be taken for the fields in their order: a slip must not purge.
+    match body.trim_ascii_start().first() {
+        Some(b'{') => Ok(value),
+        _ => Err(Refusal::body("it is no object")),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

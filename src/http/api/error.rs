@@ -252,6 +252,9 @@ impl From<ApiError> for Refusal {
             ApiError::TooManyWrongKeys => (StatusCode::TOO_MANY_REQUESTS, "too_many_wrong_keys"),
             ApiError::Foreign(_) => (StatusCode::FORBIDDEN, "foreign_page"),
             ApiError::Body { .. } => (StatusCode::BAD_REQUEST, "bad_body"),
+            ApiError::ContentType(_) | ApiError::ContentCoding(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type")
+            }
             ApiError::Required => (StatusCode::BAD_REQUEST, "missing_parameter"),
             ApiError::Field { .. } => (StatusCode::BAD_REQUEST, "bad_parameter"),
         };

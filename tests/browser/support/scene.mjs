@@ -64,6 +64,11 @@ class Scene {
     this.t = t;
   }
 
+  /** What else the page may ask than the server itself, as a proxy before it. */
+  #allowed = new Set();
+
+  allow = (address) => { this.#allowed.add(address); };
+
   /** A line beside the test's result. */
   note = (text) => { this.t.diagnostic(text); };
 
@@ -89,7 +94,7 @@ class Scene {
       (event) => globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`)));
     const asks = (address) => {
       const url = new URL(address);
-      if (!["data:", "blob:"].includes(url.protocol) && url.host !== this.server.address) this.#wrong.push(`asked elsewhere: ${url}`);
+      if (!["data:", "blob:"].includes(url.protocol) && url.host !== this.server.address && !this.#allowed.has(url.host)) this.#wrong.push(`asked elsewhere: ${url}`);
     };
     context.on("request", (request) => asks(request.url()));
     context.on("page", (page) => {
