@@ -206,6 +206,9 @@ fn check_config(config: &Config) -> Result<(), Failure> {
     let keys = KeysFile::at(&config.server.keys_file).keys()?;
     let file = config.server.keys_file.display();
     out.line(format!("named keys: {} in {file}", keys.len()).as_bytes())?;
+    if let Some(note) = config.note_on_variables() {
+        out.line(format!("note: {note}").as_bytes())?;
+    }
     if config.listen_host().restricted {
         out.line(format!("note: {}", ListenHost::ADVICE).as_bytes())?;
     }

@@ -49,6 +49,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Every setting as text, in the order of the shipped file, with the place it came from.
     pub settings: Vec<Setting>,
+    /// Variables that are named as settings are, and are of services of Kubernetes.
+    of_services: Vec<String>,
 }
 
 /// What is logged, and where.
@@ -109,7 +111,17 @@ impl Config {
     /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let file = file_layer(sources.file.as_deref())?;
-        Config::from_values(&Values::new(Config::merged(file, sources)?))
+        let mut config = Config::from_values(&Values::new(Config::merged(file, sources)?))?;
+        config.of_services = layer::of_services(&sources.environment);
+        Ok(config)
+    }
+
+    /// What to say of variables that were not taken for settings, if there are any.
+    pub fn note_on_variables(&self) -> Option<String> {
+        let names = self.of_services.join(", ");
+        (!names.is_empty()).then(|| {
+            format!("not taken for settings, but for what Kubernetes tells of a service: {names}")
+        })
     }
 
     fn merged(file: Option<Layer>, sources: &Sources) -> Result<Figment, ConfigError> {
@@ -136,6 +148,7 @@ impl Config {
                 audit_file: values.read("log.auditFile", values::path_or_none)?,
             },
             settings: values.settings(),
+            of_services: vec![],
         })
     }
 

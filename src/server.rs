@@ -418,6 +418,9 @@ fn warn_of_key(config: &Config) {
 
 /// Says where to go.
 fn announce(config: &Config, address: SocketAddr) {
+    if let Some(note) = config.note_on_variables() {
+        tracing::info!("{note}");
+    }
     warn_of_key(config);
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

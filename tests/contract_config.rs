@@ -309,3 +309,44 @@ async fn a_value_that_cannot_be_is_named_in_one_line_with_exit_code_64() {
         assert!(!said.contains("panicked"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn what_kubernetes_tells_of_services_is_no_setting() {
+    let mut setup = Setup::new();
+    for service in ["SERVER", "MQ", "LOG", "SERVER_INTERNAL"] {
+        for (end, value) in [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "8011"),
+            ("SERVICE_PORT_HTTP", "8011"),
+            ("PORT", "tcp://10.0.0.1:8011"),
+            ("PORT_8011_TCP", "tcp://10.0.0.1:8011"),
+            ("PORT_8011_TCP_PROTO", "tcp"),
+            ("PORT_8011_TCP_PORT", "8011"),
+            ("PORT_8011_TCP_ADDR", "10.0.0.1"),
+        ] {
+            setup = setup.environment(&format!("DPMQ_{service}_{end}"), value);
+        }
+    }
+    // What is a setting still is one.
+    let server = setup.environment("DPMQ_MQ_SENDCOUNT", "7").start().await;
+    let told = |text: &str| {
+        let told: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("what Kubernetes tells"))
+            .collect();
+        assert_eq!(told.len(), 1, "{text}");
+        assert!(told[0].contains("DPMQ_SERVER_SERVICE_HOST") && !told[0].contains("10.0.0.1"));
+    };
+    told(&server.log().join("\n"));
+    let output = server.run(&["check-config"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    told(&text);
+    assert!(text.contains("mq.sendCount = 7"), "{text}");
+    let refused = server
+        .command(&["check-config"])
+        .env("DPMQ_SERVER_PROT", "8011")
+        .output()
+        .await;
+    assert_eq!(refused.unwrap().status.code(), Some(64));
+}

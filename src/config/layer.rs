@@ -1,7 +1,7 @@
 //! The layers a configuration is merged from: known keys with their texts, and where they are from.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use figment::value::{Dict, Map, Value};
@@ -72,6 +72,9 @@ impl Layer {
             let Some((name, path)) = name.to_str().and_then(setting_of_variable) else {
                 continue;
             };
+            if is_of_a_service(name, value) {
+                continue;
+            }
             let mut layer = Layer::new(name);
             let key = KEYS
                 .iter()
@@ -213,6 +216,27 @@ fn setting_of_variable(name: &str) -> Option<(&str, String)> {
     let (section, key) = rest.split_once('_')?;
     (prefix.eq_ignore_ascii_case("DPMQ_") && keys::is_section(section))
         .then(|| (name, format!("{}.{key}", section.to_lowercase())))
+}
+
+/// The names of variables that look like settings and are those that Kubernetes gives every pod
+/// for a service of a name such as `dpmq-server`.
+pub(super) fn of_services(variables: &[(OsString, OsString)]) -> Vec<String> {
+    let names = variables.iter().filter_map(|(name, value)| {
+        let (name, _) = setting_of_variable(name.to_str()?)?;
+        is_of_a_service(name, value).then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+/// As `DPMQ_SERVER_SERVICE_HOST`, `DPMQ_SERVER_PORT_8011_TCP_ADDR`, and an address as the value
+/// of `DPMQ_SERVER_PORT`.
+fn is_of_a_service(name: &str, value: &OsStr) -> bool {
+    let is_address = |value: &str| {
+        let schemes = ["tcp://", "udp://", "sctp://"];
+        schemes.iter().any(|scheme| value.starts_with(scheme))
+    };
+    let name = name.to_uppercase();
+    name.contains("_SERVICE_") || name.contains("_PORT_") || value.to_str().is_some_and(is_address)
 }
 
 /// The beginning of `text`, with control characters escaped: an error is one line.
