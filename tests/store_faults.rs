@@ -41,8 +41,11 @@ impl Place {
     }
 
     fn open(&self) -> DiskStore {
-        let opened = DiskStore::open_by_hand(&self.options(), nobody());
-        opened.unwrap().0
+        let (store, found) = DiskStore::open_by_hand(&self.options(), nobody()).unwrap();
+        let unfinished = |text: &&String| text.contains("a write that was not finished");
+        let ahead = found.damage.iter().find(|text| !unfinished(text));
+        assert_eq!(ahead, None, "the mirror is never ahead of the log");
+        store
     }
 
     /// Ends `store` as `how` does, and opens it again.
@@ -343,6 +346,41 @@ fn after_a_sync_of_the_log_has_failed_nothing_is_accepted_until_a_restart() {
                 goes_on(place, store, asked, &when);
             },
         );
+    }
+}
+
+#[test]
+fn an_error_that_the_system_tells_another_thread_is_no_success() {
+    for other in [Work::Take, Work::Mirror] {
+        let (mut after, mut operations) = (0, 1);
+        while after < operations {
+            let mut place = Place::new(after);
+            let store = Arc::new(place.open());
+            let before = place.disk.operations();
+            let weak = Arc::downgrade(&store);
+            place.disk.set_others(Some(Arc::new(move || {
+                let _ = weak.upgrade().unwrap().work(other);
+            })));
+            place.disk.set_faults(Faults {
+                after,
+                next_sync: true,
+                ..Faults::default()
+            });
+            let mut asked = Asked::default();
+            asked.day(&store, &place.clock);
+            place.disk.set_others(None);
+            operations = place.disk.operations() - before;
+            let when = format!("{other:?} everywhere, an error after {after} operations");
+            asked.check(&store, &when);
+            place.disk.set_faults(Faults::default());
+            // From which what the log lacks would be healed.
+            let _ = place.disk.remove_file(&place.options().snapshot);
+            place.disk.sync_dir(place.root.path()).unwrap();
+            let store = place.after(Arc::into_inner(store).unwrap(), Some(Cut::None));
+            asked.check(&store, &when);
+            after += 1;
+        }
+        assert!(operations > 50, "{operations} operations");
     }
 }
 

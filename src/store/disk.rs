@@ -107,17 +107,19 @@ impl DiskStore {
         committed: Committed,
     ) -> Result<(DiskStore, Recovered), StoreError> {
         let (store, engine, recovered) = DiskStore::assemble(options, committed)?;
-        *store.drive() = Drive::ByHand(Box::new(engine));
+        *store.drive() = Drive::ByHand(Arc::new(engine.by_hand()));
         Ok((store, recovered))
     }
 
-    /// Does a step of a store that is driven by hand; says how many requests were served.
+    /// Does a step of a store that is driven by hand, also from within a step of another part;
+    /// says how many requests were served.
     ///
     /// # Errors
     /// When mirror or snapshot could not be written; a writer tells those who asked.
     #[doc(hidden)]
     pub fn work(&self, work: Work) -> Result<usize, StoreError> {
-        self.drive().work(work)
+        let parts = self.drive().by_hand().ok_or(StoreError::Closed)?;
+        parts.work(work)
     }
 
     /// Ends a store that is driven by hand as a crash does: nothing more is written.
@@ -223,7 +225,7 @@ impl DiskStore {
         &self,
         mut answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if self.drive().is_by_hand() {
+        if self.drive().by_hand().is_some() {
             // Its turn comes when nobody else is at work, so what was asked for is done now.
             while self.work(Work::Write(usize::MAX))? > 0 {}
             return answer.try_recv().unwrap_or(Err(StoreError::Closed));

@@ -3,13 +3,14 @@
 //! simulation decides what happens when.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::error::{IoContext, StoreError};
-use super::keeper::{Keeper, MirrorThread, SnapshotThread};
+use super::keeper::{Keeper, MirrorThread, SnapshotThread, Taken};
 use super::writer::{Request, Writer};
 
 /// A step of a store that is driven by hand.
@@ -18,6 +19,8 @@ use super::writer::{Request, Writer};
 pub enum Work {
     /// The writer serves at most so many requests.
     Write(usize),
+    /// The mirror takes what the log has and it has not; the next step writes it.
+    Take,
     /// The mirror catches up with the log.
     Mirror,
     /// The snapshot catches up with the log.
@@ -35,8 +38,15 @@ pub(super) struct Engine {
 /// How they are driven.
 pub(super) enum Drive {
     Threads(Threads),
-    ByHand(Box<Engine>),
+    ByHand(Arc<ByHand>),
     Ended,
+}
+
+/// A step of one part may be done in the midst of a step of another, as threads do it.
+pub(super) struct ByHand {
+    writer: Mutex<(UnboundedReceiver<Request>, Writer)>,
+    mirror: Mutex<(MirrorThread, Option<Taken>)>,
+    snapshot: Mutex<SnapshotThread>,
 }
 
 /// A thread for each.
@@ -62,32 +72,69 @@ impl Engine {
         })
     }
 
-    /// Does one step; says how many requests were served.
-    fn work(&mut self, work: Work) -> Result<usize, StoreError> {
+    pub(super) fn by_hand(self) -> ByHand {
+        ByHand {
+            writer: Mutex::new((self.requests, self.writer)),
+            mirror: Mutex::new((self.mirror, None)),
+            snapshot: Mutex::new(self.snapshot),
+        }
+    }
+}
+
+impl ByHand {
+    /// Does one step, unless its part is in the midst of one; says how many requests were served.
+    pub(super) fn work(&self, work: Work) -> Result<usize, StoreError> {
         match work {
-            Work::Write(most) => {
-                let mut taken = vec![];
-                while taken.len() < most
-                    && let Ok(request) = self.requests.try_recv()
-                {
-                    taken.push(request);
+            Work::Write(most) => Ok(self.write(most)),
+            Work::Take => {
+                if let Ok(mut part) = self.mirror.try_lock() {
+                    let (mirror, taken) = &mut *part;
+                    *taken = taken.take().or_else(|| mirror.take(&mut Instant::now()));
                 }
-                let served = taken.len();
-                if served > 0 || self.writer.carries() {
-                    self.writer.serve(&mut taken);
-                }
-                Ok(served)
+                Ok(0)
             }
-            Work::Mirror => self.mirror.step(&mut Instant::now()).map(|()| 0),
-            Work::Snapshot => self.snapshot.step().map(|()| 0),
+            Work::Mirror => {
+                let Ok(mut part) = self.mirror.try_lock() else {
+                    return Ok(0);
+                };
+                let (mirror, taken) = &mut *part;
+                let taken = taken.take().or_else(|| mirror.take(&mut Instant::now()));
+                mirror.put(taken).map(|()| 0)
+            }
+            Work::Snapshot => match self.snapshot.try_lock() {
+                Ok(mut snapshot) => snapshot.step().map(|()| 0),
+                Err(_) => Ok(0),
+            },
         }
     }
 
-    fn close(mut self) -> Result<(), StoreError> {
-        while self.work(Work::Write(usize::MAX))? > 0 {}
-        let written = self.writer.end();
-        let mirrored = self.mirror.end();
-        let snapshot = self.snapshot.step();
+    fn write(&self, most: usize) -> usize {
+        let Ok(mut part) = self.writer.try_lock() else {
+            return 0;
+        };
+        let (requests, writer) = &mut *part;
+        let mut taken = vec![];
+        while taken.len() < most
+            && let Ok(request) = requests.try_recv()
+        {
+            taken.push(request);
+        }
+        let served = taken.len();
+        if served > 0 || writer.carries() {
+            writer.serve(&mut taken);
+        }
+        served
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        while self.write(usize::MAX) > 0 {}
+        let whole = "no step of it has panicked";
+        let (_, writer) = self.writer.into_inner().expect(whole);
+        let (mirror, taken) = self.mirror.into_inner().expect(whole);
+        let mut snapshot = self.snapshot.into_inner().expect(whole);
+        let written = writer.end();
+        let mirrored = mirror.put(taken).and_then(|()| mirror.end());
+        let snapshot = snapshot.step();
         written.and(mirrored).and(snapshot)
     }
 }
@@ -107,15 +154,11 @@ impl Threads {
 }
 
 impl Drive {
-    pub(super) fn is_by_hand(&self) -> bool {
-        matches!(self, Drive::ByHand(_))
-    }
-
-    /// Does one step by hand; a store with threads is not to be asked.
-    pub(super) fn work(&mut self, work: Work) -> Result<usize, StoreError> {
+    /// What is driven by hand.
+    pub(super) fn by_hand(&self) -> Option<Arc<ByHand>> {
         match self {
-            Drive::ByHand(engine) => engine.work(work),
-            Drive::Threads(_) | Drive::Ended => Err(StoreError::Closed),
+            Drive::ByHand(parts) => Some(parts.clone()),
+            Drive::Threads(_) | Drive::Ended => None,
         }
     }
 
@@ -123,7 +166,10 @@ impl Drive {
     pub(super) fn close(&mut self, keeper: &Keeper) -> Result<(), StoreError> {
         match std::mem::replace(self, Drive::Ended) {
             Drive::Threads(threads) => threads.join(keeper),
-            Drive::ByHand(engine) => engine.close(),
+            Drive::ByHand(parts) => match Arc::try_unwrap(parts) {
+                Ok(parts) => parts.close(),
+                Err(_) => Err(StoreError::Closed),
+            },
             Drive::Ended => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::index::Index;
+use super::index::{Changes, Index};
 use super::read::Reader;
 use super::reserve::Reserve;
 use super::scrub::Scrub;
@@ -169,6 +169,15 @@ impl Keeper {
     }
 }
 
+/// What the mirror is to be written.
+pub(crate) struct Taken {
+    changes: Option<Changes>,
+    /// Whether the mirror is begun anew.
+    anew: bool,
+    dead: Vec<Arc<Segment>>,
+    at: Instant,
+}
+
 /// Keeps the mirror: see the module.
 pub(crate) struct MirrorThread {
     pub(crate) keeper: Arc<Keeper>,
@@ -230,22 +239,67 @@ impl MirrorThread {
 
     /// Catches up with the log, and removes the files of dead segments.
     pub(crate) fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
+        let taken = self.take(space_checked);
+        self.put(taken)
+    }
+
+    /// Takes what the log has and the mirror has not, if anything, for [`MirrorThread::put`].
+    pub(crate) fn take(&self, space_checked: &mut Instant) -> Option<Taken> {
         let dead = {
             let mut state = self.keeper.lock();
             state.behind = false;
-            if self.poison.get().is_some() {
-                // Memory may tell more than the log has: the mirror must not.
-                return Ok(());
-            }
             std::mem::take(&mut state.dead)
         };
-        let caught_up = self.reserve.fill().and_then(|()| {
-            self.catch_up(space_checked)?;
-            match dead.is_empty() {
-                true => Ok(()),
-                // A start need not read the whole log then.
-                false => self.flush().inspect_err(|_| self.broken.set(true)),
+        let bloated = space_checked.elapsed() > SPACE_CHECK && {
+            *space_checked = Instant::now();
+            self.reader.mirror.is_bloated(&self.reader.lock())
+        };
+        let anew = bloated || self.broken.get();
+        let at = Instant::now();
+        let mut index = self.reader.lock();
+        if anew {
+            index.mark_all_dirty();
+        }
+        if !index.is_dirty() {
+            self.keeper.mirrored(index.applied(), at);
+        }
+        let changes = index.is_dirty().then(|| index.take_changes());
+        (changes.is_some() || !dead.is_empty()).then_some(Taken {
+            changes,
+            anew,
+            dead,
+            at,
+        })
+    }
+
+    /// Writes what was taken, and removes the files of dead segments.
+    pub(crate) fn put(&self, taken: Option<Taken>) -> Result<(), StoreError> {
+        let Some(taken) = taken else {
+            return self.reserve.fill();
+        };
+        let Taken {
+            changes,
+            anew,
+            dead,
+            at,
+        } = taken;
+        if self.poison.get().is_some() {
+            // Memory, and so what was taken, may tell more than the log has: the mirror must not.
+            self.give_back(changes);
+            self.keeper.lock().dead.splice(..0, dead);
+            return Ok(());
+        }
+        let caught_up = match self.reserve.fill() {
+            Ok(()) => changes.map_or(Ok(()), |changes| self.write(changes, anew, at)),
+            Err(error) => {
+                self.give_back(changes);
+                Err(error)
             }
+        };
+        let caught_up = caught_up.and_then(|()| match dead.is_empty() {
+            true => Ok(()),
+            // A start need not read the whole log then.
+            false => self.flush().inspect_err(|_| self.broken.set(true)),
         });
         let unlinked = match &caught_up {
             Err(StoreError::Poisoned(_)) => caught_up.clone(),
@@ -258,26 +312,15 @@ impl MirrorThread {
         caught_up.and(unlinked)
     }
 
-    fn catch_up(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
-        let bloated = space_checked.elapsed() > SPACE_CHECK && {
-            *space_checked = Instant::now();
-            self.reader.mirror.is_bloated(&self.reader.lock())
-        };
-        let anew = bloated || self.broken.get();
-        let taken = Instant::now();
-        let changes = {
-            let mut index = self.reader.lock();
-            if anew {
-                index.mark_all_dirty();
-            }
-            if !index.is_dirty() {
-                self.keeper.mirrored(index.applied(), taken);
-                return Ok(());
-            }
-            index.take_changes()
-        };
+    fn give_back(&self, changes: Option<Changes>) {
+        if changes.is_some() {
+            self.reader.lock().mirrored(changes);
+        }
+    }
+
+    fn write(&self, changes: Changes, anew: bool, at: Instant) -> Result<(), StoreError> {
         let applied = changes.applied;
-        let written = self.sync_up_to(changes.applied).and_then(|()| {
+        let written = self.sync_up_to(applied).and_then(|()| {
             if anew {
                 self.reader.mirror.rewrite(&changes)?;
             }
@@ -288,7 +331,7 @@ impl MirrorThread {
         let failed = written.is_err().then_some(changes);
         self.reader.lock().mirrored(failed);
         if written.is_ok() {
-            self.keeper.mirrored(applied, taken);
+            self.keeper.mirrored(applied, at);
         }
         written
     }

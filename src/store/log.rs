@@ -83,7 +83,7 @@ impl Log {
             .file
             .set_len(u64::from(end.offset))
             .doing("cut", path)?;
-        self.current.file.sync().doing("sync", path)?;
+        self.current.sync()?;
         self.current
             .end
             .store(u64::from(end.offset), Ordering::Release);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow, StoredFile};
@@ -67,6 +67,8 @@ pub(crate) struct Segment {
     pub(super) last_sequence: AtomicU64,
     /// What it begins with is of another segment.
     misplaced: AtomicBool,
+    /// Why a sync of it failed, if one did.
+    failed: Mutex<Option<StoreError>>,
 }
 
 impl Segment {
@@ -98,8 +100,17 @@ impl Segment {
         Ok(())
     }
 
+    /// Asks the disk to keep everything in the file. Any thread may, and the system tells an
+    /// error of the disk to one of them only, whichever wrote what is lost: after a sync has
+    /// failed, every other one fails too.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync().doing("sync", &self.path)
+        let mut failed = self.failed.lock().expect("no holder of this lock panics");
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
+        let synced = self.file.sync().doing("sync", &self.path);
+        *failed = synced.as_ref().err().cloned();
+        synced
     }
 
     /// Gives back the space of a file whose name is gone, in steps: a system that tells the disk
@@ -496,6 +507,7 @@ fn read_segment(
         end: AtomicU64::new(end),
         last_sequence: AtomicU64::new(0),
         misplaced: AtomicBool::new(false),
+        failed: Mutex::default(),
     };
     Ok((segment, (inside == Some(number)).then_some(seed)))
 }
@@ -554,6 +566,7 @@ pub(super) fn create_segment(
         end: AtomicU64::new(bytes.len() as u64),
         last_sequence: AtomicU64::new(base.next.saturating_sub(1)),
         misplaced: AtomicBool::new(false),
+        failed: Mutex::default(),
     });
     segments.insert(segment.clone());
     Ok(segment)

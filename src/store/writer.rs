@@ -171,6 +171,11 @@ impl Group {
         }
     }
 
+    /// Whether it is answered only when it is synced: it has messages, or deletes some.
+    fn is_synced(&self) -> bool {
+        !self.messages.is_empty() || self.deletes()
+    }
+
     /// Whether messages are deleted: once they are not listed any more they must not come back.
     fn deletes(&self) -> bool {
         let mut changes = self.changes.iter();
@@ -403,7 +408,7 @@ impl Writer {
                 self.reserve.spend(urgency, append)?;
             }
         }
-        if (!group.messages.is_empty() || group.deletes())
+        if group.is_synced()
             && let Err(error) = self.sync_group(group.messages.len())
         {
             // Whoever waits is told that it is not stored, so better it is not found either.
@@ -461,8 +466,7 @@ impl Writer {
             apply_changes(&mut index, &group);
             index.advance(self.log.end());
             drop(index);
-            self.keeper
-                .notify(!group.messages.is_empty(), self.log.end());
+            self.keeper.notify(group.is_synced(), self.log.end());
         }
         let mut codes = group.messages.iter().map(|message| message.code);
         let answers: Vec<_> = group
@@ -535,7 +539,7 @@ impl Writer {
             match self.roll(&base, idle) {
                 Ok(()) => {
                     self.lock().advance(self.log.end());
-                    self.keeper.notify(false, self.log.end());
+                    self.keeper.notify(true, self.log.end());
                 }
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }

@@ -40,6 +40,10 @@ pub(crate) struct Faults {
     pub(crate) writes: bool,
     /// Every sync fails.
     pub(crate) syncs: bool,
+    /// The next sync fails, and those after it do not: the system tells an error once.
+    pub(crate) next_sync: bool,
+    /// Every sync of a folder fails.
+    pub(crate) folder_syncs: bool,
     /// The power goes out at the operation behind so many.
     pub(crate) power_after: Option<u64>,
     /// Every read fails.
@@ -55,6 +59,9 @@ pub(crate) enum Cut {
     None,
     Some,
 }
+
+/// What other threads do after an operation and before the next of the thread that did it.
+pub(crate) type Others = Arc<dyn Fn() + Send + Sync>;
 
 /// The disk; clones are the same disk, as seen by the same process.
 #[derive(Clone)]
@@ -79,6 +86,7 @@ struct State {
     off: bool,
     operations: u64,
     trace: DefaultHasher,
+    others: Option<Others>,
 }
 
 enum Node {
@@ -192,6 +200,7 @@ impl SimDisk {
             off: false,
             operations: 0,
             trace: DefaultHasher::new(),
+            others: None,
         };
         SimDisk {
             state: Arc::new(Mutex::new(state)),
@@ -211,6 +220,12 @@ impl SimDisk {
     /// The bytes of all files that have a name.
     pub(crate) fn used_bytes(&self) -> usize {
         self.state().used_bytes()
+    }
+
+    /// Calls this after each write of this process to a file, unless that may be one in which
+    /// others would wait: to the reserve of room, or on a disk where that is used.
+    pub(crate) fn set_others(&self, others: Option<Others>) {
+        self.state().others = others;
     }
 
     /// Whether the power is out.
@@ -334,6 +349,7 @@ impl State {
         self.generation += 1;
         self.off = false;
         self.faults = Faults::default();
+        self.others = None;
         self.locks.clear();
     }
 
@@ -398,6 +414,11 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether the sync under way fails.
+    fn sync_fails(&mut self) -> bool {
+        self.faulty && (std::mem::take(&mut self.faults.next_sync) || self.faults.syncs)
     }
 
     /// After what an operation did: the process does not hear of it when the power is out.
@@ -575,7 +596,8 @@ impl Files for SimDisk {
         let mut state = self.state();
         let node = state.find(dir)?;
         state.operate("sync folder", dir, 0)?;
-        if state.off || (state.faulty && state.faults.syncs) {
+        let fails = state.off || state.sync_fails() || state.faults.folder_syncs;
+        if fails {
             return Err(broken());
         }
         let dir = state.dir_mut(node)?;
@@ -610,6 +632,23 @@ impl SimFile {
             return Err(broken());
         }
         Ok(state)
+    }
+
+    /// Takes in what was written, and lets others go on.
+    fn written<T>(&self, mut state: MutexGuard<'_, State>, write: Write, done: T) -> io::Result<T> {
+        let file = state.file(self.node)?;
+        write.apply(&mut file.now);
+        file.unsynced.push(write);
+        let faults = &state.faults;
+        let alone = self.path.ends_with("reserve")
+            || faults.room_bytes.is_some()
+            || faults.capacity_bytes.is_some();
+        let others = state.others.clone().filter(|_| !alone);
+        drop(state);
+        if let Some(others) = others {
+            others();
+        }
+        self.disk.state().told(done)
     }
 
     /// How much of `len` bytes is done at once.
@@ -663,10 +702,7 @@ impl StoredFile for SimFile {
             }
         }
         let write = Write::Bytes(usize::try_from(offset).unwrap(), bytes[..len].to_vec());
-        let file = state.file(self.node)?;
-        write.apply(&mut file.now);
-        file.unsynced.push(write);
-        state.told(len)
+        self.written(state, write, len)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -681,16 +717,13 @@ impl StoredFile for SimFile {
             return Err(broken());
         }
         let write = Write::Len(usize::try_from(len).unwrap());
-        let file = state.file(self.node)?;
-        write.apply(&mut file.now);
-        file.unsynced.push(write);
-        state.told(())
+        self.written(state, write, ())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state()?;
         state.operate("sync", &self.path, 0)?;
-        let fails = state.off || (state.faulty && state.faults.syncs);
+        let fails = state.off || state.sync_fails();
         if fails {
             state.failed_syncs.push(self.node);
         }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::common_store::{NOON, Random, copy_dir, memory_dir, topic};
 use crate::histories::{Aside, Doubt};
 use crate::ledger::{Deleted, End, Ledger};
-use crate::simulated_disk::{Cut, Faults, SimDisk};
+use crate::simulated_disk::{Cut, Faults, Others, SimDisk};
 use crate::watched::Watched;
 
 /// Steps of a life at the most.
@@ -201,12 +201,36 @@ impl World {
             let mut life = self.open();
             self.settle_doubt(&life.store.store);
             self.ledger().recovered(&life.store.store, self.end);
+            self.let_others_in(&life);
             self.live(&mut life, last).await;
+            self.disk.set_others(None);
             self.end = self.end_life(&mut life);
         });
         // With it everything that held the store open is gone.
         drop(runtime);
         self.between();
+    }
+
+    /// Lets the parts of the store do steps in the midst of each other's, as their threads do.
+    fn let_others_in(&mut self, life: &Life) {
+        let often = *self.random.of(&[None, Some(2), Some(10)]);
+        let random = Mutex::new(Random::new(self.random.next()));
+        let store = Arc::downgrade(&life.store);
+        let others = often.map(|often| -> Others {
+            Arc::new(move || {
+                let mut random = random.lock().unwrap();
+                if !random.one_in(often) {
+                    return;
+                }
+                let work = *random.of(&[Work::Write(1), Work::Take, Work::Mirror, Work::Snapshot]);
+                drop(random);
+                if let Some(store) = store.upgrade() {
+                    // Those who asked for something are told; a mirror or a snapshot may fail.
+                    let _ = store.store.work(work);
+                }
+            })
+        });
+        self.disk.set_others(others);
     }
 
     /// Opens the store, at the first try or after some that were cut off.
@@ -247,6 +271,11 @@ impl World {
             if self.tally.power_cuts == 0 {
                 assert_eq!(recovered.damage, [""; 0]);
                 assert_eq!(recovered.torn_bytes, 0);
+            }
+            if self.tally.other_histories == 0 {
+                let ahead = |text: &&String| text.contains("was written up to byte");
+                let ahead = recovered.damage.iter().find(ahead);
+                assert_eq!(ahead, None, "mirror and snapshot are behind the log");
             }
             self.tally.torn += u64::from(recovered.torn_bytes > 0);
             let store = Arc::new(Watched::new(store, self.ledger.clone()));
@@ -409,7 +438,8 @@ impl World {
                 let most = *self.random.of(&[1, 3, usize::MAX]);
                 life.store.work(Work::Write(most));
             }
-            45..=49 => life.store.work(Work::Mirror),
+            45..=46 => life.store.work(Work::Take),
+            47..=49 => life.store.work(Work::Mirror),
             50..=51 => life.store.work(Work::Snapshot),
             52..=61 => {
                 let ms = *self.random.of(&[1, 50, 1000, 7000]);
@@ -650,7 +680,7 @@ impl World {
             short,
             ..Faults::default()
         };
-        match self.random.between(0, 9) {
+        match self.random.between(0, 11) {
             0..=2 => {
                 let room = self.random.between(0, 3000);
                 faults.room_bytes = Some(usize::try_from(room).unwrap());
@@ -663,6 +693,8 @@ impl World {
             3 => faults.writes = true,
             4 => faults.syncs = true,
             5 => faults.reads = true,
+            8 => faults.next_sync = true,
+            9 => faults.folder_syncs = true,
             _ => {}
         }
         self.tally.faults += 1;
