@@ -385,6 +385,39 @@ fn an_error_that_the_system_tells_another_thread_is_no_success() {
 }
 
 #[test]
+fn a_segment_that_a_power_cut_brings_back_takes_no_messages_with_it() {
+    for seed in 0..16 {
+        let mut place = Place::new(seed);
+        let store = place.open();
+        let mut asked = Asked::default();
+        place.disk.set_faults(Faults {
+            folder_syncs: true,
+            ..Faults::default()
+        });
+        // The first group fills the segment, and no other one can be begun.
+        for count in [5, 3, 3] {
+            asked.append(&store, count, 500);
+            asked.write(&store);
+        }
+        let store = place.after(store, Some(Cut::Some));
+        let when = format!("seed {seed}");
+        asked.check(&store, &when);
+        let accepted: u64 = store.growth().iter().map(|(_, count)| count).sum();
+        assert_eq!(accepted, 11, "{when}");
+        let mut deleted = store.change(Change::Deleted, set(1..7));
+        let number = |text: &str| text.split_once(' ').unwrap().0.parse::<u32>().unwrap();
+        asked.stored.retain(|_, text| number(text) >= 7);
+        asked.append(&store, 5, 900);
+        asked.write(&store);
+        deleted.try_recv().unwrap().unwrap();
+        let _ = store.work(Work::Mirror);
+        asked.check(&store, &when);
+        let store = place.after(store, None);
+        asked.check(&store, &when);
+    }
+}
+
+#[test]
 fn a_power_cut_at_any_operation_loses_nothing_answered() {
     for cut in [Cut::None, Cut::All, Cut::Some, Cut::Some] {
         at_every_operation(

@@ -92,6 +92,15 @@ impl Log {
         Ok(())
     }
 
+    /// Removes the newest segment, of which nobody knows, and goes on in the one before.
+    pub(crate) fn drop_newest(&mut self, before: &Arc<Segment>) -> Result<(), StoreError> {
+        self.segments.drop_segment(&self.current)?;
+        self.current = before.clone();
+        self.written = before.end();
+        self.room = self.written;
+        Ok(())
+    }
+
     /// Writes the base of a segment that [`Log::cut`] has left with nothing else.
     pub(crate) fn begin_again(&mut self, base: &Base) -> Result<(), StoreError> {
         let mut bytes = vec![];

@@ -45,6 +45,7 @@ impl Replay<'_> {
     /// off; where synced bytes are gone, it goes on in a new segment.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let segments = self.log.segments().clone();
+        self.drop_undone(&segments)?;
         let mut walk = segments.walk(self.index.applied(), true);
         let mut met = Met::from(self.index.next_sequence(), self.index.applied());
         let mut tail: Option<Damage> = None;
@@ -84,6 +85,32 @@ impl Replay<'_> {
         }
         self.index.advance(self.log.end());
         Ok(())
+    }
+
+    /// A segment that could not be begun for certain is removed, and the log goes on before it;
+    /// a power cut may bring it back. Its base would tell that messages are gone which came
+    /// into the log meanwhile.
+    fn drop_undone(&mut self, segments: &Segments) -> Result<(), StoreError> {
+        let end = self.log.end();
+        let first = Position::at(end.segment, SEGMENT_HEAD_BYTES);
+        let all = segments.from(0);
+        let [.., before, _] = &all[..] else {
+            return Ok(());
+        };
+        if self.known > first {
+            return Ok(());
+        }
+        let base = match segments.meta_at(first) {
+            Ok(located) if located.next == end => located.meta.base,
+            Ok(_) | Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match base {
+            Some(base) if base.next < first_behind(segments, before.number)? => {
+                self.log.drop_newest(before)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What was lost stays lost, and is not counted, for nobody may have been told of it; but its

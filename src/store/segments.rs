@@ -361,6 +361,16 @@ impl Segments {
         dead
     }
 
+    /// Removes a segment and its file, for good when this returns.
+    pub(super) fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
+        let path = &segment.path;
+        self.files.remove_file(path).doing("remove", path)?;
+        self.files.sync_dir(&self.dir).doing("sync", &self.dir)?;
+        let mut map = self.map.write().expect("no holder of this lock panics");
+        map.remove(&segment.number);
+        Ok(())
+    }
+
     /// Removes the files of segments that [`Segments::take_dead`] gave.
     pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
         for segment in dead {
