@@ -16,11 +16,19 @@ const BITS_MAX: u64 = 4;
 impl World {
     /// The last thing in a life: nothing reads the log before the next one but the snapshot.
     pub(crate) fn rot(&mut self, life: &Life) {
+        let refusing = life.store.health().refusing;
+        if refusing.is_some_and(|why| why.contains("sync failed")) {
+            // Nothing can be healed before a restart.
+            return;
+        }
         self.disk.set_faults(Faults::default());
+        self.disk.set_others(None);
         let age = *self.random.of(&[0, 10, 1000]);
         let floor = UnixSeconds(self.clock.now().0 - age);
         self.say(|| format!("what is older than {age} s expires, and bits turn"));
         let _ = life.store.expire(floor);
+        // What was taken before, and what has come since.
+        life.store.work(Work::Mirror);
         life.store.work(Work::Mirror);
         let kept = self.in_the_snapshot();
         for _ in 0..self.random.between(1, BITS_MAX) {
