@@ -298,6 +298,8 @@ impl Snapshot {
             renamed.doing("rename", &self.path)?;
         }
         self.kept = false;
+        // What has lost its name is not to be appended to, whatever fails from here on.
+        self.open = None;
         files.rename(new, &self.path).doing("rename", new)?;
         let folder = parent(&self.path);
         files.sync_dir(folder).doing("sync", folder)
