@@ -50,12 +50,12 @@ impl Sweep {
         loop {
             let next = *self.next.borrow();
             tokio::select! {
-                // Between two checks there is time for what is wanted, however much it is.
+                // After each check there is time for what is wanted, however long it takes.
                 biased;
                 () = sleep_until(next) => {
                     self.store.probe();
                     self.expire().await;
-                    unfinished = unfinished.or(Some(Sequence(1)));
+                    unfinished = self.go_on(unfinished.or(Some(Sequence(1)))).await;
                     self.next.send_replace(Instant::now() + every);
                 }
                 Ok(()) = changes.changed() => {
@@ -64,22 +64,25 @@ impl Sweep {
                         every = now;
                         self.next.send_replace(Instant::now() + every);
                     }
-                    continue;
                 }
-                () = self.room(), if unfinished.is_some() => {}
+                () = self.room(), if unfinished.is_some() => {
+                    unfinished = self.go_on(unfinished).await;
+                }
                 Some(wanted) = wanted.recv() => {
                     let pushed = self.push_again(wanted.code).await;
                     // Whoever has gone meanwhile does not want to hear it.
                     let _ = wanted.done.send(pushed);
-                    continue;
                 }
             }
-            let re_push = self.settings.borrow().re_push;
-            if let (true, Some(from)) = (re_push, unfinished) {
-                unfinished = self.requeue(from).await;
-            } else {
-                unfinished = None;
-            }
+        }
+    }
+
+    /// Goes on with a check; where it is to go on next, if it is not done.
+    async fn go_on(&self, unfinished: Option<Sequence>) -> Option<Sequence> {
+        let re_push = self.settings.borrow().re_push;
+        match unfinished.filter(|_| re_push) {
+            Some(from) => self.requeue(from).await,
+            None => None,
         }
     }
 
