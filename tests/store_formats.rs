@@ -137,8 +137,10 @@ fn a_snapshot_of_every_version_is_restored() {
 
 /// Opens a store that is of a newer version, and returns what it is refused with. Nothing changes.
 fn refused(dir: &Path) -> StoreError {
-    let lock = dir.join("data.lock");
-    fs::write(&lock, "").unwrap();
+    fs::write(dir.join("data.lock"), "").unwrap();
+    if dir.join("data.db").is_dir() {
+        fs::write(dir.join("data.db/lock"), "").unwrap();
+    }
     let before = files_of(dir);
     let Err(error) = DiskStore::open(&options(dir), nobody()) else {
         panic!("a newer store is opened");

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -12,8 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::engine::{Drive, Engine, Work};
 use super::error::{IoContext, StoreError};
-use super::files::{Files, Held, OpenHow, OsFiles, parent};
+use super::files::{Files, OpenHow, OsFiles, parent};
 use super::keeper::{Keeper, MirrorThread, SnapshotThread};
+use super::lock::Lock;
 use super::log::SEGMENT_BYTES_TARGET;
 use super::measures::{Measures, Syncs};
 use super::read::Reader;
@@ -78,7 +78,7 @@ pub struct DiskStore {
     files: Arc<dyn Files>,
     layout: Layout,
     /// Keeps other processes out.
-    _lock: Held,
+    _lock: Lock,
 }
 
 impl DiskStore {
@@ -268,7 +268,7 @@ struct Locked {
     opened: Opened,
     reserve: Reserve,
     layout: Layout,
-    lock: Held,
+    lock: Lock,
 }
 
 fn open_locked(options: &Options) -> Result<Locked, StoreError> {
@@ -276,15 +276,17 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
     let layout = Layout::new(&options.snapshot);
     let folder = parent(&layout.snapshot);
     files.create_dirs(folder).doing("create", folder)?;
-    let lock = lock(&**files, &layout)?;
+    let mut lock = Lock::take(&**files, &layout)?;
     if options.clear {
         recovery::clear(&**files, &layout)?;
+        lock.leave();
         restore::clear_unfinished(&**files, &layout)?;
     }
     restore::refuse_unfinished(&**files, &layout)?;
     files
         .create_dirs(&layout.dir)
         .doing("create", &layout.dir)?;
+    lock.enter(&**files, &layout)?;
     let reserve = Reserve::new(files, &layout.dir, options.reserve_bytes);
     let opened = recovery::open(files, &layout, options.segment_bytes, &reserve)?;
     Ok(Locked {
@@ -293,27 +295,6 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
         layout,
         lock,
     })
-}
-
-/// Keeps servers out while a store is looked at; nothing is made where no server has been.
-pub(crate) fn lock_if_there(
-    files: &dyn Files,
-    layout: &Layout,
-) -> Result<Option<Held>, StoreError> {
-    let path = with_suffix(&layout.snapshot, ".lock");
-    match files.exists(&path).doing("look at", &path)? {
-        true => lock(files, layout).map(Some),
-        false => Ok(None),
-    }
-}
-
-/// The lock is beside the folder, so that clearing the folder does not take it away.
-pub(crate) fn lock(files: &dyn Files, layout: &Layout) -> Result<Held, StoreError> {
-    let path = with_suffix(&layout.snapshot, ".lock");
-    match files.lock(&path) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(StoreError::Locked { path }),
-        lock => lock.doing("lock", &path),
-    }
 }
 
 fn random_upper_half() -> u128 {

@@ -69,7 +69,7 @@ pub enum StoreError {
     /// Another process has the store open.
     #[error("another process has the store open ({} is locked): stop that broker first, or set mq.persistentFile to another name", path.display())]
     Locked {
-        /// The lock file.
+        /// The file that it has locked.
         path: PathBuf,
     },
     /// sled cannot be opened on a disk that is full; the log is not affected.
@@ -103,7 +103,7 @@ impl StoreError {
     pub(crate) fn is_of_machine(&self) -> bool {
         matches!(
             self,
-            StoreError::NoSpace { .. } | StoreError::ClockBefore1970
+            StoreError::NoSpace { .. } | StoreError::ClockBefore1970 | StoreError::Locked { .. }
         )
     }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::day::Day;
-use super::disk::lock_if_there;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
+use super::lock::Lock;
 use super::mirror::MirrorCopy;
 use super::recovery::{Beside, Layout, look_at, with_suffix};
 use super::{Report, formats, restore, verify};
@@ -61,7 +61,7 @@ pub fn places(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, StoreError
 /// format is newer, something else is in its place, or it cannot be read.
 pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreError> {
     let layout = Layout::new(path);
-    let _lock = lock_if_there(&**files, &layout)?;
+    let _lock = Lock::take_if_there(&**files, &layout)?;
     restore::refuse_unfinished(&**files, &layout)?;
     let has_store = files.exists(&layout.dir).doing("look at", &layout.dir)?;
     let mut report = Report::default();
@@ -103,7 +103,7 @@ pub struct Dates {
 /// When another process has it open, or there is no mirror that can be read.
 pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Dates, StoreError> {
     let layout = Layout::new(path);
-    let _lock = lock_if_there(&**files, &layout)?;
+    let _lock = Lock::take_if_there(&**files, &layout)?;
     let index = MirrorCopy::of(&layout.sled)?.mirror().load()?;
     Ok(Dates {
         floor: index.floor(),

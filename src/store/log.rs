@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{IoContext, StoreError};
+use super::lock::Fence;
 use super::record::Base;
 use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
@@ -23,6 +24,8 @@ const ROOM_GROUP_BYTES_MAX: usize = 16 << 10;
 /// The writing end of the log.
 pub(crate) struct Log {
     segments: Arc<Segments>,
+    /// No other process writes `current`.
+    fence: Fence,
     current: Arc<Segment>,
     written: u64,
     /// The file has zeros from `written` to here, unless that is less.
@@ -38,6 +41,7 @@ impl Log {
     /// last whole frame is found by the recovery, see [`Log::cut`].
     pub(crate) fn open(
         segments: Arc<Segments>,
+        mut fence: Fence,
         base: &Base,
         segment_bytes: u64,
     ) -> Result<Log, StoreError> {
@@ -46,9 +50,11 @@ impl Log {
             Some(segment) => segment,
             None => create_segment(&segments, 1, base)?,
         };
+        fence.stand_at(&current.path)?;
         let written = current.end();
         Ok(Log {
             segments,
+            fence,
             current,
             written,
             room: written,
@@ -235,6 +241,8 @@ impl Log {
     pub(crate) fn go_on_behind(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
         let number = self.current.number.max(number) + 1;
         self.current = create_segment(&self.segments, number, base)?;
+        // A file that is new can be locked but for want of means, and the store is locked too.
+        let _ = self.fence.stand_at(&self.current.path);
         self.written = self.current.end();
         self.room = self.written;
         Ok(())

@@ -20,6 +20,7 @@ mod formats;
 mod heal;
 mod index;
 mod keeper;
+mod lock;
 mod log;
 mod measures;
 mod memory;

@@ -10,13 +10,16 @@ use super::files::{Files, OpenHow, parent};
 use super::findings::Findings;
 use super::heal::Healer;
 use super::index::Index;
+use super::lock::Fence;
 use super::log::Log;
 use super::mirror::{self, Mirror};
 use super::record::Base;
 use super::replay::Replay;
 use super::reserve::{Reserve, Urgency};
 use super::scrub::Scrub;
-use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers};
+use super::segments::{
+    Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
+};
 use super::snapshot::Snapshot;
 use super::{Counts, formats, migrate, snapshot};
 use crate::import;
@@ -158,7 +161,13 @@ pub(crate) fn open(
     reserve: &Reserve,
 ) -> Result<Opened, StoreError> {
     formats::refuse_newer(&**files, layout)?;
-    let has_log = !segment_numbers(&**files, &layout.log)?.is_empty();
+    let numbers = segment_numbers(&**files, &layout.log)?;
+    let has_log = !numbers.is_empty();
+    // Before anything is changed.
+    let mut fence = Fence::new(files);
+    if let Some(newest) = numbers.last() {
+        fence.stand_at(&segment_path(&layout.log, *newest))?;
+    }
     let beside = match look_at(&**files, &layout.snapshot) {
         // Beside a log it was a snapshot once, and is kept under another name.
         Err(StoreError::NotOurs { .. }) if has_log => Beside::Snapshot,
@@ -210,7 +219,7 @@ pub(crate) fn open(
         mut index,
         unusable,
     } = loaded.of_log(&segments, layout, reserve)?;
-    let mut log = Log::open(segments.clone(), &Index::new().base(), segment_bytes)?;
+    let mut log = Log::open(segments.clone(), fence, &Index::new().base(), segment_bytes)?;
     let (from, next) = (index.applied(), index.next_sequence());
     let covered = healer.covered()?;
     let known = from.max(covered.unwrap_or_default());

@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{lock, lock_if_there, mirror_all};
+use super::disk::mirror_all;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, parent};
+use super::lock::Lock;
 use super::recovery::{self, Layout, with_suffix};
 use super::reserve::Reserve;
 use super::verify::{Progress, verify_file};
@@ -43,7 +44,7 @@ pub fn restore(
     let files = &options.files;
     let layout = Layout::new(&options.snapshot);
     refuse_occupied(&**files, &layout)?;
-    drop(lock_if_there(&**files, &layout)?);
+    drop(Lock::take_if_there(&**files, &layout)?);
     let report = verify_file(files, from, progress)?;
     if !report.is_whole() && !damaged {
         return Ok(Restored::Damaged(report));
@@ -56,9 +57,10 @@ pub fn restore(
     }
     let folder = parent(&layout.snapshot);
     files.create_dirs(folder).doing("create", folder)?;
-    let _lock = lock(&**files, &layout)?;
+    let mut lock = Lock::take(&**files, &layout)?;
     refuse_occupied(&**files, &layout)?;
     unpack(&**files, &layout, from, progress)?;
+    lock.enter(&**files, &layout)?;
     let reserve = Reserve::new(files, &layout.dir, options.reserve_bytes);
     let mut opened = recovery::open(files, &layout, options.segment_bytes, &reserve)?;
     mirror_all(&mut opened)?;

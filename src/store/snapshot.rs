@@ -383,6 +383,7 @@ mod tests {
 
     use super::*;
     use crate::store::files::OsFiles;
+    use crate::store::lock::Fence;
     use crate::store::record::Base;
     use crate::store::segments::segment_path;
 
@@ -392,7 +393,7 @@ mod tests {
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
         let (segments, _) = Segments::open(&os(), dir, &[]).unwrap();
-        let mut log = Log::open(segments, &Base::default(), 1 << 20).unwrap();
+        let mut log = Log::open(segments, Fence::new(&os()), &Base::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);

@@ -12,10 +12,10 @@ mod snapshot;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
 use super::formats;
+use super::lock::Lock;
 use super::recovery::{Beside, Layout, look_at};
 use super::restore;
 use super::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
@@ -85,7 +85,7 @@ pub fn verify_store(
     progress: Progress<'_>,
 ) -> Result<Report, StoreError> {
     let layout = Layout::new(path);
-    let _lock = disk::lock_if_there(&**files, &layout)?;
+    let _lock = Lock::take_if_there(&**files, &layout)?;
     restore::refuse_unfinished(&**files, &layout)?;
     let beside = look_at(&**files, path)?;
     if !files.exists(&layout.dir).doing("look at", &layout.dir)? {

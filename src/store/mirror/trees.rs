@@ -90,9 +90,11 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
         let until = Instant::now() + LOCK_PATIENCE;
         let db = loop {
             match config.open() {
-                Err(sled::Error::Io(error))
-                    if error.to_string().contains("acquire lock") && Instant::now() < until =>
-                {
+                Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                    if Instant::now() >= until {
+                        let path = dir.join("db");
+                        return Err(StoreError::Locked { path });
+                    }
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 opened => break opened.map_err(|error| unopened(dir, error))?,
