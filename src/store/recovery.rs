@@ -211,9 +211,6 @@ pub(crate) fn open(
         &findings,
         &mut recovered,
     )?;
-    if loaded.unusable.is_none() {
-        bring_back_oldest(&segments, &loaded.index, &mut healer, &mut recovered)?;
-    }
     let LoadedMirror {
         mirror,
         mut index,
@@ -237,6 +234,9 @@ pub(crate) fn open(
         mirror_full: false,
     };
     replay.run()?;
+    if unusable.is_none() {
+        bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
+    }
     if let Some(reason) = unusable {
         index.mark_all_dirty();
         // A crash may have come before there was anything to mirror.
@@ -309,8 +309,8 @@ fn heal_files(
     Ok(())
 }
 
-/// Takes back the oldest segments if the mirror knows of messages in them. One that is older than
-/// what there is does not tell: they may have been given back since.
+/// Takes back the oldest segments if there are messages in them, as mirror and log tell together:
+/// a mirror alone may be from before those expired, and some segments have been given back since.
 fn bring_back_oldest(
     segments: &Segments,
     index: &Index,
@@ -326,7 +326,7 @@ fn bring_back_oldest(
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if index.first_live() < base.next && index.applied().segment >= oldest {
+    if index.first_live() < base.next {
         healer.ends(0, &mut recovered.healed)?;
     }
     Ok(())
