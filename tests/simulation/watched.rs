@@ -165,6 +165,10 @@ impl Store for Watched {
         self.store.backup()
     }
 
+    fn probe(&self) {
+        self.store.probe();
+    }
+
     fn next_sequence(&self) -> Sequence {
         self.store.next_sequence()
     }
