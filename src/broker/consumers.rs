@@ -38,6 +38,8 @@ pub(super) struct Consumer {
     outbox: mpsc::UnboundedSender<Ticket>,
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    /// Of these, the memory of large messages.
+    large: AtomicUsize,
     limits: OutboxLimits,
     /// Woken when a consumer of the topic has room again, joins or leaves.
     room: Arc<Notify>,
@@ -59,12 +61,14 @@ impl Consumer {
             && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
     }
 
-    pub(super) fn reserve(&self, messages: usize, bytes: usize) {
+    pub(super) fn reserve(&self, messages: usize, bytes: usize, large: usize) {
+        self.large.fetch_add(large, Ordering::Relaxed);
         self.messages.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn give_back(&self, messages: usize, bytes: usize) {
+    pub(super) fn give_back(&self, messages: usize, bytes: usize, large: usize) {
+        self.large.fetch_sub(large, Ordering::Relaxed);
         let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
         let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
@@ -186,6 +190,11 @@ impl Subscription {
         !self.consumer.has_room()
     }
 
+    /// Whether it keeps memory of large messages that another topic or consumer waits for.
+    pub fn is_in_the_way(&self) -> bool {
+        self.consumer.large.load(Ordering::Relaxed) > 0 && self.consumers.in_flight.is_wanted()
+    }
+
     /// Leaves, and tells who it was, and what it was to get and did not. That comes again unless
     /// another consumer has it.
     pub fn leave(self) -> (ClientInfo, Missed) {
@@ -270,6 +279,7 @@ impl Consumers {
             outbox,
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            large: AtomicUsize::new(0),
             limits: self.settings.borrow().outbox,
             room: lane.room.clone(),
             any_room: self.any_room.clone(),

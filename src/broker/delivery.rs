@@ -75,7 +75,7 @@ pub(super) struct Delivery {
     handover: Arc<Handover>,
     outcomes: Outcomes,
     /// The memory of large messages.
-    _flying: Flying,
+    flying: Flying,
 }
 
 impl Delivery {
@@ -99,7 +99,7 @@ impl Delivery {
             tickets: AtomicUsize::new(sessions),
             handover,
             outcomes,
-            _flying: flying,
+            flying,
         })
     }
 }
@@ -115,7 +115,8 @@ pub struct Ticket {
 
 impl Ticket {
     pub(super) fn new(delivery: Arc<Delivery>, consumer: Arc<Consumer>) -> Ticket {
-        consumer.reserve(delivery.messages.len(), delivery.bytes);
+        let large = delivery.flying.bytes();
+        consumer.reserve(delivery.messages.len(), delivery.bytes, large);
         Ticket {
             delivery,
             consumer,
@@ -192,13 +193,15 @@ impl Drop for Ticket {
             tickets,
             handover,
             outcomes,
+            flying,
             ..
         } = &*self.delivery;
         if !*self.written.get_mut() {
             handover.failed();
             self.consumer.miss(messages.len(), *bytes);
         }
-        self.consumer.give_back(messages.len(), *bytes);
+        self.consumer
+            .give_back(messages.len(), *bytes, flying.bytes());
         let last = tickets.fetch_sub(1, Ordering::AcqRel) == 1;
         if last && !written.load(Ordering::Acquire) {
             outcomes.not_consumed(handover.sequences.clone());

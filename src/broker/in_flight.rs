@@ -4,7 +4,7 @@
 //!
 //! What finds no room stays in the store: its topic is behind until there is some.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -19,6 +19,8 @@ const TOPIC_BYTES_MAX: usize = 32 << 20;
 pub(super) struct InFlight {
     all: Mutex<usize>,
     freed: Notify,
+    /// A topic has found no room since some was given back last.
+    is_wanted: AtomicBool,
     /// Woken too when some is free.
     any_room: Arc<Notify>,
 }
@@ -39,6 +41,7 @@ impl InFlight {
         Arc::new(InFlight {
             all: Mutex::new(0),
             freed: Notify::new(),
+            is_wanted: AtomicBool::new(false),
             any_room,
         })
     }
@@ -50,8 +53,17 @@ impl InFlight {
     /// Whether a topic may have so many bytes more: some at all, if it is for 0. What is larger
     /// than the bounds may fly alone.
     pub(super) fn has_room(&self, topic: &OfTopic, bytes: usize) -> bool {
-        fits(*self.all(), bytes, ALL_BYTES_MAX)
-            && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX)
+        let has_room = fits(*self.all(), bytes, ALL_BYTES_MAX)
+            && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX);
+        if bytes > 0 && !has_room {
+            self.is_wanted.store(true, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// Whether a topic waits for memory that others have.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Takes memory for large messages of a topic, if there is.
@@ -60,6 +72,7 @@ impl InFlight {
             let mut all = self.all();
             let of_topic = topic.0.load(Ordering::Relaxed);
             if !fits(*all, bytes, ALL_BYTES_MAX) || !fits(of_topic, bytes, TOPIC_BYTES_MAX) {
+                self.is_wanted.store(true, Ordering::Relaxed);
                 return None;
             }
             *all += bytes;
@@ -87,11 +100,19 @@ fn fits(taken: usize, more: usize, most: usize) -> bool {
     taken == 0 || taken.saturating_add(more.max(1)) <= most
 }
 
+impl Flying {
+    /// How much it is: 0 if no message is large.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for Flying {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.topic.0.fetch_sub(self.bytes, Ordering::Relaxed);
             *self.in_flight.all() -= self.bytes;
+            self.in_flight.is_wanted.store(false, Ordering::Relaxed);
             self.in_flight.freed.notify_waiters();
             self.in_flight.any_room.notify_one();
         }
@@ -107,12 +128,15 @@ mod tests {
         let in_flight = InFlight::new(Arc::default());
         let (one, two) = (OfTopic::default(), OfTopic::default());
         let part = in_flight.take(&one, TOPIC_BYTES_MAX).unwrap();
+        assert!(!in_flight.is_wanted(), "there is some");
         assert!(in_flight.take(&one, 1).is_none(), "it has its part");
+        assert!(in_flight.is_wanted(), "the topic waits");
         assert!(!in_flight.has_room(&one, 0) && in_flight.has_room(&two, 1));
         assert!(in_flight.take(&one, 0).is_some(), "small ones take none");
         let other = in_flight.take(&two, TOPIC_BYTES_MAX).unwrap();
         assert_eq!(in_flight.free(), ALL_BYTES_MAX - 2 * TOPIC_BYTES_MAX);
         drop((part, other));
+        assert!(!in_flight.is_wanted(), "some was given back");
         let larger = in_flight.take(&one, 2 * ALL_BYTES_MAX).unwrap();
         assert!(in_flight.take(&two, 1).is_none(), "there is no room");
         drop(larger);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::health::{Health, Vigil};
+use super::health::{Burden, Health, Vigil};
 use super::outgoing::Outgoing;
 use super::upgrade::WebSocket;
 use super::{Door, End, Leaver, WsState, ask_for_key, close, login};
@@ -72,8 +72,11 @@ async fn serve(
                 let ping = async {
                     due?;
                     let sent = socket.send(Message::Ping(Bytes::new()));
-                    let is_full = || subscription.is_full() || heard.is_waiting();
-                    or_end(sent, &mut health, is_full, &mut closed, state).await
+                    let burden = || match burden(subscription) {
+                        Burden::None if heard.is_waiting() => Burden::Full,
+                        burden => burden,
+                    };
+                    or_end(sent, &mut health, burden, &mut closed, state).await
                 };
                 match ping.await {
                     Ok(()) => continue,
@@ -114,10 +117,10 @@ async fn write(
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
-    let is_full = || subscription.is_full();
+    let burden = || burden(subscription);
     while !outgoing.is_empty() {
         let some = poll_fn(|cx| outgoing.poll_write(cx, socket));
-        if let Err(end) = or_end(some, health, is_full, closed, state).await {
+        if let Err(end) = or_end(some, health, burden, closed, state).await {
             // What it is told at the end comes after a whole frame, or not at all.
             socket.get_mut().set_rest(outgoing.rest());
             return Err(end);
@@ -126,13 +129,24 @@ async fn write(
     Ok(())
 }
 
-/// Waits for a write as long as the client is there and what waits for it is not full. Mostly it
+/// What waits for a consumer, and for whom else that matters.
+fn burden(subscription: &Subscription) -> Burden {
+    if subscription.is_in_the_way() {
+        Burden::InTheWay
+    } else if subscription.is_full() {
+        Burden::Full
+    } else {
+        Burden::None
+    }
+}
+
+/// Waits for a write as long as the client is there and what waits for it is no burden. Mostly it
 /// only goes to a buffer, and nothing is to be waited for; if it is, then the client has read,
 /// which is as good as an answer.
 async fn or_end(
     write: impl Future<Output = Result<(), tungstenite::Error>>,
     health: &mut Health,
-    is_full: impl Fn() -> bool,
+    burden: impl Fn() -> Burden,
     closed: &mut CloseSignal,
     state: &WsState,
 ) -> Result<(), End> {
@@ -149,6 +163,6 @@ async fn or_end(
         }
         reason = closed.closed() => Err(reason.into()),
         () = state.stop.cancelled() => Err(End::Stopping),
-        end = health.vigil().run_out(patience, is_full) => Err(end),
+        end = health.vigil().run_out(patience, burden) => Err(end),
     }
 }

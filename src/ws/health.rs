@@ -21,6 +21,8 @@ const SILENT_MAX: Duration = Duration::from_secs(25);
 const TRIES_MIN: u8 = 2;
 /// How often one is looked at that takes nothing, or owes an acknowledgement for so long.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a client may take nothing of what others wait for the memory of.
+const IN_THE_WAY_MAX: Duration = Duration::from_secs(30);
 /// Pings that may be unanswered where the system does not tell.
 const UNANSWERED_MAX: u32 = 2;
 
@@ -45,6 +47,17 @@ fn judge(signs: &Signs, owing: Duration) -> Verdict {
     } else {
         Verdict::Gone
     }
+}
+
+/// What a client that takes nothing costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Burden {
+    /// What waits for it may become more.
+    None,
+    /// As much waits for it as may.
+    Full,
+    /// It keeps memory that others wait for.
+    InTheWay,
 }
 
 /// Looks at the other end of a line.
@@ -86,12 +99,12 @@ impl Vigil {
 
     /// Waits for a client that takes nothing of what is written to it, and says why it is waited
     /// for no longer: it has gone, or has taken nothing for as long as `patience` while what waits
-    /// for it `is_full`.
-    pub(super) async fn run_out(&mut self, patience: Duration, is_full: impl Fn() -> bool) -> End {
+    /// for it is full, or for [`IN_THE_WAY_MAX`] while it is in the way of others.
+    pub(super) async fn run_out(&mut self, patience: Duration, burden: impl Fn() -> Burden) -> End {
         let (mut taken, mut since) = (None, Instant::now());
-        let mut rest = patience;
         loop {
-            sleep(rest.min(LOOK)).await;
+            let rest = patience.saturating_sub(since.elapsed());
+            sleep(if rest.is_zero() { LOOK } else { rest.min(LOOK) }).await;
             let looked = self.look();
             match looked {
                 Some((_, Verdict::Gone)) => return End::unacknowledged(),
@@ -101,12 +114,13 @@ impl Vigil {
                 }
                 _ => {}
             }
-            rest = patience.saturating_sub(since.elapsed());
-            if rest.is_zero() {
-                if looked.is_none() || is_full() {
-                    return End::nothing_read(patience);
-                }
-                rest = LOOK;
+            let limit = match burden() {
+                Burden::InTheWay => patience.min(IN_THE_WAY_MAX),
+                Burden::None if looked.is_some() => continue,
+                Burden::None | Burden::Full => patience,
+            };
+            if since.elapsed() >= limit {
+                return End::nothing_read(limit);
             }
         }
     }
@@ -365,14 +379,14 @@ mod tests {
         };
         other.is(stuck(1, 4));
         let mut vigil = other.vigil();
-        let is_full = Mutex::new(false);
-        let run_out = vigil.run_out(PATIENCE, || *is_full.lock().unwrap());
+        let burden = Mutex::new(Burden::None);
+        let run_out = vigil.run_out(PATIENCE, || *burden.lock().unwrap());
         let mut run_out = Box::pin(run_out);
         let goes_on = tokio::time::timeout(secs(3600), &mut run_out).await;
         assert!(goes_on.is_err(), "{goes_on:?}");
         // It takes a little, so it reads.
         other.is(stuck(2, 4));
-        *is_full.lock().unwrap() = true;
+        *burden.lock().unwrap() = Burden::Full;
         let (end, since) = (run_out.as_mut().await, begin.elapsed() - secs(3600));
         drop(run_out);
         assert_eq!(end, End::TooSlow("nothing was read for 600 s".into()));
@@ -386,13 +400,20 @@ mod tests {
             ..stuck(2, 3600)
         });
         let begin = Instant::now();
-        let end = vigil.run_out(PATIENCE, || false).await;
+        let end = vigil.run_out(PATIENCE, || Burden::None).await;
         assert_eq!(end, End::unacknowledged());
         assert!(begin.elapsed() <= SILENT_MAX + 2 * LOOK);
         other.is(Signs {
             has_ended: true,
             ..stuck(2, 4)
         });
-        assert_eq!(vigil.run_out(PATIENCE, || false).await, End::Gone);
+        assert_eq!(vigil.run_out(PATIENCE, || Burden::None).await, End::Gone);
+
+        // Others wait for the memory of what it does not take.
+        other.is(stuck(2, 4));
+        let begin = Instant::now();
+        let end = vigil.run_out(PATIENCE, || Burden::InTheWay).await;
+        assert_eq!(end, End::TooSlow("nothing was read for 30 s".into()));
+        assert!(begin.elapsed() >= IN_THE_WAY_MAX && begin.elapsed() <= IN_THE_WAY_MAX + 2 * LOOK);
     }
 }

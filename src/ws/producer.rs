@@ -12,7 +12,7 @@ use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::health::{Health, Vigil};
+use super::health::{Burden, Health, Vigil};
 use super::upgrade::WebSocket;
 use super::{CLOSE_WAIT, Door, End, Leaver, WsState, ask_for_key, close, count, login, tell};
 use crate::access::Grant;
@@ -289,7 +289,7 @@ async fn written<E>(
         (None, Some(Patience { time, vigil })) => tokio::select! {
             written = write => written,
             // The answers that it may have are those that do not leave.
-            end = vigil.run_out(*time, || true) => return Err(end),
+            end = vigil.run_out(*time, || Burden::Full) => return Err(end),
         },
     };
     written.map_err(|_| End::Gone)
