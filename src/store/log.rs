@@ -13,6 +13,9 @@ use super::segments::{Position, Segment, Segments, create_segment, encode_base};
 
 /// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
+/// No segment has more bytes, also where no other one can be begun: with the room behind it, and
+/// the block of a disk behind damage, it is within 4 GiB.
+const SEGMENT_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);
 /// Zeros are written so far ahead of small groups. A sync of bytes that the file has already is
 /// of those bytes alone; one of a file that has grown is of its length too, on another block.
 const ROOM_BYTES: u64 = 128 << 10;
@@ -122,7 +125,7 @@ impl Log {
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
         self.smooth()?;
         let written = self.written + frames.len() as u64;
-        if written > u64::from(u32::MAX) {
+        if written > SEGMENT_BYTES_MAX {
             let too_large = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
             return Err(too_large).doing("write to", &self.current.path);
         }
@@ -146,10 +149,11 @@ impl Log {
         self.room = self.written;
         while self.room < until {
             let at = self.room.next_multiple_of(page_bytes);
+            // A page that is written in part is to be cut off with the others.
+            self.room = at + page_bytes;
             if self.current.file.write_all_at(&ROOM_PAGE, at).is_err() {
                 return;
             }
-            self.room = at + page_bytes;
         }
     }
 
@@ -246,5 +250,29 @@ impl Log {
         self.written = self.current.end();
         self.room = self.written;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::files::{Files, OsFiles};
+
+    #[test]
+    fn a_segment_that_cannot_be_closed_stays_within_its_positions() {
+        let dir = tempfile::tempdir().unwrap();
+        let files: Arc<dyn Files> = Arc::new(OsFiles);
+        let open = || Segments::open(&files, dir.path(), &[]).unwrap().0;
+        let mut log = Log::open(open(), Fence::new(&files), &Base::default(), 1).unwrap();
+        // As after very many groups; the file has a hole in their place.
+        log.written = SEGMENT_BYTES_MAX - 1;
+        log.append(b"x").unwrap();
+        assert!(log.append(b"x").is_err());
+        log.publish(1);
+        let len = log.current.file.len().unwrap();
+        assert!(log.room == len && len < u64::from(u32::MAX), "{len}");
+        // One of a version that had no such bound.
+        log.current.file.set_len(5 << 30).unwrap();
+        assert_eq!(open().from(0)[0].end(), u64::from(u32::MAX));
     }
 }

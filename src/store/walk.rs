@@ -48,7 +48,7 @@ impl Damage {
     /// put to a wrong place may have whole ones.
     pub(crate) fn doubtful_until(&self) -> Position {
         let block = self.to / BLOCK_BYTES + 1;
-        Position::at(self.segment, block * BLOCK_BYTES)
+        Position::at(self.segment, (block * BLOCK_BYTES).min(u32::MAX.into()))
     }
 
     /// Where it ends.
@@ -227,5 +227,23 @@ impl<'a> Walk<'a> {
             offset = candidate + 1;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_damage_at_the_very_end_has_a_place() {
+        let damage = Damage {
+            segment: 1,
+            path: PathBuf::new(),
+            from: 100,
+            to: u32::MAX.into(),
+            what: FrameError::Cut,
+            meta: None,
+        };
+        assert_eq!(damage.doubtful_until(), Position::at(1, u32::MAX.into()));
     }
 }
