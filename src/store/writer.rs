@@ -113,8 +113,9 @@ pub(crate) struct Writer {
 struct Group {
     messages: Vec<Message>,
     appends: Vec<Append>,
-    /// Comes alone: what was asked for before and after is in groups of its own.
-    expire: Option<Expire>,
+    /// The floor that expiry rises to; `changes` delete what blocks with newer messages have. It
+    /// comes alone: what was asked for before and after is in groups of its own.
+    expire: Option<UnixSeconds>,
     /// It is written only to see whether messages could be.
     probe: bool,
     changes: Vec<(Change, SequenceSet)>,
@@ -128,12 +129,6 @@ type Append = (
     usize,
     Option<OwnedSemaphorePermit>,
 );
-
-struct Expire {
-    floor: UnixSeconds,
-    /// Deletes what blocks with newer messages have.
-    also: (Change, SequenceSet),
-}
 
 impl Group {
     fn change(&mut self, change: Change, sequences: SequenceSet) {
@@ -310,8 +305,8 @@ impl Writer {
                 group.waiting.push(done);
             }
             Request::Expire { floor, also, done } => {
-                let also = (Change::Deleted, also);
-                group.expire = Some(Expire { floor, also });
+                group.expire = Some(floor);
+                group.change(Change::Deleted, also);
                 group.waiting.push(done);
             }
             Request::Probe => group.probe = true,
@@ -380,10 +375,9 @@ impl Writer {
         let start = self.log.end();
         buffer.clear();
         let frames = encode_messages(buffer, self.log.seed(), &group.messages);
-        if let Some(Expire { floor, also }) = &group.expire {
+        if let Some(floor) = group.expire {
             let frame = Frame {
-                floor: Some(*floor),
-                changes: std::slice::from_ref(also),
+                floor: Some(floor),
                 ..Frame::default()
             };
             record::encode(buffer, self.log.seed(), &frame);
@@ -555,11 +549,30 @@ impl Writer {
 }
 
 fn apply_changes(index: &mut Index, group: &Group) {
-    if let Some(Expire { floor, also }) = &group.expire {
-        index.raise_floor(*floor);
-        index.change(also.0, &also.1);
+    if let Some(floor) = group.expire {
+        index.raise_floor(floor);
     }
     for (change, sequences) in &group.changes {
         index.change(*change, sequences);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_expires_within_blocks_is_written_in_frames_of_a_bounded_size() {
+        let spans = FRAME_SPANS_MAX as u64 + 1;
+        let also: SequenceSet = (0..spans).map(|n| Sequence(2 * n)).collect();
+        let mut group = Group {
+            expire: Some(UnixSeconds(1)),
+            ..Group::default()
+        };
+        group.change(Change::Deleted, also.clone());
+        let frames: Vec<_> = group.change_frames().flatten().collect();
+        let lens = frames.iter().map(|(_, set)| set.spans().len());
+        assert_eq!(lens.collect::<Vec<_>>(), [FRAME_SPANS_MAX, 1]);
+        assert!(group.is_synced(), "a deletion is synced before its answer");
     }
 }
