@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use super::reply::ApiError;
 use crate::room::{RoomFor, SMALL_BYTES};
 use json::Value;
+pub(super) use json::mend_halves;
 
 /// How much is read of a body, and what is waited for meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -267,15 +268,14 @@ impl<const N: usize> Fields<'_, N> {
         const KIND: &str = "a JSON object of texts";
         let fields = json::fields(body).map_err(|error| not(KIND, error))?;
         for (name, value) in fields {
-            // A name that is not a text is none that is wanted.
-            let name = name.unescaped().unwrap_or_default();
+            let name = name.unescaped();
             let Some(place) = self.place(&name) else {
                 continue;
             };
             let value = match value {
                 Value::Text(text) => {
-                    self.within(text.bytes().map_err(|error| not(KIND, error))?)?;
-                    text.unescaped().map_err(|error| not(KIND, error))?
+                    self.within(text.bytes())?;
+                    text.unescaped()
                 }
                 Value::Number(digits) => digits.to_vec(),
                 Value::Null => continue,

@@ -41,7 +41,8 @@ async fn parsed<T: DeserializeOwned>(request: Request, limits: Limits) -> Result
         fields::discard(request).await;
         return Err(ApiError::ContentCoding(coding).into());
     }
-    let body = fields::whole_body(request, limits).await?;
+    let mut body = fields::whole_body(request, limits).await?;
+    fields::mend_halves(&mut body);
     let parsed = serde_json::from_slice(&body);
     let value = parsed.map_err(|error| Refusal::body(&error.to_string()))?;
     // A list would be taken for the fields in their order: a slip must not purge.

@@ -22,11 +22,6 @@ pub(super) enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Raw<'a>(&'a [u8]);
 
-/// A half of a character outside of the basic plane.
-#[derive(Debug, thiserror::Error)]
-#[error("lone surrogate in hex escape")]
-pub(super) struct LoneSurrogate;
-
 /// The fields of an object, in order.
 ///
 /// # Errors
@@ -47,37 +42,27 @@ pub(super) fn fields(
 }
 
 impl Raw<'_> {
-    /// The text. Bytes that are not UTF-8 are in it as they came.
-    ///
-    /// # Errors
-    ///
-    /// It has a half of a character.
-    pub(super) fn unescaped(self) -> Result<Vec<u8>, LoneSurrogate> {
-        let mut bytes = 0;
-        self.parts(|part| bytes += part.len())?;
-        let mut text = Vec::with_capacity(bytes);
-        self.parts(|part| text.extend_from_slice(part))?;
-        Ok(text)
+    /// The text. Bytes that are not UTF-8 are in it as they came; half a surrogate pair is U+FFFD.
+    pub(super) fn unescaped(self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.bytes());
+        self.parts(|part| text.extend_from_slice(part));
+        text
     }
 
-    /// How long the text is.
-    ///
-    /// # Errors
-    ///
-    /// It has a half of a character.
-    pub(super) fn bytes(self) -> Result<usize, LoneSurrogate> {
+    /// The length of the text.
+    pub(super) fn bytes(self) -> usize {
         let mut bytes = 0;
-        self.parts(|part| bytes += part.len())?;
-        Ok(bytes)
+        self.parts(|part| bytes += part.len());
+        bytes
     }
 
-    fn parts(self, mut part: impl FnMut(&[u8])) -> Result<(), LoneSurrogate> {
+    fn parts(self, mut part: impl FnMut(&[u8])) {
         let mut rest = self.0;
         while let Some(at) = memchr(b'\\', rest) {
             part(&rest[..at]);
             let (letter, behind) = (rest.get(at + 1), rest.get(at + 2..).unwrap_or_default());
             let (character, behind) = match letter {
-                Some(b'u') => character(behind)?,
+                Some(b'u') => character(behind).unwrap_or(('u', behind)),
                 Some(b'b') => ('\u{8}', behind),
                 Some(b'f') => ('\u{c}', behind),
                 Some(b'n') => ('\n', behind),
@@ -89,26 +74,43 @@ impl Raw<'_> {
             rest = behind;
         }
         part(rest);
-        Ok(())
+    }
+}
+
+/// Writes U+FFFD in the place of each half of a surrogate pair, so that a parser that demands
+/// whole characters takes the body as [`fields`] does.
+pub(in crate::http) fn mend_halves(body: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = memchr(b'\\', body.get(from..).unwrap_or_default()) {
+        let digits = from + at + 2;
+        from = digits;
+        if body.get(digits - 1) != Some(&b'u') {
+            continue;
+        }
+        if let Some((character, behind)) = character(&body[digits..]) {
+            from = body.len() - behind.len();
+            if character == char::REPLACEMENT_CHARACTER {
+                body[digits..digits + 4].copy_from_slice(b"fffd");
+            }
+        }
     }
 }
 
 /// The character of the four hex digits, and those of a second escape if it is one half, and
-/// what comes behind.
-fn character(digits: &[u8]) -> Result<(char, &[u8]), LoneSurrogate> {
+/// what comes after. A half alone is U+FFFD. `None`: these are no digits.
+fn character(digits: &[u8]) -> Option<(char, &[u8])> {
     let unit = |digits: &[u8]| {
         let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
         u16::from_str_radix(digits, 16).ok()
     };
-    let first = unit(digits).ok_or(LoneSurrogate)?;
+    let first = unit(digits)?;
     if let Some(character) = char::from_u32(first.into()) {
-        return Ok((character, &digits[4..]));
+        return Some((character, &digits[4..]));
     }
     let second = digits[4..].strip_prefix(br"\u").and_then(unit);
-    let pair = [first, second.ok_or(LoneSurrogate)?];
-    match char::decode_utf16(pair).next() {
-        Some(Ok(character)) => Ok((character, &digits[10..])),
-        _ => Err(LoneSurrogate),
+    match char::decode_utf16([first, second.unwrap_or_default()]).next() {
+        Some(Ok(character)) => Some((character, &digits[10..])),
+        _ => Some((char::REPLACEMENT_CHARACTER, &digits[4..])),
     }
 }
 
@@ -235,12 +237,12 @@ impl<'de> Visitor<'de> for CheckedText {
 mod tests {
     use super::*;
 
-    fn text(body: &[u8]) -> Result<Vec<u8>, LoneSurrogate> {
+    fn text(body: &[u8]) -> Vec<u8> {
         let body = [b"\"", body, b"\""].concat();
         let raw = Scan { rest: &body }.text().unwrap();
-        let text = raw.unescaped()?;
-        assert_eq!(raw.bytes()?, text.len());
-        Ok(text)
+        let text = raw.unescaped();
+        assert_eq!(raw.bytes(), text.len());
+        text
     }
 
     #[test]
@@ -249,19 +251,38 @@ mod tests {
             r"",
             r"plain 短",
             r#"\"\\\/\b\f\n\r\t"#,
-            r"\u0000\u001f\u00e9\uFFFD\ud83d\ude00\ude",
+            r"\u0000\u001f\u00e9\uFFFD\ud83d\ude00",
             r"a\u0041b",
         ] {
-            let expected: Result<String, _> = serde_json::from_str(&format!("\"{escaped}\""));
-            match (text(escaped.as_bytes()), expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found, expected.as_bytes()),
-                (found, expected) => assert!(found.is_err() && expected.is_err(), "{escaped}"),
-            }
+            let expected: String = serde_json::from_str(&format!("\"{escaped}\"")).unwrap();
+            assert_eq!(text(escaped.as_bytes()), expected.as_bytes());
         }
-        for lone in [r"\ud83d", r"\ud83dx", r"\ud83d\u0041", r"\ude00"] {
-            assert!(text(lone.as_bytes()).is_err(), "{lone}");
+        assert_eq!(text(b"\xffa\\n\xc3"), b"\xffa\n\xc3");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_the_replacement_character_at_every_door() {
+        for (escaped, expected) in [
+            (r"\ud83d", "\u{fffd}"),
+            (r"\ud83dx", "\u{fffd}x"),
+            (r"\ude00\n", "\u{fffd}\n"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"\ud83d\\ude00", "\u{fffd}\\ude00"),
+            (r"\\ud83d", r"\ud83d"),
+            (r"\ud83d\ude00", "\u{1f600}"),
+        ] {
+            assert_eq!(text(escaped.as_bytes()), expected.as_bytes(), "{escaped}");
+            let mut body = format!("\"{escaped}\"").into_bytes();
+            mend_halves(&mut body);
+            let parsed: String = serde_json::from_slice(&body).unwrap();
+            assert_eq!(parsed, expected, "{escaped}");
         }
-        assert_eq!(text(b"\xffa\\n\xc3").unwrap(), b"\xffa\n\xc3");
+        for wrong in [r#""\ud8"#, r#""\u"#, r#""\"#, r#""\uzzzz""#] {
+            let mut body = wrong.as_bytes().to_vec();
+            mend_halves(&mut body);
+            assert_eq!(body, wrong.as_bytes(), "what is no escape stays");
+        }
     }
 
     #[test]
