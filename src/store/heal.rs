@@ -223,12 +223,16 @@ impl Healer {
             return Ok(None);
         }
         let has_all = damage.from + bytes.len() as u64 >= damage.to;
+        // What the snapshot has behind so many of its bytes, up to the end of the damage.
+        let damaged = usize::try_from(damage.to - damage.from).unwrap_or(usize::MAX);
+        let lacking = |len: usize| bytes.len().min(damaged) - len;
         let mut healed = 0;
         for (len, _) in frames_of(segments.seed, &bytes) {
             let end = damage.from + len as u64;
             if end < damage.to {
-                // Only where the snapshot lacks the rest.
-                healed = if has_all { 0 } else { len };
+                // Only where the snapshot lacks the rest, or has the same damage there.
+                let same = segment.read(end, lacking(len))? == bytes[len..len + lacking(len)];
+                healed = if has_all && !same { 0 } else { len };
             } else if end == segment.end() || segments.try_meta_in(&segment, end)?.is_ok() {
                 healed = len;
                 break;
