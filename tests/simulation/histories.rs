@@ -94,7 +94,9 @@ impl World {
     /// What somebody does with copies of the store while nothing runs.
     pub(crate) fn other_histories(&mut self) {
         self.check_kept();
-        if std::mem::take(&mut self.turned) || !self.random.one_in(3) {
+        // Without a log the store would be made of whatever snapshot is there.
+        let has_log = !self.disk.tree(&self.path("data.db/log")).is_empty();
+        if std::mem::take(&mut self.turned) || !has_log || !self.random.one_in(3) {
             return;
         }
         let stored = self.ledger().stored;
@@ -187,12 +189,9 @@ impl World {
             .into_values()
             .next()
             .unwrap();
-        // A store without a log would be made of it.
-        if !self.disk.tree(&self.path("data.db/log")).is_empty() {
-            self.tally.other_histories += 1;
-            self.doubt.kept = Some(bytes.clone());
-            self.put_snapshot(bytes);
-        }
+        self.tally.other_histories += 1;
+        self.doubt.kept = Some(bytes.clone());
+        self.put_snapshot(bytes);
     }
 
     /// The store is open: which of two it is.
