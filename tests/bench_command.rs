@@ -273,7 +273,7 @@ async fn a_run_that_stands_still_is_ended() {
         "--json",
     ];
     let stopped = async {
-        eventually("messages come", async || server.count().await[0] > 0).await;
+        answers_have_come(&server).await;
         server.signal("STOP");
     };
     let (output, ()) = tokio::join!(server.run(&args), stopped);
@@ -291,13 +291,19 @@ async fn a_run_that_stands_still_is_ended() {
     );
 }
 
+/// Waits until a run of the default size has had answers: it has no more messages than these in flight.
+async fn answers_have_come(server: &TestServer) {
+    const IN_FLIGHT: u64 = 4 * 256;
+    eventually("answers come", async || server.count().await[0] > IN_FLIGHT).await;
+}
+
 #[tokio::test]
 async fn a_server_that_goes_away_ends_the_run_with_a_report() {
     let mut server = TestServer::start().await;
     let url = server.url("");
     let mut command = server.command(&["bench", "--url", &url, "--duration", "60", "--json"]);
     let run = tokio::spawn(async move { command.output().await.unwrap() });
-    eventually("messages come", async || server.count().await[0] > 0).await;
+    answers_have_come(&server).await;
     server.kill().await;
     let output = run.await.unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -320,7 +326,7 @@ async fn ctrl_c_ends_early_with_a_report_of_what_was_measured() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("messages come", async || server.count().await[0] > 0).await;
+    answers_have_come(&server).await;
     common::signal(child.id().unwrap(), "INT");
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(0));
