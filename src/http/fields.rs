@@ -13,6 +13,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytestring::ByteString;
 use futures_util::StreamExt;
+use memchr::{memchr, memchr2};
 
 use super::reply::ApiError;
 use crate::room::{RoomFor, SMALL_BYTES};
@@ -224,19 +225,21 @@ impl<const N: usize> Fields<'_, N> {
     }
 
     fn read_form(&mut self, body: &[u8]) -> Result<(), ApiError> {
-        for field in body.split(|byte| *byte == b'&') {
-            let mut halves = field.splitn(2, |byte| *byte == b'=');
-            let mut half = || halves.next().unwrap_or_default();
-            let (name, value) = (half(), half());
+        let mut rest = Some(body);
+        while let Some(body) = rest {
+            let field;
+            (field, rest) = split(body, b'&');
+            let (name, value) = split(field, b'=');
+            let value = value.unwrap_or_default();
             let longest = self.names.iter().map(|name| 3 * name.len()).max();
             if name.len() > longest.unwrap_or_default() {
                 continue;
             }
-            let name: Vec<u8> = form_bytes(name).collect();
-            if let Some(place) = self.place(&name) {
-                self.within(form_bytes(value).count())?;
-                let value = form_bytes(value).collect();
-                self.values[place] = Some(self.mended(value)?);
+            if let Some(place) = self.place(&unescaped(name)) {
+                let mut bytes = 0;
+                form_parts(value, |part| bytes += part.len());
+                self.within(bytes)?;
+                self.values[place] = Some(self.mended(unescaped(value))?);
             }
         }
         Ok(())
@@ -317,20 +320,38 @@ impl<const N: usize> Fields<'_, N> {
     }
 }
 
-/// A name or a value of a form without its escapes.
-fn form_bytes(escaped: &[u8]) -> impl Iterator<Item = u8> {
+/// What comes before the first such byte, and what comes after it, if it is there.
+fn split(bytes: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(at, bytes) {
+        Some(place) => (&bytes[..place], Some(&bytes[place + 1..])),
+        None => (bytes, None),
+    }
+}
+
+/// A name or a value of a form without its escapes, piece by piece.
+fn form_parts(escaped: &[u8], mut part: impl FnMut(&[u8])) {
     let mut rest = escaped;
-    std::iter::from_fn(move || {
-        let (&first, behind) = rest.split_first()?;
-        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
-        let (byte, passed) = match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => (u8::try_from(high * 16 + low).ok()?, 2),
+    while let Some(at) = memchr2(b'%', b'+', rest) {
+        part(&rest[..at]);
+        let after = &rest[at + 1..];
+        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+        let byte = |high: u32, low: u32| u8::try_from(high * 16 + low).unwrap_or_default();
+        let (byte, passed) = match (rest[at], digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => (byte(high, low), 2),
             (b'+', ..) => (b' ', 0),
-            _ => (first, 0),
+            (other, ..) => (other, 0),
         };
-        rest = &behind[passed..];
-        Some(byte)
-    })
+        part(&[byte]);
+        rest = &after[passed..];
+    }
+    part(rest);
+}
+
+/// The same as a whole.
+fn unescaped(escaped: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(escaped.len());
+    form_parts(escaped, |part| bytes.extend_from_slice(part));
+    bytes
 }
 
 #[cfg(test)]
