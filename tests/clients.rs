@@ -14,6 +14,7 @@ use dpmq::access::{Access, KeysFile};
 use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
 use dpmq::config::{Config, Live, SecretKey};
+use dpmq::line::Line;
 use dpmq::message::UnixSeconds;
 use dpmq::store::MemoryStore;
 use dpmq::ws::{self, WsState};
@@ -78,6 +79,9 @@ async fn serve() -> Served {
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let listener = socket.listen(16).unwrap();
     let address = listener.local_addr().unwrap();
+    // Of all sessions it tells that their clients are there.
+    let line = Line::new(tokio::net::TcpStream::connect(address).await.unwrap());
+    let app = app.layer(axum::Extension(line));
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, app).into_future());
     Served {

@@ -344,7 +344,8 @@ async fn a_slow_consumer_holds_back_nobody_else() {
 
 #[tokio::test]
 async fn a_consumer_that_never_reads_is_closed() {
-    let server = Setup::new().set("outboxMiB", 1).start().await;
+    let setup = Setup::new().set("outboxMiB", 1).set("writeSeconds", 2);
+    let server = setup.start().await;
     let _never_reads = server.consumer("t", "slow").await;
     let mut producer = server.producer_ack("t", "p1").await;
     let payload = "x".repeat(200_000);
