@@ -170,7 +170,8 @@ impl Healer {
     ) -> Result<bool, StoreError> {
         let segments = self.segments.clone();
         if !segments.has_head(segment)? && self.head(segment)? {
-            tracing::warn!("healed: the head of {}", segment.path.display());
+            let healed = format!("the head of {}", segment.path.display());
+            tracing::warn!("healed: {healed}");
         }
         let begin = Position::at(segment.number, SEGMENT_HEAD_BYTES);
         let (mut walk, mut met) = (segments.walk(begin, true), Met::default());
