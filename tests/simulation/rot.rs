@@ -12,9 +12,9 @@ use crate::world::{Life, World};
 
 /// Bits that turn at once at the most.
 const BITS_MAX: u64 = 4;
-/// Where the head of a segment has the number of its format: another one is not damage, but a
-/// newer version's, and is refused.
-const FORMAT_AT: usize = 7;
+/// The head of a segment. With a first frame that is damaged too nobody can tell another seed or
+/// format from those of another store or version: it is refused, and nothing of it is touched.
+const HEAD_BYTES: usize = 16;
 
 impl World {
     /// The last thing in a life: nothing reads the log before the next one but the snapshot.
@@ -42,7 +42,7 @@ impl World {
             let (path, bytes) = *self.random.of(&all);
             let at = usize::try_from(self.random.between(0, *bytes as u64 - 1)).unwrap();
             let bit = 1 << self.random.between(0, 7);
-            if at == FORMAT_AT {
+            if at < HEAD_BYTES {
                 continue;
             }
             self.say(|| format!("bit {bit} at {at} of {}", path.display()));

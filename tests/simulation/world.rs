@@ -333,10 +333,12 @@ impl World {
             life.store.store.abandon();
             return End::PowerCut;
         }
-        if self.random.one_in(3) {
+        // What a power cut tears out of the log beside is another matter.
+        let bits_turn = self.tally.power_cuts == 0 && self.random.one_in(3);
+        if bits_turn {
             self.rot(life);
         }
-        match self.random.between(0, 3) {
+        match self.random.between(0, if bits_turn { 1 } else { 3 }) {
             0 => {
                 let closed = life.store.close();
                 self.say(|| format!("close: {closed:?}"));
