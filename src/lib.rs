@@ -20,7 +20,7 @@
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time, [`measure`] counters and histograms, [`room`] the memory of what is
-//! being received and listed, [`line`] the connection below a client, [`allocator`] what becomes
+//! being received and listed, [`mod@line`] the connection below a client, [`allocator`] what becomes
 //! of memory that is freed.
 
 pub mod access;
