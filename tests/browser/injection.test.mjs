@@ -17,7 +17,7 @@ const HOSTILE = [
 ];
 
 /** Of what no view has any. */
-const foreign = (page) => page.evaluate(() => [...document.querySelectorAll("script:not([src^='/view/']), iframe, object, embed, svg[onload], img:not([src^='/view/']), b[onclick], [onerror], [href^='javascript:' i]")].map((one) => one.outerHTML));
+const foreign = (page) => page.evaluate(() => [...document.querySelectorAll("script:not([src^='view/']), iframe, object, embed, svg[onload], img:not([src^='view/']), b[onclick], [onerror], [href^='javascript:' i]")].map((one) => one.outerHTML));
 
 /** The text is on the page as it is, apart from spaces and what is made visible. */
 async function shown(page, where, text) {
