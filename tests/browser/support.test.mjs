@@ -12,7 +12,7 @@ for (const [what, pattern, misdeed] of [
     script.textContent = "1";
     document.body.append(script);
   }],
-  ["a connection to elsewhere", /asked elsewhere: ws:\/\/localhost:9/, () => { new WebSocket("ws://localhost:9/"); }],
+  ["a connection to elsewhere", /policy violated: connect-src ws:\/\/localhost:9/, () => { new WebSocket("ws://localhost:9/"); }],
   ["a dialog", /dialog: oops/, () => { setTimeout(() => alert("oops")); }],
 ]) {
   test(`${what} is seen`, scene(async ({ open, judge, tolerate }) => {
