@@ -36,7 +36,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -167,7 +166,6 @@ pub fn router(state: HttpState) -> Router {
         .merge(slash::router(&[CONTRACT, METRICS, api::ROUTES]))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
-        .layer(map_response(streams::pass_on))
         .with_state(state)
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::gate;
 use super::refused_at;
 use super::reply::ApiError;
+use super::streams;
 use crate::config::{Live, Pages};
 use crate::edges::{Edges, Refused};
 
@@ -53,7 +54,7 @@ pub(super) enum Foreign {
 
 /// Wraps every route, refusal and unknown path of `router`: refuses pages that may not use the
 /// server, which are counted in `edges`, adds the CORS headers, and answers OPTIONS with 204. With
-/// TLS a browser is told to come back by TLS (RFC 6797).
+/// TLS a browser is told to come back by TLS (RFC 6797). Proxies are told to pass streams on.
 pub fn for_pages(router: Router, config: Live, edges: Arc<Edges>) -> Router {
     router.layer(middleware::from_fn_with_state((config, edges), pass))
 }
@@ -75,6 +76,7 @@ async fn pass(
         (Ok(()), &Method::OPTIONS) => (StatusCode::NO_CONTENT.into_response(), false),
         (Ok(()), _) => (next.run(request).await, false),
     };
+    streams::pass_on(&mut response);
     let headers = response.headers_mut();
     for (name, value) in CORS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -8,9 +8,9 @@ use axum::response::Response;
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Tells proxies to neither gather a reply whose end is not known yet nor pack it.
-pub(super) async fn pass_on(mut reply: Response) -> Response {
+pub(super) fn pass_on(reply: &mut Response) {
     if reply.body().size_hint().exact().is_some() {
-        return reply;
+        return;
     }
     let headers = reply.headers_mut();
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -18,5 +18,4 @@ pub(super) async fn pass_on(mut reply: Response) -> Response {
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-transform"),
     );
-    reply
 }
