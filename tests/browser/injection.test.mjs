@@ -49,7 +49,7 @@ test("hostile data is shown as text in lists, details, searches and feeds", scen
     }
     await go(page, `#/Messages/${codes[i]}?as=text`);
     await shown(page, page.locator("aside.detail"), text);
-    await page.getByRole("button", { name: "Publish again" }).click();
+    await page.getByRole("button", { name: "Duplicate as new message" }).click();
     await page.locator("dialog[open]").waitFor();
     assert.deepEqual(await foreign(page), []);
     await page.keyboard.press("Escape");
@@ -87,7 +87,7 @@ test("hostile topics and ids are shown as text in every view", scene(async ({ se
     await go(page, `#/Messages?topic=${encodeURIComponent(name)}`);
     await counted(page.locator("tbody tr"), 1);
     await page.locator("tbody tr").click();
-    await shows(page.locator("aside.detail"), "Handed to 1 consumer");
+    await shows(page.locator("aside.detail"), "Delivery to 1 consumer");
     assert.deepEqual(await foreign(page), []);
     await go(page, `#/Try?topic=${encodeURIComponent(name)}&watch=${encodeURIComponent(name)}`);
     await shows(page.locator(".watch-head"), "watching");

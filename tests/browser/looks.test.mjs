@@ -58,7 +58,7 @@ function states({ json, waiting }) {
     ["message-waiting", to(`#/Messages/${waiting}?as=text`, ".timeline .why")],
     ["message-hex", to(`#/Messages/${json}?as=hex`, ".data-hex")],
     ["message-missing", to(`#/Messages/${"0".repeat(32)}5f000000`, ".missing .tips, .missing strong")],
-    ["message-publish", dialog(`#/Messages/${waiting}`, ".timeline", /Publish again|再次发布/)],
+    ["message-publish", dialog(`#/Messages/${waiting}`, ".timeline", /Duplicate as new message|复制为新消息/)],
     ["message-delete", dialog(`#/Messages/${waiting}`, ".timeline", /^(Delete|删除)/)],
     ["messages-export", dialog("#/Messages?topic=orders", "tbody tr", /^(Export|导出)/)],
     ["clients", to("#/Clients", "tbody tr")],

@@ -19,7 +19,7 @@ test("a killed server is seen to be gone, and its return, without a reload", sce
   await server.kill();
   await shows(told(page), "Disconnected", WITHIN);
   await shows(page.locator(".offline-note"), "The server does not answer");
-  await shows(page.locator(".verdict").first(), "Not known");
+  await shows(page.locator(".verdict").first(), "Unknown");
   await shows(page.locator(".statuses"), "All 1");
   await go(page, "#/Topics");
   await shows(page.locator("main"), "The server cannot be reached", WITHIN);

@@ -138,19 +138,19 @@ test("data is shown as text, JSON and hex", scene(async ({ api, open }) => {
 test("the life of a consumed message names who got it, that of a waiting one says why it waits", scene(async (made) => {
   const { consumed, waiting } = await some(made);
   const page = await made.open(`#/Messages/${consumed}`);
-  await shows(detail(page).locator(".timeline"), /Accepted .* Handed to 1 consumer .* Written to 1 of 1 till 127\.0\.0\.1.* Consumed .* Expires/);
+  await shows(detail(page).locator(".timeline"), /Accepted .* Delivery to 1 consumer .* Written to 1 of 1 till 127\.0\.0\.1.* Consumed .* Expires/);
   await made.open(`#/Messages/${waiting}`).then(async (other) => {
     await shows(detail(other).locator(".timeline"), /Accepted .* Waiting Nobody listens to .orders.* Expires/);
     const consumer = await made.use(Consumer.connect(made.server, "orders", "late"));
     await consumer.until(1);
-    await shows(detail(other).locator(".timeline"), /Handed to 1 consumer .* late .* Consumed/);
+    await shows(detail(other).locator(".timeline"), /Delivery to 1 consumer .* late .* Consumed/);
   });
 }));
 
 test("a message is published again, as it was or edited", scene(async (made) => {
   const { bill } = await some(made);
   const page = await made.open(`#/Messages/${bill}`);
-  await detail(page).getByRole("button", { name: "Publish again" }).click();
+  await detail(page).getByRole("button", { name: "Duplicate as new message" }).click();
   const dialog = page.locator("dialog[open]");
   await dialog.getByLabel("Topic").fill("orders");
   await dialog.getByLabel("Data").fill("third, edited");
@@ -169,12 +169,12 @@ test("a message is pushed again", scene({ mq: { isRePush: 0 } }, async ({ server
   const consumer = await use(Consumer.connect(server, "orders", "till"));
   const page = await open(`#/Messages/${code}`);
   await shows(detail(page).locator(".timeline"), "mq.isRePush is 0");
-  await detail(page).getByRole("button", { name: "Push again" }).click();
+  await detail(page).getByRole("button", { name: "Redeliver" }).click();
   await shows(page.locator(".toasts"), "The message is back in the queue");
   await consumer.until(1);
   assert.equal(consumer.received[0].MessageCode, code);
   await shows(detail(page), "Consumed");
-  await counted(detail(page).getByRole("button", { name: "Push again" }), 0);
+  await counted(detail(page).getByRole("button", { name: "Redeliver" }), 0);
 }));
 
 test("a message is deleted after its topic was typed", scene(async (made) => {

@@ -14,7 +14,7 @@ test("counts, clients and growth are those of the server", scene(async ({ server
   const page = await open();
   const statuses = page.locator(".statuses");
   await shows(statuses, /All 5 Accepted .* 0 0% Not consumed .* 2 40% Consumed .* 3 60%/);
-  for (const [name, value] of [["Consumers", "1"], ["Producers", "1"], ["Topics", "2"], ["Topics behind", "0"]]) await shows(figure(page, name), value);
+  for (const [name, value] of [["Consumers", "1"], ["Producers", "1"], ["Topics", "2"], ["Lagging topics", "0"]]) await shows(figure(page, name), value);
   await shows(page.locator(".week-total"), "5 (last week)");
   await shows(page.locator(".verdict").nth(2), "2 messages");
   await shows(page.locator(".lead"), `DPMQ ${(await api.overview()).version}`);
@@ -25,7 +25,7 @@ test("counts, clients and growth are those of the server", scene(async ({ server
 
 // Whether the machine's own disk is something to look at, which is no fault of the page: 0 or 1.
 async function fullDisks(page) {
-  await shows(page.locator(".verdict").first(), /All is well|thing/);
+  await shows(page.locator(".verdict").first(), /OK|issue/);
   return page.locator(".findings").getByText("The disk is nearly full").count();
 }
 
@@ -33,7 +33,7 @@ test("rates move while messages flow", scene(async ({ server, open, use }) => {
   const page = await open();
   await shows(figure(page, "Accepted"), "0/s");
   const full = await fullDisks(page);
-  await shows(page.locator(".verdict").first(), full ? "1 thing to look at" : "All is well");
+  await shows(page.locator(".verdict").first(), full ? "1 issue" : "OK");
   await use(Consumer.connect(server, "orders", "till"));
   const producer = await use(Producer.connect(server, "orders", "desk"));
   for (const name of ["Accepted", "Delivered", "Consumed"]) {
@@ -47,7 +47,7 @@ test("rates move while messages flow", scene(async ({ server, open, use }) => {
 test("messages for nobody are something to look at", scene(async ({ api, open }) => {
   await api.publish("orders", "1");
   const page = await open();
-  await shows(page.locator(".verdict").first(), `${1 + (await fullDisks(page))} thing`);
+  await shows(page.locator(".verdict").first(), `${1 + (await fullDisks(page))} issue`);
   await shows(page.locator(".findings"), "Nobody listens: no consumer is connected. 1 message waits");
 }));
 

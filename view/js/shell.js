@@ -15,7 +15,7 @@ const t = texts({
     skip: "Skip to the content", nav: "Views", menu: "Menu", zone: "Times in {zone}", keys: "Keyboard (?)", logout: "Log out", server: "Server",
   },
   zh: {
-    Overview: "概览", Topics: "主题", Messages: "消息", Clients: "客户端", Try: "试一试", Config: "配置", About: "关于",
+    Overview: "概览", Topics: "主题", Messages: "消息", Clients: "客户端", Try: "调试", Config: "配置", About: "关于",
     online: "已连接", connecting: "连接中…", offline: "连接已断开", offlineNote: "服务器没有响应，所示内容可能已过时；恢复后页面会自动继续。",
     skip: "跳到正文", nav: "页面", menu: "菜单", zone: "时区：{zone}", keys: "快捷键 (?)", logout: "退出登录", server: "服务器",
   },

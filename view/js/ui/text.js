@@ -14,7 +14,7 @@ export const t = texts({
     unavailable: "The server cannot do this now.", unavailableHint: "Try again in a moment; the overview tells what is wrong.",
     broken: "This part of the page failed.", brokenHint: "Reload the page. If it happens again, the text below helps to find out why.",
     conflict: "This is not possible in its present state.", conflictHint: "It has changed meanwhile: reload and look again.",
-    typeTopic: "Type the topic’s name to confirm:", willTouch: "This touches",
+    typeTopic: "Type the topic’s name to confirm:", willTouch: "Affects",
     notUndone: "This cannot be undone.", working: "Working…",
     sortBy: "Sort by {column}", dismiss: "Dismiss", ascending: "ascending", descending: "descending",
   },

@@ -8,7 +8,7 @@ import { Watch } from "./try/watch.js";
 
 const t = texts({
   en: { title: "Try it", lead: "Publish a message, and see beside it what comes in." },
-  zh: { title: "试一试", lead: "发布一条消息，并在旁边实时查看收到的消息。" },
+  zh: { title: "调试", lead: "发布一条消息，并在旁边实时查看收到的消息。" },
 });
 
 export default function Try() {

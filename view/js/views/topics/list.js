@@ -23,7 +23,7 @@ const t = texts({
     title: "主题", lead: "当前有消息或客户端的所有主题。", search: "搜索", searchHint: "名称的一部分",
     name: "主题", waiting: "待消费", oldest: "最早待消费", rate: "流入", out: "流出", consumers: "消费者", producers: "生产者", state: "状态",
     share: "本页最大值的 {part}", of: "共 {n} 个主题", ofPage: "第 {page} 页 · 共 {n} 个主题",
-    none: "还没有主题", noneHint: "向某个主题发送消息或有客户端连接后，该主题就会出现。", try: "试一试",
+    none: "还没有主题", noneHint: "向某个主题发送消息或有客户端连接后，该主题就会出现。", try: "去调试",
     noMatch: "没有匹配的主题", noMatchHint: "按名称的一部分搜索，不区分大小写。", clear: "清除搜索",
     noPage: "本页已没有内容", firstPage: "回到首页", failed: "无法加载主题。",
   },

@@ -6,7 +6,7 @@ import { Tag } from "../../ui.js";
 
 const t = texts({
   en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "nobody listens", behind: "consumers too slow" },
-  zh: { idle: "空闲", flowing: "流动中", waiting: "等待推送", nobody: "无人消费", behind: "消费者过慢" },
+  zh: { idle: "空闲", flowing: "消费中", waiting: "等待推送", nobody: "无消费者", behind: "消费过慢" },
 });
 
 /** @typedef {import("../../types.d.ts").TopicRow} TopicRow */

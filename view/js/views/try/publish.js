@@ -25,7 +25,7 @@ const t = texts({
     repeat: "次数", send: "发送", sending: "正在发送 {n} / {all}…", stop: "停止", keys: "Ctrl+Enter 发送", sent: "最近发送",
     noTopic: "消息需要主题。", bar: "主题不能包含 |。", noData: "消息需要数据：空内容不算消息。", badTimes: "1 到 100。",
     synced: "已接收并落盘，用时 {time}", stored: "{all} 条中 {n} 条已接收并落盘，共用时 {time}，平均 {each}，最慢 {slowest}", stopped: "已停止",
-    measured: "在本页面测得，包含与服务器往返的时间。", memory: "此服务器仅将消息保存在内存中：已接收不代表已落盘。", failed: "未能全部接收。", failedOne: "未被接收。", code: "最后的消息码", copyCode: "复制消息码",
+    measured: "在本页面测得，包含与服务器往返的时间。", memory: "此服务器仅将消息保存在内存中：已接收不代表已落盘。", failed: "未能全部接收。", failedOne: "未被接收。", code: "最后一条的消息编码", copyCode: "复制消息编码",
     refusing: "服务器当前无法存储消息：{why}", noRight: "您的密钥 {key} 只能查看，不能更改：在此发布需要 console-change 权限。",
   },
 });

@@ -25,10 +25,10 @@ const t = texts({
     start: "开始查看", stop: "停止", pause: "暂停", resume: "继续", clear: "清空列表", instead: "改为查看 {topic}", needTopic: "请先选择主题。",
     connecting: "连接中…", on: "查看中", paused: "已暂停", lost: "连接已断开，正在重试…",
     came: "收到 {n} 条", missed: "漏掉 {n} 条", noneMissed: "没有遗漏", kept: "保留最新的 {n} 条",
-    fresh: "{n} 条新消息：点击显示", freshHint: "您在列表中时新消息会等待。", filter: "筛选", filterHint: "数据或消息码中的文字",
+    fresh: "{n} 条新消息：点击显示", freshHint: "您在列表中时新消息会等待。", filter: "筛选", filterHint: "数据或消息编码中的文字",
     idle: "尚未开始查看", idleHint: "开始查看后，在此处或别处发布一条消息。", quiet: "开始以来还没有消息", quietHint: "之前发送的消息请到“消息”中查看。",
     noMatch: "保留的消息中没有匹配的内容", wasMissed: "有 {n} 条消息未显示：到达速度超过了本页面的处理能力。它们已照常存储。",
-    gap: "此处连接曾断开：期间的消息未显示，可在“消息”中查看。", open: "打开消息", copyData: "复制数据", copyCode: "复制消息码",
+    gap: "此处连接曾断开：期间的消息未显示，可在“消息”中查看。", open: "打开消息", copyData: "复制数据", copyCode: "复制消息编码",
     part: "仅前 {shown}，共 {all}；完整内容见消息详情。", empty: "（空白）", list: "实时消息，最新的在前", failed: "无法查看此主题。",
   },
 });
