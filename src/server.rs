@@ -416,12 +416,23 @@ fn warn_of_key(config: &Config) {
     }
 }
 
+/// Says how fast messages leave, if that is held back.
+fn tell_pace(mq: &MqConfig) {
+    if let Some(messages) = settings(mq).pace.per_second() {
+        tracing::info!(
+            "a pace is set: at most {messages} messages a second leave, for all topics together \
+             (mq.sendCount, mq.pushMessagesSpeed)"
+        );
+    }
+}
+
 /// Says where to go.
 fn announce(config: &Config, address: SocketAddr) {
     if let Some(note) = config.note_on_variables() {
         tracing::info!("{note}");
     }
     warn_of_key(config);
+    tell_pace(&config.mq);
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,

@@ -765,6 +765,29 @@ async fn a_topic_shows_its_counts_and_clients() {
 }
 
 #[tokio::test]
+async fn a_pace_is_shown_with_the_topics_that_it_holds_back() {
+    let setup = Setup::new().set("sendCount", 2);
+    let api = Api::of(setup.set("pushMessagesSpeed", 60).start().await).await;
+    let _consumer = api.server.consumer("held", "c1").await;
+    for _ in 0..7 {
+        api.publish("held", "d").await;
+    }
+    assert_eq!(api.ok("/api/overview").await["pacePerSecond"], 2.0 / 60.0);
+    // Two have left, and at 2 a minute the last of five leaves after 150 s.
+    eventually("it is held back", async || {
+        api.ok("/api/topics/held").await["paceSeconds"] == 150
+    })
+    .await;
+    let list = api.ok("/api/topics").await;
+    assert_eq!(list["topics"][0]["paceSeconds"], 150);
+
+    let api = Api::start().await;
+    assert_eq!(api.ok("/api/overview").await["pacePerSecond"], Value::Null);
+    api.publish("t", "d").await;
+    assert_eq!(api.ok("/api/topics/t").await["paceSeconds"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_topic_is_purged_of_what_is_named() {
     let mut api = Api::start().await;
     let mut consumer = api.server.consumer("t", "c1").await;

@@ -74,6 +74,17 @@ async fn a_push_speed_of_zero_means_no_pause() {
 }
 
 #[tokio::test]
+async fn without_a_push_speed_there_is_no_pause() {
+    let server = Setup::new().unset("pushMessagesSpeed").start().await;
+    let mut consumer = server.consumer("t", "c1").await;
+    let mut producer = server.producer("t", "p1").await;
+    let start = Instant::now();
+    producer.send_all((0..1000).map(|n| n.to_string())).await;
+    consumer.data(1000).await;
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
 async fn a_full_queue_makes_producers_wait() {
     let server = Setup::new()
         .set("messageChanBuffer", 2)

@@ -34,6 +34,26 @@ async fn lines(server: &TestServer, args: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_pace_that_is_set_is_one_line_at_the_start() {
+    let server = Setup::new().unset("pushMessagesSpeed").stopped();
+    let said = async |args: &[&str]| -> Vec<String> {
+        let lines = lines(&server, &[&["serve"], args].concat()).await;
+        let paces = lines
+            .into_iter()
+            .filter(|line| line.contains("a pace is set"));
+        paces.collect()
+    };
+    assert_eq!(said(&[]).await, [""; 0]);
+    let said = said(&["--set", "mq.pushMessagesSpeed=0.5"]).await;
+    let expected = "a pace is set: at most 200 messages a second leave, for all topics together";
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains(" INFO ") && said[0].contains(expected),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_log_of_json_has_an_object_a_line_everywhere() {
     let server = Setup::new()
         .environment("DPMQ_LOG_FORMAT", "json")

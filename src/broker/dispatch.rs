@@ -34,6 +34,22 @@ pub struct Pace {
     pub pause: Duration,
 }
 
+impl Pace {
+    /// The most messages that leave in a second; `None`: as many as can.
+    pub fn per_second(&self) -> Option<f64> {
+        let is_set = !self.pause.is_zero();
+        is_set.then(|| self.batch_messages as f64 / self.pause.as_secs_f64())
+    }
+
+    /// How long it holds back the last of so many queued messages; `None`: all leave at once.
+    pub(super) fn holds_back(&self, queued: usize) -> Option<Duration> {
+        let per_second = self.per_second()?;
+        let seconds = queued as f64 / per_second;
+        (queued > self.batch_messages)
+            .then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    }
+}
+
 /// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
 /// batch leaves at once.
 struct Batch {
@@ -312,6 +328,22 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(batch.allow(256).await, 100);
         assert_eq!(start.elapsed().as_secs(), 5);
+    }
+
+    #[test]
+    fn a_pace_holds_back_what_is_more_than_a_batch() {
+        let pace = |batch_messages, pause| Pace {
+            batch_messages,
+            pause,
+        };
+        let set = pace(100, Duration::from_millis(500));
+        assert_eq!(set.per_second(), Some(200.0));
+        assert_eq!(set.holds_back(100), None);
+        assert_eq!(set.holds_back(101), Some(Duration::from_millis(505)));
+        let slow = pace(1, Duration::from_secs(1_000_000_000));
+        assert_eq!(slow.holds_back(usize::MAX), Some(Duration::MAX));
+        assert_eq!(pace(100, Duration::ZERO).per_second(), None);
+        assert_eq!(pace(100, Duration::ZERO).holds_back(101), None);
     }
 
     #[tokio::test(start_paused = true)]

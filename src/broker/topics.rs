@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Broker;
+use super::dispatch::Pace;
 use crate::message::{Message, Topic};
 use crate::store::{Counts, TopicCounts};
 
@@ -37,6 +38,8 @@ pub struct TopicState {
     pub rate_out: f64,
     /// All its consumers' outboxes are full.
     pub behind: bool,
+    /// How long the pace holds back what waits for its consumers; `None`: it does not.
+    pub held_back: Option<Duration>,
 }
 
 impl TopicState {
@@ -49,6 +52,7 @@ impl TopicState {
             rate_in: 0.0,
             rate_out: 0.0,
             behind: false,
+            held_back: None,
         }
     }
 
@@ -83,8 +87,10 @@ impl Broker {
         }
         let mut states: Vec<TopicState> = states.into_values().collect();
         states.retain(TopicState::has_anything);
+        let wait = self.pace_wait();
         for some in states.chunks_mut(LOOKUPS) {
             self.0.activity.arrivals.fill(some, Instant::now());
+            some.iter_mut().for_each(|state| state.set_wait(wait));
         }
         states
     }
@@ -102,7 +108,19 @@ impl Broker {
         }
         let arrivals = &self.0.activity.arrivals;
         arrivals.fill(std::slice::from_mut(&mut state), Instant::now());
+        state.set_wait(self.pace_wait());
         Some(state)
+    }
+
+    /// How fast messages leave at most.
+    pub fn pace(&self) -> Pace {
+        self.0.settings.borrow().pace
+    }
+
+    /// How long the pace holds back the last of the queue.
+    fn pace_wait(&self) -> Option<Duration> {
+        let (queued, _, _) = self.0.queue.depth();
+        self.pace().holds_back(queued)
     }
 }
 
@@ -111,6 +129,12 @@ impl TopicState {
         self.consumers = lane.consumers;
         self.rate_out = lane.rate_out;
         self.behind = lane.behind;
+    }
+
+    /// One queue is for all topics: what waits in it for this one leaves before its last.
+    fn set_wait(&mut self, wait: Option<Duration>) {
+        let is_held_back = self.consumers > 0 && !self.behind && self.counts.accepted > 0;
+        self.held_back = wait.filter(|_| is_held_back);
     }
 }
 
@@ -314,6 +338,29 @@ mod tests {
                 })
                 .into(),
         }
+    }
+
+    #[test]
+    fn a_pace_holds_back_what_waits_for_consumers_that_have_room() {
+        let wait = Some(Duration::from_secs(24));
+        let held_back = |consumers, behind, accepted| {
+            let counts = Counts {
+                accepted,
+                not_consumed: 5,
+                ..Counts::default()
+            };
+            let mut state = TopicState {
+                consumers,
+                behind,
+                ..TopicState::new(topic("t"), counts)
+            };
+            state.set_wait(wait);
+            state.held_back
+        };
+        assert_eq!(held_back(1, false, 1), wait);
+        assert_eq!(held_back(0, false, 1), None);
+        assert_eq!(held_back(1, true, 1), None);
+        assert_eq!(held_back(1, false, 0), None);
     }
 
     #[tokio::test]

@@ -77,6 +77,15 @@ fn an_original_file_loads() {
 }
 
 #[test]
+fn without_a_pace_in_the_file_there_is_none() {
+    let pause = |yaml: &str| load(yaml, &[], &[]).unwrap().mq.push_pause;
+    assert_eq!(pause(""), Duration::ZERO);
+    assert_eq!(pause("mq:\n  sendCount: 100"), Duration::ZERO);
+    assert_eq!(pause(SHIPPED), Duration::ZERO);
+    assert_eq!(pause("mq:\n  pushMessagesSpeed: 1"), Duration::from_secs(1));
+}
+
+#[test]
 fn an_empty_file_or_section_is_the_defaults() {
     for yaml in [
         "",

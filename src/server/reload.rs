@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::keys::Keys;
 use super::tls::Tls;
-use super::{limits, settings, supervisor, warn_of_key};
+use super::{limits, settings, supervisor, tell_pace, warn_of_key};
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
@@ -65,6 +65,12 @@ impl Running {
                     changed => {
                         tracing::info!("read the configuration again: {}", changed.join(", "))
                     }
+                }
+                if ["mq.sendCount", "mq.pushMessagesSpeed"]
+                    .iter()
+                    .any(|key| reread.changed.contains(key))
+                {
+                    tell_pace(&self.config.get().mq);
                 }
             }
             Some(Err(error)) => {

@@ -51,6 +51,12 @@ impl Setup {
         self
     }
 
+    /// Takes a key of `mq` out of application.yaml.
+    pub fn unset(mut self, key: &str) -> Setup {
+        self.mq.remove(key);
+        self
+    }
+
     /// Sets a variable of the server's environment.
     pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Setup {
         self.environment.insert(name.to_owned(), value.into());

@@ -44,6 +44,7 @@ pub(super) struct Overview {
     durability: &'static str,
     counts: CountsJson,
     rates: RatesJson,
+    pace_per_second: Option<f64>,
     backlog: BacklogJson,
     memory: Memory,
     disk: Option<Disk>,
@@ -148,6 +149,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             consumed: super::rounded(rates.consumed),
             not_consumed: super::rounded(rates.not_consumed),
         },
+        pace_per_second: broker.pace().per_second(),
         backlog: BacklogJson {
             waiting: waiting(counts),
             queued: backlog.queued,

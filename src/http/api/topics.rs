@@ -1,6 +1,7 @@
 //! Topics: listed, looked at, purged.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -35,6 +36,7 @@ struct Row<'a> {
     rate_in: f64,
     rate_out: f64,
     behind: bool,
+    pace_seconds: Option<u64>,
 }
 
 impl<'a> Row<'a> {
@@ -49,8 +51,15 @@ impl<'a> Row<'a> {
             rate_in: super::rounded(state.rate_in),
             rate_out: super::rounded(state.rate_out),
             behind: state.behind,
+            pace_seconds: state.held_back.map(whole_seconds),
         }
     }
+}
+
+/// A time that was begun counts whole.
+fn whole_seconds(time: Duration) -> u64 {
+    let begun = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(begun)
 }
 
 /// By what topics are sorted.
@@ -344,6 +353,7 @@ mod tests {
             rate_in: 0.0,
             rate_out: 0.0,
             behind: false,
+            held_back: None,
         }
     }
 
