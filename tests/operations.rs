@@ -1,6 +1,6 @@
-//! What `docs/operations.md` and `docs/security.md` say holds: their commands run, their options
-//! are there, their links lead somewhere, and every line of the log that asks for something has
-//! its row.
+//! What `docs/operations.md`, `docs/backup.md` and `docs/security.md` say holds: their commands run,
+//! their options are there, their links lead somewhere, and every line of the log that asks for
+//! something has its row.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
 
@@ -106,8 +106,8 @@ async fn the_first_start_is_as_the_page_says() {
 
 #[tokio::test]
 async fn the_drill_restores_what_the_backup_has() {
-    let page = page("operations.md");
-    let [commands] = &commands(&page, "Backup and restore")[..] else {
+    let page = page("backup.md");
+    let [commands] = &commands(&page, "A drill")[..] else {
         panic!("one block of commands");
     };
     let server = TestServer::start().await;
@@ -135,7 +135,16 @@ async fn the_drill_restores_what_the_backup_has() {
 async fn every_command_and_option_of_the_pages_is_there() {
     let program = Setup::new().stopped();
     let (mut checked, mut helps) = (0, BTreeMap::new());
-    for name in ["operations.md", "security.md", "keys.md", "bench.md"] {
+    for name in [
+        "backup.md",
+        "bench.md",
+        "clients.md",
+        "configuration.md",
+        "keys.md",
+        "migrating.md",
+        "operations.md",
+        "security.md",
+    ] {
         let blocks = commands(&page(name), "").concat();
         for (command, options) in blocks.lines().flat_map(calls) {
             if !helps.contains_key(command) {
@@ -159,12 +168,13 @@ async fn every_command_and_option_of_the_pages_is_there() {
 
 /// The commands of the program in a line of a shell, each with its options.
 fn calls(line: &str) -> Vec<(&'static str, Vec<String>)> {
-    const COMMANDS: [&str; 12] = [
+    const COMMANDS: [&str; 13] = [
         "backup",
         "bench",
         "check-config",
         "doctor",
         "health",
+        "import",
         "key list",
         "key new",
         "key revoke",
