@@ -421,18 +421,29 @@ fn expiry_is_exact_to_the_second(env: &Env) {
         append_many(store, "t", 100);
     }
     change(store, Change::NotConsumed, (1..3000).step_by(3));
-    assert_eq!(store.expire(time(0)).unwrap(), 0);
+    assert_eq!(store.expire(time(0)).unwrap().all(), 0);
+    change(
+        store,
+        Change::Consumed { at: time(0) },
+        (2..2000).step_by(3),
+    );
     let mut left = 3000;
-    for (second, deleted) in [(1, 100), (1, 0), (13, 1200), (12, 0), (14, 100)] {
-        assert_eq!(store.expire(time(second)).unwrap(), deleted, "{second}");
-        left -= deleted;
+    for (second, messages) in [(1, 100), (1, 0), (13, 1200), (12, 0), (14, 100)] {
+        let before = store.counts();
+        let deleted = store.expire(time(second)).unwrap();
+        assert_eq!(deleted.all(), messages, "{second}");
+        // Each is told in the status that it had.
+        let mut there = store.counts();
+        there += deleted;
+        assert_eq!(there, before);
+        left -= messages;
         assert_eq!(store.counts().all(), left);
         let listed = list_all(store);
         assert_eq!(listed.len() as u64, left);
         assert!(listed.iter().all(|m| m.created >= time(second)));
     }
     assert_eq!(store.floor(), time(14));
-    assert_eq!(store.expire(time(30)).unwrap(), left);
+    assert_eq!(store.expire(time(30)).unwrap().all(), left);
     assert_eq!(store.counts(), Counts::default());
     assert_eq!(list_all(store), []);
     assert_eq!(store.next_sequence(), Sequence(3001));
@@ -460,20 +471,20 @@ fn an_expiry_is_over_when_it_returns(env: &Env) {
 fn messages_are_not_created_shortly_before_the_floor(env: &Env) {
     env.at(10);
     append(&*env.store, "t", &["a"]);
-    assert_eq!(env.store.expire(time(20)).unwrap(), 1);
+    assert_eq!(env.store.expire(time(20)).unwrap().all(), 1);
     let [code] = append(&*env.store, "t", &["b"])[..] else {
         panic!("one code");
     };
     assert_eq!(code.created(), time(20));
     assert_eq!(env.store.counts().all(), 1);
     // A floor far ahead is of a clock that was: what comes now has the time of this one.
-    assert_eq!(env.store.expire(time(1000)).unwrap(), 1);
+    assert_eq!(env.store.expire(time(1000)).unwrap().all(), 1);
     let [code] = append(&*env.store, "t", &["c"])[..] else {
         panic!("one code");
     };
     assert!(code.created() <= time(20), "{code}");
     env.store.probe();
-    assert_eq!(env.store.expire(time(5)).unwrap(), 0);
+    assert_eq!(env.store.expire(time(5)).unwrap().all(), 0);
     assert_eq!(env.store.counts().all(), 1);
 }
 
@@ -493,9 +504,13 @@ fn what_is_dated_ahead_expires_by_when_it_came(env: &Env) {
     let end = store.next_sequence();
     env.at(200 * DAY);
     append(store, "t", &["e"]);
-    assert_eq!(store.expire_ahead(time(100), Sequence(1)).unwrap(), 0);
-    assert_eq!(store.expire_ahead(time(100), end).unwrap(), 2);
-    assert_eq!(store.expire_ahead(time(100), end).unwrap(), 0);
+    assert_eq!(store.expire_ahead(time(100), Sequence(1)).unwrap().all(), 0);
+    let accepted = |messages| Counts {
+        accepted: messages,
+        ..Counts::default()
+    };
+    assert_eq!(store.expire_ahead(time(100), end).unwrap(), accepted(2));
+    assert_eq!(store.expire_ahead(time(100), end).unwrap().all(), 0);
     let mut left = list_all(store);
     left.sort_by_key(|message| message.sequence);
     assert_eq!(texts(&left), ["a", "d", "e"]);
@@ -511,7 +526,7 @@ fn growth_counts_deleted_messages_too(env: &Env) {
     append_many(store, "t", 1);
     let expected = [(0, 3), (DAY, 4), (3 * DAY, 1)].map(|(at, n)| (day_of(time(at)), n));
     assert_eq!(store.growth(), expected);
-    assert_eq!(store.expire(time(2 * DAY)).unwrap(), 7);
+    assert_eq!(store.expire(time(2 * DAY)).unwrap().all(), 7);
     change(store, Change::Deleted, [8]);
     assert_eq!(store.growth(), expected);
 }

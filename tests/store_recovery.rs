@@ -758,7 +758,7 @@ fn segments_of_deleted_messages_are_given_back() {
     let files = segments(&dir).len();
     let bytes = bytes_of(&dir.join("data.db/log"));
     assert!(files > 5, "{files}");
-    assert_eq!(store.expire(time(35)).unwrap(), 35 * 200);
+    assert_eq!(store.expire(time(35)).unwrap().all(), 35 * 200);
     append_many(&store, "t", 1);
     let expected = content(&store);
     assert_eq!(expected.messages.len(), 1001);
@@ -812,7 +812,7 @@ fn the_snapshot_gets_smaller_when_messages_expire() {
         }
     };
     wait_for(&|| bytes_of(&place.dir("a/data")) > 19 << 20);
-    assert_eq!(store.expire(time(48)).unwrap(), 4 * 48);
+    assert_eq!(store.expire(time(48)).unwrap().all(), 4 * 48);
     wait_for(&|| bytes_of(&place.dir("a/data")) < 3 << 20);
     let expected = content(&store);
     drop(store);
@@ -976,7 +976,7 @@ fn what_is_imported_below_the_floor_expires() {
     }
     let (store, _) = place.open("a");
     // The clock was set back: the floor asked for is below the one there was.
-    assert_eq!(store.expire(UnixSeconds(newest.0 + 1)).unwrap(), 206);
+    assert_eq!(store.expire(UnixSeconds(newest.0 + 1)).unwrap().all(), 206);
     assert_eq!(list_all(&store).len(), 5);
     let expected = content(&store);
     drop(store);

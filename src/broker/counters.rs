@@ -48,8 +48,10 @@ pub struct Totals {
     pub not_consumed: u64,
     /// Put into the queue again.
     pub requeued: u64,
-    /// Deleted because they were too old.
-    pub expired: u64,
+    /// Deleted because they were too old, after somebody had consumed them.
+    pub expired_consumed: u64,
+    /// Deleted because they were too old, and nobody had consumed them.
+    pub expired_unread: u64,
     /// Deleted by an operator.
     pub deleted: u64,
     /// Refused, by reason.
@@ -69,7 +71,8 @@ pub(super) struct Counters {
     pub(super) consumed: Counter,
     pub(super) not_consumed: Counter,
     pub(super) requeued: Counter,
-    pub(super) expired: Counter,
+    pub(super) expired_consumed: Counter,
+    pub(super) expired_unread: Counter,
     pub(super) deleted: Counter,
     refused: [Counter; RefusedFor::ALL.len()],
     pub(super) acknowledgement_seconds: Histogram,
@@ -84,7 +87,8 @@ impl Default for Counters {
             consumed: Counter::default(),
             not_consumed: Counter::default(),
             requeued: Counter::default(),
-            expired: Counter::default(),
+            expired_consumed: Counter::default(),
+            expired_unread: Counter::default(),
             deleted: Counter::default(),
             refused: Default::default(),
             acknowledgement_seconds: Histogram::new(SECONDS),
@@ -109,7 +113,8 @@ impl Broker {
             consumed: counters.consumed.get(),
             not_consumed: counters.not_consumed.get(),
             requeued: counters.requeued.get(),
-            expired: counters.expired.get(),
+            expired_consumed: counters.expired_consumed.get(),
+            expired_unread: counters.expired_unread.get(),
             deleted: counters.deleted.get(),
             refused: RefusedFor::ALL.map(|why| (why, counters.refused[why as usize].get())),
             acknowledgement_seconds: counters.acknowledgement_seconds.spread(),

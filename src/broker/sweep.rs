@@ -15,7 +15,7 @@ use super::queue::{Item, Queue, REQUEUE_MESSAGES};
 use super::{Settings, read_back};
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
-use crate::store::{Change, Scan, Store, StoreError};
+use crate::store::{Change, Counts, Scan, Store, StoreError};
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
@@ -117,14 +117,17 @@ impl Sweep {
     /// Deletes what has expired.
     async fn delete(
         &self,
-        expire: impl FnOnce(&dyn Store) -> Result<u64, StoreError> + Send + 'static,
+        expire: impl FnOnce(&dyn Store) -> Result<Counts, StoreError> + Send + 'static,
     ) {
         match self.disk.run(expire).await {
-            Ok(0) => {}
-            Ok(messages) => {
+            Ok(deleted) if deleted.all() == 0 => {}
+            Ok(deleted) => {
                 self.queue.recount();
-                self.queue.activity().counters.expired.add(messages);
-                tracing::info!(messages, "deleted what had expired");
+                let unread = deleted.accepted + deleted.not_consumed;
+                let counters = &self.queue.activity().counters;
+                counters.expired_unread.add(unread);
+                counters.expired_consumed.add(deleted.consumed);
+                tracing::info!(messages = deleted.all(), unread, "deleted what had expired");
             }
             Err(error) => tracing::error!(%error, "could not delete what has expired"),
         }

@@ -338,11 +338,11 @@ impl Store for DiskStore {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
+    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
         if self.requests.is_closed() {
             return Err(StoreError::Closed);
         }
-        let mut deleted = 0;
+        let mut deleted = Counts::default();
         // Until the floor is up, messages may come that are older: once more finds them. Behind
         // it they are older only if the clock is.
         for _ in 0..2 {
@@ -352,7 +352,9 @@ impl Store for DiskStore {
                 if also.is_empty() && !index.has_older(floor) {
                     return Ok(deleted);
                 }
-                index.counts_older(floor) + also.len()
+                let mut older = index.counts_older(floor);
+                older += index.counts_of(&also);
+                older
             };
             let (done, receiver) = oneshot::channel();
             let _ = self.requests.send(Request::Expire { floor, also, done });
@@ -370,13 +372,17 @@ impl Store for DiskStore {
         self.reader.lock().count_behind(Day::last_not_ahead(now))
     }
 
-    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<u64, StoreError> {
-        let aged = self.reader.lock().behind(Day::last_not_ahead(now), end);
-        let count = aged.len();
-        if count > 0 {
+    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
+        let (aged, counts) = {
+            let index = self.reader.lock();
+            let aged = index.behind(Day::last_not_ahead(now), end);
+            let counts = index.counts_of(&aged);
+            (aged, counts)
+        };
+        if !aged.is_empty() {
             self.wait(self.change(Change::Deleted, aged))?;
         }
-        Ok(count)
+        Ok(counts)
     }
 
     fn counts(&self) -> Counts {

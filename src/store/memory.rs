@@ -79,13 +79,21 @@ impl State {
             .map(|message| message.sequence)
     }
 
-    fn remove(&mut self, sequence: Sequence) -> bool {
-        let removed = self.messages.remove(&sequence);
-        if let Some(message) = &removed {
-            self.marks.remove(&message.mark());
-            self.count(&message.topic, Some(message.status.kind()), None);
+    fn remove(&mut self, sequence: Sequence) -> Option<StatusKind> {
+        let removed = self.messages.remove(&sequence)?;
+        let kind = removed.status.kind();
+        self.marks.remove(&removed.mark());
+        self.count(&removed.topic, Some(kind), None);
+        Some(kind)
+    }
+
+    /// Removes all of them; how many there were.
+    fn remove_all(&mut self, sequences: &[Sequence]) -> Counts {
+        let mut counts = Counts::default();
+        for kind in sequences.iter().filter_map(|at| self.remove(*at)) {
+            *counts.of(kind) += 1;
         }
-        removed.is_some()
+        counts
     }
 
     /// Counts a message that went from one status to another, came or went.
@@ -190,7 +198,7 @@ impl Store for MemoryStore {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
+    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
         let mut state = self.lock();
         if state.closed {
             return Err(StoreError::Closed);
@@ -201,13 +209,10 @@ impl Store for MemoryStore {
             .filter(|message| message.created < floor)
             .map(|message| message.sequence)
             .collect();
-        for sequence in &old {
-            state.remove(*sequence);
-        }
         if !old.is_empty() {
             state.floor = state.floor.max(floor);
         }
-        Ok(old.len() as u64)
+        Ok(state.remove_all(&old))
     }
 
     fn newest(&self) -> Option<UnixSeconds> {
@@ -220,13 +225,10 @@ impl Store for MemoryStore {
         self.lock().ahead(now).count() as u64
     }
 
-    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<u64, StoreError> {
+    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
         let mut state = self.lock();
         let aged: Vec<Sequence> = state.ahead(now).take_while(|at| *at < end).collect();
-        for sequence in &aged {
-            state.remove(*sequence);
-        }
-        Ok(aged.len() as u64)
+        Ok(state.remove_all(&aged))
     }
 
     fn counts(&self) -> Counts {

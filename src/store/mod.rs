@@ -45,6 +45,7 @@ mod walk;
 mod writer;
 
 use std::collections::HashSet;
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,6 +79,14 @@ pub struct Counts {
     pub not_consumed: u64,
     /// Pushed, and somebody was written to.
     pub consumed: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.accepted += other.accepted;
+        self.not_consumed += other.not_consumed;
+        self.consumed += other.consumed;
+    }
 }
 
 impl Counts {
@@ -233,11 +242,12 @@ pub trait Store: Send + Sync + 'static {
         sequences: SequenceSet,
     ) -> oneshot::Receiver<Result<(), StoreError>>;
 
-    /// Deletes every message created before `floor`, and says how many. Blocks.
+    /// Deletes every message created before `floor`, and says how many were in each status.
+    /// Blocks.
     ///
     /// # Errors
     /// When the log cannot be read or written; then nothing is deleted.
-    fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError>;
+    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError>;
 
     /// When the newest message was created, as far as that is known without reading the log.
     fn newest(&self) -> Option<UnixSeconds> {
@@ -250,12 +260,13 @@ pub trait Store: Send + Sync + 'static {
         0
     }
 
-    /// Deletes those of them that were stored before `end`, and says how many. Blocks.
+    /// Deletes those of them that were stored before `end`, and says how many were in each
+    /// status. Blocks.
     ///
     /// # Errors
     /// As [`Store::expire`].
-    fn expire_ahead(&self, _now: UnixSeconds, _end: Sequence) -> Result<u64, StoreError> {
-        Ok(0)
+    fn expire_ahead(&self, _now: UnixSeconds, _end: Sequence) -> Result<Counts, StoreError> {
+        Ok(Counts::default())
     }
 
     /// How many messages there are.

@@ -373,14 +373,20 @@ impl Model {
         }
     }
 
-    pub(crate) fn expire(&mut self, floor: UnixSeconds) -> u64 {
-        let before = self.messages.len();
+    /// What expires, by the status that it had.
+    pub(crate) fn expire(&mut self, floor: UnixSeconds) -> Counts {
+        let before = self.counts();
         self.messages.retain(|_, message| message.created >= floor);
-        let deleted = before - self.messages.len();
-        if deleted > 0 {
+        let after = self.counts();
+        let deleted = Counts {
+            accepted: before.accepted - after.accepted,
+            not_consumed: before.not_consumed - after.not_consumed,
+            consumed: before.consumed - after.consumed,
+        };
+        if deleted.all() > 0 {
             self.floor = self.floor.max(floor);
         }
-        deleted as u64
+        deleted
     }
 
     pub(crate) fn purge(&mut self, topic: &Topic, kinds: &[StatusKind]) -> u64 {

@@ -72,13 +72,18 @@ async fn every_message_is_counted_once() {
     for n in 0..10 {
         server.publish("nobody", &n.to_string()).await;
     }
-    let expected: [Told<'_>; 19] = [
+    let expected: [Told<'_>; 20] = [
         ("dpmq_messages_accepted_total", &[], 1010.0),
         ("dpmq_messages_delivered_total", &[], 2000.0),
         ("dpmq_messages_consumed_total", &[], 1000.0),
         ("dpmq_messages_not_consumed_total", &[], 10.0),
         ("dpmq_messages_requeued_total", &[], 0.0),
-        ("dpmq_messages_expired_total", &[], 0.0),
+        (
+            "dpmq_messages_expired_total",
+            &[("status", "consumed")],
+            0.0,
+        ),
+        ("dpmq_messages_expired_total", &[("status", "unread")], 0.0),
         ("dpmq_messages_deleted_total", &[], 0.0),
         ("dpmq_acknowledgement_seconds_count", &[], 1010.0),
         ("dpmq_push_seconds_count", &[], 2000.0),
@@ -213,7 +218,15 @@ async fn what_is_deleted_is_counted_by_who_deleted_it() {
     let mut server = Setup::new().set("cleanTime", 1000).start().await;
     let code = server.publish("t", "deleted").await;
     server.publish("t", "purged").await;
-    server.publish("other", "expires").await;
+    for n in 0..3 {
+        server.publish("other", &n.to_string()).await;
+    }
+    let mut consumer = server.consumer("read", "c").await;
+    server.publish("read", "expires too").await;
+    consumer.data(1).await;
+    let consumed = [("status", "consumed")];
+    until(&server, &[("dpmq_stored_messages", &consumed, 1.0)]).await;
+    consumer.close().await;
     let path = format!("/api/messages/{code}?confirm=t");
     let delete = server.request(Method::DELETE, &path);
     assert_eq!(status(delete.header("secretKey", KEY)).await, 204);
@@ -221,14 +234,16 @@ async fn what_is_deleted_is_counted_by_who_deleted_it() {
     let body = serde_json::json!({ "confirm": "t", "what": "all" });
     assert_eq!(status(purge.json(&body)).await, 200);
     let deleted: Told<'_> = ("dpmq_messages_deleted_total", &[], 2.0);
+    let expired = |status, messages| ("dpmq_messages_expired_total", status, messages);
+    let unread: &[(&str, &str)] = &[("status", "unread")];
     until(
         &server,
-        &[deleted, ("dpmq_messages_expired_total", &[], 0.0)],
+        &[deleted, expired(unread, 0.0), expired(&consumed, 0.0)],
     )
     .await;
     server.set("cleanTime", 1);
     server.restart().await;
-    until(&server, &[("dpmq_messages_expired_total", &[], 1.0)]).await;
+    until(&server, &[expired(unread, 3.0), expired(&consumed, 1.0)]).await;
 }
 
 #[tokio::test]

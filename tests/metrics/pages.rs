@@ -132,15 +132,64 @@ async fn dashboard_and_alerts_ask_for_what_there_is() {
     }
 }
 
+/// The list that is at `key`.
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    let list = value[key].as_array();
+    list.unwrap_or_else(|| panic!("no list {key} in {value}"))
+}
+
+fn alert_rules() -> Vec<Value> {
+    let alerts: Value = serde_saphyr::from_str(&page("alerts.yaml")).unwrap();
+    let groups = list(&alerts, "groups").iter();
+    groups
+        .flat_map(|group| list(group, "rules"))
+        .cloned()
+        .collect()
+}
+
+/// That the cases hold, `packaging/check` asks promtool.
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+    let tests: Value = serde_saphyr::from_str(&page("alerts.test.yaml")).unwrap();
+    assert_eq!(tests["rule_files"], serde_json::json!(["alerts.yaml"]));
+    // For each alert and kind, the metrics that the cases have.
+    let mut cases: BTreeMap<(&str, bool), BTreeSet<&str>> = BTreeMap::new();
+    for test in list(&tests, "tests") {
+        let series = list(test, "input_series").iter();
+        let names: BTreeSet<&str> = series
+            .map(|series| series["series"].as_str().unwrap())
+            .map(|series| series.split('{').next().unwrap())
+            .collect();
+        for case in list(test, "alert_rule_test") {
+            let fires = !list(case, "exp_alerts").is_empty();
+            let alert = case["alertname"].as_str().unwrap();
+            cases.entry((alert, fires)).or_default().extend(&names);
+        }
+    }
+    let rules = alert_rules();
+    for rule in &rules {
+        let (name, expr) = (&rule["alert"], rule["expr"].as_str().unwrap());
+        let name = name.as_str().unwrap();
+        let mut wanted = names_in(expr);
+        if wanted.is_empty() {
+            wanted.insert(expr.split('{').next().unwrap());
+        }
+        for fires in [true, false] {
+            let there = cases.remove(&(name, fires)).unwrap_or_default();
+            let missing: Vec<_> = wanted.difference(&there).collect();
+            assert!(
+                missing.is_empty(),
+                "docs/alerts.test.yaml: {name}, fires: {fires}: no case with {missing:?}"
+            );
+        }
+    }
+    assert!(cases.is_empty(), "cases of no alert: {cases:?}");
+}
+
 #[test]
 fn every_alert_says_what_to_do() {
-    let alerts: Value = serde_saphyr::from_str(&page("alerts.yaml")).unwrap();
     let page = page("metrics.md");
-    let groups = alerts["groups"].as_array().unwrap();
-    let rules = groups
-        .iter()
-        .flat_map(|group| group["rules"].as_array().unwrap());
-    for rule in rules {
+    for rule in alert_rules() {
         let name = rule["alert"].as_str().unwrap();
         assert!(
             page.contains(&format!("`{name}`")),

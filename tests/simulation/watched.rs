@@ -89,12 +89,12 @@ impl Store for Watched {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<u64, StoreError> {
+    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
         self.ledger().expiring(floor);
         let expired = self.store.expire(floor);
         self.pass_answers();
-        if let Ok(messages) = expired {
-            self.ledger().expired(floor, messages);
+        if let Ok(deleted) = &expired {
+            self.ledger().expired(floor, deleted.all());
         }
         expired
     }

@@ -62,10 +62,14 @@ impl Scrape {
             "Messages that were queued again after nobody had consumed them.",
             totals.requeued,
         )?;
-        to.counter(
+        to.counters(
             "dpmq_messages_expired",
             "Messages deleted because they were older than mq.cleanTime.",
-            totals.expired,
+            "status",
+            [
+                ("consumed", totals.expired_consumed),
+                ("unread", totals.expired_unread),
+            ],
         )?;
         to.counter(
             "dpmq_messages_deleted",

@@ -2,13 +2,13 @@
 
 use std::ops::Bound;
 
-use super::super::Mark;
 use super::super::bitmap::{BLOCK_LEN, Bitmap};
 use super::super::block::Block;
 use super::super::day::Day;
 use super::super::segments::Position;
 use super::super::topics::TopicIds;
-use super::Index;
+use super::super::{Counts, Mark};
+use super::{Index, pieces};
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
@@ -260,11 +260,31 @@ impl Index {
     }
 
     /// How many messages are in the blocks that a floor at `floor` drops.
-    pub(crate) fn counts_older(&self, floor: UnixSeconds) -> u64 {
-        self.blocks
-            .iter()
-            .filter(|block| block.created_max < floor)
-            .map(|block| block.live().len())
-            .sum()
+    pub(crate) fn counts_older(&self, floor: UnixSeconds) -> Counts {
+        let mut counts = Counts::default();
+        let older = self.blocks.iter();
+        for block in older.filter(|block| block.created_max < floor) {
+            for kind in StatusKind::ALL {
+                *counts.of(kind) += block.in_status(kind).len();
+            }
+        }
+        counts
+    }
+
+    /// How many of these messages are there.
+    pub(crate) fn counts_of(&self, sequences: &SequenceSet) -> Counts {
+        let mut counts = Counts::default();
+        for span in sequences.spans() {
+            for (number, low, high) in pieces(span.first, span.len) {
+                let Some(block) = self.block(number) else {
+                    continue;
+                };
+                for kind in StatusKind::ALL {
+                    let mut bits = block.in_status(kind);
+                    *counts.of(kind) += bits.take(&Bitmap::range(low, high)).len();
+                }
+            }
+        }
+        counts
     }
 }
