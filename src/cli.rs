@@ -9,6 +9,7 @@ mod bench;
 mod client;
 mod doctor;
 mod health;
+mod interrupt;
 mod key;
 mod listen;
 mod output;

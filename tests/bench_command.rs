@@ -14,8 +14,11 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// All but the lines that say how it goes.
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    let lines = std::str::from_utf8(&output.stderr).unwrap().lines();
+    let lines = lines.filter(|line| !line.contains(" answered/s, "));
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Runs `dpmq bench` against `server`.
@@ -226,10 +229,14 @@ async fn a_pace_that_delivery_cannot_keep_is_named() {
     let output = bench(&server, &["--count", "100000", "--drain", "5"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let text = stderr(&output);
+    let (note, error) = text.split_once('\n').unwrap();
+    let expected = "note: the server has a pace of 100 messages a second for all topics together: \
+                    these 100,000 take 1,000 s to be delivered; ";
+    assert!(note.starts_with(expected), "{note}");
     assert!(
-        text.starts_with("error: messages not delivered: ")
-            && text.ends_with(" s at the server's pace\n"),
-        "{text}"
+        error.starts_with("error: messages not delivered: ")
+            && error.ends_with(" s at the server's pace\n"),
+        "{error}"
     );
     let text = stdout(&output);
     assert!(
@@ -239,6 +246,33 @@ async fn a_pace_that_delivery_cannot_keep_is_named() {
     assert!(text.contains("--set mq.pushMessagesSpeed=0"), "{text}");
     // What it has left would hold up everybody else.
     assert_eq!(server.count().await[0], 0);
+}
+
+#[tokio::test]
+async fn a_run_within_the_pace_is_not_warned() {
+    let server = Setup::new().set("pushMessagesSpeed", 1).start().await;
+    let args = ["--rate", "50", "--duration", "0.5"];
+    let output = bench(&server, &args).await;
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "")
+    );
+    let output = bench(&server, &["--duration", "0.1", "--drain", "0.1"]).await;
+    let text = stderr(&output);
+    let expected = "what is sent faster than that is not delivered in time";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
+async fn a_line_a_second_says_how_it_goes() {
+    let server = TestServer::start().await;
+    let args = ["--rate", "200", "--duration", "2.5"];
+    let output = bench(&server, &args).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    let begins: Vec<&str> = said.lines().map(|line| &line[..5]).collect();
+    assert_eq!(begins[..2], ["1 s: ", "2 s: "], "{said}");
+    let output = bench(&server, &[&args[..], &["--quiet"]].concat()).await;
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
 #[tokio::test]
@@ -318,22 +352,32 @@ async fn a_server_that_goes_away_ends_the_run_with_a_report() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_early_with_a_report_of_what_was_measured() {
+async fn a_signal_ends_early_with_a_report_and_leaves_nothing() {
     let server = TestServer::start().await;
     let url = server.url("");
-    let mut command = server.command(&["bench", "--url", &url, "--duration", "60", "--json"]);
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    answers_have_come(&server).await;
-    common::signal(child.id().unwrap(), "INT");
-    let output = child.wait_with_output().await.unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(counts(&report, ["acknowledged"]) > [0]);
-    let note = report["notes"][0].as_str().unwrap();
-    assert!(note.starts_with("ended early: "), "{note}");
+    for (signal, way) in [("INT", "--json"), ("TERM", "--json"), ("INT", "--http")] {
+        let args = ["bench", "--url", &url, "--duration", "60", "--json", way];
+        let args: Vec<&str> = match way {
+            "--json" => args[..6].into(),
+            _ => args.into(),
+        };
+        let mut command = server.command(&args);
+        let child = command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        answers_have_come(&server).await;
+        common::signal(child.id().unwrap(), signal);
+        let output = child.wait_with_output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{signal} {way}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(counts(&report, ["acknowledged"]) > [0]);
+        let notes = report["notes"].as_array().unwrap();
+        assert_eq!(notes.len(), 1, "{report}");
+        let note = notes[0].as_str().unwrap();
+        assert!(note.starts_with("ended early: "), "{note}");
+        assert_eq!(server.count().await[0], 0, "{signal} {way}");
+    }
 }
 
 #[tokio::test]

@@ -43,12 +43,15 @@ use self::server::Facts;
 use super::Failure;
 use super::args::Bench;
 use super::client::{ServerUrl, Side, Target};
-use super::output::Output;
+use super::interrupt::Interrupt;
+use super::output::{Output, complain};
 use crate::config::Config;
 use crate::message::Topic;
 
 /// Connections that are made at the same time.
 const CONNECTING_MAX: usize = 64;
+/// How long the removal of what a run has left may take.
+const CLEAR_TIME: Duration = Duration::from_secs(10);
 
 /// What is measured, as it is reported.
 #[derive(Debug, Serialize)]
@@ -66,6 +69,37 @@ struct Settings {
     rate_per_s: Option<u64>,
     count: Option<u64>,
     duration_s: Option<f64>,
+}
+
+impl Settings {
+    /// What the pace of the server will do to this run, if it has one that can be reached.
+    fn limited_by(&self, server: &Facts) -> Option<String> {
+        let pace = server.pace_per_s().filter(|_| self.consumers > 0)?;
+        let rate = self.rate_per_s.map(|rate| rate as f64);
+        if rate.is_some_and(|rate| rate <= pace) {
+            return None;
+        }
+        let messages = match (self.count, self.duration_s, rate) {
+            (Some(count), _, _) => Some(count as f64),
+            (None, Some(seconds), Some(rate)) => Some(seconds * rate),
+            _ => None,
+        };
+        if messages.is_some_and(|messages| messages <= pace) {
+            return None;
+        }
+        let then = match messages {
+            Some(messages) => format!(
+                "these {} take {} s to be delivered",
+                progress::whole(messages),
+                progress::whole((messages / pace).ceil())
+            ),
+            None => "what is sent faster than that is not delivered in time".to_owned(),
+        };
+        Some(format!(
+            "the server has a pace of {pace} messages a second for all topics together: {then}; \
+             without it, --set mq.pushMessagesSpeed=0 there"
+        ))
+    }
 }
 
 impl Display for Settings {
@@ -142,13 +176,24 @@ pub(super) async fn run(config: &Config, args: Bench) -> Result<(), Failure> {
     };
     let settings = settings(&args, &url, &topic);
     let key = config.mq.secret_key.expose();
-    let clients = connect(config, &args, &url, &topic).await?;
-    let facts = Facts::of(&url, key).await;
-    let outcome = measure(&args, clients, Pattern::new(run, args.size), &facts).await?;
+    let mut interrupt = Interrupt::listen()?;
+    let (clients, facts) = tokio::select! {
+        ready = async {
+            let clients = connect(config, &args, &url, &topic).await?;
+            Ok::<_, Failure>((clients, Facts::of(&url, key).await))
+        } => ready?,
+        () = interrupt.next() => return Err(anyhow!("interrupted before anything was sent").into()),
+    };
+    if let Some(warning) = settings.limited_by(&facts).filter(|_| !args.quiet) {
+        complain(&format!("note: {warning}"));
+    }
+    let pattern = Pattern::new(run, args.size);
+    let outcome = measure(&args, clients, pattern, &facts, &mut interrupt).await;
     let note = match settings.fresh_topic && !args.keep {
-        true => clear(&url, key, &topic, &outcome.end).await,
+        true => clear(&url, key, &topic, &mut interrupt).await,
         false => None,
     };
+    let outcome = outcome?;
     let report = Report::new(&settings, &facts, &outcome, note);
     let mut out = Output::open();
     match args.json {
@@ -251,6 +296,7 @@ async fn measure(
     clients: Clients,
     pattern: Pattern,
     facts: &Facts,
+    interrupt: &mut Interrupt,
 ) -> Result<Outcome, Failure> {
     let (plan, pattern) = (plan(args), Arc::new(pattern));
     let stop = CancellationToken::new();
@@ -309,13 +355,13 @@ async fn measure(
         facts,
         stop,
         settle,
-        progress: Progress::new(gauges),
+        progress: Progress::new(gauges, args.quiet),
         sent_at: None,
         end: End::Complete,
         producers: vec![],
         consumers: vec![],
     };
-    let watch = watch.until_ended(tasks).await?;
+    let watch = watch.until_ended(tasks, interrupt).await?;
     Ok(Outcome {
         end: watch.end,
         producers: watch.producers,
@@ -341,9 +387,11 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn until_ended(mut self, mut tasks: JoinSet<Ended>) -> Result<Self, Failure> {
-        let interrupt = tokio::signal::ctrl_c();
-        tokio::pin!(interrupt);
+    async fn until_ended(
+        mut self,
+        mut tasks: JoinSet<Ended>,
+        interrupt: &mut Interrupt,
+    ) -> Result<Self, Failure> {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
@@ -351,7 +399,7 @@ impl Watch<'_> {
                     Some(ended) => self.take(ended.context("a task of this run")?),
                     None => break,
                 },
-                _ = &mut interrupt, if !self.stop.is_cancelled() => self.end(End::Interrupted),
+                () = interrupt.next() => self.end(End::Interrupted),
                 _ = look.tick() => self.look(),
             }
         }
@@ -429,21 +477,24 @@ impl Watch<'_> {
 }
 
 /// Deletes what the run has left; a note if that was not possible.
-async fn clear(url: &ServerUrl, key: &str, topic: &Topic, end: &End) -> Option<String> {
+async fn clear(
+    url: &ServerUrl,
+    key: &str,
+    topic: &Topic,
+    interrupt: &mut Interrupt,
+) -> Option<String> {
     let stay = |why: &str| {
         Some(format!(
             "the messages stay on topic {}: {why}",
             topic.as_str()
         ))
     };
-    if let End::Stalled(_) = end {
-        return stay("the server does not answer");
-    }
     tokio::select! {
-        purged = server::purge(url, key, topic) => match purged {
-            Ok(()) => None,
-            Err(error) => stay(&format!("{error:#}")),
+        cleared = tokio::time::timeout(CLEAR_TIME, server::clear(url, key, topic)) => match cleared {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => stay(&format!("{error:#}")),
+            Err(_) => stay("the server does not answer"),
         },
-        _ = tokio::signal::ctrl_c() => stay("interrupted"),
+        () = interrupt.next() => stay("interrupted"),
     }
 }

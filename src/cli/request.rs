@@ -33,6 +33,16 @@ pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Resu
     answer(url, key, Method::GET, route, String::new()).await
 }
 
+/// Whether there is what `route` names: a refusal with 404 says that there is not.
+pub(super) async fn is_there(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<bool> {
+    let response = respond(url, key, Method::GET, route, String::new()).await?;
+    match response.status() {
+        StatusCode::OK => Ok(true),
+        StatusCode::NOT_FOUND => Ok(false),
+        _ => bail!("{} refused: {}", url.address(), refusal(response).await),
+    }
+}
+
 /// Posts JSON to `route`.
 pub(super) async fn post(
     url: &ServerUrl,
@@ -72,11 +82,7 @@ async fn answer(
     json: String,
 ) -> anyhow::Result<Reply> {
     let address = url.address();
-    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, Some(key), method, route, json));
-    let response = answered.await.map_err(|_| {
-        let seconds = ANSWER_TIME.as_secs();
-        anyhow!("{address} did not answer within {seconds} seconds")
-    })??;
+    let response = respond(url, key, method, route, json).await?;
     if response.status() != StatusCode::OK {
         bail!("{address} refused: {}", refusal(response).await);
     }
@@ -88,6 +94,20 @@ async fn answer(
         address,
         bytes,
     })
+}
+
+async fn respond(
+    url: &ServerUrl,
+    key: &str,
+    method: Method,
+    route: &str,
+    json: String,
+) -> anyhow::Result<Response<Incoming>> {
+    let answered = tokio::time::timeout(ANSWER_TIME, ask(url, Some(key), method, route, json));
+    answered.await.map_err(|_| {
+        let (address, seconds) = (url.address(), ANSWER_TIME.as_secs());
+        anyhow!("{address} did not answer within {seconds} seconds")
+    })?
 }
 
 async fn ask(

@@ -71,6 +71,7 @@ fn bench(url: &str) -> (i32, Value, String) {
         "--idle",
         "0.5",
         "--json",
+        "--quiet",
     ]);
     let report = serde_json::from_str(&run.stdout).unwrap();
     (run.code, report, run.stderr)

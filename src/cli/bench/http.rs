@@ -1,6 +1,7 @@
 //! A producer over HTTP: one request at a time on a connection that is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use http_body_util::{BodyExt, Full, Limited};
@@ -21,6 +22,8 @@ const SEND: &str = "/Producer/Send";
 const PING: &str = "/Console/Ping";
 /// More than any answer has.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// How long an answer is waited for after the run was stopped.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// A producer that is connected.
 pub(super) struct HttpProducer {
@@ -83,9 +86,15 @@ impl HttpProducer {
         stop: CancellationToken,
         out: &mut Outbound,
     ) -> anyhow::Result<()> {
+        // What is under way when it stops may have its answer yet: else the server could store
+        // the message after the topic was cleared.
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(ANSWER_TIME).await;
+        };
         tokio::select! {
-            ended = self.send_all(plan, clock, &due, out) => ended,
-            () = stop.cancelled() => Ok(()),
+            ended = self.send_all(plan, clock, &due, &stop, out) => ended,
+            () = stopped => Ok(()),
         }
     }
 
@@ -94,12 +103,16 @@ impl HttpProducer {
         plan: Plan,
         clock: Clock,
         due: &Notify,
+        stop: &CancellationToken,
         out: &mut Outbound,
     ) -> anyhow::Result<()> {
-        loop {
+        while !stop.is_cancelled() {
             match plan.step(out.producer(), out.sent, clock.now_ns()) {
                 Step::End => return Ok(()),
-                Step::Wait => due.notified().await,
+                Step::Wait => tokio::select! {
+                    () = due.notified() => {}
+                    () = stop.cancelled() => {}
+                },
                 Step::Send(at) => {
                     let body = out.next(&self.prefix, at);
                     out.expect_answer(at);
@@ -110,6 +123,7 @@ impl HttpProducer {
                 }
             }
         }
+        Ok(())
     }
 
     async fn send(&mut self, body: Bytes) -> anyhow::Result<Bytes> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::figures::{Gauge, Totals};
+use crate::cli::output::complain;
 
 /// Time between two looks at the gauges.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
@@ -20,14 +21,26 @@ pub(super) struct Progress {
     looks: VecDeque<(Instant, Totals)>,
     last: Totals,
     moved: Instant,
+    begun: Instant,
+    /// The full seconds of which a line has told; `None`: nobody is told.
+    told: Option<u64>,
 }
 
 impl Progress {
-    pub(super) fn new(gauges: Vec<Arc<Gauge>>) -> Progress {
+    /// Shows how the run of these gauges goes, unless it is to be quiet.
+    pub(super) fn new(gauges: Vec<Arc<Gauge>>, quiet: bool) -> Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+        let bar = match quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new_spinner(),
+        };
+        // Where nobody sees the line change, there is a line a second.
+        let told = (!quiet && bar.is_hidden()).then_some(0);
         Progress {
             gauges,
-            bar: ProgressBar::new_spinner().with_style(style.expect("a valid template")),
+            bar: bar.with_style(style.expect("a valid template")),
+            begun: Instant::now(),
+            told,
             looks: VecDeque::new(),
             last: Totals::default(),
             moved: Instant::now(),
@@ -46,12 +59,18 @@ impl Progress {
             true => whole((of(&totals) - of(&first)) as f64 / seconds),
             false => HumanCount(0),
         };
-        self.bar.set_message(format!(
+        let line = format!(
             "{} answered/s, {} delivered/s, {} in flight",
             rate(|totals| totals.answered),
             rate(|totals| totals.received),
             HumanCount(totals.sent - totals.answered),
-        ));
+        );
+        let ran = now.saturating_duration_since(self.begun).as_secs();
+        if self.told.is_some_and(|told| told < ran) {
+            self.told = Some(ran);
+            complain(&format!("{ran} s: {line}"));
+        }
+        self.bar.set_message(line);
         self.bar.tick();
         self.looks.push_back((now, totals));
         if self.looks.len() > LOOKS {
@@ -90,7 +109,7 @@ mod tests {
     #[test]
     fn what_does_not_move_is_told_by_its_time() {
         let gauge = Arc::new(Gauge::default());
-        let mut progress = Progress::new(vec![gauge.clone()]);
+        let mut progress = Progress::new(vec![gauge.clone()], true);
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         gauge.sent.store(1, Relaxed);

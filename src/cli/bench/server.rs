@@ -1,6 +1,7 @@
 //! What the server says of itself, and the removal of what a run has left there.
 
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -91,8 +92,23 @@ async fn whole(mut reply: Reply) -> anyhow::Result<Vec<u8>> {
     Ok(whole)
 }
 
-/// Deletes the messages of `topic`.
-pub(super) async fn purge(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> {
+/// The pause before a topic is looked at again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Deletes the messages of `topic`, also those that were on their way when it was called: until
+/// there are none, and nobody who could send more.
+pub(super) async fn clear(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> {
+    let route = format!("/api/topics/{}", percent_encoded(topic.as_str()));
+    loop {
+        purge(url, key, topic).await?;
+        if !request::is_there(url, key, &route).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn purge(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> {
     let route = format!("/api/topics/{}/purge", percent_encoded(topic.as_str()));
     let body = serde_json::json!({"confirm": topic.as_str(), "what": "all"});
     let reply = request::post(url, key, &route, body.to_string()).await;

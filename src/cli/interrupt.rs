@@ -1,0 +1,29 @@
+//! What ends a command from outside: Ctrl-C, or SIGTERM of whoever supervises it.
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Both signals, from when it is made on.
+pub(super) struct Interrupt {
+    ctrl_c: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    /// Listens from now on; without it a signal ends the program at once.
+    pub(super) fn listen() -> anyhow::Result<Interrupt> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Interrupt {
+            ctrl_c: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one. Safe to call off.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.ctrl_c.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
