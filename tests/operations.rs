@@ -118,7 +118,7 @@ async fn the_drill_restores_what_the_backup_has() {
     let printed = run(&server, &commands, port).await;
     let totals: Vec<&str> = printed
         .lines()
-        .filter(|line| line.starts_with("50 messages of 1 topics"))
+        .filter(|line| line.starts_with("50 messages of 1 topic: "))
         .collect();
     assert_eq!(printed.matches("\nwhole\n").count(), 2, "{printed}");
     assert!(

@@ -194,7 +194,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<ListedKey>, KeysErr
                 .iter()
                 .find(|other| other.name == name || other.digest == key.digest)
             {
-                Some(other) if other.name == name => Err("it is there twice".to_owned()),
+                Some(other) if other.name == name => Err("another key has this name".to_owned()),
                 Some(other) => Err(format!("it has the hash of {}", other.name)),
                 None => Ok(key),
             }
@@ -292,7 +292,7 @@ mod tests {
             (with("2027-01-31T", "2027-02-31T"), "it expires at"),
             (with("2027-01", "2127-01"), "until 2106"),
             (with("sha256:", "sha1:"), "dpmq key new"),
-            (format!("{line}\n{line}"), "it is there twice"),
+            (format!("{line}\n{line}"), "another key has this name"),
             (
                 format!("{line}\n{}", with("\"shop\"", "\"b\"")),
                 "it has the hash of shop",

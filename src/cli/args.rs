@@ -300,7 +300,7 @@ pub(super) struct Listen {
     #[arg(long)]
     pub(super) json: bool,
     /// Stop after this many messages
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) count: Option<NonZeroU64>,
     #[command(flatten)]
     pub(super) client: Client,
@@ -324,13 +324,13 @@ pub(super) struct Bench {
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub(super) size: usize,
     /// Messages that each producer may have unacknowledged
-    #[arg(long, value_name = "N", default_value = "256", conflicts_with_all = ["http", "no_acks"])]
+    #[arg(long, value_name = "N", default_value = "256", value_parser = one_or_more, conflicts_with_all = ["http", "no_acks"])]
     pub(super) window: NonZeroU64,
     /// Messages a second of all producers together; 0: as fast as they are taken
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) rate: u64,
     /// Send this many messages, of all producers together
-    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    #[arg(long, value_name = "N", value_parser = one_or_more, conflicts_with = "duration")]
     pub(super) count: Option<NonZeroU64>,
     /// Send for this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -388,6 +388,11 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
         .split_once('=')
         .ok_or("expected KEY=VALUE, as in mq.sendCount=5")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn one_or_more(text: &str) -> Result<NonZeroU64, &'static str> {
+    text.parse()
+        .map_err(|_| "expected a whole number of 1 or more")
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {

@@ -33,6 +33,14 @@ impl Output {
     }
 }
 
+/// `1 message`, `2 messages`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Writes a line to standard error. When even that fails there is nobody left to tell.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");

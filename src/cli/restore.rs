@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::output::Output;
+use super::output::{Output, counted};
 use super::verify::print;
 use super::{Failure, bytes_bar, show};
 use crate::config::{Config, Durability};
@@ -32,8 +32,8 @@ pub(super) fn run(config: &Config, file: &Path, damaged: bool) -> Result<(), Fai
         Restored::Done { report, counts } => {
             print(&report)?;
             let (file, place) = (file.display(), config.mq.persistent_file.display());
-            let all = counts.all();
-            let line = format!("restored {all} messages from {file} to {place}.db");
+            let all = counted(counts.all(), "message");
+            let line = format!("restored {all} from {file} to {place}.db");
             Output::open().line(line.as_bytes())
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::output::Output;
+use super::output::{Output, counted};
 use super::{Failure, bytes_bar, show};
 use crate::config::{Config, Durability};
 use crate::store::{Files, OsFiles, Report, verify_file, verify_store};
@@ -44,9 +44,9 @@ pub(super) fn print(report: &Report) -> Result<(), Failure> {
     let totals = report.totals;
     let messages = totals.messages;
     let line = format!(
-        "{} messages of {} topics: {} to be pushed, {} not consumed, {} consumed; segments: {}, frames: {}, chunks: {}",
-        messages.all(),
-        totals.topics,
+        "{} of {}: {} to be pushed, {} not consumed, {} consumed; segments: {}, frames: {}, chunks: {}",
+        counted(messages.all(), "message"),
+        counted(totals.topics, "topic"),
         messages.accepted,
         messages.not_consumed,
         messages.consumed,

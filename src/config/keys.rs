@@ -33,10 +33,30 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// The key that `path` may be a slip of: other case, `_` or `-` between the words.
+/// The key that `path` may be a slip of: other case, `_` or `-` between the words, another section,
+/// or a letter or two wrong.
 pub(super) fn similar(path: &str) -> Option<&'static Key> {
+    const SLIPS_MAX: usize = 2;
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
-    KEYS.iter().find(|key| plain(key.path) == plain(path))
+    let (path, name) = (plain(path), plain(path.rsplit('.').next()?));
+    let elsewhere = |key: &&Key| plain(key.parts().1) == name;
+    let slips = |key: &&Key| strsim::damerau_levenshtein(&plain(key.path), &path);
+    let nearest = KEYS
+        .iter()
+        .min_by_key(slips)
+        .filter(|key| slips(key) <= SLIPS_MAX);
+    nearest.or_else(|| KEYS.iter().find(elsewhere))
+}
+
+/// The section that `name` may be a slip of.
+pub(super) fn similar_section(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let sections = KEYS.iter().map(|key| key.parts().0);
+    let slips = |section: &&str| strsim::damerau_levenshtein(section, &name);
+    // A short one is like too much.
+    sections
+        .min_by_key(slips)
+        .filter(|section| slips(section) * 3 <= section.len())
 }
 
 /// Whether a section of this name exists, ignoring case.

@@ -51,7 +51,7 @@ impl Layer {
             .map_err(|error| layer.explain(text, &error))?;
         for (section, values) in file.unwrap_or_default() {
             if !KEYS.iter().any(|key| key.parts().0 == section) {
-                return Err(layer.unknown(&section));
+                return Err(layer.unknown_section(&section));
             }
             for (name, text) in values.unwrap_or_default() {
                 let path = format!("{section}.{name}");
@@ -175,6 +175,16 @@ impl Layer {
         }
     }
 
+    fn unknown_section(&self, name: &str) -> ConfigError {
+        ConfigError::Unknown {
+            origin: self.origin.clone(),
+            key: one_line(name),
+            hint: keys::similar_section(name)
+                .map(|section| format!(", did you mean {section}?"))
+                .unwrap_or_default(),
+        }
+    }
+
     fn unknown_variable(&self, path: &str) -> ConfigError {
         let variable = |key: &Key| format!("DPMQ_{}", key.path.replace('.', "_").to_uppercase());
         ConfigError::Unknown {
@@ -263,7 +273,7 @@ fn yaml_options() -> serde_saphyr::Options {
 fn parser_message(error: &serde_saphyr::Error) -> String {
     match error {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => format!(
-            "line {}: {} is there twice",
+            "line {}: {} appears twice",
             location.line(),
             key.as_deref().unwrap_or("a key")
         ),

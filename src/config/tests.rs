@@ -192,6 +192,34 @@ fn an_impossible_value_is_named() {
             "mq.persistentFile: \"\" is not a path",
         ),
         (
+            "mq:\n  persistentFile: ~/data",
+            "mq.persistentFile: \"~/data\" begins with ~, which is not expanded: give the whole path, or ./~ if it is a name",
+        ),
+        (
+            "server:\n  keysFile: ~dpmq/keys.yaml",
+            "server.keysFile: \"~dpmq/keys.yaml\" begins with ~, which is not expanded: give the whole path, or ./~ if it is a name",
+        ),
+        (
+            "log:\n  auditFile: $HOME/audit.log",
+            "log.auditFile: \"$HOME/audit.log\" has a variable, which is not expanded: give the whole path",
+        ),
+        (
+            "mq:\n  persistentFile: /var/lib/${NAME}/data",
+            "mq.persistentFile: \"/var/lib/${NAME}/data\" has a variable, which is not expanded: give the whole path",
+        ),
+        (
+            "mq:\n  persistentFile: data/",
+            "mq.persistentFile: \"data/\" names a folder: give the path of a file in it, without a slash at the end",
+        ),
+        (
+            "mq:\n  persistentFile: /srv/..",
+            "mq.persistentFile: \"/srv/..\" names a folder: give the path of a file in it, without a slash at the end",
+        ),
+        (
+            "server:\n  tlsCert: /etc/dpmq/.",
+            "server.tlsCert: \"/etc/dpmq/.\" names a folder: give the path of a file in it, without a slash at the end",
+        ),
+        (
             "mq:\n  segmentMiB: 0",
             "mq.segmentMiB: \"0\" is not a whole number of 1 or more",
         ),
@@ -233,14 +261,57 @@ fn an_unknown_key_or_section_is_named() {
 }
 
 #[test]
+fn what_a_slip_may_have_meant_is_named() {
+    for (yaml, expected) in [
+        (
+            "mq:\n  sendCout: 1",
+            "mq.sendCout is not a setting, did you mean mq.sendCount?",
+        ),
+        (
+            "mq:\n  isPersistant: 1",
+            "mq.isPersistant is not a setting, did you mean mq.isPersistent?",
+        ),
+        (
+            "mq:\n  clenaTime: 1",
+            "mq.clenaTime is not a setting, did you mean mq.cleanTime?",
+        ),
+        (
+            "server:\n  sendCount: 1",
+            "server.sendCount is not a setting, did you mean mq.sendCount?",
+        ),
+        (
+            "servers:\n  port: 1",
+            "servers is not a setting, did you mean server?",
+        ),
+        (
+            "MQ:\n  sendCount: 1",
+            "MQ is not a setting, did you mean mq?",
+        ),
+        ("my:\n  sendCount: 1", "my is not a setting"),
+    ] {
+        assert_eq!(problem(yaml), format!("FILE: {expected}"));
+    }
+    let variable = load("", &[("DPMQ_MQ_SENDCOUTN", "1")], &[]).unwrap_err();
+    assert!(
+        variable.ends_with("did you mean DPMQ_MQ_SENDCOUNT?"),
+        "{variable}"
+    );
+    let argument = load("", &[], &[("mq.sendCunt", "1")]).unwrap_err();
+    assert!(
+        argument.ends_with("did you mean mq.sendCount?"),
+        "{argument}"
+    );
+}
+
+#[test]
 fn a_duplicate_is_named() {
     assert_eq!(
         problem("mq:\n  isClean: 1\n  isClean: 1"),
-        "FILE: line 3: isClean is there twice"
+        "FILE: line 3: isClean appears twice"
     );
     assert_eq!(
         problem("mq:\n  isClean: 1\nmq:\n"),
-        "FILE: line 3: mq is there twice"
+        "FILE: line 3: mq appears twice"
     );
     let both = [("DPMQ_LOG_FILE", "1"), ("dpmq_log_file", "0")];
     assert_eq!(

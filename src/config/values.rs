@@ -152,11 +152,27 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A path that is not empty.
+/// The path of a file; nothing stands for anything else in it, as in a shell.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    match text.trim().is_empty() || text.contains('\0') {
-        true => Err("is not a path".to_owned()),
-        false => Ok(PathBuf::from(text)),
+    let path = PathBuf::from(text);
+    if text.trim().is_empty() || text.contains('\0') {
+        return Err("is not a path".to_owned());
+    }
+    if text.starts_with('~') {
+        return Err(
+            "begins with ~, which is not expanded: give the whole path, or ./~ if it is a name"
+                .to_owned(),
+        );
+    }
+    if text.starts_with('$') || text.contains("${") {
+        return Err("has a variable, which is not expanded: give the whole path".to_owned());
+    }
+    let names_a_folder = text.ends_with('/') || text.ends_with("/.") || path.file_name().is_none();
+    match names_a_folder {
+        true => Err(
+            "names a folder: give the path of a file in it, without a slash at the end".to_owned(),
+        ),
+        false => Ok(path),
     }
 }
 

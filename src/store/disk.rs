@@ -274,6 +274,7 @@ struct Locked {
 fn open_locked(options: &Options) -> Result<Locked, StoreError> {
     let files = &options.files;
     let layout = Layout::new(&options.snapshot);
+    recovery::refuse_dangling(&**files, &layout)?;
     let folder = parent(&layout.snapshot);
     files.create_dirs(folder).doing("create", folder)?;
     let mut lock = Lock::take(&**files, &layout)?;

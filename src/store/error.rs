@@ -67,7 +67,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another process has the store open.
-    #[error("another process has the store open ({} is locked): stop that broker first, or set mq.persistentFile to another name", path.display())]
+    #[error("another process has the store open ({} is locked): stop that broker first, or name another file in mq.persistentFile", path.display())]
     Locked {
         /// The file that it has locked.
         path: PathBuf,

@@ -9,7 +9,7 @@ use super::error::{IoContext, StoreError};
 use super::files::{Files, OpenHow};
 use super::lock::Lock;
 use super::mirror::MirrorCopy;
-use super::recovery::{Beside, Layout, look_at, with_suffix};
+use super::recovery::{Beside, Layout, look_at, refuse_dangling, with_suffix};
 use super::{Report, formats, restore, verify};
 use crate::message::UnixSeconds;
 
@@ -61,6 +61,7 @@ pub fn places(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, StoreError
 /// format is newer, something else is in its place, or it cannot be read.
 pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreError> {
     let layout = Layout::new(path);
+    refuse_dangling(&**files, &layout)?;
     let _lock = Lock::take_if_there(&**files, &layout)?;
     restore::refuse_unfinished(&**files, &layout)?;
     let has_store = files.exists(&layout.dir).doing("look at", &layout.dir)?;

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::regular;
 
@@ -49,6 +49,14 @@ pub trait Files: Debug + Send + Sync {
     /// # Errors
     /// When that cannot be told.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Where a link leads that leads to nothing.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn dangling(&self, _: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
 
     /// Makes a folder in one that is there.
     ///
@@ -229,6 +237,14 @@ impl Files for OsFiles {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         fs::exists(path)
+    }
+
+    fn dangling(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() && !fs::exists(path)? => fs::read_link(path).map(Some),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        }
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {

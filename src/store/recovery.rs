@@ -56,6 +56,20 @@ impl Layout {
     }
 }
 
+/// Refuses a link at the place of the store that leads to nothing: a disk that is not mounted would
+/// be taken for an empty store, and the link be replaced.
+pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    for path in [&layout.snapshot, &layout.dir] {
+        if let Some(target) = files.dangling(path).doing("look at", path)? {
+            return Err(StoreError::NotOurs {
+                path: path.clone(),
+                what: format!("it is a link to {}, which is not there", target.display()),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// `path` with `suffix` at the end of its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -137,7 +151,7 @@ pub(crate) fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreErr
     }
     Err(StoreError::NotOurs {
         path: path.to_owned(),
-        what: "it is neither a snapshot nor a data file of the original; move it away, or set mq.persistentFile to another name".into(),
+        what: "it is neither a snapshot nor a data file of the original; move it away, or name another file in mq.persistentFile".into(),
     })
 }
 

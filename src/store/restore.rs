@@ -10,7 +10,7 @@ use super::disk::mirror_all;
 use super::error::{IoContext, StoreError};
 use super::files::{Files, parent};
 use super::lock::Lock;
-use super::recovery::{self, Layout, with_suffix};
+use super::recovery::{self, Layout, refuse_dangling, with_suffix};
 use super::reserve::Reserve;
 use super::verify::{Progress, verify_file};
 use super::{Checked, Counts, Options, Report, migrate, snapshot};
@@ -43,6 +43,7 @@ pub fn restore(
 ) -> Result<Restored, StoreError> {
     let files = &options.files;
     let layout = Layout::new(&options.snapshot);
+    refuse_dangling(&**files, &layout)?;
     refuse_occupied(&**files, &layout)?;
     drop(Lock::take_if_there(&**files, &layout)?);
     let report = verify_file(files, from, progress)?;

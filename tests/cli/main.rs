@@ -7,6 +7,7 @@ mod clients;
 mod pipes;
 mod program;
 mod stub;
+mod words;
 
 use std::fs;
 use std::process::Stdio;

@@ -328,7 +328,10 @@ async fn the_command_makes_lists_and_revokes_keys_that_count_at_once() {
     assert_eq!(run(&send).await.0, Some(0));
     let (code, _, told) = run(&new).await;
     assert_eq!(code, Some(64));
-    assert!(told.contains("\"shop\": it is there twice"), "{told}");
+    assert!(
+        told.contains("\"shop\": another key has this name"),
+        "{told}"
+    );
     let (_, listed, _) = run(&["key", "list"]).await;
     assert_eq!(listed, "shop\tpublish,consume\torders*\tdoes not expire\n");
 

@@ -124,7 +124,7 @@ pub(super) fn check(file: &Path) -> Vec<Finding> {
                 StoreError::RestoreCutOff { .. } => "run dpmq restore again",
                 StoreError::FormatTooNew { .. } => "run the version that wrote it, or a newer one",
                 StoreError::NotOurs { .. } => {
-                    "move it away, or set mq.persistentFile to another name"
+                    "move it away, or name another file in mq.persistentFile"
                 }
                 _ => "let the server's user read it; dpmq verify says what else is wrong",
             };

@@ -310,6 +310,14 @@ impl What {
             What::All => &StatusKind::ALL,
         }
     }
+
+    fn words(self) -> &'static str {
+        match self {
+            What::Waiting => "those that waited",
+            What::Consumed => "those that were consumed",
+            What::All => "all messages",
+        }
+    }
 }
 
 /// POST /api/topics/{topic}/purge: deletes messages; they are gone for good when it replies.
@@ -329,9 +337,9 @@ pub(super) async fn purge(
     }
     let kinds = request.what.kinds();
     let deleted = state.broker.purge(topic.clone(), kinds).await?;
-    let (topic, what) = (topic.as_str(), request.what);
+    let (topic, what) = (topic.as_str(), request.what.words());
     caller.did(format_args!(
-        "purged topic {topic:?} of {what:?}, {deleted} messages"
+        "purged topic {topic:?}: {deleted} deleted of {what}"
     ));
     Ok(super::reply(StatusCode::OK, &Reply { deleted }))
 }
