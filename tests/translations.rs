@@ -1,0 +1,189 @@
+//! The Chinese pages say what the English ones do: as many sections, lists and rows, the same names
+//! of settings, routes and commands in each, the same blocks of code. One word stands for
+//! one thing, also in the console.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What only the Chinese page of concepts has: the words that are used.
+const WORDS: &str = "\n## 术语对照\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Each English page and its translation.
+fn pages() -> Vec<(PathBuf, PathBuf)> {
+    let translated = fs::read_dir(root().join("docs/zh")).unwrap();
+    let mut pages: Vec<(PathBuf, PathBuf)> = translated
+        .map(|entry| PathBuf::from(entry.unwrap().file_name()))
+        .map(|name| {
+            (
+                Path::new("docs").join(&name),
+                Path::new("docs/zh").join(name),
+            )
+        })
+        .collect();
+    pages.push(("README.md".into(), "README.zh-CN.md".into()));
+    pages.sort();
+    pages
+}
+
+fn read(path: &Path) -> String {
+    let text = fs::read_to_string(root().join(path));
+    text.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A part of a page that its translation has too, and the heading it is below.
+#[derive(Debug)]
+struct Part<'a> {
+    heading: &'a str,
+    what: What,
+}
+
+#[derive(Debug, PartialEq)]
+enum What {
+    Heading(usize),
+    Item,
+    Row {
+        cells: usize,
+        code: BTreeSet<String>,
+    },
+    Block {
+        language: String,
+        lines: Vec<String>,
+    },
+    /// The code that the text of a section names, beside its rows.
+    Names(BTreeSet<String>),
+}
+
+fn parts(page: &str) -> Vec<Part<'_>> {
+    let (mut parts, mut heading, mut text) = (vec![], "", String::new());
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let what = if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            Some(What::Block {
+                language: language.to_owned(),
+                lines: code_of(&block, language),
+            })
+        } else if line.starts_with('#') {
+            let what = What::Names(names_in(&std::mem::take(&mut text)));
+            parts.push(Part { heading, what });
+            heading = line;
+            Some(What::Heading(
+                line.bytes().take_while(|c| *c == b'#').count(),
+            ))
+        } else if line.starts_with('|') {
+            Some(What::Row {
+                cells: line.matches('|').count(),
+                code: names_in(line),
+            })
+        } else {
+            text = text + line + " ";
+            is_item(line).then_some(What::Item)
+        };
+        parts.extend(what.map(|what| Part { heading, what }));
+    }
+    let what = What::Names(names_in(&text));
+    parts.push(Part { heading, what });
+    parts
+}
+
+fn is_item(line: &str) -> bool {
+    let numbered = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    line.starts_with("- ") || (numbered.len() < line.len() && numbered.starts_with(". "))
+}
+
+/// What stands between backticks.
+fn names_in(text: &str) -> BTreeSet<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The lines of a block as a program reads them. The words of a picture are translated.
+fn code_of(block: &[&str], language: &str) -> Vec<String> {
+    if block.iter().any(|line| line.contains(['─', '▶'])) {
+        return vec![];
+    }
+    let code = |line: &&str| match language {
+        "sh" => line.split(" #").next().unwrap().trim_end().to_owned(),
+        _ => (*line).to_owned(),
+    };
+    block.iter().map(code).collect()
+}
+
+#[test]
+fn chinese_pages_have_what_the_english_ones_have() {
+    let pages = pages();
+    assert!(pages.len() > 3, "{pages:?}");
+    for (english, chinese) in pages {
+        let (one, other) = (read(&english), read(&chinese));
+        let other = other.split(WORDS).next().unwrap();
+        let (one, other) = (parts(&one), parts(other));
+        assert!(one.len() > 10, "{}: {one:?}", english.display());
+        for (left, right) in one.iter().zip(&other) {
+            let place = (
+                english.display(),
+                left.heading,
+                chinese.display(),
+                right.heading,
+            );
+            assert_eq!(left.what, right.what, "{place:?}");
+        }
+        assert_eq!(one.len(), other.len(), "parts of {}", chinese.display());
+    }
+}
+
+#[test]
+fn one_chinese_word_stands_for_one_thing() {
+    let concepts = read(Path::new("docs/zh/concepts.md"));
+    let (before, words) = concepts.split_once(WORDS).unwrap();
+    let rows = words.lines().filter(|line| line.starts_with('|')).skip(2);
+    let avoided: Vec<&str> = rows
+        .flat_map(|row| {
+            row.trim_matches('|')
+                .rsplit('|')
+                .next()
+                .unwrap()
+                .split('、')
+        })
+        .map(str::trim)
+        .collect();
+    assert!(avoided.len() > 20, "{avoided:?}");
+
+    let mut texts = vec![("docs/zh/concepts.md".into(), before.to_owned())];
+    for (_, chinese) in pages() {
+        if !chinese.ends_with("zh/concepts.md") {
+            texts.push((chinese.clone(), read(&chinese)));
+        }
+    }
+    for path in scripts(&root().join("view/js")) {
+        texts.push((path.clone(), read(&path)));
+    }
+    assert!(texts.len() > 20, "{} texts", texts.len());
+    for (path, text) in texts {
+        for word in &avoided {
+            assert!(!text.contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+/// The scripts of the console below a folder.
+fn scripts(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let (dirs, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| path.is_dir());
+    let below = dirs.iter().flat_map(|dir| scripts(dir));
+    let scripts = files
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "js"));
+    scripts.chain(below).collect()
+}
