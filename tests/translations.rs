@@ -1,12 +1,14 @@
 //! The Chinese pages say what the English ones do: as many sections, lists and rows, the same names
-//! of settings, routes and commands in each, the same blocks of code, links to the same
-//! pages. One word stands for one thing, also in the console.
+//! of settings, routes and commands in each, the same blocks of code, links to the same pages. One
+//! word stands for one thing, also in the console, which tells every setting in Chinese.
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails its test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use dpmq::config::Config;
 
 /// What only the Chinese page of concepts has: the words that are used.
 const WORDS: &str = "\n## 术语对照\n";
@@ -51,6 +53,7 @@ enum What {
     Row {
         cells: usize,
         code: BTreeSet<String>,
+        numbers: BTreeSet<String>,
     },
     Block {
         language: String,
@@ -95,7 +98,12 @@ fn parts(page: &str) -> Vec<Part<'_>> {
             heading = line;
         } else if line.starts_with('|') {
             let (cells, code) = (line.matches('|').count(), names_in(line));
-            add(What::Row { cells, code });
+            let numbers = numbers_in(line);
+            add(What::Row {
+                cells,
+                code,
+                numbers,
+            });
         } else {
             text = text + line + " ";
             if is_item(line) {
@@ -118,6 +126,14 @@ fn names_in(text: &str) -> BTreeSet<String> {
         .step_by(2)
         .map(str::to_owned)
         .collect()
+}
+
+/// What is written in digits, in names too.
+fn numbers_in(line: &str) -> BTreeSet<String> {
+    let numbers = line.split(|c: char| !c.is_ascii_digit() && !['.', ','].contains(&c));
+    let numbers = numbers.map(|number| number.trim_matches(['.', ',']));
+    let numbers = numbers.filter(|number| !number.is_empty());
+    numbers.map(str::to_owned).collect()
 }
 
 /// The names of the files that a line links to; those of translations are the same.
@@ -196,6 +212,22 @@ fn one_chinese_word_stands_for_one_thing() {
             assert!(!text.contains(word), "{}: {word}", path.display());
         }
     }
+}
+
+#[test]
+fn the_console_has_every_setting_in_chinese() {
+    let script = read(Path::new("view/js/views/config/text.js"));
+    let settings = Config::default().settings;
+    for setting in &settings {
+        let told = format!("\n  \"{}\": \"", setting.key);
+        assert!(script.contains(&told), "{}", setting.key);
+    }
+    let all = script.lines().filter(|line| line.starts_with("  \""));
+    assert_eq!(
+        all.count(),
+        settings.len(),
+        "none is told that is no setting"
+    );
 }
 
 /// The scripts of the console below a folder.
