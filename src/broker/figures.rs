@@ -461,6 +461,7 @@ mod tests {
         };
         let told = Told {
             breaks: false,
+            oldest: vec![],
             topics: vec![TopicCounts {
                 topic: topic("t"),
                 counts,

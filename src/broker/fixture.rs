@@ -23,6 +23,8 @@ use crate::store::{
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) topics: Vec<TopicCounts>,
+    /// When the oldest waiting message of each of them was created, if a test needs it.
+    pub(super) oldest: Vec<UnixSeconds>,
     /// It panics when it is asked which messages are there.
     pub(super) breaks: bool,
 }
@@ -74,8 +76,14 @@ impl Store for Told {
         nobody_calls()
     }
 
-    fn oldest_waiting_of(&self, _: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        nobody_calls()
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        let oldest = topics.iter().map(|topic| {
+            let told = self.topics.iter().zip(&self.oldest);
+            told.into_iter()
+                .find(|(told, _)| told.topic == *topic)
+                .map(|(_, at)| *at)
+        });
+        Ok(oldest.collect())
     }
 
     fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {

@@ -13,10 +13,12 @@ use crate::store::{Counts, TopicCounts};
 
 /// Topics whose rate of arrival is known at a time.
 const ARRIVALS_TOPICS_MAX: usize = 200_000;
-/// A [`Rate`] is about the mean over so long.
-const RATE_SECONDS: f64 = 10.0;
-/// A topic without a message for so long may be forgotten: its rate has fallen to less than a
-/// hundred-thousandth.
+/// A [`Rate`] is the mean over so long.
+const RATE_SECONDS: usize = 10;
+/// The seconds that a [`Rate`] counts in: the one under way, and the one that falls out of the
+/// mean meanwhile.
+const SLOTS: usize = RATE_SECONDS + 1;
+/// A topic without a message for so long may be forgotten: its rate is zero since long.
 const QUIET: Duration = Duration::from_secs(120);
 /// Topics that are looked up in one go, while the store waits to count its messages.
 const LOOKUPS: usize = 256;
@@ -32,7 +34,7 @@ pub struct TopicState {
     pub consumers: usize,
     /// Its producers over WebSocket.
     pub producers: usize,
-    /// Messages stored a second, over about the last ten.
+    /// Messages stored a second, the mean of the last ten.
     pub rate_in: f64,
     /// Messages written a second to the consumers that it has, each one counted.
     pub rate_out: f64,
@@ -138,32 +140,54 @@ impl TopicState {
     }
 }
 
-/// Messages a second, each counting less the longer it is ago. Nothing has to tick: the value
-/// is brought up to date when it is asked for.
+/// Messages a second, over the last [`RATE_SECONDS`]. Nothing has to tick: the value is brought up
+/// to date when it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
-    per_second: f64,
-    at: Instant,
+    began: Instant,
+    /// The second since `began` that was counted in last.
+    newest: u64,
+    /// Messages by second, each in the slot of its number.
+    slots: [u32; SLOTS],
 }
 
 impl Rate {
     pub(super) fn new(at: Instant) -> Rate {
         Rate {
-            per_second: 0.0,
-            at,
+            began: at,
+            newest: 0,
+            slots: [0; SLOTS],
         }
     }
 
     pub(super) fn add(&mut self, messages: usize, now: Instant) {
-        self.per_second = self.at(now) + messages as f64 / RATE_SECONDS;
-        self.at = now;
+        let second = now.saturating_duration_since(self.began).as_secs();
+        for passed in (self.newest + 1..=second).take(SLOTS) {
+            self.slots[slot(passed)] = 0;
+        }
+        self.newest = self.newest.max(second);
+        let count = &mut self.slots[slot(self.newest)];
+        *count = count.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
     }
 
     /// What it is at `now`.
     pub(super) fn at(&self, now: Instant) -> f64 {
-        let seconds = now.saturating_duration_since(self.at).as_secs_f64();
-        self.per_second * (-seconds / RATE_SECONDS).exp()
+        let since = now.saturating_duration_since(self.began);
+        let second = since.as_secs().max(self.newest);
+        let counted = |second: u64| f64::from(self.slots[slot(second)]);
+        let falls_out = second.checked_sub(RATE_SECONDS as u64);
+        let seconds = falls_out.unwrap_or(0)..=self.newest;
+        let mut messages: f64 = seconds.map(counted).sum();
+        if let Some(oldest) = falls_out.filter(|oldest| *oldest <= self.newest) {
+            // As much of it has fallen out as has passed of the newest one.
+            messages -= counted(oldest) * f64::from(since.subsec_nanos()) / 1e9;
+        }
+        messages / RATE_SECONDS as f64
     }
+}
+
+fn slot(second: u64) -> usize {
+    usize::try_from(second % SLOTS as u64).expect("there are few slots")
 }
 
 /// How fast messages come, by topic, as far as it is remembered.
@@ -271,17 +295,38 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_comes_near_what_is_steady_and_falls_when_it_ends() {
+    fn a_rate_is_the_mean_of_ten_seconds() {
         let mut now = Instant::now();
         let mut rate = Rate::new(now);
+        rate.add(50, now);
+        assert_eq!(rate.at(now), 5.0);
         for _ in 0..1000 {
             now += Duration::from_millis(100);
             rate.add(50, now);
         }
         assert!((490.0..510.0).contains(&rate.at(now)), "{rate:?}");
-        let later = rate.at(now + Duration::from_secs(10));
-        assert!((180.0..190.0).contains(&later), "{later}");
-        assert!(rate.at(now + QUIET) < 0.01);
+        let later = |ms| rate.at(now + Duration::from_millis(ms));
+        assert!((240.0..260.0).contains(&later(5000)), "{rate:?}");
+        assert!((25.0..35.0).contains(&later(9500)), "{rate:?}");
+        for ms in [11_000, 24_000, 3_600_000] {
+            assert_eq!(later(ms), 0.0, "after {ms} ms");
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_long_pause_counts_no_more() {
+        let begin = Instant::now();
+        let mut rate = Rate::new(begin);
+        for second in 0..10 {
+            rate.add(17_500, begin + Duration::from_secs(second));
+        }
+        assert_eq!(rate.at(begin + Duration::from_secs(9)), 17_500.0);
+        for pause in [24, 35, 1000] {
+            let at = begin + Duration::from_secs(9 + pause);
+            let mut again = rate;
+            again.add(10, at);
+            assert_eq!(again.at(at), 1.0, "after {pause} s");
+        }
     }
 
     #[test]
@@ -289,7 +334,7 @@ mod tests {
         let now = Instant::now();
         let arrivals = Arrivals::default();
         arrivals.add(&messages(&["a", "a", "b", "a"]), now);
-        assert_eq!(rate_of(&arrivals, "a", now), 0.1 + 0.2);
+        assert_eq!(rate_of(&arrivals, "a", now), 0.3);
         assert_eq!(rate_of(&arrivals, "b", now), 0.1);
         assert_eq!(rate_of(&arrivals, "c", now), 0.0);
     }
@@ -315,7 +360,7 @@ mod tests {
         let now = Instant::now();
         arrivals.add(&messages(&["a", "b", "c", "a"]), now);
         assert_eq!(rate_of(&arrivals, "c", now), 0.0);
-        assert!(rate_of(&arrivals, "a", now) > 0.1);
+        assert_eq!(rate_of(&arrivals, "a", now), 0.2);
         arrivals.forget(now + QUIET);
         arrivals.forget(now + QUIET * 2);
         arrivals.add(&messages(&["c"]), now + QUIET * 2);
@@ -331,6 +376,7 @@ mod tests {
         let topics = [("old", 1), ("t", 2)];
         Told {
             breaks: false,
+            oldest: vec![],
             topics: topics
                 .map(|(name, consumed)| TopicCounts {
                     topic: topic(name),

@@ -74,7 +74,7 @@ export interface TopicList { topics: TopicRow[]; total: number; next: string | n
 export interface TopicRow {
   topic: string; counts: Counts; waiting: number; oldestWaiting: number | null;
   consumers: number; producers: number;
-  /** Per second, decaying mean over about 10 s. */
+  /** Per second, mean of the last 10 s. */
   rateIn: number; rateOut: number;
   /** All its consumers' outboxes are full: messages wait in the store. */
   behind: boolean;
