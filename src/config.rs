@@ -86,6 +86,9 @@ pub struct Setting {
     pub default: &'static str,
     /// Where the value comes from: `default`, a file, a variable's name, or `command line`.
     pub source: String,
+    /// Whether another value of the file counts when the configuration is read again. Else it
+    /// counts from the next start on.
+    pub reloads: bool,
     /// What the setting does, with its unit.
     pub meaning: &'static str,
     /// Whether the value must not be shown.

@@ -31,6 +31,14 @@ impl Layer {
     /// What the built-in values are called in messages.
     pub(super) const DEFAULTS: &str = "default";
 
+    /// What the arguments are called in messages.
+    const COMMAND_LINE: &str = "command line";
+
+    /// Whether what is from there stays until the process ends: a variable or an argument.
+    pub(super) fn is_of_the_process(origin: &str) -> bool {
+        origin == Layer::COMMAND_LINE || setting_of_variable(origin).is_some()
+    }
+
     /// The built-in values.
     pub(super) fn defaults() -> Layer {
         let mut layer = Layer::new(Layer::DEFAULTS);
@@ -95,7 +103,7 @@ impl Layer {
 
     /// Keys and values of the command line; the last one of a key wins.
     pub(super) fn command_line(overrides: &[(String, String)]) -> Result<Layer, ConfigError> {
-        let mut layer = Layer::new("command line");
+        let mut layer = Layer::new(Layer::COMMAND_LINE);
         for (path, text) in overrides {
             let key = keys::find(path).ok_or_else(|| layer.unknown(path))?;
             layer.set(key, text.clone());

@@ -481,3 +481,24 @@ fn what_needs_a_restart_is_what_the_page_on_operations_says() {
     let fixed = KEYS.iter().filter(|key| key.is_fixed).map(|key| key.path);
     assert_eq!(listed, fixed.collect());
 }
+
+#[test]
+fn a_setting_says_whether_another_value_of_the_file_counts_at_a_reload() {
+    let file = "mq:\n  sendCount: 7\n  checkSpeed: 9\n  cleanTime: 60\n  segmentMiB: 64\n";
+    let config = load(
+        file,
+        &[("DPMQ_MQ_CHECKSPEED", "3")],
+        &[("mq.cleanTime", "90"), ("server.port", "1")],
+    );
+    let config = config.unwrap();
+    let settings = config.settings.iter();
+    let reloads: BTreeSet<&str> = settings
+        .filter(|one| one.reloads)
+        .map(|one| one.key)
+        .collect();
+    let expected = KEYS.iter().filter(|key| !key.is_fixed).map(|key| key.path);
+    let of_the_process = ["mq.checkSpeed", "mq.cleanTime"];
+    let expected = expected.filter(|path| !of_the_process.contains(path));
+    assert_eq!(reloads, expected.collect());
+    assert!(reloads.contains("mq.sendCount") && !reloads.contains("mq.segmentMiB"));
+}

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::ConfigError;
 use super::keys::{self, KEYS, Key};
+use super::layer::Layer;
 use super::{SecretKey, Setting};
 
 /// What is shown in the place of a secret.
@@ -59,6 +60,7 @@ impl Values {
                 key: key.path,
                 value: if secret { MASK.to_owned() } else { value },
                 default: key.default,
+                reloads: !key.is_fixed && !Layer::is_of_the_process(&source),
                 source,
                 meaning: key.meaning,
                 secret,

@@ -16,6 +16,7 @@ struct SettingJson<'a> {
     value: Option<&'a str>,
     default: Option<&'a str>,
     source: &'a str,
+    reloads: bool,
     meaning: &'a str,
     secret: bool,
 }
@@ -28,6 +29,7 @@ impl<'a> SettingJson<'a> {
             value: shown(&setting.value),
             default: shown(setting.default),
             source: &setting.source,
+            reloads: setting.reloads,
             meaning: setting.meaning,
             secret: setting.secret,
         }
