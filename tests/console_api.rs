@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use common::{KEY, Setup, TestServer, encode, eventually, now};
+use common::{GoMessage, KEY, Setup, TestServer, encode, eventually, go_data, now};
 
 /// A server, and the description of its API.
 struct Api {
@@ -245,7 +245,7 @@ async fn without_the_key_every_route_that_needs_it_refuses() {
             }
         }
     }
-    assert_eq!(asked.len(), 23 * 4);
+    assert_eq!(asked.len(), 24 * 4);
     join_all(asked).await;
     assert_eq!(api.server.count().await[0], 0);
 }
@@ -938,6 +938,110 @@ async fn a_store_in_memory_has_no_disk() {
 }
 
 #[tokio::test]
+async fn topics_that_nobody_listens_to_are_named_the_most_waiting_first() {
+    let topics = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let more = ["m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x"];
+    let old = now() - 720;
+    let mut messages = vec![
+        GoMessage::new("most", "1", old),
+        GoMessage::new("most", "2", now()),
+        GoMessage::new("most", "3", now()),
+        GoMessage::new("listened", "4", old),
+        GoMessage::new("read", "5", old).status(1),
+    ];
+    for topic in topics.into_iter().chain(more) {
+        messages.push(GoMessage::new(topic, "old", old));
+    }
+    let setup = Setup::new().file("data", &go_data(&messages));
+    let api = Api::of(setup.start().await).await;
+    for _ in 0..4 {
+        api.publish("new", "too young").await;
+    }
+    let _consumer = api.server.consumer("listened", "c1").await;
+    eventually("the listened one is consumed", async || {
+        api.ok("/api/topic?topic=listened").await["waiting"] == 0
+    })
+    .await;
+    let without = async || api.ok("/api/overview").await["backlog"]["withoutConsumer"].clone();
+    let expected = json!({"afterSeconds": 300, "topics": 25, "messages": 27});
+    eventually("they are counted", async || without().await == expected).await;
+    let attention = api.ok("/api/attention").await;
+    assert_eq!(attention["total"], 25);
+    let named = attention["topics"].as_array().unwrap();
+    assert_eq!(named.len(), 20);
+    let first = &named[0];
+    assert_eq!(
+        (&first["topic"], &first["reason"], &first["waiting"]),
+        (&json!("most"), &json!("no_consumer"), &json!(3))
+    );
+    assert_eq!(first["oldestWaiting"], old);
+    assert_eq!(named[1]["topic"], "a");
+
+    let new = [
+        "key",
+        "new",
+        "some",
+        "--rights",
+        "console-read",
+        "--topics",
+        "x",
+    ];
+    let token = String::from_utf8(api.server.run(&new).await.stdout).unwrap();
+    let asked = async || {
+        let request = api.server.request(Method::GET, "/api/attention");
+        api.answer(request.header("secretKey", token.trim())).await
+    };
+    eventually("the key is known", async || asked().await.status == 200).await;
+    let seen = asked().await.json;
+    assert_eq!(
+        (&seen["total"], &seen["topics"][0]["topic"]),
+        (&json!(1), &json!("x"))
+    );
+
+    let _consumer = api.server.consumer("most", "c2").await;
+    let fewer = json!({"afterSeconds": 300, "topics": 24, "messages": 24});
+    eventually("it is heard", async || without().await == fewer).await;
+    let left = api.ok("/api/attention").await;
+    assert_eq!(
+        (&left["total"], &left["topics"][0]["topic"]),
+        (&json!(24), &json!("a"))
+    );
+}
+
+#[tokio::test]
+async fn a_topic_whose_consumers_are_full_needs_attention() {
+    let setup = Setup::new().set("outboxMessages", 1);
+    let api = Api::of(setup.start().await).await;
+    let _stalled = api.server.narrow_consumer("slow").await;
+    let data = "x".repeat(1 << 20);
+    eventually("it is behind", async || {
+        api.publish("slow", &data).await;
+        let attention = api.ok("/api/attention").await;
+        attention["topics"][0]["reason"] == "behind"
+    })
+    .await;
+    let attention = api.ok("/api/attention").await;
+    let topic = &attention["topics"][0];
+    assert_eq!(
+        (&topic["topic"], &topic["behind"]),
+        (&json!("slow"), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn the_overview_counts_the_topics_that_are_listed() {
+    let api = Api::start().await;
+    api.publish("stored", "1").await;
+    let _consumer = api.server.consumer("listened", "c1").await;
+    let _producer = api.server.producer("written", "p1").await;
+    eventually("both agree", async || {
+        let listed = api.ok("/api/topics").await["total"].clone();
+        listed == 3 && api.ok("/api/overview").await["topics"] == 3
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_overview_comes_at_once_and_then_each_second() {
     let api = Api::start().await;
     let begin = Instant::now();
@@ -1088,6 +1192,9 @@ async fn the_settings_are_shown_but_the_secret() {
         (&json!("0.2"), &json!("5"))
     );
     assert_eq!(speed["source"], "config/application.yaml");
+    let reloads = |key: &str| find(key)["reloads"].as_bool().unwrap();
+    assert!(reloads("mq.checkSpeed") && reloads("mq.secretKey"));
+    assert!(!reloads("mq.segmentMiB") && !reloads("log.format"));
     let key = find("mq.secretKey");
     assert_eq!(
         (&key["value"], &key["default"], &key["secret"]),

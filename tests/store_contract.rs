@@ -711,6 +711,16 @@ fn topics_are_counted_each(env: &Env) {
         [Some(time(1)), Some(time(6)), None]
     );
     assert_eq!(store.oldest_waiting().unwrap(), Some(time(1)));
+    let all: Vec<_> = (0..600).map(|n| topic(&format!("t{n}"))).collect();
+    for before in 0..9 {
+        let old = store.oldest_waiting_of(&all).unwrap().into_iter().zip(0..);
+        let old = old.filter(|(at, _)| at.is_some_and(|at| at < time(before)));
+        let old: Vec<usize> = old.map(|(_, place)| place).collect();
+        let found = store.waiting_before(&all, time(before)).unwrap();
+        assert_eq!(found, old, "before {before}");
+    }
+    let some = ["t599", "none", "t0"].map(topic);
+    assert_eq!(store.waiting_before(&some, time(6)).unwrap(), [2]);
     store.expire(time(6)).unwrap();
     assert_eq!(counts_of("t0"), counts(6, 0, 0));
     change(store, Change::Consumed { at: time(20) }, 1..=99_999);

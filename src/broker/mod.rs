@@ -6,6 +6,7 @@
 mod activity;
 mod blocking;
 mod clients;
+mod concerns;
 mod consumers;
 mod counters;
 mod delivery;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 pub use blocking::{Blocking, Turns};
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
+pub use concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
 pub use consumers::{Missed, OutboxLimits, Subscription};
 pub use counters::{RefusedFor, Totals};
 pub use delivery::Ticket;

@@ -425,6 +425,14 @@ impl Store for DiskStore {
         self.reader.oldest_waiting_of(topics)
     }
 
+    fn waiting_before(
+        &self,
+        topics: &[Topic],
+        before: UnixSeconds,
+    ) -> Result<Vec<usize>, StoreError> {
+        self.reader.waiting_before(topics, before)
+    }
+
     fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
         let index = self.reader.lock();
         index.count_between(StatusKind::Accepted, first, last)

@@ -296,6 +296,26 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::scan`].
     fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError>;
 
+    /// The places of those of `topics` that have a message which is not consumed and was created
+    /// before `before`, in their order. However many topics there are, the disk is asked about
+    /// few of them. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    fn waiting_before(
+        &self,
+        topics: &[Topic],
+        before: UnixSeconds,
+    ) -> Result<Vec<usize>, StoreError> {
+        let oldest = self.oldest_waiting_of(topics)?;
+        let places = (0..).zip(oldest);
+        let is_before = |at: Option<UnixSeconds>| at.is_some_and(|at| at < before);
+        Ok(places
+            .filter(|(_, at)| is_before(*at))
+            .map(|(place, _)| place)
+            .collect())
+    }
+
     /// When the oldest message that is not consumed was created. Blocks.
     ///
     /// # Errors

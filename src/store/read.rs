@@ -3,7 +3,9 @@
 //! The index says which blocks and messages, the log has their meta and data. All of it blocks
 //! on the disk, so it runs on threads that may.
 
-use std::collections::{BinaryHeap, HashMap};
+mod waiting;
+
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -22,9 +24,6 @@ use super::walk::Step;
 use super::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
-
-/// The statuses of a message that still waits.
-const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
 
 /// See the module.
 #[derive(Clone)]
@@ -303,64 +302,6 @@ impl Reader {
         let message = |status| self.message(found, status, &mut DataCache::default());
         let message = status.map(message).transpose()?;
         Ok(message.map(|message| found.without_frame(message)))
-    }
-
-    /// See [`super::Store::oldest_waiting_of`].
-    pub(crate) fn oldest_waiting_of(
-        &self,
-        topics: &[Topic],
-    ) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        let oldest = self.first_waiting_of(topics);
-        oldest
-            .into_iter()
-            .map(|sequence| sequence.map_or(Ok(None), |at| self.created(at)))
-            .collect()
-    }
-
-    /// See [`super::Store::oldest_waiting`].
-    pub(crate) fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        let mut from = Some(Sequence::default());
-        while let Some(first) = from {
-            let (views, next) = {
-                let index = self.lock();
-                index.in_status(&WAITING, None, first, index.next_sequence(), 1)
-            };
-            let bit = views.first().and_then(|view| view.bits.iter().next());
-            if let Some(bit) = bit {
-                return self.created(Sequence(views[0].number * BLOCK_LEN + bit));
-            }
-            from = next;
-        }
-        Ok(None)
-    }
-
-    /// The first message of each topic that is not consumed.
-    fn first_waiting_of(&self, topics: &[Topic]) -> Vec<Option<Sequence>> {
-        let mut first = vec![None; topics.len()];
-        let mut open: HashMap<&Topic, usize> = topics.iter().zip(0..).collect();
-        {
-            let index = self.lock();
-            open.retain(|topic, _| {
-                let counts = index.topics().counts(topic);
-                counts.accepted + counts.not_consumed > 0
-            });
-        }
-        let mut from = Some(Sequence::default());
-        while let Some(start) = from.filter(|_| !open.is_empty()) {
-            let index = self.lock();
-            let wanted = index.topics().ids(open.keys().copied());
-            let to = index.next_sequence();
-            let (views, next) = index.in_status(&WAITING, Some(&wanted), start, to, 16);
-            for view in views {
-                index.first_of_each_topic(&view, |topic, sequence| {
-                    if let Some(at) = open.remove(topic) {
-                        first[at] = Some(sequence);
-                    }
-                });
-            }
-            from = next;
-        }
-        first
     }
 
     /// The messages of a topic in one of `kinds`, from `from` on and before `end`, of a limited

@@ -128,6 +128,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(GET "/api/series" Read Same bare),
         row!(GET "/api/growth" Read Same bare),
         row!(GET "/api/config" Read Same bare),
+        row!(GET "/api/attention" Read Same bare),
         row!(GET "/api/topics" Read Same bare),
         row!(GET "/api/clients" Read Same bare),
         row!(GET "/api/topics/{topic}" Read ByTopic |about| format!("/api/topics/{}", about.path()), bare),

@@ -44,6 +44,8 @@ export interface Overview {
     topicsBehind: number;
     /** When the oldest waiting message was created. */
     oldestWaiting: number | null;
+    /** Topics that nobody listens to, in which a message has waited for `afterSeconds`: GET /api/attention names them. */
+    withoutConsumer: { afterSeconds: number; topics: number; messages: number } | null;
   };
   memory: { residentBytes: number | null };
   /** null when durability is "memory". */
@@ -79,6 +81,9 @@ export interface TopicRow {
   /** All its consumers' outboxes are full: messages wait in the store. */
   behind: boolean;
 }
+/** GET /api/attention: the topics that somebody should look at, at most 20 of `total`, the most waiting first. */
+export interface Attention { afterSeconds: number; total: number; topics: ConcernedTopic[] }
+export interface ConcernedTopic extends TopicRow { reason: "no_consumer" | "behind" }
 /** GET /api/topic?topic=, or /api/topics/{topic} (percent-encoded). 404 when it has neither messages nor clients. At most 50 clients: GET /api/clients?topic= has all. */
 export interface TopicDetail extends TopicRow { clients: Client[] }
 /** POST /api/topic/purge?topic=: deletes its messages, synced when answered. `confirm` must be the topic's name, else 409. */
@@ -175,6 +180,8 @@ export interface Setting {
   value: string | null; default: string | null;
   /** "default", "config/application.yaml", "DPMQ_MQ_SEND_COUNT", "--port" … */
   source: string;
+  /** Another value in the file counts when the server reads it again (SIGHUP); else from the next start on. */
+  reloads: boolean;
   meaning: string; secret: boolean;
 }
 

@@ -6,6 +6,7 @@
 //! Invariant: whatever changes something is in the audit with who asked for it, never with the
 //! data of a message; a key sees and changes its own topics only; every stream ends when the server stops.
 
+mod attention;
 mod backup;
 mod body;
 mod clients;
@@ -46,6 +47,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     GET    "/api/events"                 Read    => events::events;
     GET    "/api/series"                 Read    => figures::series;
     GET    "/api/growth"                 Read    => figures::growth;
+    GET    "/api/attention"              Read    => attention::attention;
     GET    "/api/topics"                 Read    => topics::list;
     GET    "/api/topics/{topic}"         Read    => topics::detail;
     POST   "/api/topics/{topic}/purge"   Change  => topics::purge;

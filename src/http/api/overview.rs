@@ -1,7 +1,7 @@
 //! The overview: everything that tells at a glance how the broker does.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::super::{HttpState, process};
 use super::error::Refusal;
 use super::params::NoParams;
 use super::shape::{CountsJson, waiting};
-use crate::broker::{Broker, Step};
+use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
 use crate::config::Durability;
 use crate::store::Usage;
 
@@ -78,6 +78,16 @@ struct BacklogJson {
     queue_capacity: usize,
     topics_behind: usize,
     oldest_waiting: Option<u32>,
+    without_consumer: Option<WithoutConsumer>,
+}
+
+/// Topics that nobody listens to, in which something has waited for so long.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WithoutConsumer {
+    after_seconds: u32,
+    topics: usize,
+    messages: u64,
 }
 
 #[derive(Serialize)]
@@ -121,6 +131,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let disk = state.console.disk.get(broker).await;
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
+    let concerns = concerns(state).await;
     let (health, keys) = (broker.health(), state.access.trouble());
     let mut damage = broker.damage();
     damage.truncate(DAMAGE_SHOWN_MAX);
@@ -156,6 +167,14 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             queue_capacity: backlog.queue_capacity,
             topics_behind: backlog.topics_behind,
             oldest_waiting: oldest_waiting(broker).await,
+            without_consumer: concerns.as_ref().map(|concerns| {
+                let (topics, messages) = concerns.of(Concern::NoConsumer);
+                WithoutConsumer {
+                    after_seconds: UNREAD_SECONDS,
+                    topics,
+                    messages,
+                }
+            }),
         },
         memory: Memory {
             resident_bytes: process::resident_bytes().await,
@@ -165,7 +184,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             consumers,
             producers,
         },
-        topics: broker.topic_count(),
+        topics: concerns.map_or_else(|| broker.topic_count(), |concerns| concerns.topics),
         last: last_point(broker),
     }
 }
@@ -179,6 +198,14 @@ async fn oldest_waiting(broker: &Broker) -> Option<u32> {
             None
         }
     }
+}
+
+/// The topics to look at; `None` if they are not known, as above.
+async fn concerns(state: &HttpState) -> Option<Arc<Concerns>> {
+    let found = state.console.survey.get(&state.broker).await;
+    found
+        .inspect_err(|error| tracing::warn!(%error, "the topics that need attention are not known"))
+        .ok()
 }
 
 /// The newest full second; before there is one, nothing has happened.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::attention::Survey;
 use super::events::Overviews;
 use super::export::Links;
 use super::overview::DiskCache;
@@ -30,6 +31,7 @@ pub(in crate::http) struct Console {
     pub(super) links: Links,
     pub(super) overviews: Overviews,
     pub(in crate::http) disk: DiskCache,
+    pub(super) survey: Survey,
     pub(super) streams: Places,
     pub(super) searches: Places,
     pub(super) exports: Places,
@@ -46,6 +48,7 @@ impl Console {
             links: Links::default(),
             overviews: Overviews::default(),
             disk: DiskCache::default(),
+            survey: Survey::default(),
             streams: Places::new("streams of events", STREAMS_MAX),
             searches: Places::new("searches", SEARCHES_MAX),
             exports: Places::new("exports", EXPORTS_MAX),

@@ -26,7 +26,7 @@ const LIMIT: usize = 50;
 /// A topic in a list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     topic: &'a str,
     counts: CountsJson,
     waiting: u64,
@@ -40,7 +40,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(state: &'a TopicState, oldest_waiting: Option<UnixSeconds>) -> Row<'a> {
+    pub(super) fn of(state: &'a TopicState, oldest_waiting: Option<UnixSeconds>) -> Row<'a> {
         Row {
             topic: state.topic.as_str(),
             counts: state.counts.into(),
@@ -157,7 +157,8 @@ pub(super) async fn list(
     Ok(super::reply(StatusCode::OK, &list))
 }
 
-async fn oldest_of(
+/// When the oldest message that waits in each topic was created.
+pub(super) async fn oldest_of(
     state: &HttpState,
     topics: &[TopicState],
 ) -> Result<Vec<Option<UnixSeconds>>, Refusal> {
@@ -232,7 +233,7 @@ fn page(
     sorting: Sorting,
     limit: usize,
 ) -> Page {
-    // All rates decay at once, and would fall behind a cursor that has one of before.
+    // Rates fall all the time, and would be behind a cursor that has one of before.
     let now = after
         .filter(|_| sorting.by == Sort::Rate)
         .and_then(|after| {

@@ -199,6 +199,12 @@ impl Index {
         }
     }
 
+    /// Whether a block has no message created before `before`.
+    pub(crate) fn begins_from(&self, number: u64, before: UnixSeconds) -> bool {
+        let block = self.block(number);
+        block.is_some_and(|block| block.created_min >= before)
+    }
+
     /// The topic of a message that is there.
     pub(crate) fn topic_of(&self, sequence: Sequence) -> Option<&Topic> {
         let block = self.block(sequence.0 / BLOCK_LEN)?;
