@@ -144,6 +144,44 @@ fn a_snapshot_that_cannot_be_written_anew_is_appended_to() {
     assert_eq!(list_all(&store), expected.messages);
 }
 
+/// As where the power goes out while the end is taken back: what was to be written is there in
+/// part, and the file is too short.
+#[test]
+fn a_segment_that_is_too_short_and_damaged_before_its_end_is_healed() {
+    for damaged in [2, 5] {
+        for lost in [1, 100, 700] {
+            let mut place = Place::new();
+            let (store, _) = place.open();
+            place.append(&store, 6);
+            store.close().unwrap();
+            let expected = {
+                let (store, _) = place.again(store);
+                let expected = content(&store);
+                store.abandon();
+                expected
+            };
+            place.disk = place.disk.killed();
+            let log = place.disk.tree(&place.path("data.db/log"));
+            let (path, bytes) = log.last_key_value().unwrap();
+            let frames: Vec<usize> = starts(bytes).collect();
+            let mut bytes = written(bytes.clone());
+            bytes[frames[damaged] + 30] ^= 1;
+            bytes.truncate(bytes.len() - lost);
+            let tree = Tree::from([(path.clone(), bytes)]);
+            place.disk.put(path, &tree).unwrap();
+            let (store, recovered) = place.open();
+            assert_eq!(content(&store), expected, "{damaged} {lost}");
+            assert!(!recovered.healed.is_empty(), "{damaged} {lost}");
+            assert_eq!(recovered.damage.len(), 0, "{damaged} {lost}");
+        }
+    }
+}
+
+/// Where the frames of a segment begin.
+fn starts(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    (0..segment.len()).filter(|at| segment[*at..].starts_with(b"DMQ"))
+}
+
 #[test]
 fn a_backup_at_its_place_is_kept_whatever_fails() {
     let other = Place::new();

@@ -148,14 +148,40 @@ impl Healer {
             *kin = Kin::Other;
             return Ok(());
         }
-        for (number, at, end) in lacking {
+        for (number, mut at, end) in lacking {
             let segment = match segments.get(number) {
-                Some(segment) => segment,
+                Some(segment) => {
+                    // The end is compared by what is before it.
+                    self.within(&segment, healed)?;
+                    at = last_frame_end(&segments, &segment)?;
+                    segment
+                }
                 None => segments.make(number)?,
+            };
+            let Some(Beside { catalog, .. }) = self.beside()? else {
+                return Ok(());
             };
             let taken = take_back(&segments, &segment, catalog, at, end)?;
             if taken > at {
                 healed.push(healed_text(&segment, at, taken));
+            }
+        }
+        Ok(())
+    }
+
+    /// Heals the damaged frames of a segment that is too short.
+    fn within(&mut self, segment: &Segment, healed: &mut Vec<String>) -> Result<(), StoreError> {
+        let segments = self.segments.clone();
+        let mut walk = segments.walk(Position::at(segment.number, SEGMENT_HEAD_BYTES), true);
+        while let Some(step) = walk.next()? {
+            if walk.position().segment != segment.number {
+                break;
+            }
+            if let Step::Damage(damage) = step
+                && let Some(text) = self.frames(&damage)?
+            {
+                healed.push(text);
+                walk.go_back(&damage);
             }
         }
         Ok(())
