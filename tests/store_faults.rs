@@ -384,6 +384,37 @@ fn an_error_that_the_system_tells_another_thread_is_no_success() {
     }
 }
 
+/// Small groups have room of zeros behind them. What of it a full disk takes in part is cut off
+/// with the rest when the segment is closed.
+#[test]
+fn room_that_was_written_in_part_is_no_damage() {
+    for (after, room) in (0..8).flat_map(|after| [1, 2000, 4095].map(|room| (after, room))) {
+        let mut place = Place::new(1);
+        let store = place.open();
+        let mut asked = Asked::default();
+        place.disk.set_faults(Faults {
+            after,
+            lasting: Some(2),
+            room_bytes: Some(room),
+            ..Faults::default()
+        });
+        // The segment is full, and closed at once.
+        asked.append(&store, 1, 2500);
+        asked.write(&store);
+        place.disk.set_faults(Faults::default());
+        asked.append(&store, 1, 10);
+        asked.write(&store);
+        let expected = list_all(&store);
+        store.abandon();
+        drop(store);
+        place.disk = place.disk.killed();
+        std::fs::remove_dir_all(place.root.path().join("data.db/sled")).unwrap();
+        let (store, found) = DiskStore::open_by_hand(&place.options(), nobody()).unwrap();
+        assert_eq!(found.damage, [""; 0], "{after} {room}");
+        same(&list_all(&store), &expected);
+    }
+}
+
 #[test]
 fn a_segment_that_a_power_cut_brings_back_takes_no_messages_with_it() {
     for seed in 0..16 {

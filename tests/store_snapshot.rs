@@ -144,6 +144,60 @@ fn a_snapshot_that_cannot_be_written_anew_is_appended_to() {
     assert_eq!(list_all(&store), expected.messages);
 }
 
+#[test]
+fn nothing_is_appended_to_a_snapshot_that_has_lost_its_name() {
+    let mut place = Place::new();
+    let store = place.with_a_dead_snapshot();
+    let before = place.bytes("data").len();
+    place.disk.set_faults(Faults {
+        folder_syncs: true,
+        ..Faults::default()
+    });
+    // The new file has the name, and nobody knows for how long.
+    let _ = store.work(Work::Snapshot);
+    assert!(place.bytes("data").len() < before / 2, "it has no new file");
+    place.disk.set_faults(Faults::default());
+    // So much that it need not be written anew once more.
+    place.append(&store, 100);
+    store.work(Work::Snapshot).unwrap();
+    let expected = content(&store);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    place.disk.remove_dir(&place.path("data.db")).unwrap();
+    std::fs::remove_dir_all(place.path("data.db/sled")).unwrap();
+    let (store, _) = place.open();
+    assert_eq!(content(&store), expected);
+}
+
+/// A mirror from before the expiry, and a kill between the first and the last of the segments
+/// that were given back.
+#[test]
+fn what_has_expired_is_not_taken_back_for_a_mirror_that_is_late() {
+    let mut place = Place::new();
+    let (store, _) = place.open();
+    place.append(&store, 60);
+    store.work(Work::Mirror).unwrap();
+    store.work(Work::Snapshot).unwrap();
+    store.expire(UnixSeconds(NOON.0 + 45)).unwrap();
+    let expected = content(&store);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    let log = place.disk.tree(&place.path("data.db/log"));
+    let (oldest, _) = log.first_key_value().unwrap();
+    place.disk.remove_file(oldest).unwrap();
+    place.disk.sync_dir(&place.path("data.db/log")).unwrap();
+    // There is no room to take it back.
+    place.disk.set_faults(Faults {
+        capacity_bytes: Some(place.disk.used_bytes()),
+        ..Faults::default()
+    });
+    let (store, recovered) = place.open();
+    assert_eq!(content(&store), expected);
+    assert_eq!((recovered.healed.len(), recovered.damage.len()), (0, 0));
+}
+
 /// As where the power goes out while the end is taken back: what was to be written is there in
 /// part, and the file is too short.
 #[test]

@@ -233,6 +233,78 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Message, MessageCode, Sequence, Status, Topic, UnixSeconds};
+    use crate::store::files::{Files, OsFiles};
+    use crate::store::segments::segment_head;
+    use crate::store::writer::encode_messages;
+
+    const SEED: u32 = 7;
+
+    /// A segment with frames of one message each; its bytes, and where each frame begins.
+    fn segment_of(frames: u64) -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut begins) = (segment_head(SEED, 1).to_vec(), vec![]);
+        for number in 1..=frames {
+            let message = Message {
+                sequence: Sequence(number),
+                created: UnixSeconds(1),
+                code: MessageCode::from_bytes([1; 20]),
+                status: Status::Accepted,
+                topic: "t".parse::<Topic>().unwrap(),
+                data: "some data".into(),
+            };
+            begins.push(bytes.len());
+            encode_messages(&mut bytes, SEED, &[message]);
+        }
+        begins.push(bytes.len());
+        (bytes, begins)
+    }
+
+    #[test]
+    fn damage_that_is_healed_is_read_again_and_leaves_no_doubt() {
+        let (whole, begins) = segment_of(5);
+        // Of the second and the fourth frame the head, of the last one the data.
+        let mut damaged = whole.clone();
+        for at in [begins[1], begins[3], begins[5] - 1] {
+            damaged[at] ^= 1;
+        }
+        for heals_the_first in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let files: Arc<dyn Files> = Arc::new(OsFiles);
+            std::fs::write(dir.path().join("0000000001.seg"), &damaged).unwrap();
+            let (segments, _) = Segments::open(&files, dir.path(), &[SEED]).unwrap();
+            let mut walk = Walk::new(&segments, Position::default(), true);
+            let heal = |damage: &Damage| {
+                let from = usize::try_from(damage.from).unwrap();
+                let bytes = &whole[from..usize::try_from(damage.to).unwrap()];
+                segments.get(1).unwrap().heal(damage.from, bytes).unwrap();
+            };
+            let (mut met, mut last) = (vec![], None);
+            while let Some(step) = walk.next().unwrap() {
+                match step {
+                    Step::Frame(frame) => met.push(frame.meta.entries[0].sequence.0),
+                    Step::Damage(damage) => {
+                        let number = begins.iter().position(|at| *at as u64 == damage.from);
+                        let heals = number == Some(3) || number == Some(1) && heals_the_first;
+                        if heals {
+                            heal(&damage);
+                            walk.go_back(&damage);
+                        }
+                        last = Some(damage);
+                    }
+                }
+            }
+            let all: &[u64] = if heals_the_first {
+                &[1, 2, 3, 4]
+            } else {
+                &[1, 3, 4]
+            };
+            assert_eq!(met, all);
+            // A frame whose data alone is damaged is believed where nothing before is.
+            let last = last.unwrap();
+            assert_eq!(last.from, begins[4] as u64);
+            assert_eq!(last.meta.is_some(), heals_the_first);
+        }
+    }
 
     #[test]
     fn what_is_behind_damage_at_the_very_end_has_a_place() {
