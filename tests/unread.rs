@@ -117,6 +117,7 @@ async fn nobody_waits_for_lists_that_are_not_read() {
     let page = server.request(reqwest::Method::GET, "/");
     assert_eq!(page.send().await.unwrap().status(), 200);
     let scrape = server.request(reqwest::Method::GET, "/metrics");
+    let scrape = scrape.header("Accept", "application/openmetrics-text");
     let scrape = scrape.header("secretKey", KEY).send().await.unwrap();
     let metrics = scrape.text().await.unwrap();
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");

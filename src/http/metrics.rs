@@ -1,18 +1,20 @@
-//! GET /metrics: what there is to measure, in the text of OpenMetrics. `docs/metrics.md` says
-//! what each number means, and a test holds both equal.
+//! GET /metrics: what there is to measure, in the text of OpenMetrics or of Prometheus.
+//! `docs/metrics.md` says what each number means, and a test holds both equal.
 //!
 //! Nothing is kept here: counters and histograms are those of broker, store and edges, and
 //! everything else is asked for at each scrape.
 
+mod accept;
 mod text;
 
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
+use self::accept::Format;
 use super::api::{Disk, Refusal};
 use super::caller::Caller;
 use super::{HttpState, gate, process};
@@ -20,8 +22,6 @@ use crate::access::Lack;
 use crate::broker::{Backlog, Totals};
 use crate::edges::{Ended, Refused, Via};
 use crate::store::{Counts, Measures};
-
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is told of one moment.
 #[derive(Debug)]
@@ -59,13 +59,17 @@ struct Scrape {
 pub(super) async fn metrics(
     State(state): State<HttpState>,
     caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let key = caller.as_ref().map_or("", |Extension(caller)| caller.key());
     let _permit = state.console.scrapes.take(key)?;
-    let text = text::encode(scrape(&state).await);
+    let format = Format::wanted(&headers);
+    let text = text::encode(scrape(&state).await, format);
     let headers = [
-        (header::CONTENT_TYPE, CONTENT_TYPE),
+        (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, "no-store"),
+        (header::VARY, "Accept"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, text).into_response())
 }

@@ -7,6 +7,7 @@ mod common;
 mod openmetrics;
 mod pages;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder};
@@ -16,17 +17,26 @@ use openmetrics::Exposition;
 
 const MESSAGE_BYTES_MAX: usize = 1000;
 
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 async fn scrape(server: &TestServer) -> Exposition {
     let request = server.request(Method::GET, "/metrics").bearer_auth(KEY);
+    scrape_by(request.header("Accept", OPEN_METRICS), OPEN_METRICS).await
+}
+
+/// What `request` gets, which has to be of this type.
+async fn scrape_by(request: RequestBuilder, kind: &str) -> Exposition {
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
-    let kind = &response.headers()["Content-Type"];
-    assert_eq!(
-        kind,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    );
+    assert_eq!(response.headers()["Content-Type"], kind);
+    assert_eq!(response.headers()["Vary"], "Accept");
     let text = response.text().await.unwrap();
-    Exposition::parse(&text).unwrap_or_else(|problem| panic!("{problem}\n{text}"))
+    let read = match kind {
+        OPEN_METRICS => Exposition::parse(&text),
+        _ => Exposition::parse_plain(&text),
+    };
+    read.unwrap_or_else(|problem| panic!("{problem}\n{text}"))
 }
 
 /// A sample by name and labels, and its value.
@@ -124,6 +134,51 @@ async fn every_message_is_counted_once() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn both_texts_tell_the_same() {
+    let server = TestServer::start().await;
+    server.publish("t", "data").await;
+    let get = || server.request(Method::GET, "/metrics").bearer_auth(KEY);
+    let open = scrape(&server).await;
+    // Whoever asks for nothing in particular, and browsers.
+    for accept in [
+        "",
+        "*/*",
+        "text/html,application/xml;q=0.9,*/*;q=0.8",
+        PLAIN,
+    ] {
+        let plain = scrape_by(get().header("Accept", accept), PLAIN).await;
+        let series = |told: &Exposition| -> BTreeSet<String> {
+            let samples = told.0.values().flat_map(|family| &family.samples);
+            // The two write the bounds of buckets in their own way, as 1.0 and 1.
+            let label = |(key, value): (&String, &String)| match &**key {
+                "le" => format!("le={}", value.parse::<f64>().unwrap()),
+                _ => format!("{key}={value}"),
+            };
+            samples
+                .map(|sample| {
+                    let labels: Vec<_> = sample.labels.iter().map(label).collect();
+                    format!("{} {labels:?}", sample.name)
+                })
+                .collect()
+        };
+        assert_eq!(series(&plain), series(&open));
+        for (name, family) in &open.0 {
+            let (suffix, kind) = match &*family.kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                kind => ("", kind),
+            };
+            let same = &plain.0[&format!("{name}{suffix}")];
+            assert_eq!((&*same.kind, &same.help), (kind, &family.help), "{name}");
+        }
+        assert_eq!(plain.value("dpmq_messages_accepted_total", &[]), 1.0);
+        assert_eq!(plain.value("dpmq_acknowledgement_seconds_count", &[]), 1.0);
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        assert_eq!(plain.value("dpmq_build_info", &version), 1.0);
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Reads the text of OpenMetrics 1.0, and refuses what the standard does not allow.
+//! Reads the texts of OpenMetrics 1.0 and of Prometheus 0.0.4, and refuses what they do not allow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(crate) struct Family {
     pub(crate) kind: String,
+    pub(crate) help: String,
     pub(crate) unit: Option<String>,
     pub(crate) samples: Vec<Sample>,
 }
@@ -22,12 +23,29 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 pub(crate) struct Exposition(pub(crate) BTreeMap<String, Family>);
 
+/// The form of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    OpenMetrics,
+    Plain,
+}
+
 impl Exposition {
-    /// Reads `text`; says what is wrong with it, if anything is.
+    /// Reads the text of OpenMetrics; says what is wrong with it, if anything is.
     pub(crate) fn parse(text: &str) -> Result<Exposition, String> {
         let body = text
             .strip_suffix("# EOF\n")
             .ok_or("does not end with # EOF")?;
+        Exposition::parse_body(body, Form::OpenMetrics)
+    }
+
+    /// The same with the text of Prometheus.
+    pub(crate) fn parse_plain(text: &str) -> Result<Exposition, String> {
+        ensure(text.ends_with('\n'), text, "does not end a line")?;
+        Exposition::parse_body(text, Form::Plain)
+    }
+
+    fn parse_body(body: &str, form: Form) -> Result<Exposition, String> {
         let mut families = BTreeMap::new();
         let mut lines = body.lines().peekable();
         while let Some(line) = lines.next() {
@@ -36,10 +54,12 @@ impl Exposition {
             let (typed, kind) = described(line, "TYPE")?;
             let mut family = Family {
                 kind: kind.to_owned(),
+                help: help.to_owned(),
                 unit: None,
                 samples: vec![],
             };
-            if let Some(line) = lines.next_if(|line| line.starts_with("# UNIT ")) {
+            let has_unit = |line: &&str| form == Form::OpenMetrics && line.starts_with("# UNIT ");
+            if let Some(line) = lines.next_if(has_unit) {
                 let (measured, unit) = described(line, "UNIT")?;
                 ensure(measured == name, line, "is the unit of another family")?;
                 ensure(
@@ -54,7 +74,7 @@ impl Exposition {
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 family.samples.push(Sample::parse(line)?);
             }
-            family.check(name)?;
+            family.check(name, form)?;
             let before = families.insert(name.to_owned(), family);
             ensure(before.is_none(), name, "is there twice")?;
         }
@@ -82,12 +102,13 @@ impl Exposition {
 }
 
 impl Family {
-    fn check(&self, name: &str) -> Result<(), String> {
-        let allowed: &[&str] = match &*self.kind {
-            "counter" => &["_total"],
-            "gauge" => &[""],
-            "info" => &["_info"],
-            "histogram" => &["_bucket", "_count", "_sum"],
+    fn check(&self, name: &str, form: Form) -> Result<(), String> {
+        let allowed: &[&str] = match (&*self.kind, form) {
+            ("counter", Form::OpenMetrics) => &["_total"],
+            ("counter", Form::Plain) if name.ends_with("_total") => &[""],
+            ("gauge", _) => &[""],
+            ("info", Form::OpenMetrics) => &["_info"],
+            ("histogram", _) => &["_bucket", "_count", "_sum"],
             _ => &[],
         };
         ensure(!self.samples.is_empty(), name, "has no samples")?;
@@ -227,5 +248,21 @@ fn what_the_standard_does_not_allow_is_refused() {
         let bad = good.replace(from, to);
         assert_ne!(bad, good);
         assert!(Exposition::parse(&bad).is_err(), "{bad}");
+    }
+    let plain = "# HELP a_total A.\n# TYPE a_total counter\na_total 1\n";
+    assert_eq!(
+        Exposition::parse_plain(plain)
+            .unwrap()
+            .value("a_total", &[]),
+        1.0
+    );
+    for bad in [
+        plain.replace("_total", ""),
+        plain.replace("counter", "info"),
+        plain.trim_end().to_owned(),
+        plain.to_owned() + "# EOF\n",
+        plain.replace("a_total 1", "# UNIT a_total seconds\na_total 1"),
+    ] {
+        assert!(Exposition::parse_plain(&bad).is_err(), "{bad}");
     }
 }

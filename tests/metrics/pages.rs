@@ -207,6 +207,28 @@ fn every_alert_says_what_to_do() {
     }
 }
 
+/// One dashboard is for brokers that are scraped under any name, one or several of them.
+#[test]
+fn every_panel_is_filtered_by_the_variables_of_the_dashboard() {
+    let dashboard: Value = serde_json::from_str(&page("grafana.json")).unwrap();
+    let variables = list(&dashboard["templating"], "list").iter();
+    let variables: Vec<_> = variables.map(|variable| &variable["name"]).collect();
+    assert_eq!(variables, ["datasource", "job", "instance"]);
+    let mut queries = vec![];
+    texts_at(&dashboard["panels"], "expr", &mut queries);
+    assert!(queries.len() > 20);
+    for query in queries {
+        for name in names_in(query) {
+            let filtered = format!(r#"{name}{{job=~"$job",instance=~"$instance""#);
+            let count = |text: &str| query.matches(text).count();
+            assert_eq!(count(&filtered), count(name), "{name} in {query}");
+        }
+    }
+    let texts = dashboard.to_string();
+    let datasource = texts.matches(r#""uid":"${datasource}""#).count();
+    assert_eq!(datasource, texts.matches(r#""type":"prometheus""#).count());
+}
+
 #[test]
 fn the_panels_of_the_dashboard_do_not_overlap() {
     let dashboard: Value = serde_json::from_str(&page("grafana.json")).unwrap();

@@ -3,23 +3,29 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode as encode_registry;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, NoLabelSet, prometheus_text, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Scrape;
+use super::accept::Format;
 use crate::access::Lack;
 use crate::broker::RefusedFor;
 use crate::edges::{Ended, Refused, Via};
 use crate::measure::Spread;
 
 /// The text of a scrape.
-pub(super) fn encode(scrape: Scrape) -> String {
+pub(super) fn encode(scrape: Scrape, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
-    encode_registry(&mut text, &registry).expect("a string takes everything");
+    let encoded = match format {
+        Format::OpenMetrics => text::encode(&mut text, &registry),
+        Format::Prometheus => prometheus_text::encode(&mut text, &registry),
+    };
+    encoded.expect("a string takes everything");
     text
 }
 
