@@ -2,7 +2,7 @@
 //!
 //! The crate is the program `dpmq` and its parts; it is a library so that tests can reach them.
 //! `ARCHITECTURE.md` tells how a message flows and where to change what. Dependencies point one
-//! way, from the top of this table to its bottom, and `tests/architecture.rs` keeps it so.
+//! way, from the top of this table to its bottom, and `tests/docs/architecture.rs` keeps it so.
 //!
 //! | module | what it owns |
 //! |---|---|

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod bench;
+mod bench_command;
 mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod doctor;
 mod pipes;
 mod program;
 mod stub;

@@ -1,0 +1,16 @@
+//! The broker: who gets a message, who is too slow for it, and what nobody has had.
+
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a failed step fails its test, of the shared parts some are for others, and figures and seeds are for the reader"
+)]
+
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod push;
+mod slow_consumers;
+mod steady;
+mod unread;
