@@ -17,6 +17,7 @@ mod request;
 mod restore;
 mod send;
 mod stream;
+mod trust;
 mod verify;
 
 use std::path::Path;
@@ -32,7 +33,7 @@ use crate::{server, telemetry};
 
 pub use self::args::Args;
 
-use self::args::{Command, Common, Serve};
+use self::args::{Command, Common, Serve, Server};
 use self::output::Output;
 
 /// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
@@ -114,23 +115,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
             serve(sources(args.common, overrides))
         }
         Command::Send(send) => {
-            let config = load(args.common, send.client.server.overrides())?;
+            let config = load_client(args.common, &send.client.server)?;
             send::run(&config, send)
         }
         Command::Listen(listen) => {
-            let config = load(args.common, listen.client.server.overrides())?;
+            let config = load_client(args.common, &listen.client.server)?;
             listen::run(&config, &listen)
         }
         Command::Bench(bench) => {
-            let config = load(args.common, bench.server.overrides())?;
+            let config = load_client(args.common, &bench.server)?;
             bench::run(&config, *bench)
         }
         Command::Doctor { json } => doctor::run(load(args.common, vec![]), json),
         Command::Health { address, wait } => {
-            health::run(&load(args.common, vec![])?, &address, wait)
+            let common = client::installed(args.common, &address);
+            health::run(&load(common, vec![])?, &address, wait)
         }
         Command::Backup { dest, server } => {
-            let config = load(args.common, server.overrides())?;
+            let config = load_client(args.common, &server)?;
             backup::run(&config, &dest, &server)
         }
         Command::Restore { file, damaged } => {
@@ -151,6 +153,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
 /// Loads the configuration; `overrides` win over everything.
 fn load(common: Common, overrides: Vec<(String, String)>) -> Result<Config, ConfigError> {
     Config::load(&sources(common, overrides))
+}
+
+/// Loads the configuration for a client of `server`.
+fn load_client(common: Common, server: &Server) -> Result<Config, ConfigError> {
+    let common = client::installed(common, &server.address);
+    load(common, server.overrides())
 }
 
 fn sources(common: Common, overrides: Vec<(String, String)>) -> Sources {

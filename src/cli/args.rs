@@ -38,7 +38,13 @@ Exit codes: 0 success, 1 failed while running, 64 wrong arguments or configurati
 #[derive(Debug, clap::Args)]
 pub(super) struct Common {
     /// Configuration file [default: config/application.yaml, if there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DPMQ_CONFIG",
+        hide_env_values = true
+    )]
     pub(super) config: Option<PathBuf>,
     /// Set one setting, over file and environment; may be repeated: --set mq.sendCount=5
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = assignment)]
@@ -251,11 +257,12 @@ pub(super) struct NewKey {
 /// How a server is found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Address {
-    /// The server, as http://HOST:PORT or ws://HOST:PORT, with TLS https or wss [default: the
+    /// The server, as HOST:PORT, http://HOST:PORT, or with TLS https://HOST:PORT [default: the
     /// configured port here]
-    #[arg(long)]
+    #[arg(long, env = "DPMQ_URL", hide_env_values = true)]
     pub(super) url: Option<ServerUrl>,
-    /// Certificates that may vouch for a server with TLS, PEM [default: those of this system]
+    /// Certificates that may vouch for a server with TLS, or its own, PEM [default: those of this
+    /// system, and for the server of this machine the configured one]
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
 }

@@ -1,8 +1,10 @@
 //! A WebSocket client of a DPMQ server: the address, the login, the frames.
 
 use std::fmt::{self, Display};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,11 +16,14 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Failure;
-use super::args::{Address, Client, Server};
+use super::args::{Address, Client, Common, Server};
 use super::stream::{self, Stream};
-use crate::config::Config;
+use super::trust::Trust;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::message::Topic;
 
+/// The configuration of a server that is installed on this machine.
+const INSTALLED: &str = "/etc/dpmq/application.yaml";
 /// How long the server may take to answer up to the end of the login.
 const LOGIN_TIME: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -37,7 +42,7 @@ pub(super) enum Side {
     Consumer,
 }
 
-/// `http://HOST[:PORT][/PATH]`, or the same with `https`, `ws` or `wss`.
+/// `http://HOST[:PORT][/PATH]`, or the same with `https`, `ws` or `wss`; `HOST:PORT` is `http`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ServerUrl {
     /// Without brackets.
@@ -50,24 +55,20 @@ pub(super) struct ServerUrl {
     trust: Trust,
 }
 
-/// Who may vouch for a server's certificate.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Trust {
-    /// Whom this system trusts.
-    #[default]
-    System,
-    /// Those in a file.
-    Ca(PathBuf),
-    /// Nobody: it is the one in a file, which the server of this machine has.
-    Itself(PathBuf),
-}
-
 impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ServerUrl, String> {
         let expected =
-            || "expected http://HOST:PORT or ws://HOST:PORT, with TLS https or wss".to_owned();
+            || "expected HOST:PORT or http://HOST:PORT, with TLS https://HOST:PORT".to_owned();
+        let has_port = |text: &str| {
+            let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            matches!(port, Some(Ok(_)))
+        };
+        let text = match text.contains("://") || !has_port(text) {
+            true => text,
+            false => &format!("http://{text}"),
+        };
         let uri: Uri = text.parse().map_err(|_| expected())?;
         let is_secured = match uri.scheme_str() {
             Some("http" | "ws") => false,
@@ -95,13 +96,22 @@ impl ServerUrl {
             Some(url) => url.clone(),
             None => ServerUrl::configured(config)?,
         };
-        Ok(match &address.ca {
-            Some(file) => ServerUrl {
-                trust: Trust::Ca(file.clone()),
-                ..url
-            },
-            None => url,
-        })
+        let trust = match (&address.ca, &config.server.tls) {
+            (Some(file), _) => Trust::Ca(file.clone()),
+            (None, Some(files)) if url.is_here(config) => Trust::Itself(files.certificate.clone()),
+            (None, _) => Trust::System,
+        };
+        Ok(ServerUrl { trust, ..url })
+    }
+
+    /// Whether it is the server of `config`, on this machine.
+    fn is_here(&self, config: &Config) -> bool {
+        let is_loopback = |host: &str| match host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        let is_host = is_loopback(&self.host) || self.host == config.listen_host().host;
+        is_host && self.port == config.server.port
     }
 
     /// Where the server of `config` is reached from this machine.
@@ -167,6 +177,29 @@ impl Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_secured { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.address(), self.path)
+    }
+}
+
+/// `common` for a client that may be run in any folder: where that has no configuration, and no
+/// server is named, it is a client of the server that is installed.
+pub(super) fn installed(common: Common, address: &Address) -> Common {
+    let is_named = common.config.is_some() || address.url.is_some();
+    if is_named || fs::exists(DEFAULT_FILE).unwrap_or(true) {
+        return common;
+    }
+    let config = readable(Path::new(INSTALLED)).ok().flatten();
+    Common { config, ..common }
+}
+
+/// `file`, if it is there.
+///
+/// # Errors
+/// It may be, and cannot be read by this user.
+fn readable(file: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::File::open(file) {
+        Ok(_) => Ok(Some(file.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        Err(_) => Ok(None),
     }
 }
 
@@ -247,7 +280,11 @@ impl Target {
                 }
                 ("Secret key matching succeeded", None) => return Ok(()),
                 ("Secret key matching error", None) => {
-                    bail!("the server refused the secret key (--key, or DPMQ_MQ_SECRETKEY)")
+                    let key = match readable(Path::new(INSTALLED)) {
+                        Err(_) => format!("; {INSTALLED} may have it, for root to read"),
+                        Ok(_) => String::new(),
+                    };
+                    bail!("the server refused the secret key (--key, or DPMQ_MQ_SECRETKEY{key})")
                 }
                 _ => bail!(
                     "{} is no DPMQ server: it did not ask for the key",
@@ -336,6 +373,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("application.yaml");
+        assert_eq!(readable(&file).unwrap(), None);
+        fs::write(&file, "").unwrap();
+        assert_eq!(readable(&file).unwrap(), Some(file));
+    }
+
+    #[test]
+    fn whoever_names_a_server_or_a_file_is_asked_for_no_other() {
+        let common = |config: Option<&str>| Common {
+            config: config.map(PathBuf::from),
+            set: vec![],
+        };
+        let address = |text: Option<&str>| Address {
+            url: text.map(url),
+            ca: None,
+        };
+        let named = installed(common(Some("a.yaml")), &address(None)).config;
+        assert_eq!(named, Some("a.yaml".into()));
+        let elsewhere = installed(common(None), &address(Some("http://broker:8011")));
+        assert_eq!(elsewhere.config, None);
+    }
+
+    #[test]
     fn a_url_without_a_port_means_80_and_with_tls_443() {
         assert_eq!(url("http://example.org"), url("ws://example.org:80/"));
         assert_eq!(url("https://example.org"), url("wss://example.org:443/"));
@@ -343,11 +405,21 @@ mod tests {
     }
 
     #[test]
+    fn a_host_and_a_port_are_enough() {
+        assert_eq!(url("127.0.0.1:8011"), url("http://127.0.0.1:8011"));
+        assert_eq!(url("broker:80"), url("http://broker"));
+        assert_eq!(url("[::1]:8011"), url("ws://[::1]:8011"));
+    }
+
+    #[test]
     fn what_is_no_server_url_is_refused() {
         for text in [
             "",
             "localhost",
-            "localhost:8011",
+            ":8011",
+            "localhost:",
+            "localhost:70000",
+            "a b:80",
             "ftp://a",
             "http://",
             "http://a b",

@@ -114,6 +114,37 @@ fn a_wrong_configuration_is_one_line_and_exits_with_64() {
 }
 
 #[test]
+fn the_environment_may_name_the_configuration_and_the_server() {
+    let dir = dir();
+    fs::write(dir.path().join("own.yaml"), "mq:\n  sendCount: 5\n").unwrap();
+    fs::write(dir.path().join("other.yaml"), "mq:\n  sendCount: 6\n").unwrap();
+    let shown = |args: &[&str]| {
+        let mut command = program(dir.path());
+        command.env("DPMQ_CONFIG", "own.yaml").args(args);
+        Run::from(command.output().unwrap()).stdout
+    };
+    assert!(shown(&["check-config"]).contains("(own.yaml)"));
+    assert!(shown(&["check-config", "--config", "other.yaml"]).contains("(other.yaml)"));
+
+    for named_again in [false, true] {
+        let stub = stub::Stub::start(stub::Script::default());
+        let address = stub.url.trim_start_matches("http://");
+        let (url, args) = match named_again {
+            false => (address, &["send", "t", "x"][..]),
+            true => ("127.0.0.1:1", &["send", "t", "x", "--url", address][..]),
+        };
+        let mut command = program(dir.path());
+        let run = Run::from(command.env("DPMQ_URL", url).args(args).output().unwrap());
+        assert_eq!(
+            (run.code, &*run.stdout),
+            (0, "code-of-x\n"),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
 fn check_config_shows_every_setting_with_its_source() {
     let dir = dir();
     fs::write(

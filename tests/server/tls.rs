@@ -136,6 +136,76 @@ async fn on_its_own_machine_a_server_is_known_by_its_certificate() {
     assert!(said.contains("fail  tls"), "{said}");
 }
 
+/// A certificate that signs itself, as `openssl req -x509` makes it, for a server of these names.
+fn self_signed(names: &[&str]) -> Authority {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    Authority {
+        issued: (certificate.clone(), key.serialize_pem()),
+        certificate,
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_signs_itself_vouches_for_itself() {
+    let server = setup(&self_signed(&["localhost"])).start().await;
+    run(&server, &["send", "t", "x"], "cert.pem").await.unwrap();
+    // The name counts all the same.
+    let by_address = url(&server, "https").replace("localhost", "127.0.0.1");
+    let args = ["health", "--url", &by_address, "--ca", "cert.pem"];
+    let output = server.run(&args).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "its certificate is not for 127.0.0.1, it is for localhost\n";
+    assert!(said.ends_with(expected), "{said}");
+    std::fs::write(
+        server.dir().join("other.pem"),
+        self_signed(&["localhost"]).certificate,
+    )
+    .unwrap();
+    let said = run(&server, &["health"], "other.pem").await.unwrap_err();
+    assert!(
+        said.contains(": nobody who is trusted vouches for its certificate"),
+        "{said}"
+    );
+    assert!(!said.contains('('), "words, no names of Rust: {said}");
+}
+
+#[tokio::test]
+async fn a_certificate_without_names_is_told_how_to_be_made() {
+    let server = setup(&self_signed(&[])).start().await;
+    let said = run(&server, &["health"], "cert.pem").await.unwrap_err();
+    assert!(said.contains("has no names"), "{said}");
+    assert!(said.contains("-addext subjectAltName="), "{said}");
+}
+
+#[tokio::test]
+async fn the_server_here_is_known_by_its_certificate_also_by_its_url() {
+    let server = setup(&Authority::of(&["broker.example"])).start().await;
+    let (_, port) = server.address().rsplit_once(':').unwrap();
+    let set = format!("server.port={port}");
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{port}");
+        let output = server.run(&["health", "--set", &set, "--url", &url]).await;
+        assert_eq!(output.stdout, b"ready\n", "{output:?}");
+    }
+    // That of another port is another server.
+    let url = format!("https://localhost:{port}");
+    let output = server.run(&["health", "--url", &url]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_told() {
+    let server = TestServer::start().await;
+    let url = format!("https://{}", server.address());
+    let output = server.run(&["send", "t", "x", "--url", &url]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("http:// or ws:// may be right"), "{said}");
+}
+
 #[tokio::test]
 async fn a_reload_reads_the_certificate_again() {
     let server = setup(&Authority::new()).start().await;
