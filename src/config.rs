@@ -106,6 +106,13 @@ pub struct Sources {
     pub overrides: Vec<(String, String)>,
 }
 
+impl Sources {
+    /// The file to read, which need not be there if it is the default one.
+    fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+}
+
 impl Config {
     /// Reads, merges and validates `sources`.
     ///
@@ -114,7 +121,8 @@ impl Config {
     /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let file = file_layer(sources.file.as_deref())?;
-        let mut config = Config::from_values(&Values::new(Config::merged(file, sources)?))?;
+        let merged = Config::merged(file, sources)?;
+        let mut config = Config::from_values(&Values::new(merged, sources.path()))?;
         config.of_services = layer::of_services(&sources.environment);
         Ok(config)
     }
@@ -140,7 +148,7 @@ impl Config {
         Ok(figment)
     }
 
-    fn from_values(values: &Values) -> Result<Config, ConfigError> {
+    fn from_values(values: &Values<'_>) -> Result<Config, ConfigError> {
         Ok(Config {
             server: ServerConfig::from_values(values)?,
             mq: MqConfig::from_values(values)?,
@@ -180,8 +188,11 @@ impl Config {
 impl Default for Config {
     /// The built-in defaults.
     fn default() -> Config {
-        Config::from_values(&Values::new(Figment::from(Layer::defaults())))
-            .expect("a test reads every default")
+        Config::from_values(&Values::new(
+            Figment::from(Layer::defaults()),
+            Path::new(DEFAULT_FILE),
+        ))
+        .expect("a test reads every default")
     }
 }
 

@@ -1,8 +1,8 @@
 //! The file of keys: read whole, and replaced whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::listed::{self, KeysError, ListedKey, malformed};
@@ -10,8 +10,10 @@ use crate::regular;
 
 /// The largest file that is read.
 const BYTES_MAX: u64 = 1 << 20;
-/// Only its owner may read a file that is made here.
+/// What its owner may always do with a file that is made here.
 const MODE: u32 = 0o600;
+/// What the folder's group may, if it may look into the folder.
+const GROUP_MODE: u32 = 0o040;
 
 /// See the module. Everything about it blocks.
 #[derive(Clone, Debug)]
@@ -158,14 +160,33 @@ impl Change {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(MODE);
         let mut file = regular::open_as(&mut options, beside)?;
-        if let Ok(metadata) = fs::metadata(&self.path) {
-            let mode = metadata.permissions().mode();
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
+        // The server reads it as who it runs as, whoever adds a key.
+        match fs::metadata(&self.path) {
+            Ok(before) => {
+                give(&file, &before)?;
+                file.set_permissions(before.permissions())?;
+            }
+            Err(_) => {
+                let folder = self.dir.metadata()?;
+                if give(&file, &folder).is_ok() {
+                    let mode = MODE | folder.mode() & GROUP_MODE;
+                    file.set_permissions(fs::Permissions::from_mode(mode))?;
+                }
+            }
         }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(beside, &self.path)?;
         self.dir.sync_all()
+    }
+}
+
+/// Makes `file` belong to whom something else belongs.
+fn give(file: &File, like: &Metadata) -> io::Result<()> {
+    let is = file.metadata()?;
+    match (is.uid(), is.gid()) == (like.uid(), like.gid()) {
+        true => Ok(()),
+        false => fchown(file, Some(like.uid()), Some(like.gid())),
     }
 }
 
@@ -191,8 +212,6 @@ mod tests {
         let file = KeysFile::at(&path);
         assert_eq!(names(&file), [""; 0]);
         file.add(&key("a")).unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, MODE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("# first\n{}", text.trim_end())).unwrap();
@@ -208,6 +227,30 @@ mod tests {
         assert_eq!(mode & 0o777, 0o640);
         let files = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(files, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn whoever_may_look_into_the_folder_as_its_owner_or_group_may_read_the_file() {
+        for (folder_mode, mode) in [(0o750, 0o640), (0o700, 0o600), (0o775, 0o640)] {
+            let dir = tempfile::tempdir().unwrap();
+            let permissions = fs::Permissions::from_mode(folder_mode);
+            fs::set_permissions(dir.path(), permissions).unwrap();
+            // Only root may give files away.
+            let _ = std::os::unix::fs::chown(dir.path(), Some(65532), Some(65533));
+            let path = dir.path().join("keys.yaml");
+            let owner = |path: &Path| {
+                let is = fs::metadata(path).unwrap();
+                (is.uid(), is.gid(), is.mode() & 0o777)
+            };
+            KeysFile::at(&path).add(&key("a")).unwrap();
+            let (uid, gid, _) = owner(dir.path());
+            assert_eq!(owner(&path), (uid, gid, mode));
+            // It stays whose it is.
+            let _ = std::os::unix::fs::chown(&path, Some(65531), Some(65533));
+            let before = owner(&path);
+            KeysFile::at(&path).add(&key("b")).unwrap();
+            assert_eq!(owner(&path), before);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::client::ServerUrl;
+use crate::access::Right;
 use crate::message::Topic;
 
 /// A lightweight message broker: durable before it answers, pushed over WebSocket.
@@ -189,8 +190,9 @@ pub(super) enum Command {
     },
     /// Make, list and revoke named keys
     ///
-    /// They are in the file server.keysFile, which a running server looks at all the time: what is
-    /// changed there counts within a second. The file has hashes only.
+    /// They are in the file server.keysFile, keys.yaml beside the configuration file, which a running
+    /// server looks at all the time: what is changed there counts within a second. The file has
+    /// hashes only. With the server's --config it is the server's file in whatever folder.
     ///
     /// Example: dpmq key new shop --rights publish,consume --topics 'orders*' --expires 2027-01-31
     /// Example: dpmq key list
@@ -225,6 +227,8 @@ pub(super) enum Command {
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
     /// Make a key, add it to the file, and print it, this once
+    ///
+    /// The server is asked whether it takes the key by then.
     New(NewKey),
     /// List the keys of the file: name, rights, topics, expiry
     List,
@@ -240,11 +244,11 @@ pub(super) struct NewKey {
     /// The name of the key, which logs and the console show
     pub(super) name: String,
     /// What it is good for: publish, consume, console-read, console-change
-    #[arg(long, required = true, value_delimiter = ',')]
+    #[arg(long, required = true, value_delimiter = ',', value_parser = Right::ALL.map(Right::name))]
     pub(super) rights: Vec<String>,
-    /// For which topics, may be repeated: orders is that topic, 'orders*' all that begin so,
-    /// '*' every one
-    #[arg(long, required = true)]
+    /// For which topics: orders is that topic, 'orders*' all that begin so, '*' every one;
+    /// 'orders,bills' is both
+    #[arg(long, required = true, value_delimiter = ',')]
     pub(super) topics: Vec<String>,
     /// From when on it is good for nothing: 2027-01-31 or 2027-01-31T12:00:00+01:00
     #[arg(long)]
@@ -252,6 +256,8 @@ pub(super) struct NewKey {
     /// Print the key and the line for the file, and change nothing
     #[arg(long)]
     pub(super) print: bool,
+    #[command(flatten)]
+    pub(super) address: Address,
 }
 
 /// How a server is found.

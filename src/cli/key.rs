@@ -1,23 +1,32 @@
 //! `dpmq key`: named keys are made, listed and revoked, in their file.
 
+use std::time::Duration;
+
 use super::Failure;
 use super::args::{Key, NewKey};
+use super::client::ServerUrl;
 use super::output::{Output, complain};
+use super::{request, stream};
 use crate::access::{KeysError, KeysFile, ListedKey, Token};
 use crate::clock::Clock;
 use crate::config::Config;
+
+const ROUTE: &str = "/api/key";
+/// How often a server is asked, and the pause before each time.
+const ASKED_MAX: usize = 4;
+const PAUSE: Duration = Duration::from_millis(1100);
 
 /// Does what is asked with the file of `config`; a server that runs notices by itself.
 pub(super) fn run(config: &Config, key: Key) -> Result<(), Failure> {
     let file = KeysFile::at(&config.server.keys_file);
     match key {
-        Key::New(new) => make(&file, &new),
+        Key::New(new) => make(config, &file, &new),
         Key::List => list(&file),
         Key::Revoke { name } => Ok(file.remove(&name)?),
     }
 }
 
-fn make(file: &KeysFile, new: &NewKey) -> Result<(), Failure> {
+fn make(config: &Config, file: &KeysFile, new: &NewKey) -> Result<(), Failure> {
     let token = Token::random().map_err(anyhow::Error::new)?;
     let (topics, expires) = (new.topics.clone(), new.expires.as_deref());
     let key = ListedKey::new(&new.name, &new.rights, topics, expires, token.digest())
@@ -28,10 +37,38 @@ fn make(file: &KeysFile, new: &NewKey) -> Result<(), Failure> {
     }
     file.add(&key)?;
     Output::open().line(token.expose().as_bytes())?;
-    let path = file.path().display();
-    complain(&format!("added to {path}; the key is shown this once:"));
+    let path = std::path::absolute(file.path()).unwrap_or_else(|_| file.path().to_owned());
+    complain(&format!(
+        "added to {}; the key is shown this once:",
+        path.display()
+    ));
     complain(&key.line());
+    if key.expires.is_some_and(|at| at <= Clock::system().now()) {
+        complain("warning: it has expired already, and is good for nothing");
+    } else if let Ok(url) = ServerUrl::of(config, &new.address) {
+        complain(&in_effect(&url, &token));
+    }
     Ok(())
+}
+
+/// Whether the server takes the key, in words.
+#[tokio::main(flavor = "current_thread")]
+async fn in_effect(url: &ServerUrl, token: &Token) -> String {
+    let address = url.address();
+    if let Err(error) = stream::connect(url).await {
+        return format!("no server was asked whether it takes it: {error:#}");
+    }
+    for _ in 0..ASKED_MAX {
+        // A server looks at the file twice a second; each wrong key costs it a line of its audit.
+        tokio::time::sleep(PAUSE).await;
+        if request::get(url, token.expose(), ROUTE).await.is_ok() {
+            return format!("the server at {address} takes it");
+        }
+    }
+    format!(
+        "warning: the server at {address} does not take it: server.keysFile is another file there, \
+         or its user cannot read this one"
+    )
 }
 
 fn list(file: &KeysFile) -> Result<(), Failure> {

@@ -101,7 +101,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.inboundMiB", "64", "memory for all messages above 64 KiB that are being received; the others wait, over HTTP as long as server.requestSeconds"),
     fixed("server.tlsCert", "", "file of the certificate and those above it, PEM; with it the port speaks https and wss only. Looked at all the time"),
     fixed("server.tlsKey", "", "file of the private key of tlsCert, PEM"),
-    fixed("server.keysFile", "config/keys.yaml", "file of named keys, as dpmq key makes it; looked at all the time, and need not be there"),
+    fixed("server.keysFile", "keys.yaml", "file of named keys, as dpmq key makes it, beside the configuration file unless it says where; looked at all the time, and need not be there"),
     key("server.origins", "*", "pages that browsers may use the server from, as in https://a.example,https://b.example; *: any, and while the key is the published one those of this machine"),
     key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has a key with the right console-read, 2 everybody"),
     key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key with all rights; every client must present it, or a named key"),

@@ -48,6 +48,11 @@ impl Layer {
         layer
     }
 
+    /// What the values of a file are called in messages.
+    pub(super) fn origin_of(file: &Path) -> String {
+        one_line(&file.display().to_string())
+    }
+
     /// The values of a YAML file.
     ///
     /// Scalars are taken as they are written, so that `secretKey: 0123` stays `0123`.

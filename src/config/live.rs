@@ -53,7 +53,7 @@ impl Config {
         let file = super::file_layer(sources.file.as_deref())?;
         self.expect_settings(file.as_ref())?;
         let mut figment = Config::merged(file, sources)?;
-        let new = Config::from_values(&Values::new(figment.clone()))?;
+        let new = Config::from_values(&Values::new(figment.clone(), sources.path()))?;
         let (mut changed, mut waiting) = (vec![], vec![]);
         for (old, new) in self.settings.iter().zip(&new.settings) {
             let key = keys::find(old.key).expect("settings are of keys");
@@ -68,7 +68,7 @@ impl Config {
                 }
             }
         }
-        let config = Config::from_values(&Values::new(figment))?;
+        let config = Config::from_values(&Values::new(figment, sources.path()))?;
         if config.mq.secret_key != self.mq.secret_key {
             let mut secrets = config.settings.iter().filter(|setting| setting.secret);
             if secrets.any(|setting| setting.source == Layer::DEFAULTS) {

@@ -77,7 +77,7 @@ pub enum Recovery {
 }
 
 impl MqConfig {
-    pub(super) fn from_values(values: &Values) -> Result<MqConfig, ConfigError> {
+    pub(super) fn from_values(values: &Values<'_>) -> Result<MqConfig, ConfigError> {
         use values::{flag, mebibytes, seconds, seconds_above_zero, whole};
         let durability = |text: &str| match flag(text)? {
             true => Ok(Durability::Disk),

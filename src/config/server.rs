@@ -93,7 +93,7 @@ impl ListenHost<'_> {
 }
 
 impl ServerConfig {
-    pub(super) fn from_values(values: &Values) -> Result<ServerConfig, ConfigError> {
+    pub(super) fn from_values(values: &Values<'_>) -> Result<ServerConfig, ConfigError> {
         Ok(ServerConfig {
             host: values.read("server.host", values::host)?,
             port: values.read("server.port", values::port)?,
@@ -112,7 +112,7 @@ impl ServerConfig {
             inbound_bytes: values
                 .read("server.inboundMiB", values::mebibytes(1..=MEBIBYTES_MAX))?,
             tls: tls(values)?,
-            keys_file: values.read("server.keysFile", values::path)?,
+            keys_file: values.beside("server.keysFile")?,
             origins: values.read("server.origins", Origins::parse)?,
             metrics: values.read("server.metrics", metrics)?,
         })
@@ -136,7 +136,7 @@ fn seconds_or_none(text: &str) -> Result<Option<Duration>, String> {
 }
 
 /// Both files, or none.
-fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+fn tls(values: &Values<'_>) -> Result<Option<TlsFiles>, ConfigError> {
     let certificate = values.read("server.tlsCert", values::path_or_none)?;
     let key = values.read("server.tlsKey", |text| {
         let key = values::path_or_none(text)?;

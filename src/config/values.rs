@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::IntErrorKind;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
@@ -22,13 +22,26 @@ const MASK: &str = "(hidden)";
 const SECONDS_MAX: f64 = 1e9;
 
 /// The merged layers.
-pub(super) struct Values {
+pub(super) struct Values<'a> {
     figment: Figment,
+    /// The configuration file, whether it is there or not.
+    file: &'a Path,
 }
 
-impl Values {
-    pub(super) fn new(figment: Figment) -> Values {
-        Values { figment }
+impl Values<'_> {
+    pub(super) fn new(figment: Figment, file: &Path) -> Values<'_> {
+        Values { figment, file }
+    }
+
+    /// The path of a file that is beside the configuration file, unless it is said where it is.
+    pub(super) fn beside(&self, path: &str) -> Result<PathBuf, ConfigError> {
+        let file = self.read(path, self::path)?;
+        let (_, origin) = self.find(keys::find(path).expect("only known settings are read"));
+        let is_beside = origin == Layer::DEFAULTS || origin == Layer::origin_of(self.file);
+        Ok(match self.file.parent() {
+            Some(folder) if is_beside => folder.join(file),
+            _ => file,
+        })
     }
 
     /// The value at `path`, which must be one of [`KEYS`], read by `parse`.

@@ -65,7 +65,9 @@ impl Setup {
 
     /// Puts a file into the working directory.
     pub fn file(self, name: &str, bytes: &[u8]) -> Setup {
-        fs::write(self.dir.path().join(name), bytes).unwrap();
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
         self
     }
 

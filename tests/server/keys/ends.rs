@@ -317,7 +317,9 @@ async fn the_command_makes_lists_and_revokes_keys_that_count_at_once() {
     assert_eq!(code, Some(0), "{told}");
     let token = token.trim_end();
     keyed.until_loaded(0).await;
-    assert!(told.contains("added to config/keys.yaml") && !told.contains(token));
+    let path = fs::canonicalize(keyed.path()).unwrap();
+    let added = format!("added to {}; ", path.display());
+    assert!(told.contains(&added) && !told.contains(token), "{told}");
     let file = fs::read_to_string(keyed.path()).unwrap();
     assert!(
         !file.contains(token) && file.contains(r#""hash":"sha256:"#),
@@ -359,5 +361,75 @@ async fn the_command_makes_lists_and_revokes_keys_that_count_at_once() {
         ["key", "new", "a", "--rights", "consume", "--topics", ""],
     ] {
         assert_eq!(run(&wrong).await.0, Some(64), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_is_said_to_be_in_effect_or_not() {
+    let keyed = Keyed::start().await;
+    let url = keyed.server.url("");
+    let new = async |args: &[&str]| {
+        let new = ["key", "new", "--rights", "consume", "--topics", "a,b*"];
+        let output = keyed.server.run(&[&new, args].concat()).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = new(&["used", "--url", &url]).await;
+    let takes = format!("the server at {} takes it\n", keyed.server.address());
+    assert!(told.ends_with(&takes), "{told}");
+    let listed = keyed.server.run(&["key", "list"]).await.stdout;
+    let expected = "used\tconsume\ta,b*\tdoes not expire\n";
+    assert_eq!(String::from_utf8(listed).unwrap(), expected);
+
+    let elsewhere = ["--set", "server.keysFile=elsewhere/keys.yaml"];
+    let told = new(&[&["lost", "--url", &url], &elsewhere[..]].concat()).await;
+    let expected = format!(
+        "warning: the server at {} does not take it: ",
+        keyed.server.address()
+    );
+    assert!(told.contains(&expected), "{told}");
+    let told = new(&["later", "--url", "127.0.0.1:1"]).await;
+    assert!(
+        told.contains("no server was asked whether it takes it: cannot connect"),
+        "{told}"
+    );
+    let told = new(&["old", "--url", &url, "--expires", "2020-01-31"]).await;
+    assert!(
+        told.ends_with("warning: it has expired already, and is good for nothing\n"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn the_file_of_keys_is_beside_the_configuration_whatever_the_folder_is() {
+    let server = Setup::new()
+        .file("etc/application.yaml", b"mq:\n  sendCount: 7\n")
+        .file("etc/other.yaml", b"server:\n  keysFile: named/keys.yaml\n")
+        .stopped();
+    let new = ["key", "new", "k", "--rights", "consume", "--topics", "*"];
+    for (config, args, file) in [
+        ("etc/application.yaml", &[][..], "etc/keys.yaml"),
+        ("etc/other.yaml", &[], "etc/named/keys.yaml"),
+        // What is typed here is of this folder.
+        (
+            "etc/other.yaml",
+            &["--set", "server.keysFile=keys.yaml"],
+            "keys.yaml",
+        ),
+    ] {
+        let args = [
+            &new[..],
+            &["--config", config, "--url", "127.0.0.1:1"],
+            args,
+        ]
+        .concat();
+        let output = server.run(&args).await;
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let path = fs::canonicalize(server.dir().join(file)).unwrap();
+        assert!(
+            told.contains(&format!("added to {};", path.display())),
+            "{told}"
+        );
     }
 }
