@@ -1,10 +1,10 @@
 //! What is known of 1,024 consecutive messages without reading them.
 
-use super::bitmap::{BLOCK_LEN, Bitmap};
-use super::day::Day;
-use super::segments::Position;
-use super::topics::BlockTopics;
 use crate::message::{StatusKind, UnixSeconds};
+use crate::store::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::day::Day;
+use crate::store::segments::Position;
+use crate::store::topics::BlockTopics;
 
 /// Positions are kept of every 64th message.
 pub(crate) const RUN_LEN: u64 = 64;
@@ -133,8 +133,8 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
-    use super::super::topics::TopicId;
     use super::*;
+    use crate::store::topics::TopicId;
 
     #[test]
     fn a_block_reads_back_as_written() {

@@ -9,29 +9,31 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::engine::{Drive, Engine, Work};
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow, OsFiles, parent};
-use super::keeper::{Keeper, MirrorThread, SnapshotThread};
-use super::lock::Lock;
-use super::log::SEGMENT_BYTES_TARGET;
-use super::measures::{Measures, Syncs};
-use super::read::Reader;
-use super::record::Change;
-use super::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
-use super::refusals::Refusals;
-use super::reserve::{RESERVE_BYTES, Reserve};
-use super::takeover::{add, take_over};
-use super::trouble::Trouble;
-use super::writer::{Poison, Request, Writer};
-use super::{
-    Appended, Backup, Committed, Counts, Day, Health, Imported, Listed, Query, Scan, Scanned,
-    Store, TopicCounts, Usage, restore,
-};
 use crate::clock::Clock;
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
+use crate::store::day::Day;
+use crate::store::engine::{Drive, Engine, Work};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow, OsFiles, parent};
+use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread};
+use crate::store::lock::Lock;
+use crate::store::log::SEGMENT_BYTES_TARGET;
+use crate::store::measures::{Measures, Syncs};
+use crate::store::read::Reader;
+use crate::store::record::Change;
+use crate::store::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
+use crate::store::refusals::Refusals;
+use crate::store::reserve::{RESERVE_BYTES, Reserve};
+use crate::store::snapshot::backup::Backup;
+use crate::store::takeover::{add, take_over};
+use crate::store::trouble::Trouble;
+use crate::store::writer::{Poison, Request, Writer};
+use crate::store::{
+    Appended, Committed, Counts, Health, Imported, Listed, Query, Scan, Scanned, Store,
+    TopicCounts, Usage, restore,
+};
 
 /// How to open a [`DiskStore`].
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What works behind a [`DiskStore`](super::DiskStore): the writer, the mirror and the
+//! What works behind a [`DiskStore`](crate::store::disk::DiskStore): the writer, the mirror and the
 //! snapshot. Each has a thread of its own, or all are driven step by step by hand, so that a
 //! simulation decides what happens when.
 
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::error::{IoContext, StoreError};
-use super::keeper::{Keeper, MirrorThread, SnapshotThread, Taken};
-use super::writer::{Request, Writer};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread, Taken};
+use crate::store::writer::{Request, Writer};
 
 /// A step of a store that is driven by hand.
 #[doc(hidden)]

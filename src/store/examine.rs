@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::day::Day;
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
-use super::lock::Lock;
-use super::mirror::MirrorCopy;
-use super::recovery::{Beside, Layout, look_at, refuse_dangling, with_suffix};
-use super::{Report, formats, restore, verify};
 use crate::message::UnixSeconds;
+use crate::store::day::Day;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow};
+use crate::store::lock::Lock;
+use crate::store::mirror::copy::MirrorCopy;
+use crate::store::recovery::{Beside, Layout, look_at, refuse_dangling, with_suffix};
+use crate::store::verify::report::Report;
+use crate::store::{formats, restore, verify};
 
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Mutex;
 
-use super::segments::Position;
+use crate::store::segments::Position;
 
 /// Findings that are kept; more of them are not told apart.
 const FINDINGS_MAX: usize = 1000;

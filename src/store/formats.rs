@@ -6,14 +6,14 @@
 
 use std::path::Path;
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
-use super::record::{self, HEAD_BYTES, Head};
-use super::recovery::Layout;
-use super::segments::{
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow};
+use crate::store::record::{self, HEAD_BYTES, Head};
+use crate::store::recovery::Layout;
+use crate::store::segments::{
     READ_AHEAD, SEGMENT_HEAD_BYTES, SEGMENT_MAGIC, segment_numbers, segment_path,
 };
-use super::{migrate, snapshot};
+use crate::store::{migrate, snapshot};
 
 /// The frame's version is newer than those that are read here.
 pub(crate) fn newer_frame(path: &Path, version: u8) -> StoreError {

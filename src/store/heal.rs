@@ -11,15 +11,15 @@ mod kin;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::StoreError;
-use super::files::Files;
-use super::findings::Findings;
-use super::record::Meta;
-use super::scrub::Met;
-use super::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
-use super::snapshot::Catalog;
-use super::walk::{BLOCK_BYTES, Damage, Step};
-use kin::{Kin, last_frame_end, whole_frame};
+use crate::store::error::StoreError;
+use crate::store::files::Files;
+use crate::store::findings::Findings;
+use crate::store::heal::kin::{Kin, last_frame_end, whole_frame};
+use crate::store::record::Meta;
+use crate::store::scrub::Met;
+use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
+use crate::store::snapshot::catalog::Catalog;
+use crate::store::walk::{BLOCK_BYTES, Damage, Step};
 
 /// The snapshot is believed where it agrees with so many bytes of the log before.
 const AGREEING_BYTES: u64 = 512;

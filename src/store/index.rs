@@ -4,22 +4,20 @@
 //! The writer applies each frame once it is in the log; readers take a short lock; the mirror
 //! takes what changed. A block of 1,024 messages costs under a kilobyte.
 
-mod search;
+pub(super) mod search;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Counts;
-use super::bitmap::{BLOCK_LEN, Bitmap};
-use super::block::{Block, DayBits};
-use super::day::{Calendar, Day};
-use super::record::{Base, Change, Meta};
-use super::segments::Position;
-use super::times::ConsumedTimes;
-use super::topics::{TopicChanges, TopicTable};
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
-
-pub(crate) use search::BlockView;
+use crate::store::Counts;
+use crate::store::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::block::{Block, DayBits};
+use crate::store::day::{Calendar, Day};
+use crate::store::record::{Base, Change, Meta};
+use crate::store::segments::Position;
+use crate::store::times::ConsumedTimes;
+use crate::store::topics::{TopicChanges, TopicTable};
 
 /// Growth is remembered for this many days that had any …
 pub(crate) const GROWTH_DAYS: usize = 400;

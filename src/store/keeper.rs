@@ -5,15 +5,15 @@ use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::error::StoreError;
-use super::index::{Changes, Index};
-use super::read::Reader;
-use super::reserve::Reserve;
-use super::scrub::Scrub;
-use super::segments::{Position, Segment, Segments};
-use super::snapshot::Snapshot;
-use super::trouble::{Part, Trouble};
-use super::writer::{Poison, poison_on_error};
+use crate::store::error::StoreError;
+use crate::store::index::{Changes, Index};
+use crate::store::read::Reader;
+use crate::store::reserve::Reserve;
+use crate::store::scrub::Scrub;
+use crate::store::segments::{Position, Segment, Segments};
+use crate::store::snapshot::Snapshot;
+use crate::store::trouble::{Part, Trouble};
+use crate::store::writer::{Poison, poison_on_error};
 
 /// The mirror lags the log by about this: groups that come meanwhile are written together.
 const MIRROR_PAUSE: Duration = Duration::from_millis(20);

@@ -6,9 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{IoContext, StoreError, is_full};
-use super::files::{Files, Held};
-use super::recovery::{Layout, with_suffix};
+use crate::store::error::{IoContext, StoreError, is_full};
+use crate::store::files::{Files, Held};
+use crate::store::recovery::{Layout, with_suffix};
 
 /// The locks of a store, kept until it is dropped.
 pub(crate) struct Lock {

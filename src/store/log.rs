@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::error::{IoContext, StoreError};
-use super::lock::Fence;
-use super::record::Base;
-use super::segments::{Position, Segment, Segments, create_segment, encode_base};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::lock::Fence;
+use crate::store::record::Base;
+use crate::store::segments::{Position, Segment, Segments, create_segment, encode_base};
 
 /// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;

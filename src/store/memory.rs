@@ -6,17 +6,20 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::day::Calendar;
-use super::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
-use super::{
-    Appended, Backup, Change, Committed, Counts, Day, Health, LISTED_MAX, Listed, Mark, Query,
-    Rest, Scan, Scanned, Store, StoreError, TopicCounts, Usage, rest_behind,
-};
 use crate::clock::{Clock, without_step_back};
 use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
 use crate::sequences::SequenceSet;
+use crate::store::day::{Calendar, Day};
+use crate::store::error::StoreError;
+use crate::store::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
+use crate::store::record::Change;
+use crate::store::snapshot::backup::Backup;
+use crate::store::{
+    Appended, Committed, Counts, Health, LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned,
+    Store, TopicCounts, Usage, rest_behind,
+};
 
 /// Messages in memory, and nowhere else.
 pub struct MemoryStore {

@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow};
 
 #[path = "../../migrations/0001_first_format.rs"]
 mod first_format;

@@ -22,7 +22,7 @@
 //! the same transactions: a page that sled has lost or brought back is noticed at the start.
 
 mod consumed;
-mod copy;
+pub(super) mod copy;
 mod keys;
 mod trees;
 
@@ -32,14 +32,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
-use consumed::times_get;
-use trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
-
-pub(crate) use copy::MirrorCopy;
-
-use super::error::{IoContext, StoreError};
-use super::index::{Changes, Index};
 use crate::message::{Sequence, UnixSeconds};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::index::{Changes, Index};
+use crate::store::mirror::consumed::times_get;
+use crate::store::mirror::trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
 
 /// A mirror below this size on disk is never rebuilt for its size.
 const SLACK_BYTES: u64 = 64 << 20;
@@ -279,10 +276,10 @@ fn folder_bytes(dir: &Path) -> u64 {
 mod tests {
     use sled::Tree;
 
-    use super::trees::transactions;
     use super::*;
     use crate::message::{MessageCode, StatusKind, Topic};
     use crate::sequences::{SequenceSet, Span};
+    use crate::store::mirror::trees::transactions;
     use crate::store::record::{Change, Entry, Meta};
     use crate::store::segments::Position;
 

@@ -51,6 +51,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::import::ImportedMessage;
+use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
+use crate::sequences::SequenceSet;
+
 pub use day::Day;
 pub use disk::{DiskStore, Options};
 #[doc(hidden)]
@@ -63,12 +67,9 @@ pub use memory::MemoryStore;
 pub use record::Change;
 pub use recovery::{Origin, Recovered};
 pub use restore::{Restored, restore};
-pub use snapshot::{Backup, Received};
-pub use verify::{Checked, Fault, Finding, Place, Report, Totals, verify_file, verify_store};
-
-use crate::import::ImportedMessage;
-use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
-use crate::sequences::SequenceSet;
+pub use snapshot::{backup::Backup, receive::Received};
+pub use verify::report::{Fault, Finding, Place, Report, Totals};
+pub use verify::{Checked, verify_file, verify_store};
 
 /// How many messages are in each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

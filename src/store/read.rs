@@ -11,19 +11,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::bitmap::{BLOCK_LEN, Bitmap};
-use super::block::Block;
-use super::error::StoreError;
-use super::findings::Findings;
-use super::index::{BlockView, Index};
-use super::mirror::Mirror;
-use super::record::{Entry, Head};
-use super::segments::{Position, Segment, Segments};
-use super::topics::TopicIds;
-use super::walk::Step;
-use super::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
+use crate::store::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::block::Block;
+use crate::store::error::StoreError;
+use crate::store::findings::Findings;
+use crate::store::index::Index;
+use crate::store::index::search::BlockView;
+use crate::store::mirror::Mirror;
+use crate::store::record::{Entry, Head};
+use crate::store::segments::{Position, Segment, Segments};
+use crate::store::topics::TopicIds;
+use crate::store::walk::Step;
+use crate::store::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 
 /// See the module.
 #[derive(Clone)]

@@ -5,25 +5,25 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow, parent};
-use super::findings::Findings;
-use super::heal::Healer;
-use super::index::Index;
-use super::lock::Fence;
-use super::log::Log;
-use super::mirror::{self, Mirror};
-use super::record::Base;
-use super::replay::Replay;
-use super::reserve::{Reserve, Urgency};
-use super::scrub::Scrub;
-use super::segments::{
-    Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
-};
-use super::snapshot::Snapshot;
-use super::{Counts, formats, migrate, snapshot};
 use crate::import;
 use crate::message::Sequence;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow, parent};
+use crate::store::findings::Findings;
+use crate::store::heal::Healer;
+use crate::store::index::Index;
+use crate::store::lock::Fence;
+use crate::store::log::Log;
+use crate::store::mirror::{self, Mirror};
+use crate::store::record::Base;
+use crate::store::replay::Replay;
+use crate::store::reserve::{Reserve, Urgency};
+use crate::store::scrub::Scrub;
+use crate::store::segments::{
+    Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
+};
+use crate::store::snapshot::{self, Snapshot};
+use crate::store::{Counts, formats, migrate};
 
 /// A log of at most this size is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
@@ -143,7 +143,7 @@ pub(crate) fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreErr
     if head.is_empty() {
         return Ok(Beside::Nothing);
     }
-    if head.starts_with(&snapshot::MAGIC) {
+    if head.starts_with(&snapshot::chunk::MAGIC) {
         return Ok(Beside::Snapshot);
     }
     if import::is_go_data(&head) {
@@ -352,7 +352,7 @@ fn restore(
     restoring: &Path,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let unpacked = snapshot::unpack(files, &layout.snapshot, restoring, &mut |_, _| {})?;
+    let unpacked = snapshot::unpack::unpack(files, &layout.snapshot, restoring, &mut |_, _| {})?;
     recovered
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {

@@ -1,19 +1,19 @@
 //! Applies the log behind the mirror, and settles how the log ends.
 
-use super::error::StoreError;
-use super::findings::Findings;
-use super::heal::Healer;
-use super::index::Index;
-use super::log::Log;
-use super::mirror::Mirror;
-use super::record::Change;
-use super::recovery::Recovered;
-use super::reserve::{Reserve, Urgency};
-use super::scrub::{Met, lost_text};
-use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
-use super::walk::{Damage, Step};
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
+use crate::store::error::StoreError;
+use crate::store::findings::Findings;
+use crate::store::heal::Healer;
+use crate::store::index::Index;
+use crate::store::log::Log;
+use crate::store::mirror::Mirror;
+use crate::store::record::Change;
+use crate::store::recovery::Recovered;
+use crate::store::reserve::{Reserve, Urgency};
+use crate::store::scrub::{Met, lost_text};
+use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::walk::{Damage, Step};
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;

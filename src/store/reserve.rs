@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow, StoredFile};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow, StoredFile};
 
 /// Enough for a mirror to be opened, and for the deletions of a million scattered messages.
 pub(crate) const RESERVE_BYTES: u64 = 4 << 20;

@@ -6,14 +6,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::mirror_all;
-use super::error::{IoContext, StoreError};
-use super::files::{Files, parent};
-use super::lock::Lock;
-use super::recovery::{self, Layout, refuse_dangling, with_suffix};
-use super::reserve::Reserve;
-use super::verify::{Progress, verify_file};
-use super::{Checked, Counts, Options, Report, migrate, snapshot};
+use crate::store::disk::{Options, mirror_all};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, parent};
+use crate::store::lock::Lock;
+use crate::store::recovery::{self, Layout, refuse_dangling, with_suffix};
+use crate::store::reserve::Reserve;
+use crate::store::verify::report::Report;
+use crate::store::verify::{Checked, Progress, verify_file};
+use crate::store::{Counts, migrate, snapshot};
 
 /// What a restore came to.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ fn unpack(
     files.create_dirs(&aside).doing("create", &aside)?;
     migrate::migrate(files, &aside)?;
     let log = Layout::log_in(&aside);
-    snapshot::unpack(files, from, &log, &mut |done, total| {
+    snapshot::unpack::unpack(files, from, &log, &mut |done, total| {
         progress(Checked { done, total });
     })?;
     files.sync_dir(&aside).doing("sync", &aside)?;

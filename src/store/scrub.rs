@@ -8,16 +8,16 @@
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
-use super::error::StoreError;
-use super::findings::Findings;
-use super::heal::Healer;
-use super::index::Index;
-use super::record::Meta;
-use super::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
-use super::snapshot::Snapshot;
-use super::walk::{Damage, Step, Walk};
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
+use crate::store::error::StoreError;
+use crate::store::findings::Findings;
+use crate::store::heal::Healer;
+use crate::store::index::Index;
+use crate::store::record::Meta;
+use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::snapshot::Snapshot;
+use crate::store::walk::{Damage, Step, Walk};
 
 /// See the module.
 pub(crate) struct Scrub {
@@ -347,7 +347,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use crate::message::{Draft, Topic};
-    use crate::store::{DiskStore, Options, Store};
+    use crate::store::Store;
+    use crate::store::disk::{DiskStore, Options};
 
     /// A closed store of two megabytes in several segments.
     fn large(dir: &Path) -> Options {

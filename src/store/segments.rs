@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow, StoredFile};
-use super::formats;
-use super::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
-use super::walk::{Damage, Walk};
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow, StoredFile};
+use crate::store::formats;
+use crate::store::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+use crate::store::walk::{Damage, Walk};
 
 pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 /// The bytes before the first frame of a segment.

@@ -15,41 +15,33 @@
 //! writing the chunks back to where they came from, and recovering as after a crash. When more
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
 
-mod backup;
-mod catalog;
-mod chunk;
+pub(super) mod backup;
+pub(super) mod catalog;
+pub(super) mod chunk;
 mod chunks;
-mod contents;
-mod parts;
-mod receive;
-mod unpack;
+pub(super) mod contents;
+pub(super) mod parts;
+pub(super) mod receive;
+pub(super) mod unpack;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::free_name;
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow, StoredFile, parent};
-use super::findings::Findings;
-use super::heal::Healer;
-use super::log::Log;
-use super::recovery::with_suffix;
-use super::segments::{Position, Segment, Segments};
-
-pub use backup::Backup;
-pub use receive::Received;
-
-pub(crate) use catalog::Catalog;
-pub(crate) use chunk::MAGIC;
-pub(crate) use contents::Contents;
-pub(crate) use parts::{Part, Parts};
-pub(crate) use unpack::unpack;
-
-use chunks::{Chunks, Met};
-
-use chunk::{CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head};
+use crate::store::disk::free_name;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow, StoredFile, parent};
+use crate::store::findings::Findings;
+use crate::store::heal::Healer;
+use crate::store::log::Log;
+use crate::store::recovery::with_suffix;
+use crate::store::segments::{Position, Segment, Segments};
+use crate::store::snapshot::catalog::Catalog;
+use crate::store::snapshot::chunk::{
+    CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head,
+};
+use crate::store::snapshot::chunks::{Chunks, Met};
 
 /// So many parts of a segment that are dead are put up with, besides as much as is alive, before
 /// the file is written anew.
@@ -386,6 +378,8 @@ mod tests {
     use crate::store::lock::Fence;
     use crate::store::record::Base;
     use crate::store::segments::segment_path;
+    use crate::store::snapshot::chunk::MAGIC;
+    use crate::store::snapshot::unpack::unpack;
 
     fn os() -> Arc<dyn Files> {
         Arc::new(OsFiles)

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::disk::free_name;
-use super::error::{IoContext, StoreError};
-use super::files::{Files, parent};
-use super::record::{self, Accept, Change, Frame};
-use super::recovery::{Layout, Opened, with_suffix};
-use super::writer::{accept, frame_ranges};
-use super::{Imported, not_present, read};
 use crate::import::{self, ImportedMessage};
 use crate::message::{Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
+use crate::store::disk::free_name;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, parent};
+use crate::store::record::{self, Accept, Change, Frame};
+use crate::store::recovery::{Layout, Opened, with_suffix};
+use crate::store::writer::frames::{accept, frame_ranges};
+use crate::store::{Imported, not_present, read};
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
 /// file has its new name makes the next start do it again, which changes nothing.

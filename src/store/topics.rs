@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Counts;
-use super::bitmap::{BLOCK_LEN, Bitmap};
 use crate::message::{StatusKind, Topic};
+use crate::store::Counts;
+use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 
 /// A topic's place in the [`TopicTable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

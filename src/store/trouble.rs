@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::Health;
-use super::error::StoreError;
+use crate::store::Health;
+use crate::store::error::StoreError;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

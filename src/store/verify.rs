@@ -6,26 +6,22 @@
 
 mod log;
 mod mirror;
-mod report;
+pub(super) mod report;
 mod snapshot;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{IoContext, StoreError};
-use super::files::{Files, OpenHow};
-use super::formats;
-use super::lock::Lock;
-use super::recovery::{Beside, Layout, look_at};
-use super::restore;
-use super::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
-use super::snapshot::Contents;
-
-pub use report::{Fault, Finding, Place, Report, Totals};
-
-use log::LogCheck;
-use mirror::MirrorCheck;
-use snapshot::Chunked;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::files::{Files, OpenHow};
+use crate::store::lock::Lock;
+use crate::store::recovery::{Beside, Layout, look_at};
+use crate::store::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
+use crate::store::verify::log::LogCheck;
+use crate::store::verify::mirror::MirrorCheck;
+use crate::store::verify::report::{Fault, Place, Report};
+use crate::store::verify::snapshot::Chunked;
+use crate::store::{formats, restore};
 
 /// How far a check is, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

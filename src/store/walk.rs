@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::error::StoreError;
-use super::record::{self, FrameError, Meta};
-use super::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segment, Segments};
+use crate::store::error::StoreError;
+use crate::store::record::{self, FrameError, Meta};
+use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segment, Segments};
 
 /// Damage is searched for the next good frame in steps of this many bytes.
 const SEARCH_BYTES: usize = 1 << 20;
@@ -236,7 +236,7 @@ mod tests {
     use crate::message::{Message, MessageCode, Sequence, Status, Topic, UnixSeconds};
     use crate::store::files::{Files, OsFiles};
     use crate::store::segments::segment_head;
-    use crate::store::writer::encode_messages;
+    use crate::store::writer::frames::encode_messages;
 
     const SEED: u32 = 7;
 

@@ -4,7 +4,7 @@
 //! Order, sequences, times, batching and failure have their home here. It never waits for
 //! anything but the disk and the next request.
 
-mod frames;
+pub(super) mod frames;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,22 +12,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Committed;
-use super::error::StoreError;
-use super::index::Index;
-use super::keeper::Keeper;
-use super::log::Log;
-use super::measures::Syncs;
-use super::record::{self, Base, Change, Frame};
-use super::refusals::Refusals;
-use super::reserve::{Reserve, Urgency};
-use super::segments::Position;
-use super::trouble::{Part, Trouble};
 use crate::clock::{Clock, without_step_back};
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
-
-pub(crate) use frames::{Written, accept, encode_messages, frame_ranges};
+use crate::store::Committed;
+use crate::store::error::StoreError;
+use crate::store::index::Index;
+use crate::store::keeper::Keeper;
+use crate::store::log::Log;
+use crate::store::measures::Syncs;
+use crate::store::record::{self, Base, Change, Frame};
+use crate::store::refusals::Refusals;
+use crate::store::reserve::{Reserve, Urgency};
+use crate::store::segments::Position;
+use crate::store::trouble::{Part, Trouble};
+use crate::store::writer::frames::{Written, encode_messages};
 
 /// Requests taken at once.
 const REQUESTS_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::record::{self, FrameError, Head, Meta};
 use crate::store::scrub::Met;
 use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments};
-use crate::store::snapshot::Catalog;
+use crate::store::snapshot::catalog::Catalog;
 use crate::store::walk::{Step, Walk};
 
 /// So much before the newest common place is compared first. There is nearly always a message

@@ -2,15 +2,15 @@
 
 use std::ops::Bound;
 
-use super::super::bitmap::{BLOCK_LEN, Bitmap};
-use super::super::block::Block;
-use super::super::day::Day;
-use super::super::segments::Position;
-use super::super::topics::TopicIds;
-use super::super::{Counts, Mark};
-use super::{Index, pieces};
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
+use crate::store::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::block::Block;
+use crate::store::day::Day;
+use crate::store::index::{Index, pieces};
+use crate::store::segments::Position;
+use crate::store::topics::TopicIds;
+use crate::store::{Counts, Mark};
 
 /// Blocks that are looked at before the index is let go: everything waits for it.
 const BLOCKS_AT_ONCE: usize = 256;

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{Mirror, guarded, remove};
 use crate::store::error::{IoContext, StoreError};
+use crate::store::mirror::{Mirror, guarded, remove};
 
 /// A mirror in a folder of its own, which goes with it.
 pub(crate) struct MirrorCopy {

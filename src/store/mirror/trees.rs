@@ -9,11 +9,6 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Db, Tree};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
-use super::keys::{
-    count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
-};
-use super::{failed, guarded};
 use crate::message::{StatusKind, UnixSeconds};
 use crate::sequences::Span;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
@@ -21,6 +16,11 @@ use crate::store::block::Block;
 use crate::store::day::Day;
 use crate::store::error::{StoreError, is_full};
 use crate::store::index::{Changes, Index, Restored};
+use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
+use crate::store::mirror::keys::{
+    count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
+};
+use crate::store::mirror::{failed, guarded};
 use crate::store::segments::Position;
 use crate::store::topics::{TopicId, TopicTable};
 

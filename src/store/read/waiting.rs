@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::super::bitmap::BLOCK_LEN;
-use super::super::error::StoreError;
-use super::Reader;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
+use crate::store::bitmap::BLOCK_LEN;
+use crate::store::error::StoreError;
+use crate::store::read::Reader;
 
 /// The statuses of a message that still waits.
 const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
 use crate::store::error::StoreError;
 use crate::store::record::{self, HEAD_BYTES, Head};
+use crate::store::segments::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
 
 /// How far a frame is looked for.
 const SEARCH_BYTES: u64 = 1 << 20;

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head};
 use crate::store::error::StoreError;
 use crate::store::segments::{Segment, Segments};
+use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head};
 
 /// Read and sent at once: small, so that the log's own reads and syncs come in between.
 const PIECE_BYTES: usize = 256 << 10;

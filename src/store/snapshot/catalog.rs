@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
-use super::chunks::{Chunks, Met};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::segments::Position;
+use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
+use crate::store::snapshot::chunks::{Chunks, Met};
 
 /// Where in a snapshot the bytes of the log are. Chunks are checked when they are read.
 pub(crate) struct Catalog {

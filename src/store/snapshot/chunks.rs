@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::StoredFile;
+use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead};
 
 /// Reads the chunks of a file.
 pub(super) struct Chunks {

@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::parts::Part;
 use crate::store::files::StoredFile;
 use crate::store::segments::{segment_head, segment_path};
+use crate::store::snapshot::parts::Part;
 
 /// Where the bytes of segments are in a file; it is told each [`Part`] in the order of the file.
 #[derive(Default)]

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use bolero::{ValueGenerator, check, produce};
 
-use super::chunk::HEAD_LEN;
-use super::unpack::{Unpacked, unpack};
 use super::*;
 use crate::fuzz::{Edit, bounded};
 use crate::store::files::OsFiles;
 use crate::store::record::fuzz::Content;
 use crate::store::segments::fuzz::{Place, segment, walk};
 use crate::store::segments::segment_path;
+use crate::store::snapshot::chunk::HEAD_LEN;
+use crate::store::snapshot::unpack::{Unpacked, unpack};
 
 /// A snapshot, what is in it, and where its chunks begin.
 struct Sample {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
-use super::chunks::{Chunks, Met};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::segments::segment_number;
+use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
+use crate::store::snapshot::chunks::{Chunks, Met};
 
 /// A walk over the chunks of a file.
 pub(crate) struct Parts {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, HEAD_LEN, seed_of};
 use crate::store::disk::free_name;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile, parent};
 use crate::store::recovery::with_suffix;
+use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, HEAD_LEN, seed_of};
 
 /// Written between two syncs, so that the last one has not the whole file to write.
 const SYNC_BYTES: u64 = 8 << 20;

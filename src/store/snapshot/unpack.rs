@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::parts::Parts;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::segments::{segment_head, segment_path};
+use crate::store::snapshot::parts::Parts;
 
 /// What [`unpack`] met.
 #[derive(Debug, Default)]

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Steps;
-use super::mirror::MirrorCheck;
-use super::report::{Fault, Place, Report, range};
 use crate::message::{Sequence, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::bitmap::BLOCK_LEN;
@@ -13,6 +10,9 @@ use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::record::Base;
 use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::verify::Steps;
+use crate::store::verify::mirror::MirrorCheck;
+use crate::store::verify::report::{Fault, Place, Report, range};
 use crate::store::walk::{Damage, Step};
 
 /// Frames between two looks at what the index has to hand over.

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::log::Times;
-use super::report::{Fault, Place, Report};
 use crate::message::{Sequence, StatusKind};
 use crate::sequences::SequenceSet;
 use crate::store::bitmap::BLOCK_LEN;
 use crate::store::block::Block;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::mirror::MirrorCopy;
+use crate::store::mirror::copy::MirrorCopy;
 use crate::store::segments::Position;
+use crate::store::verify::log::Times;
+use crate::store::verify::report::{Fault, Place, Report};
 
 /// A mirror that could be loaded, and what it stands for.
 pub(super) struct MirrorCheck {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::report::{Fault, Place, Report};
-use super::{Contents, Steps};
 use crate::store::error::StoreError;
 use crate::store::files::{Files, StoredFile};
 use crate::store::segments::{Segments, segment_head};
-use crate::store::snapshot::{Part, Parts};
+use crate::store::snapshot::contents::Contents;
+use crate::store::snapshot::parts::{Part, Parts};
+use crate::store::verify::Steps;
+use crate::store::verify::report::{Fault, Place, Report};
 
 /// A snapshot whose chunks have been looked at.
 pub(super) struct Chunked {
