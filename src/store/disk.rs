@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -16,23 +16,24 @@ use crate::sequences::SequenceSet;
 use crate::store::day::Day;
 use crate::store::engine::{Drive, Engine, Work};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, OsFiles, parent};
+use crate::store::fs::files::{Files, OpenHow, OsFiles, parent};
+use crate::store::fs::layout::{self, Layout};
+use crate::store::fs::lock::Lock;
+use crate::store::fs::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread};
-use crate::store::lock::Lock;
 use crate::store::log::SEGMENT_BYTES_TARGET;
 use crate::store::measures::{Measures, Syncs};
 use crate::store::read::Reader;
 use crate::store::record::Change;
-use crate::store::recovery::{self, Layout, Opened, Origin, Recovered, with_suffix};
+use crate::store::recovery::{self, Opened, Origin, Recovered};
 use crate::store::refusals::Refusals;
-use crate::store::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::snapshot::backup::Backup;
 use crate::store::takeover::{add, take_over};
 use crate::store::trouble::Trouble;
 use crate::store::writer::{Poison, Request, Writer};
 use crate::store::{
     Appended, Committed, Counts, Health, Imported, Listed, Query, Scan, Scanned, Store,
-    TopicCounts, Usage, restore,
+    TopicCounts, Usage,
 };
 
 /// How to open a [`DiskStore`].
@@ -283,9 +284,9 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
     if options.clear {
         recovery::clear(&**files, &layout)?;
         lock.leave();
-        restore::clear_unfinished(&**files, &layout)?;
+        layout::clear_unfinished(&**files, &layout)?;
     }
-    restore::refuse_unfinished(&**files, &layout)?;
+    layout::refuse_unfinished(&**files, &layout)?;
     files
         .create_dirs(&layout.dir)
         .doing("create", &layout.dir)?;
@@ -303,16 +304,6 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
 fn random_upper_half() -> u128 {
     let state = RandomState::new();
     u128::from(state.hash_one(std::process::id())) << 64
-}
-
-/// `wanted`, or with a number behind if there is such a file.
-pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, StoreError> {
-    let (mut path, mut number) = (wanted.to_owned(), 1);
-    while files.exists(&path).doing("look at", &path)? {
-        number += 1;
-        path = with_suffix(wanted, &format!(".{number}"));
-    }
-    Ok(path)
 }
 
 impl Store for DiskStore {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::message::UnixSeconds;
 use crate::store::day::Day;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow};
-use crate::store::lock::Lock;
+use crate::store::fs::files::{Files, OpenHow};
+use crate::store::fs::layout::{self, Layout, with_suffix};
+use crate::store::fs::lock::Lock;
 use crate::store::mirror::copy::MirrorCopy;
-use crate::store::recovery::{Beside, Layout, look_at, refuse_dangling, with_suffix};
+use crate::store::recovery::{Beside, look_at, refuse_dangling};
 use crate::store::verify::report::Report;
-use crate::store::{formats, restore, verify};
+use crate::store::{formats, verify};
 
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
     let layout = Layout::new(path);
     refuse_dangling(&**files, &layout)?;
     let _lock = Lock::take_if_there(&**files, &layout)?;
-    restore::refuse_unfinished(&**files, &layout)?;
+    layout::refuse_unfinished(&**files, &layout)?;
     let has_store = files.exists(&layout.dir).doing("look at", &layout.dir)?;
     let mut report = Report::default();
     let mut log_bytes = 0;

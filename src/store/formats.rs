@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow};
+use crate::store::fs::files::{Files, OpenHow};
+use crate::store::fs::layout::Layout;
 use crate::store::record::{self, HEAD_BYTES, Head};
-use crate::store::recovery::Layout;
 use crate::store::segments::{
     READ_AHEAD, SEGMENT_HEAD_BYTES, SEGMENT_MAGIC, segment_numbers, segment_path,
 };

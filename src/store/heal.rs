@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
-use crate::store::files::Files;
 use crate::store::findings::Findings;
+use crate::store::fs::files::Files;
 use crate::store::heal::kin::{Kin, last_frame_end, whole_frame};
 use crate::store::record::Meta;
 use crate::store::scrub::Met;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::store::error::StoreError;
+use crate::store::fs::reserve::Reserve;
 use crate::store::index::{Changes, Index};
 use crate::store::read::Reader;
-use crate::store::reserve::Reserve;
 use crate::store::scrub::Scrub;
 use crate::store::segments::{Position, Segment, Segments};
 use crate::store::snapshot::Snapshot;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::lock::Fence;
+use crate::store::fs::lock::Fence;
 use crate::store::record::Base;
 use crate::store::segments::{Position, Segment, Segments, create_segment, encode_base};
 
@@ -256,7 +256,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::files::{Files, OsFiles};
+    use crate::store::fs::files::{Files, OsFiles};
 
     #[test]
     fn a_segment_that_cannot_be_closed_stays_within_its_positions() {

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow};
+use crate::store::fs::files::{Files, OpenHow};
 
 #[path = "../../migrations/0001_first_format.rs"]
 mod first_format;
@@ -74,7 +74,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::files::OsFiles;
+    use crate::store::fs::files::OsFiles;
 
     #[test]
     fn a_new_folder_gets_the_newest_format() {

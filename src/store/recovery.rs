@@ -8,16 +8,17 @@ use std::sync::Arc;
 use crate::import;
 use crate::message::Sequence;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, parent};
 use crate::store::findings::Findings;
+use crate::store::fs::files::{Files, OpenHow, parent};
+use crate::store::fs::layout::Layout;
+use crate::store::fs::lock::Fence;
+use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::heal::Healer;
 use crate::store::index::Index;
-use crate::store::lock::Fence;
 use crate::store::log::Log;
 use crate::store::mirror::{self, Mirror};
 use crate::store::record::Base;
 use crate::store::replay::Replay;
-use crate::store::reserve::{Reserve, Urgency};
 use crate::store::scrub::Scrub;
 use crate::store::segments::{
     Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
@@ -27,34 +28,6 @@ use crate::store::{Counts, formats, migrate};
 
 /// A log of at most this size is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
-
-/// Where the files of a store are.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    /// `persistentFile`.
-    pub(crate) snapshot: PathBuf,
-    /// `<persistentFile>.db`.
-    pub(crate) dir: PathBuf,
-    pub(crate) log: PathBuf,
-    pub(crate) sled: PathBuf,
-}
-
-impl Layout {
-    pub(crate) fn new(snapshot: &Path) -> Layout {
-        let dir = with_suffix(snapshot, ".db");
-        Layout {
-            snapshot: snapshot.to_owned(),
-            log: Layout::log_in(&dir),
-            sled: dir.join("sled"),
-            dir,
-        }
-    }
-
-    /// The log in the folder of a store.
-    pub(crate) fn log_in(dir: &Path) -> PathBuf {
-        dir.join("log")
-    }
-}
 
 /// Refuses a link at the place of the store that leads to nothing: a disk that is not mounted would
 /// be taken for an empty store, and the link be replaced.
@@ -68,13 +41,6 @@ pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// `path` with `suffix` at the end of its name.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Where the messages came from.

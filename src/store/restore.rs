@@ -4,14 +4,15 @@
 //! its log is whole and synced. A crash before leaves that folder, and no server starts beside
 //! it; one after leaves a store.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::store::disk::{Options, mirror_all};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, parent};
-use crate::store::lock::Lock;
-use crate::store::recovery::{self, Layout, refuse_dangling, with_suffix};
-use crate::store::reserve::Reserve;
+use crate::store::fs::files::{Files, parent};
+use crate::store::fs::layout::{Layout, unfinished};
+use crate::store::fs::lock::Lock;
+use crate::store::fs::reserve::Reserve;
+use crate::store::recovery::{self, refuse_dangling};
 use crate::store::verify::report::Report;
 use crate::store::verify::{Checked, Progress, verify_file};
 use crate::store::{Counts, migrate, snapshot};
@@ -103,25 +104,4 @@ fn refuse_occupied(files: &dyn Files, layout: &Layout) -> Result<(), StoreError>
         }
     }
     Ok(())
-}
-
-/// Where a store is made before it has its name.
-fn unfinished(layout: &Layout) -> PathBuf {
-    with_suffix(&layout.dir, ".restoring")
-}
-
-/// Refuses to begin with nothing where a restore was cut off.
-pub(crate) fn refuse_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
-    let path = unfinished(layout);
-    let begun = files.exists(&path).doing("look at", &path)?;
-    match begun && !files.exists(&layout.dir).doing("look at", &layout.dir)? {
-        true => Err(StoreError::RestoreCutOff { path }),
-        false => Ok(()),
-    }
-}
-
-/// Removes what a restore that was cut off has left.
-pub(crate) fn clear_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
-    let path = unfinished(layout);
-    files.remove_dir(&path).doing("remove", &path)
 }

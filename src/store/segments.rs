@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, StoredFile};
 use crate::store::formats;
+use crate::store::fs::files::{Files, OpenHow, StoredFile};
 use crate::store::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
 use crate::store::walk::{Damage, Walk};
 

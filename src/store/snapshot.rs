@@ -29,13 +29,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::disk::free_name;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, StoredFile, parent};
 use crate::store::findings::Findings;
+use crate::store::fs::files::{Files, OpenHow, StoredFile, parent};
+use crate::store::fs::layout::{free_name, with_suffix};
 use crate::store::heal::Healer;
 use crate::store::log::Log;
-use crate::store::recovery::with_suffix;
 use crate::store::segments::{Position, Segment, Segments};
 use crate::store::snapshot::catalog::Catalog;
 use crate::store::snapshot::chunk::{
@@ -374,8 +373,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::files::OsFiles;
-    use crate::store::lock::Fence;
+    use crate::store::fs::files::OsFiles;
+    use crate::store::fs::lock::Fence;
     use crate::store::record::Base;
     use crate::store::segments::segment_path;
     use crate::store::snapshot::chunk::MAGIC;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use crate::import::{self, ImportedMessage};
 use crate::message::{Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::disk::free_name;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, parent};
+use crate::store::fs::files::{Files, parent};
+use crate::store::fs::layout::{Layout, free_name, with_suffix};
 use crate::store::record::{self, Accept, Change, Frame};
-use crate::store::recovery::{Layout, Opened, with_suffix};
+use crate::store::recovery::Opened;
 use crate::store::writer::frames::{accept, frame_ranges};
 use crate::store::{Imported, not_present, read};
 

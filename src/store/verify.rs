@@ -13,15 +13,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow};
-use crate::store::lock::Lock;
-use crate::store::recovery::{Beside, Layout, look_at};
+use crate::store::formats;
+use crate::store::fs::files::{Files, OpenHow};
+use crate::store::fs::layout::{self, Layout};
+use crate::store::fs::lock::Lock;
+use crate::store::recovery::{Beside, look_at};
 use crate::store::segments::{SEGMENT_HEAD_BYTES, Segments, segment_numbers, segment_path};
 use crate::store::verify::log::LogCheck;
 use crate::store::verify::mirror::MirrorCheck;
 use crate::store::verify::report::{Fault, Place, Report};
 use crate::store::verify::snapshot::Chunked;
-use crate::store::{formats, restore};
 
 /// How far a check is, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub fn verify_store(
 ) -> Result<Report, StoreError> {
     let layout = Layout::new(path);
     let _lock = Lock::take_if_there(&**files, &layout)?;
-    restore::refuse_unfinished(&**files, &layout)?;
+    layout::refuse_unfinished(&**files, &layout)?;
     let beside = look_at(&**files, path)?;
     if !files.exists(&layout.dir).doing("look at", &layout.dir)? {
         return match beside {

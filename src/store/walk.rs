@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
 mod tests {
     use super::*;
     use crate::message::{Message, MessageCode, Sequence, Status, Topic, UnixSeconds};
-    use crate::store::files::{Files, OsFiles};
+    use crate::store::fs::files::{Files, OsFiles};
     use crate::store::segments::segment_head;
     use crate::store::writer::frames::encode_messages;
 

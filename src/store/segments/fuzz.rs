@@ -6,7 +6,7 @@ use bolero::{check, produce};
 
 use super::*;
 use crate::fuzz::{Edit, bounded};
-use crate::store::files::OsFiles;
+use crate::store::fs::files::OsFiles;
 use crate::store::record::fuzz::Content;
 use crate::store::walk::Step;
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::StoredFile;
+use crate::store::fs::files::StoredFile;
 use crate::store::segments::Position;
 
 /// What the file begins with.

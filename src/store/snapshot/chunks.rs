@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::StoredFile;
+use crate::store::fs::files::StoredFile;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, CHUNK_MAGIC, ChunkHead};
 
 /// Reads the chunks of a file.

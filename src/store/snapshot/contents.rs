@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::files::StoredFile;
+use crate::store::fs::files::StoredFile;
 use crate::store::segments::{segment_head, segment_path};
 use crate::store::snapshot::parts::Part;
 

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::disk::free_name;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, StoredFile, parent};
-use crate::store::recovery::with_suffix;
+use crate::store::fs::files::{Files, OpenHow, StoredFile, parent};
+use crate::store::fs::layout::{free_name, with_suffix};
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, HEAD_LEN, seed_of};
 
 /// Written between two syncs, so that the last one has not the whole file to write.

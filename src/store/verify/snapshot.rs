@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::store::error::StoreError;
-use crate::store::files::{Files, StoredFile};
+use crate::store::fs::files::{Files, StoredFile};
 use crate::store::segments::{Segments, segment_head};
 use crate::store::snapshot::contents::Contents;
 use crate::store::snapshot::parts::{Part, Parts};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::files::{Files, OpenHow, StoredFile};
+use crate::store::fs::files::{Files, OpenHow, StoredFile};
 
 /// Enough for a mirror to be opened, and for the deletions of a million scattered messages.
 pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
@@ -159,7 +159,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::files::OsFiles;
+    use crate::store::fs::files::OsFiles;
 
     fn full() -> StoreError {
         let error: std::io::Result<()> = Err(ErrorKind::StorageFull.into());

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::{IoContext, StoreError, is_full};
-use crate::store::files::{Files, Held};
-use crate::store::recovery::{Layout, with_suffix};
+use crate::store::fs::files::{Files, Held};
+use crate::store::fs::layout::{Layout, with_suffix};
 
 /// The locks of a store, kept until it is dropped.
 pub(crate) struct Lock {
