@@ -2,7 +2,7 @@
 
 use crate::message::{StatusKind, UnixSeconds};
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::day::Day;
+use crate::store::growth::Day;
 use crate::store::segments::Position;
 use crate::store::topics::BlockTopics;
 

@@ -13,28 +13,28 @@ use crate::clock::Clock;
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::day::Day;
+use crate::store::change::Change;
+use crate::store::committed::{Appended, Committed};
+use crate::store::counts::{Counts, TopicCounts};
 use crate::store::engine::{Drive, Engine, Work};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, OsFiles, parent};
 use crate::store::fs::layout::{self, Layout};
 use crate::store::fs::lock::Lock;
 use crate::store::fs::reserve::{RESERVE_BYTES, Reserve};
+use crate::store::growth::Day;
+use crate::store::health::{Health, Trouble};
 use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread};
 use crate::store::log::SEGMENT_BYTES_TARGET;
-use crate::store::measures::{Measures, Syncs};
+use crate::store::measures::{Measures, Syncs, Usage};
+use crate::store::query::{Listed, Query, Scan, Scanned};
 use crate::store::read::Reader;
-use crate::store::record::Change;
 use crate::store::recovery::{self, Opened, Origin, Recovered};
 use crate::store::refusals::Refusals;
 use crate::store::snapshot::backup::Backup;
 use crate::store::takeover::{add, take_over};
-use crate::store::trouble::Trouble;
 use crate::store::writer::{Poison, Request, Writer};
-use crate::store::{
-    Appended, Committed, Counts, Health, Imported, Listed, Query, Scan, Scanned, Store,
-    TopicCounts, Usage,
-};
+use crate::store::{Imported, Store};
 
 /// How to open a [`DiskStore`].
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::message::UnixSeconds;
-use crate::store::day::Day;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow};
 use crate::store::fs::layout::{self, Layout, with_suffix};
 use crate::store::fs::lock::Lock;
+use crate::store::growth::Day;
 use crate::store::mirror::copy::MirrorCopy;
 use crate::store::recovery::{Beside, look_at, refuse_dangling};
 use crate::store::verify::report::Report;

@@ -10,21 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
-use crate::store::Counts;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::block::{Block, DayBits};
-use crate::store::day::{Calendar, Day};
-use crate::store::record::{Base, Change, Meta};
+use crate::store::change::Change;
+use crate::store::counts::Counts;
+use crate::store::growth::{Calendar, Day, Growth};
+use crate::store::record::{Base, Meta};
 use crate::store::segments::Position;
 use crate::store::times::ConsumedTimes;
 use crate::store::topics::{TopicChanges, TopicTable};
-
-/// Growth is remembered for this many days that had any …
-pub(crate) const GROWTH_DAYS: usize = 400;
-/// … and for this many quarters of an hour.
-pub(crate) const GROWTH_QUARTERS: usize = 31 * 96;
-/// The quarters of an hour begin at multiples of this, as every zone's days do.
-pub(crate) const QUARTER_SECONDS: u32 = 900;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -33,9 +27,7 @@ pub(crate) struct Index {
     first_block: u64,
     blocks: VecDeque<Block>,
     counts: BTreeMap<Day, [u64; 3]>,
-    growth: BTreeMap<Day, u64>,
-    /// By the time divided by [`QUARTER_SECONDS`].
-    quarters: BTreeMap<u32, u64>,
+    growth: Growth,
     topics: TopicTable,
     next: u64,
     floor: UnixSeconds,
@@ -89,8 +81,7 @@ pub(crate) struct Changes {
 pub(crate) struct Restored {
     pub(crate) blocks: BTreeMap<u64, Block>,
     pub(crate) topics: TopicTable,
-    pub(crate) growth: BTreeMap<Day, u64>,
-    pub(crate) quarters: BTreeMap<u32, u64>,
+    pub(crate) growth: Growth,
     pub(crate) next: u64,
     pub(crate) floor: UnixSeconds,
     pub(crate) applied: Position,
@@ -115,7 +106,6 @@ impl Index {
             floor: restored.floor,
             applied: restored.applied,
             growth: restored.growth,
-            quarters: restored.quarters,
             topics: restored.topics,
             ..Index::new()
         };
@@ -180,11 +170,11 @@ impl Index {
             self.change(Change::Deleted, &gone);
         }
         for &(day, count) in &base.growth {
-            self.growth.insert(Day(day), count);
+            self.growth.days.insert(Day(day), count);
             self.dirty.days.insert(Day(day));
         }
         for &(quarter, count) in &base.quarters {
-            self.quarters.insert(quarter, count);
+            self.growth.quarters.insert(quarter, count);
             self.dirty.quarters.insert(quarter);
         }
     }
@@ -222,10 +212,8 @@ impl Index {
         }
         self.counts.entry(day).or_default()[StatusKind::Accepted.index()] += added;
         self.topics.add(topic, StatusKind::Accepted, added);
-        *self.growth.entry(day).or_default() += len;
         self.dirty.days.insert(day);
-        let quarter = created.0 / QUARTER_SECONDS;
-        *self.quarters.entry(quarter).or_default() += len;
+        let quarter = self.growth.add(day, created, len);
         self.dirty.quarters.insert(quarter);
         self.next = self.next.max(first.0 + len);
     }
@@ -403,16 +391,12 @@ impl Index {
     }
 
     pub(crate) fn growth(&self) -> Vec<(Day, u64)> {
-        last(&self.growth, GROWTH_DAYS)
-            .map(|(day, n)| (*day, *n))
-            .collect()
+        self.growth.by_day()
     }
 
     /// Growth by quarter of an hour.
     pub(crate) fn quarters(&self) -> Vec<(UnixSeconds, u64)> {
-        last(&self.quarters, GROWTH_QUARTERS)
-            .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
-            .collect()
+        self.growth.by_quarter()
     }
 
     pub(crate) fn topics(&self) -> &TopicTable {
@@ -421,18 +405,16 @@ impl Index {
 
     /// What a new segment of the log begins with.
     pub(crate) fn base(&mut self) -> Base {
-        self.dirty
-            .days
-            .extend(forget(&mut self.growth, GROWTH_DAYS));
-        self.dirty
-            .quarters
-            .extend(forget(&mut self.quarters, GROWTH_QUARTERS));
+        let (days, quarters) = self.growth.forget();
+        self.dirty.days.extend(days);
+        self.dirty.quarters.extend(quarters);
+        let growth = &self.growth;
         Base {
             next: self.next,
             first_live: self.first_live(),
             floor: self.floor.0,
-            growth: self.growth.iter().map(|(day, n)| (day.0, *n)).collect(),
-            quarters: self.quarters.iter().map(|(at, n)| (*at, *n)).collect(),
+            growth: growth.days.iter().map(|(day, n)| (day.0, *n)).collect(),
+            quarters: growth.quarters.iter().map(|(at, n)| (*at, *n)).collect(),
         }
     }
 
@@ -453,10 +435,10 @@ impl Index {
         self.dirty.days = self
             .counts
             .keys()
-            .chain(self.growth.keys())
+            .chain(self.growth.days.keys())
             .copied()
             .collect();
-        self.dirty.quarters = self.quarters.keys().copied().collect();
+        self.dirty.quarters = self.growth.quarters.keys().copied().collect();
         self.topics.mark_all_dirty();
         self.dirty.any = true;
     }
@@ -479,11 +461,17 @@ impl Index {
                 (
                     *day,
                     counts,
-                    self.growth.get(day).copied().unwrap_or_default(),
+                    self.growth.days.get(day).copied().unwrap_or_default(),
                 )
             })
             .collect();
-        let growth_of = |quarter: &u32| self.quarters.get(quarter).copied().unwrap_or_default();
+        let growth_of = |quarter: &u32| {
+            self.growth
+                .quarters
+                .get(quarter)
+                .copied()
+                .unwrap_or_default()
+        };
         let quarters = dirty
             .quarters
             .iter()
@@ -532,18 +520,6 @@ impl Index {
     }
 }
 
-/// The last `len` entries.
-pub(crate) fn last<K, V>(map: &BTreeMap<K, V>, len: usize) -> impl Iterator<Item = (&K, &V)> {
-    map.iter().skip(map.len().saturating_sub(len))
-}
-
-/// Drops all but the last `len` entries, and tells which.
-fn forget<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, len: usize) -> Vec<K> {
-    let first = last(map, len).next().map(|(key, _)| *key);
-    let kept = first.map(|first| map.split_off(&first)).unwrap_or_default();
-    std::mem::replace(map, kept).into_keys().collect()
-}
-
 /// Cuts a range of sequences at the borders of blocks: (block, first bit, end bit).
 fn pieces(first: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     let end = first + len;
@@ -558,6 +534,7 @@ fn pieces(first: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::growth;
 
     fn topic(name: &str) -> Topic {
         name.parse().unwrap()
@@ -705,11 +682,11 @@ mod tests {
         let quarters = [(0, 1), (900, 2), (1800, 1)].map(|(at, n)| (UnixSeconds(at), n));
         assert_eq!(index.quarters(), quarters);
         assert_eq!(index.base().quarters, [(0, 1), (1, 2), (2, 1)]);
-        for n in 0..u32::try_from(GROWTH_QUARTERS).unwrap() {
+        for n in 0..u32::try_from(growth::QUARTERS).unwrap() {
             let time = UnixSeconds(900 * (n + 10));
             index.accept(Sequence(100 + u64::from(n)), 1, time, &topic("t"), at);
         }
-        assert_eq!(index.base().quarters.len(), GROWTH_QUARTERS);
+        assert_eq!(index.base().quarters.len(), growth::QUARTERS);
         assert_eq!(index.quarters()[0].0, UnixSeconds(9000));
     }
 
@@ -728,7 +705,6 @@ mod tests {
             blocks: changes.blocks.into_iter().collect(),
             topics: TopicTable::restore(topics).unwrap(),
             growth: index.growth.clone(),
-            quarters: index.quarters.clone(),
             next: changes.next,
             floor: changes.floor,
             applied: changes.applied,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
+use crate::store::health::{Part, Trouble};
 use crate::store::index::{Changes, Index};
 use crate::store::read::Reader;
 use crate::store::scrub::Scrub;
 use crate::store::segments::{Position, Segment, Segments};
 use crate::store::snapshot::Snapshot;
-use crate::store::trouble::{Part, Trouble};
 use crate::store::writer::{Poison, poison_on_error};
 
 /// The mirror lags the log by about this: groups that come meanwhile are written together.

@@ -1,5 +1,6 @@
 //! What the store measures of itself: by its threads while they work, for whoever shows it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::measure::{Histogram, MESSAGES, SECONDS, Spread};
@@ -33,4 +34,17 @@ impl Default for Syncs {
             seconds: Histogram::new(SECONDS),
         }
     }
+}
+
+/// What a store takes of the disk, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The folder of log and mirror.
+    pub path: PathBuf,
+    /// The log.
+    pub log_bytes: u64,
+    /// The mirror.
+    pub mirror_bytes: u64,
+    /// The snapshot.
+    pub snapshot_bytes: u64,
 }

@@ -11,15 +11,16 @@ use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
 use crate::sequences::SequenceSet;
-use crate::store::day::{Calendar, Day};
+use crate::store::Store;
+use crate::store::change::Change;
+use crate::store::committed::{Appended, Committed};
+use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::StoreError;
-use crate::store::index::{GROWTH_DAYS, GROWTH_QUARTERS, QUARTER_SECONDS, last};
-use crate::store::record::Change;
+use crate::store::growth::{Calendar, Day, Growth};
+use crate::store::health::Health;
+use crate::store::measures::Usage;
+use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 use crate::store::snapshot::backup::Backup;
-use crate::store::{
-    Appended, Committed, Counts, Health, LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned,
-    Store, TopicCounts, Usage, rest_behind,
-};
 
 /// Messages in memory, and nowhere else.
 pub struct MemoryStore {
@@ -33,8 +34,7 @@ struct State {
     marks: BTreeSet<Mark>,
     counts: Counts,
     topics: HashMap<Topic, Counts>,
-    growth: BTreeMap<Day, u64>,
-    quarters: BTreeMap<u32, u64>,
+    growth: Growth,
     calendar: Calendar,
     next: Sequence,
     floor: UnixSeconds,
@@ -51,8 +51,7 @@ impl MemoryStore {
             marks: BTreeSet::new(),
             counts: Counts::default(),
             topics: HashMap::new(),
-            growth: BTreeMap::new(),
-            quarters: BTreeMap::new(),
+            growth: Growth::default(),
             calendar: Calendar::default(),
             next: Sequence(1),
             floor: UnixSeconds::MIN,
@@ -166,11 +165,7 @@ impl Store for MemoryStore {
             };
             state.next = state.next.next();
             state.count(&message.topic, None, Some(StatusKind::Accepted));
-            *state.growth.entry(day).or_default() += 1;
-            *state
-                .quarters
-                .entry(created.0 / QUARTER_SECONDS)
-                .or_default() += 1;
+            state.growth.add(day, created, 1);
             state.marks.insert(message.mark());
             state.messages.insert(message.sequence, message.clone());
             messages.push(message);
@@ -239,17 +234,11 @@ impl Store for MemoryStore {
     }
 
     fn growth(&self) -> Vec<(Day, u64)> {
-        let state = self.lock();
-        last(&state.growth, GROWTH_DAYS)
-            .map(|(day, n)| (*day, *n))
-            .collect()
+        self.lock().growth.by_day()
     }
 
     fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
-        let state = self.lock();
-        last(&state.quarters, GROWTH_QUARTERS)
-            .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
-            .collect()
+        self.lock().growth.by_quarter()
     }
 
     fn topics(&self) -> Vec<TopicCounts> {

@@ -279,8 +279,9 @@ mod tests {
     use super::*;
     use crate::message::{MessageCode, StatusKind, Topic};
     use crate::sequences::{SequenceSet, Span};
+    use crate::store::change::Change;
     use crate::store::mirror::trees::transactions;
-    use crate::store::record::{Change, Entry, Meta};
+    use crate::store::record::{Entry, Meta};
     use crate::store::segments::Position;
 
     fn filled(blocks: u64) -> Index {
@@ -437,7 +438,7 @@ mod tests {
         }
     }
 
-    fn topics(index: &Index) -> Vec<(Topic, crate::store::Counts)> {
+    fn topics(index: &Index) -> Vec<(Topic, crate::store::counts::Counts)> {
         let topics = index.topics().iter();
         let mut topics: Vec<_> = topics
             .map(|(topic, counts)| (topic.clone(), counts))

@@ -9,7 +9,9 @@
 pub mod bench;
 mod bitmap;
 mod block;
-mod day;
+mod change;
+mod committed;
+mod counts;
 mod disk;
 mod engine;
 mod error;
@@ -17,7 +19,9 @@ mod examine;
 mod findings;
 mod formats;
 mod fs;
+mod growth;
 mod heal;
+mod health;
 mod index;
 mod keeper;
 mod log;
@@ -25,6 +29,7 @@ mod measures;
 mod memory;
 mod migrate;
 mod mirror;
+mod query;
 mod read;
 mod record;
 mod recovery;
@@ -37,14 +42,11 @@ mod snapshot;
 mod takeover;
 mod times;
 mod topics;
-mod trouble;
 mod verify;
 mod walk;
 mod writer;
 
 use std::collections::HashSet;
-use std::ops::AddAssign;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -53,174 +55,25 @@ use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
-pub use day::Day;
+pub use change::Change;
+pub use committed::{Appended, Committed};
+pub use counts::{Counts, TopicCounts};
 pub use disk::{DiskStore, Options};
 #[doc(hidden)]
 pub use engine::Work;
 pub use error::StoreError;
 pub use examine::{Dates, Examined, Present, dates, examine, places};
 pub use fs::files::{Files, Held, OpenHow, OsFiles, StoredFile};
-pub use measures::Measures;
+pub use growth::Day;
+pub use health::Health;
+pub use measures::{Measures, Usage};
 pub use memory::MemoryStore;
-pub use record::Change;
+pub use query::{Listed, Mark, Query, Rest, Scan, Scanned};
 pub use recovery::{Origin, Recovered};
 pub use restore::{Restored, restore};
 pub use snapshot::{backup::Backup, receive::Received};
 pub use verify::report::{Fault, Finding, Place, Report, Totals};
 pub use verify::{Checked, verify_file, verify_store};
-
-/// How many messages are in each status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Stored and on their way to be pushed.
-    pub accepted: u64,
-    /// Pushed, and nobody was written to.
-    pub not_consumed: u64,
-    /// Pushed, and somebody was written to.
-    pub consumed: u64,
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        self.accepted += other.accepted;
-        self.not_consumed += other.not_consumed;
-        self.consumed += other.consumed;
-    }
-}
-
-impl Counts {
-    /// The count of a status.
-    fn of(&mut self, kind: StatusKind) -> &mut u64 {
-        match kind {
-            StatusKind::Accepted => &mut self.accepted,
-            StatusKind::NotConsumed => &mut self.not_consumed,
-            StatusKind::Consumed => &mut self.consumed,
-        }
-    }
-
-    /// All messages there are.
-    pub fn all(&self) -> u64 {
-        self.accepted + self.not_consumed + self.consumed
-    }
-}
-
-/// How many messages of a topic there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicCounts {
-    /// The topic; it has at least one message.
-    pub topic: Topic,
-    /// Its messages by status.
-    pub counts: Counts,
-}
-
-/// What cannot be written at the moment, each as a reason for whoever asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Why messages cannot be stored.
-    pub refusing: Option<String>,
-    /// What else cannot be written, and holds nobody up.
-    pub impaired: Vec<String>,
-}
-
-/// What a store takes of the disk, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The folder of log and mirror.
-    pub path: PathBuf,
-    /// The log.
-    pub log_bytes: u64,
-    /// The mirror.
-    pub mirror_bytes: u64,
-    /// The snapshot.
-    pub snapshot_bytes: u64,
-}
-
-/// The place of a message in a list, which goes by time of creation and then sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark {
-    /// When the message was created.
-    pub created: UnixSeconds,
-    /// Its sequence.
-    pub sequence: Sequence,
-}
-
-impl Message {
-    /// Its place in a list.
-    pub fn mark(&self) -> Mark {
-        Mark {
-            created: self.created,
-            sequence: self.sequence,
-        }
-    }
-}
-
-/// Which messages a list has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    /// Created at this time or later.
-    pub from: Option<UnixSeconds>,
-    /// Created at this time or earlier.
-    pub to: Option<UnixSeconds>,
-    /// In this status; `None`: in any.
-    pub status: Option<StatusKind>,
-    /// Of this topic; `None`: of any.
-    pub topic: Option<Topic>,
-    /// Older than this one: where a list that was read in part goes on.
-    pub before: Option<Mark>,
-}
-
-/// Which messages to read back for the queue.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// In this status.
-    pub kind: StatusKind,
-    /// Of these topics; `None`: of any.
-    pub topics: Option<HashSet<Topic>>,
-    /// From this sequence on.
-    pub from: Sequence,
-    /// Up to and with this sequence.
-    pub to: Sequence,
-    /// At most this many messages.
-    pub messages_max: usize,
-    /// No more messages once they have this much data together.
-    pub bytes_max: usize,
-}
-
-/// What a [`Scan`] read.
-#[derive(Clone, Debug, Default)]
-pub struct Scanned {
-    /// The messages, in ascending order of sequence.
-    pub messages: Vec<Message>,
-    /// Where to go on; behind [`Scan::to`] when there is nothing more.
-    pub next: Sequence,
-}
-
-/// What [`Store::list`] read.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The messages, newest first.
-    pub messages: Vec<Message>,
-    /// What is behind them.
-    pub rest: Rest,
-}
-
-/// What is behind the messages of a [`Listed`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Nothing.
-    Nothing,
-    /// There may be more, older than this.
-    Before(Mark),
-    /// A message with so many bytes of data, more than were asked for: no other was read.
-    Large(usize),
-}
-
-/// Is called with messages just stored, in the order in which they were, before their
-/// producers are answered. It must be quick: everything waits for it.
-pub type Committed = Box<dyn FnMut(Vec<Message>) + Send>;
-
-/// The codes of messages just stored, or why none of them was.
-pub type Appended = oneshot::Receiver<Result<Vec<MessageCode>, StoreError>>;
 
 /// Keeps messages and what becomes of them.
 ///
@@ -398,17 +251,6 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When something could not be written.
     fn close(&self) -> Result<(), StoreError>;
-}
-
-/// The most messages that [`Store::list`] reads.
-const LISTED_MAX: usize = 1024;
-
-/// What is behind `messages` of a list, whose next one has `bytes` and is not among them.
-fn rest_behind(messages: &[Message], bytes: usize) -> Rest {
-    match messages.last() {
-        Some(last) => Rest::Before(last.mark()),
-        None => Rest::Large(bytes),
-    }
 }
 
 /// What came of an import.

@@ -20,11 +20,11 @@ use crate::store::findings::Findings;
 use crate::store::index::Index;
 use crate::store::index::search::BlockView;
 use crate::store::mirror::Mirror;
+use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 use crate::store::record::{Entry, Head};
 use crate::store::segments::{Position, Segment, Segments};
 use crate::store::topics::TopicIds;
 use crate::store::walk::Step;
-use crate::store::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
 
 /// See the module.
 #[derive(Clone)]

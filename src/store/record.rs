@@ -17,8 +17,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
+use crate::message::{MessageCode, Sequence, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
+use crate::store::change::Change;
 
 const MAGIC: [u8; 4] = *b"DMQ\x01";
 /// The bytes before meta.
@@ -37,63 +38,6 @@ pub(crate) struct Accept<'a> {
     pub(crate) created: UnixSeconds,
     pub(crate) topic: &'a Topic,
     pub(crate) data: &'a [u8],
-}
-
-/// What became of messages that are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Back on their way to be pushed.
-    Requeued,
-    /// Pushed, and nobody was written to.
-    NotConsumed,
-    /// Pushed, and somebody was written to.
-    Consumed {
-        /// When the first write succeeded.
-        at: UnixSeconds,
-    },
-    /// Gone.
-    Deleted,
-}
-
-impl Change {
-    /// The status that the messages have now, if they are still there.
-    pub(crate) fn status(self) -> Option<StatusKind> {
-        match self {
-            Change::Requeued => Some(StatusKind::Accepted),
-            Change::NotConsumed => Some(StatusKind::NotConsumed),
-            Change::Consumed { .. } => Some(StatusKind::Consumed),
-            Change::Deleted => None,
-        }
-    }
-
-    /// Whether it tells what happened to messages, not what is to happen to them.
-    pub(crate) fn is_outcome(self) -> bool {
-        match self {
-            Change::NotConsumed | Change::Consumed { .. } => true,
-            Change::Requeued | Change::Deleted => false,
-        }
-    }
-
-    fn code(self) -> (u8, u32) {
-        match self {
-            Change::Requeued => (0, 0),
-            Change::NotConsumed => (1, 0),
-            Change::Consumed { at } => (2, at.0),
-            Change::Deleted => (3, 0),
-        }
-    }
-
-    fn from_code(code: u8, at: u32) -> Option<Change> {
-        match code {
-            0 => Some(Change::Requeued),
-            1 => Some(Change::NotConsumed),
-            2 => Some(Change::Consumed {
-                at: UnixSeconds(at),
-            }),
-            3 => Some(Change::Deleted),
-            _ => None,
-        }
-    }
 }
 
 /// What the log behind this point cannot tell, because it was in segments that are gone: the
@@ -363,6 +307,29 @@ fn raw_accepts<'a>(frame: &Frame<'a>, codes: &'a [u8]) -> Option<RawAccepts<'a>>
         }
     }
     Some(raw)
+}
+
+impl Change {
+    fn code(self) -> (u8, u32) {
+        match self {
+            Change::Requeued => (0, 0),
+            Change::NotConsumed => (1, 0),
+            Change::Consumed { at } => (2, at.0),
+            Change::Deleted => (3, 0),
+        }
+    }
+
+    fn from_code(code: u8, at: u32) -> Option<Change> {
+        match code {
+            0 => Some(Change::Requeued),
+            1 => Some(Change::NotConsumed),
+            2 => Some(Change::Consumed {
+                at: UnixSeconds(at),
+            }),
+            3 => Some(Change::Deleted),
+            _ => None,
+        }
+    }
 }
 
 fn raw_change((change, sequences): &(Change, SequenceSet)) -> RawChange {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::import;
 use crate::message::Sequence;
+use crate::store::counts::Counts;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::findings::Findings;
 use crate::store::fs::files::{Files, OpenHow, parent};
@@ -24,7 +25,7 @@ use crate::store::segments::{
     Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
 };
 use crate::store::snapshot::{self, Snapshot};
-use crate::store::{Counts, formats, migrate};
+use crate::store::{formats, migrate};
 
 /// A log of at most this size is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };

@@ -2,6 +2,7 @@
 
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
+use crate::store::change::Change;
 use crate::store::error::StoreError;
 use crate::store::findings::Findings;
 use crate::store::fs::reserve::{Reserve, Urgency};
@@ -9,7 +10,6 @@ use crate::store::heal::Healer;
 use crate::store::index::Index;
 use crate::store::log::Log;
 use crate::store::mirror::Mirror;
-use crate::store::record::Change;
 use crate::store::recovery::Recovered;
 use crate::store::scrub::{Met, lost_text};
 use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segments};

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::store::counts::Counts;
 use crate::store::disk::{Options, mirror_all};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, parent};
@@ -15,7 +16,7 @@ use crate::store::fs::reserve::Reserve;
 use crate::store::recovery::{self, refuse_dangling};
 use crate::store::verify::report::Report;
 use crate::store::verify::{Checked, Progress, verify_file};
-use crate::store::{Counts, migrate, snapshot};
+use crate::store::{migrate, snapshot};
 
 /// What a restore came to.
 #[derive(Debug)]

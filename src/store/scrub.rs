@@ -421,7 +421,7 @@ mod tests {
         let (store, recovered) = DiskStore::open(&options, Box::new(|_| {})).unwrap();
         assert!(recovered.damage.is_empty());
         wait_until(|| !store.damage().is_empty());
-        let all = crate::store::Query::default();
+        let all = crate::store::query::Query::default();
         for _ in 0..2 {
             let listed = store.list(&all, usize::MAX).unwrap();
             assert_eq!(listed.messages.len(), 199);

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::message::{StatusKind, Topic};
-use crate::store::Counts;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::counts::Counts;
 
 /// A topic's place in the [`TopicTable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

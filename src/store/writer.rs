@@ -15,17 +15,18 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::clock::{Clock, without_step_back};
 use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::Committed;
+use crate::store::change::Change;
+use crate::store::committed::Committed;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::{Reserve, Urgency};
+use crate::store::health::{Part, Trouble};
 use crate::store::index::Index;
 use crate::store::keeper::Keeper;
 use crate::store::log::Log;
 use crate::store::measures::Syncs;
-use crate::store::record::{self, Base, Change, Frame};
+use crate::store::record::{self, Base, Frame};
 use crate::store::refusals::Refusals;
 use crate::store::segments::Position;
-use crate::store::trouble::{Part, Trouble};
 use crate::store::writer::frames::{Written, encode_messages};
 
 /// Requests taken at once.

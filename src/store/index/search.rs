@@ -6,11 +6,12 @@ use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::block::Block;
-use crate::store::day::Day;
+use crate::store::counts::Counts;
+use crate::store::growth::Day;
 use crate::store::index::{Index, pieces};
+use crate::store::query::Mark;
 use crate::store::segments::Position;
 use crate::store::topics::TopicIds;
-use crate::store::{Counts, Mark};
 
 /// Blocks that are looked at before the index is let go: everything waits for it.
 const BLOCKS_AT_ONCE: usize = 256;

@@ -1,7 +1,7 @@
 //! The keys of the trees: big-endian, so that their order is that of the numbers.
 
 use crate::message::StatusKind;
-use crate::store::day::Day;
+use crate::store::growth::Day;
 
 pub(super) fn day_key(day: Day) -> [u8; 4] {
     (day.0 ^ i32::MIN).to_be_bytes()

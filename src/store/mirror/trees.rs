@@ -13,8 +13,8 @@ use crate::message::{StatusKind, UnixSeconds};
 use crate::sequences::Span;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::block::Block;
-use crate::store::day::Day;
 use crate::store::error::{StoreError, is_full};
+use crate::store::growth::{Day, Growth};
 use crate::store::index::{Changes, Index, Restored};
 use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
 use crate::store::mirror::keys::{
@@ -241,8 +241,10 @@ impl Trees {
         let mut index = Index::restore(Restored {
             blocks,
             topics,
-            growth,
-            quarters,
+            growth: Growth {
+                days: growth,
+                quarters,
+            },
             next,
             floor,
             applied,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::sequences::{SequenceSet, Span};
-use crate::store::Counts;
+use crate::store::counts::Counts;
 
 /// Findings that are kept; of more only the number is.
 const FINDINGS_MAX: usize = 1000;

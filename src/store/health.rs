@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::store::Health;
 use crate::store::error::StoreError;
 
 /// What is written.
@@ -42,4 +41,13 @@ impl Trouble {
                 .collect(),
         }
     }
+}
+
+/// What cannot be written at the moment, each as a reason for whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why messages cannot be stored.
+    pub refusing: Option<String>,
+    /// What else cannot be written, and holds nobody up.
+    pub impaired: Vec<String>,
 }

@@ -1,9 +1,18 @@
-//! The server's local days, by which messages are counted.
+//! How many messages were accepted, by the server's local days and by quarters of an hour.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveTime, TimeDelta};
 
 use crate::clock;
 use crate::message::UnixSeconds;
+
+/// Growth is remembered for this many days that had any …
+const DAYS: usize = 400;
+/// … and for this many quarters of an hour.
+pub(crate) const QUARTERS: usize = 31 * 96;
+/// The quarters of an hour begin at multiples of this, as every zone's days do.
+const QUARTER_SECONDS: u32 = 900;
 
 /// A day of the server's local time, as days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +70,55 @@ impl Calendar {
         };
         day
     }
+}
+
+/// How many messages were accepted, those included that have been deleted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Growth {
+    pub(crate) days: BTreeMap<Day, u64>,
+    /// By the time divided by [`QUARTER_SECONDS`].
+    pub(crate) quarters: BTreeMap<u32, u64>,
+}
+
+impl Growth {
+    /// Counts messages created at `created`, on `day`; returns the key of their quarter.
+    pub(crate) fn add(&mut self, day: Day, created: UnixSeconds, count: u64) -> u32 {
+        let quarter = created.0 / QUARTER_SECONDS;
+        *self.days.entry(day).or_default() += count;
+        *self.quarters.entry(quarter).or_default() += count;
+        quarter
+    }
+
+    /// The days that are remembered.
+    pub(crate) fn by_day(&self) -> Vec<(Day, u64)> {
+        let days = last(&self.days, DAYS);
+        days.map(|(day, n)| (*day, *n)).collect()
+    }
+
+    /// The quarters that are remembered, each by its begin.
+    pub(crate) fn by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        last(&self.quarters, QUARTERS)
+            .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
+            .collect()
+    }
+
+    /// Drops what is not remembered any longer; returns the keys of days and quarters.
+    pub(crate) fn forget(&mut self) -> (Vec<Day>, Vec<u32>) {
+        let days = forget(&mut self.days, DAYS);
+        (days, forget(&mut self.quarters, QUARTERS))
+    }
+}
+
+/// The last `len` entries.
+fn last<K, V>(map: &BTreeMap<K, V>, len: usize) -> impl Iterator<Item = (&K, &V)> {
+    map.iter().skip(map.len().saturating_sub(len))
+}
+
+/// Drops all but the last `len` entries; returns their keys.
+fn forget<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, len: usize) -> Vec<K> {
+    let first = last(map, len).next().map(|(key, _)| *key);
+    let kept = first.map(|first| map.split_off(&first)).unwrap_or_default();
+    std::mem::replace(map, kept).into_keys().collect()
 }
 
 #[cfg(test)]
