@@ -3,7 +3,7 @@
 use crate::message::{StatusKind, UnixSeconds};
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::growth::Day;
-use crate::store::segments::Position;
+use crate::store::log::position::Position;
 use crate::store::topics::BlockTopics;
 
 /// Positions are kept of every 64th message.

@@ -25,7 +25,7 @@ use crate::store::fs::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::growth::Day;
 use crate::store::health::{Health, Trouble};
 use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread};
-use crate::store::log::SEGMENT_BYTES_TARGET;
+use crate::store::log::local::SEGMENT_BYTES_TARGET;
 use crate::store::measures::{Measures, Syncs, Usage};
 use crate::store::query::{Listed, Query, Scan, Scanned};
 use crate::store::read::Reader;

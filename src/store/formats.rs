@@ -9,24 +9,11 @@ use std::path::Path;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow};
 use crate::store::fs::layout::Layout;
-use crate::store::record::{self, HEAD_BYTES, Head};
-use crate::store::segments::{
+use crate::store::log::frame::{self, HEAD_BYTES, Head, newer, newer_frame};
+use crate::store::log::segment::{
     READ_AHEAD, SEGMENT_HEAD_BYTES, SEGMENT_MAGIC, segment_numbers, segment_path,
 };
 use crate::store::{migrate, snapshot};
-
-/// The frame's version is newer than those that are read here.
-pub(crate) fn newer_frame(path: &Path, version: u8) -> StoreError {
-    newer(path, version.into(), record::VERSION.into())
-}
-
-fn newer(path: &Path, found: u32, known: u32) -> StoreError {
-    StoreError::FormatTooNew {
-        path: path.to_owned(),
-        found,
-        known,
-    }
-}
 
 /// Looks at the marks of a store: its number, the snapshot's, and the first bytes of each segment.
 pub(crate) fn refuse_newer(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
@@ -48,7 +35,7 @@ fn segment(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
         return Ok(());
     };
     let seed = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-    if let Some(version) = record::newer_version(seed, frame) {
+    if let Some(version) = frame::newer_version(seed, frame) {
         return Err(newer_frame(path, version));
     }
     let (name, version) = (&SEGMENT_MAGIC[..7], SEGMENT_MAGIC[7]);

@@ -12,14 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
-use crate::store::findings::Findings;
 use crate::store::fs::files::Files;
 use crate::store::heal::kin::{Kin, last_frame_end, whole_frame};
-use crate::store::record::Meta;
+use crate::store::log::damage::{BLOCK_BYTES, Damage, Findings};
+use crate::store::log::frame::Meta;
+use crate::store::log::position::Position;
+use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_head};
+use crate::store::log::segments::Segments;
+use crate::store::log::walk::Step;
 use crate::store::scrub::Met;
-use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_head};
 use crate::store::snapshot::catalog::Catalog;
-use crate::store::walk::{BLOCK_BYTES, Damage, Step};
 
 /// The snapshot is believed where it agrees with so many bytes of the log before.
 const AGREEING_BYTES: u64 = 512;

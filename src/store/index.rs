@@ -15,8 +15,8 @@ use crate::store::block::{Block, DayBits};
 use crate::store::change::Change;
 use crate::store::counts::Counts;
 use crate::store::growth::{Calendar, Day, Growth};
-use crate::store::record::{Base, Meta};
-use crate::store::segments::Position;
+use crate::store::log::frame::{Base, Meta};
+use crate::store::log::position::Position;
 use crate::store::times::ConsumedTimes;
 use crate::store::topics::{TopicChanges, TopicTable};
 

@@ -9,9 +9,11 @@ use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
 use crate::store::health::{Part, Trouble};
 use crate::store::index::{Changes, Index};
+use crate::store::log::position::Position;
+use crate::store::log::segment::Segment;
+use crate::store::log::segments::Segments;
 use crate::store::read::Reader;
 use crate::store::scrub::Scrub;
-use crate::store::segments::{Position, Segment, Segments};
 use crate::store::snapshot::Snapshot;
 use crate::store::writer::{Poison, poison_on_error};
 

@@ -280,9 +280,9 @@ mod tests {
     use crate::message::{MessageCode, StatusKind, Topic};
     use crate::sequences::{SequenceSet, Span};
     use crate::store::change::Change;
+    use crate::store::log::frame::{Entry, Meta};
+    use crate::store::log::position::Position;
     use crate::store::mirror::trees::transactions;
-    use crate::store::record::{Entry, Meta};
-    use crate::store::segments::Position;
 
     fn filled(blocks: u64) -> Index {
         let mut index = Index::new();

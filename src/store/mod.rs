@@ -5,8 +5,6 @@
 //! MessagePack. Calls that read or wait say so: they block on the disk, and belong on a thread
 //! that may.
 
-#[doc(hidden)]
-pub mod bench;
 mod bitmap;
 mod block;
 mod change;
@@ -16,7 +14,6 @@ mod disk;
 mod engine;
 mod error;
 mod examine;
-mod findings;
 mod formats;
 mod fs;
 mod growth;
@@ -31,19 +28,16 @@ mod migrate;
 mod mirror;
 mod query;
 mod read;
-mod record;
 mod recovery;
 mod refusals;
 mod replay;
 mod restore;
 mod scrub;
-mod segments;
 mod snapshot;
 mod takeover;
 mod times;
 mod topics;
 mod verify;
-mod walk;
 mod writer;
 
 use std::collections::HashSet;
@@ -66,6 +60,8 @@ pub use examine::{Dates, Examined, Present, dates, examine, places};
 pub use fs::files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use growth::Day;
 pub use health::Health;
+#[doc(hidden)]
+pub use log::bench;
 pub use measures::{Measures, Usage};
 pub use memory::MemoryStore;
 pub use query::{Listed, Mark, Query, Rest, Scan, Scanned};

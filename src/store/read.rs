@@ -16,15 +16,17 @@ use crate::sequences::SequenceSet;
 use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::block::Block;
 use crate::store::error::StoreError;
-use crate::store::findings::Findings;
 use crate::store::index::Index;
 use crate::store::index::search::BlockView;
+use crate::store::log::damage::Findings;
+use crate::store::log::frame::{Entry, Head};
+use crate::store::log::position::Position;
+use crate::store::log::segment::Segment;
+use crate::store::log::segments::Segments;
+use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
-use crate::store::record::{Entry, Head};
-use crate::store::segments::{Position, Segment, Segments};
 use crate::store::topics::TopicIds;
-use crate::store::walk::Step;
 
 /// See the module.
 #[derive(Clone)]

@@ -9,21 +9,21 @@ use crate::import;
 use crate::message::Sequence;
 use crate::store::counts::Counts;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::findings::Findings;
 use crate::store::fs::files::{Files, OpenHow, parent};
 use crate::store::fs::layout::Layout;
 use crate::store::fs::lock::Fence;
 use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::heal::Healer;
 use crate::store::index::Index;
-use crate::store::log::Log;
+use crate::store::log::damage::Findings;
+use crate::store::log::frame::Base;
+use crate::store::log::local::Log;
+use crate::store::log::position::Position;
+use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_numbers, segment_path};
+use crate::store::log::segments::Segments;
 use crate::store::mirror::{self, Mirror};
-use crate::store::record::Base;
 use crate::store::replay::Replay;
 use crate::store::scrub::Scrub;
-use crate::store::segments::{
-    Position, SEGMENT_HEAD_BYTES, Segment, Segments, segment_numbers, segment_path,
-};
 use crate::store::snapshot::{self, Snapshot};
 use crate::store::{formats, migrate};
 

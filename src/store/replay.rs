@@ -4,16 +4,18 @@ use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
 use crate::store::change::Change;
 use crate::store::error::StoreError;
-use crate::store::findings::Findings;
 use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::heal::Healer;
 use crate::store::index::Index;
-use crate::store::log::Log;
+use crate::store::log::damage::{Damage, Findings};
+use crate::store::log::local::Log;
+use crate::store::log::position::Position;
+use crate::store::log::segment::SEGMENT_HEAD_BYTES;
+use crate::store::log::segments::Segments;
+use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::recovery::Recovered;
 use crate::store::scrub::{Met, lost_text};
-use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
-use crate::store::walk::{Damage, Step};
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;

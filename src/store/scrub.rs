@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex};
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
 use crate::store::error::StoreError;
-use crate::store::findings::Findings;
 use crate::store::heal::Healer;
 use crate::store::index::Index;
-use crate::store::record::Meta;
-use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::log::damage::{Damage, Findings};
+use crate::store::log::frame::Meta;
+use crate::store::log::position::Position;
+use crate::store::log::segment::SEGMENT_HEAD_BYTES;
+use crate::store::log::segments::Segments;
+use crate::store::log::walk::{Step, Walk};
 use crate::store::snapshot::Snapshot;
-use crate::store::walk::{Damage, Step, Walk};
 
 /// See the module.
 pub(crate) struct Scrub {

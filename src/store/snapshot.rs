@@ -30,12 +30,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::findings::Findings;
 use crate::store::fs::files::{Files, OpenHow, StoredFile, parent};
 use crate::store::fs::layout::{free_name, with_suffix};
 use crate::store::heal::Healer;
-use crate::store::log::Log;
-use crate::store::segments::{Position, Segment, Segments};
+use crate::store::log::damage::Findings;
+use crate::store::log::local::Log;
+use crate::store::log::position::Position;
+use crate::store::log::segment::Segment;
+use crate::store::log::segments::Segments;
 use crate::store::snapshot::catalog::Catalog;
 use crate::store::snapshot::chunk::{
     CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head,
@@ -375,8 +377,8 @@ mod tests {
     use super::*;
     use crate::store::fs::files::OsFiles;
     use crate::store::fs::lock::Fence;
-    use crate::store::record::Base;
-    use crate::store::segments::segment_path;
+    use crate::store::log::frame::Base;
+    use crate::store::log::segment::segment_path;
     use crate::store::snapshot::chunk::MAGIC;
     use crate::store::snapshot::unpack::unpack;
 

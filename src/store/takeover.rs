@@ -9,9 +9,9 @@ use crate::store::change::Change;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::{Layout, free_name, with_suffix};
-use crate::store::record::{self, Accept, Frame};
+use crate::store::log::encode::{accept, frame_ranges};
+use crate::store::log::frame::{self, Accept, Frame};
 use crate::store::recovery::Opened;
-use crate::store::writer::frames::{accept, frame_ranges};
 use crate::store::{Imported, not_present, read};
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
@@ -107,7 +107,7 @@ fn append_with_status(
         ..Frame::default()
     };
     buffer.clear();
-    record::encode(buffer, opened.log.seed(), &frame);
+    frame::encode(buffer, opened.log.seed(), &frame);
     let position = opened.log.end();
     opened.log.append(buffer)?;
     let last = messages[messages.len() - 1].sequence;

@@ -4,8 +4,6 @@
 //! Order, sequences, times, batching and failure have their home here. It never waits for
 //! anything but the disk and the next request.
 
-pub(super) mod frames;
-
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,12 +20,12 @@ use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::health::{Part, Trouble};
 use crate::store::index::Index;
 use crate::store::keeper::Keeper;
-use crate::store::log::Log;
+use crate::store::log::encode::{Written, encode_messages};
+use crate::store::log::frame::{self, Base, Frame};
+use crate::store::log::local::Log;
+use crate::store::log::position::Position;
 use crate::store::measures::Syncs;
-use crate::store::record::{self, Base, Frame};
 use crate::store::refusals::Refusals;
-use crate::store::segments::Position;
-use crate::store::writer::frames::{Written, encode_messages};
 
 /// Requests taken at once.
 const REQUESTS_MAX: usize = 1024;
@@ -380,17 +378,17 @@ impl Writer {
                 floor: Some(floor),
                 ..Frame::default()
             };
-            record::encode(buffer, self.log.seed(), &frame);
+            frame::encode(buffer, self.log.seed(), &frame);
         }
         if group.probe {
-            record::encode(buffer, self.log.seed(), &Frame::default());
+            frame::encode(buffer, self.log.seed(), &Frame::default());
         }
         for changes in group.change_frames() {
             let frame = Frame {
                 changes: &changes,
                 ..Frame::default()
             };
-            record::encode(buffer, self.log.seed(), &frame);
+            frame::encode(buffer, self.log.seed(), &frame);
         }
         if buffer.is_empty() {
             return Ok((start, frames));

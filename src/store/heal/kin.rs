@@ -4,11 +4,13 @@
 //! often with the same bytes before the day on which they part.
 
 use crate::store::error::StoreError;
-use crate::store::record::{self, FrameError, Head, Meta};
+use crate::store::log::frame::{self, FrameError, Head, Meta};
+use crate::store::log::position::Position;
+use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
+use crate::store::log::segments::Segments;
+use crate::store::log::walk::{Step, Walk};
 use crate::store::scrub::Met;
-use crate::store::segments::{Position, SEGMENT_HEAD_BYTES, Segment, Segments};
 use crate::store::snapshot::catalog::Catalog;
-use crate::store::walk::{Step, Walk};
 
 /// So much before the newest common place is compared first. There is nearly always a message
 /// in it, whose code no other history has.
@@ -152,7 +154,7 @@ fn compare_frames(
 /// Whether there is a whole frame with a message somewhere in `bytes`.
 fn has_message(seed: u32, bytes: &[u8]) -> bool {
     let mut at = 0;
-    while let Some(found) = record::find_magic(&bytes[at..]) {
+    while let Some(found) = frame::find_magic(&bytes[at..]) {
         at += found;
         match whole_frame(seed, &bytes[at..]) {
             Ok((_, meta)) if !meta.entries.is_empty() => return true,

@@ -9,8 +9,8 @@ use crate::store::block::Block;
 use crate::store::counts::Counts;
 use crate::store::growth::Day;
 use crate::store::index::{Index, pieces};
+use crate::store::log::position::Position;
 use crate::store::query::Mark;
-use crate::store::segments::Position;
 use crate::store::topics::TopicIds;
 
 /// Blocks that are looked at before the index is let go: everything waits for it.

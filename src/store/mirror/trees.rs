@@ -16,12 +16,12 @@ use crate::store::block::Block;
 use crate::store::error::{StoreError, is_full};
 use crate::store::growth::{Day, Growth};
 use crate::store::index::{Changes, Index, Restored};
+use crate::store::log::position::Position;
 use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
 use crate::store::mirror::keys::{
     count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
 };
 use crate::store::mirror::{failed, guarded};
-use crate::store::segments::Position;
 use crate::store::topics::{TopicId, TopicTable};
 
 /// The form of the trees; one of another form is rebuilt from the log.

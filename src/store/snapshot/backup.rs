@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
-use crate::store::segments::{Segment, Segments};
+use crate::store::log::segment::Segment;
+use crate::store::log::segments::Segments;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head};
 
 /// Read and sent at once: small, so that the log's own reads and syncs come in between.

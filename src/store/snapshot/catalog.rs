@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
-use crate::store::segments::Position;
+use crate::store::log::position::Position;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
 use crate::store::snapshot::chunks::{Chunks, Met};
 

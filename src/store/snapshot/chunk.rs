@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::StoredFile;
-use crate::store::segments::Position;
+use crate::store::log::position::Position;
 
 /// What the file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";

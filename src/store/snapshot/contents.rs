@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::fs::files::StoredFile;
-use crate::store::segments::{segment_head, segment_path};
+use crate::store::log::segment::{segment_head, segment_path};
 use crate::store::snapshot::parts::Part;
 
 /// Where the bytes of segments are in a file; it is told each [`Part`] in the order of the file.

@@ -7,9 +7,9 @@ use bolero::{ValueGenerator, check, produce};
 use super::*;
 use crate::fuzz::{Edit, bounded};
 use crate::store::fs::files::OsFiles;
-use crate::store::record::fuzz::Content;
-use crate::store::segments::fuzz::{Place, segment, walk};
-use crate::store::segments::segment_path;
+use crate::store::log::frame::fuzz::Content;
+use crate::store::log::segment::segment_path;
+use crate::store::log::segments::fuzz::{Place, segment, walk};
 use crate::store::snapshot::chunk::HEAD_LEN;
 use crate::store::snapshot::unpack::{Unpacked, unpack};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
-use crate::store::segments::segment_number;
+use crate::store::log::segment::segment_number;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
 use crate::store::snapshot::chunks::{Chunks, Met};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
-use crate::store::segments::{segment_head, segment_path};
+use crate::store::log::segment::{segment_head, segment_path};
 use crate::store::snapshot::parts::Parts;
 
 /// What [`unpack`] met.

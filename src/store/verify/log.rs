@@ -8,12 +8,15 @@ use crate::sequences::SequenceSet;
 use crate::store::bitmap::BLOCK_LEN;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::record::Base;
-use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segments};
+use crate::store::log::damage::Damage;
+use crate::store::log::frame::Base;
+use crate::store::log::position::Position;
+use crate::store::log::segment::SEGMENT_HEAD_BYTES;
+use crate::store::log::segments::{Located, Segments};
+use crate::store::log::walk::Step;
 use crate::store::verify::Steps;
 use crate::store::verify::mirror::MirrorCheck;
 use crate::store::verify::report::{Fault, Place, Report, range};
-use crate::store::walk::{Damage, Step};
 
 /// Frames between two looks at what the index has to hand over.
 const FRAMES_BETWEEN: u64 = 1024;

@@ -9,8 +9,8 @@ use crate::store::bitmap::BLOCK_LEN;
 use crate::store::block::Block;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
+use crate::store::log::position::Position;
 use crate::store::mirror::copy::MirrorCopy;
-use crate::store::segments::Position;
 use crate::store::verify::log::Times;
 use crate::store::verify::report::{Fault, Place, Report};
 

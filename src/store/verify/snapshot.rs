@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::store::error::StoreError;
 use crate::store::fs::files::{Files, StoredFile};
-use crate::store::segments::{Segments, segment_head};
+use crate::store::log::segment::segment_head;
+use crate::store::log::segments::Segments;
 use crate::store::snapshot::contents::Contents;
 use crate::store::snapshot::parts::{Part, Parts};
 use crate::store::verify::Steps;

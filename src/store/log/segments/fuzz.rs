@@ -7,8 +7,8 @@ use bolero::{check, produce};
 use super::*;
 use crate::fuzz::{Edit, bounded};
 use crate::store::fs::files::OsFiles;
-use crate::store::record::fuzz::Content;
-use crate::store::walk::Step;
+use crate::store::log::frame::fuzz::Content;
+use crate::store::log::walk::Step;
 
 /// Where a frame is: in which segment, and which bytes of it.
 pub(crate) type Place = (u32, Range<usize>);

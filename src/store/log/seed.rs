@@ -5,15 +5,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
-use crate::store::record::{self, HEAD_BYTES, Head};
-use crate::store::segments::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
+use crate::store::log::frame::{self, HEAD_BYTES, Head};
+use crate::store::log::segment::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
 
 /// How far a frame is looked for.
 const SEARCH_BYTES: u64 = 1 << 20;
 
 /// The seed with which most segments can be read, of those in their heads and of `told`; a new
 /// one where there is no segment. A wrong seed would make all the log look damaged.
-pub(super) fn of(heads: &[(Arc<Segment>, Option<u32>)], told: &[u32]) -> Result<u32, StoreError> {
+pub(in crate::store) fn of(
+    heads: &[(Arc<Segment>, Option<u32>)],
+    told: &[u32],
+) -> Result<u32, StoreError> {
     let Some((newest, _)) = heads.last() else {
         return Ok(told.first().copied().unwrap_or_else(new_seed));
     };
@@ -62,7 +65,7 @@ fn has_frame(segment: &Segment, seed: u32, search_bytes: u64) -> Result<bool, St
     let (mut at, end) = (SEGMENT_HEAD_BYTES, SEGMENT_HEAD_BYTES + search_bytes);
     while at < end {
         let bytes = segment.read(at, READ_AHEAD)?;
-        let Some(found) = record::find_magic(&bytes) else {
+        let Some(found) = frame::find_magic(&bytes) else {
             at += (bytes.len() as u64).saturating_sub(3).max(1);
             if bytes.is_empty() {
                 break;

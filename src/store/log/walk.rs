@@ -1,76 +1,29 @@
 //! Walks over the frames of the log in the order of writing, and around damage.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
-use crate::store::record::{self, FrameError, Meta};
-use crate::store::segments::{Located, Position, SEGMENT_HEAD_BYTES, Segment, Segments};
+use crate::store::log::damage::Damage;
+use crate::store::log::frame::{self, FrameError, Meta};
+use crate::store::log::position::Position;
+use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
+use crate::store::log::segments::{Located, Segments};
 
 /// Damage is searched for the next good frame in steps of this many bytes.
 const SEARCH_BYTES: usize = 1 << 20;
-/// The most that a disk writes to a wrong place at once.
-pub(crate) const BLOCK_BYTES: u64 = 4096;
 
-/// Bytes of the log that are no frame.
-#[derive(Clone, Debug)]
-pub(crate) struct Damage {
-    pub(crate) segment: u32,
-    pub(crate) path: PathBuf,
-    pub(crate) from: u64,
-    /// Where the next good frame begins, or where the segment ends.
-    pub(crate) to: u64,
-    pub(crate) what: FrameError,
-    /// What the frame tells of itself, where nothing but its data is damaged.
-    pub(crate) meta: Option<Meta>,
-}
-
-impl Damage {
-    /// Where it begins.
-    pub(crate) fn position(&self) -> Position {
-        Position::at(self.segment, self.from)
+impl Segments {
+    /// Walks over the frames from `position` on; `check_data` reads their data too.
+    pub(crate) fn walk(&self, position: Position, check_data: bool) -> Walk<'_> {
+        Walk::new(self, position, check_data)
     }
 
-    /// A frame that belongs to another place, from which a disk has put it here.
-    pub(crate) fn misplaced(frame: &Located) -> Damage {
-        Damage {
-            segment: frame.segment.number,
-            path: frame.segment.path.clone(),
-            from: frame.position.offset.into(),
-            to: frame.next.offset.into(),
-            what: FrameError::Place,
-            meta: None,
-        }
-    }
-
-    /// Up to here in its segment good frames may be of another place: a block that a disk has
-    /// put to a wrong place may have whole ones.
-    pub(crate) fn doubtful_until(&self) -> Position {
-        let block = self.to / BLOCK_BYTES + 1;
-        Position::at(self.segment, (block * BLOCK_BYTES).min(u32::MAX.into()))
-    }
-
-    /// Where it ends.
-    pub(crate) fn end(&self) -> Position {
-        Position::at(self.segment, self.to)
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        write!(
-            f,
-            "{path} from byte {} to {}: {}",
-            self.from, self.to, self.what
-        )?;
-        let entries = self.meta.as_ref().map(|meta| &meta.entries);
-        let ends = entries.and_then(|entries| Some((entries.first()?, entries.last()?)));
-        ends.map_or(Ok(()), |(first, last)| {
-            let (first, last) = (first.sequence.0, last.sequence.0);
-            write!(f, ", with the messages of the sequences {first} to {last}")
-        })
+    /// Whether damage is no more than room for what was to come, at the end of the log.
+    pub(in crate::store) fn is_room(&self, damage: &Damage) -> Result<bool, StoreError> {
+        let newest = self.lock_read().values().next_back().cloned();
+        let ends = newest
+            .is_some_and(|newest| newest.number == damage.segment && newest.end() == damage.to);
+        Ok(ends && self.written_between(damage.segment, damage.from, damage.to)? == 0)
     }
 }
 
@@ -215,7 +168,7 @@ impl<'a> Walk<'a> {
         let mut offset = from + 1;
         while offset < segment.end() {
             let bytes = segment.read(offset, SEARCH_BYTES)?;
-            let Some(found) = record::find_magic(&bytes) else {
+            let Some(found) = frame::find_magic(&bytes) else {
                 // A magic may lie across the border of two steps.
                 offset += (bytes.len() as u64).saturating_sub(3).max(1);
                 continue;
@@ -232,11 +185,13 @@ impl<'a> Walk<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::message::{Message, MessageCode, Sequence, Status, Topic, UnixSeconds};
     use crate::store::fs::files::{Files, OsFiles};
-    use crate::store::segments::segment_head;
-    use crate::store::writer::frames::encode_messages;
+    use crate::store::log::encode::encode_messages;
+    use crate::store::log::segment::segment_head;
 
     const SEED: u32 = 7;
 

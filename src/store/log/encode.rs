@@ -1,12 +1,12 @@
 //! The frames that messages are written in.
 
 use crate::message::Message;
-use crate::store::record::{self, Accept, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use crate::store::log::frame::{self, Accept, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
 
 /// A frame of messages in the group's buffer: where, and which.
 pub(crate) struct Written {
-    pub(super) offset: usize,
-    pub(super) messages: std::ops::Range<usize>,
+    pub(in crate::store) offset: usize,
+    pub(in crate::store) messages: std::ops::Range<usize>,
 }
 
 /// Appends `messages`, which are of consecutive sequences, to `out` as frames; says where each is.
@@ -21,7 +21,7 @@ pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]
             accepts: &accepts,
             ..Frame::default()
         };
-        record::encode(out, seed, &frame);
+        frame::encode(out, seed, &frame);
         frames.push(Written {
             offset,
             messages: range,

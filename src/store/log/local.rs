@@ -1,15 +1,17 @@
 //! The writing end of the log. What is in the log happened.
 //!
 //! One thread appends frames to the newest segment, syncs them, and lets readers see them; the
-//! files and how they are read are in [`super::segments`].
+//! files and how they are read are in [`crate::store::log::segments`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::lock::Fence;
-use crate::store::record::Base;
-use crate::store::segments::{Position, Segment, Segments, create_segment, encode_base};
+use crate::store::log::frame::Base;
+use crate::store::log::position::Position;
+use crate::store::log::segment::Segment;
+use crate::store::log::segments::{Segments, create_segment, encode_base};
 
 /// A segment is closed when it has this many bytes, if not asked otherwise.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;

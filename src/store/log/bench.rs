@@ -1,8 +1,8 @@
 //! For `benches/` alone: the bytes of the log without the writer around them.
 
 use crate::message::Message;
-use crate::store::record::{FrameError, HEAD_BYTES, Head};
-use crate::store::writer::frames::encode_messages;
+use crate::store::log::encode::encode_messages;
+use crate::store::log::frame::{FrameError, HEAD_BYTES, Head};
 
 /// The seed of a store matters to what a checksum is, not to how long it takes.
 const SEED: u32 = 7;

@@ -15,11 +15,14 @@
 //! like a frame is not taken for one when a damaged log is searched for the next good frame.
 //! A frame is applied whole or not at all.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::message::{MessageCode, Sequence, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
 use crate::store::change::Change;
+use crate::store::error::StoreError;
 
 const MAGIC: [u8; 4] = *b"DMQ\x01";
 /// The bytes before meta.
@@ -410,6 +413,20 @@ fn entries(raw: &RawAccepts<'_>, topics: usize, data_len: usize) -> Option<Vec<E
 
 #[cfg(test)]
 pub(crate) mod fuzz;
+
+/// The frame's version is newer than those that are read here.
+pub(crate) fn newer_frame(path: &Path, version: u8) -> StoreError {
+    newer(path, version.into(), VERSION.into())
+}
+
+/// Something in `path` has a newer format than the one that is known here.
+pub(crate) fn newer(path: &Path, found: u32, known: u32) -> StoreError {
+    StoreError::FormatTooNew {
+        path: path.to_owned(),
+        found,
+        known,
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,8 @@
 //! The segments of the log, for reading: files of frames, and walks over them.
 //!
 //! A segment is a file `log/<number>.seg`: 16 bytes of head (magic, seed of the checksums,
-//! number), then frames ([`super::record`]), the first of which has the [`Base`]. Any thread
-//! reads what is complete ([`Segments`]); the writing end is [`super::log`].
-
-mod seed;
+//! number), then frames ([`crate::store::log::frame`]), the first of which has the [`Base`]. Any thread
+//! reads what is complete ([`Segments`]); the writing end is [`crate::store::log::local`].
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,149 +11,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::formats;
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
-use crate::store::record::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
-use crate::store::walk::{Damage, Walk};
+use crate::store::log::frame::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+use crate::store::log::position::Position;
+use crate::store::log::seed;
+use crate::store::log::segment::{
+    HEAD_LEN, READ_AHEAD, SEGMENT_HEAD_BYTES, Segment, describe, read_segment, segment_head,
+    segment_number, segment_numbers, segment_path,
+};
 
-pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
-/// The bytes before the first frame of a segment.
-pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
-const HEAD_LEN: usize = 16;
 /// Two segments that begin with so many equal bytes are the same one twice: no two have the
 /// same number and base.
 const SAME_BYTES: usize = 64;
-/// One read brings in the head and the meta of nearly every frame.
-pub(super) const READ_AHEAD: usize = 8 << 10;
-
-/// The place of a byte in the log. Positions are in the order in which bytes were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Position {
-    pub(crate) segment: u32,
-    pub(crate) offset: u32,
-}
-
-impl Position {
-    pub(super) fn at(segment: u32, offset: u64) -> Position {
-        Position {
-            segment,
-            offset: u32::try_from(offset).expect("a segment and a message are far below 4 GiB"),
-        }
-    }
-
-    /// This position as one number of the same order.
-    pub(crate) fn to_u64(self) -> u64 {
-        u64::from(self.segment) << 32 | u64::from(self.offset)
-    }
-
-    pub(crate) fn from_u64(number: u64) -> Position {
-        Position {
-            segment: u32::try_from(number >> 32).unwrap_or_default(),
-            offset: u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default(),
-        }
-    }
-}
-
-/// One file of the log.
-pub(crate) struct Segment {
-    pub(crate) number: u32,
-    pub(crate) path: PathBuf,
-    pub(super) file: Box<dyn StoredFile>,
-    /// The bytes of head and whole frames; what lies behind is not to be read.
-    pub(super) end: AtomicU64,
-    /// Every message in this segment and before has at most this sequence.
-    pub(super) last_sequence: AtomicU64,
-    /// What it begins with is of another segment.
-    misplaced: AtomicBool,
-    /// Why a sync of it failed, if one did.
-    failed: Mutex<Option<StoreError>>,
-}
-
-impl Segment {
-    pub(crate) fn end(&self) -> u64 {
-        self.end.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn last_sequence(&self) -> u64 {
-        self.last_sequence.load(Ordering::Relaxed)
-    }
-
-    /// Whether what it begins with was found to be of another segment.
-    pub(super) fn is_misplaced(&self) -> bool {
-        self.misplaced.load(Ordering::Relaxed)
-    }
-
-    /// Puts the right bytes where they were lost or damaged, and syncs them; readers see what
-    /// is behind the end that there was.
-    pub(super) fn heal(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file
-            .write_all_at(bytes, offset)
-            .doing("write to", &self.path)?;
-        self.sync()?;
-        let end = offset + bytes.len() as u64;
-        self.end.fetch_max(end, Ordering::AcqRel);
-        if offset == 0 {
-            self.misplaced.store(false, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Asks the disk to keep everything in the file. Any thread may, and the system tells an
-    /// error of the disk to one of them only, whichever wrote what is lost: after a sync has
-    /// failed, every other one fails too.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        let mut failed = self.failed.lock().expect("no holder of this lock panics");
-        if let Some(error) = &*failed {
-            return Err(error.clone());
-        }
-        let synced = self.file.sync().doing("sync", &self.path);
-        *failed = synced.as_ref().err().cloned();
-        synced
-    }
-
-    /// Gives back the space of a file whose name is gone, in steps: a system that tells the disk
-    /// of it takes its time, and syncs of the log wait meanwhile.
-    fn give_back(&self) {
-        const STEP_BYTES: u64 = 4 << 20;
-        let mut len = self.file.len().unwrap_or(0);
-        while len > STEP_BYTES && self.file.set_len(len - STEP_BYTES).is_ok() {
-            len -= STEP_BYTES;
-        }
-    }
-
-    fn corrupt(&self, offset: u64, what: &'static str) -> StoreError {
-        StoreError::Corrupt {
-            path: self.path.clone(),
-            offset,
-            what,
-        }
-    }
-
-    /// See [`Segments::written_between`].
-    fn written_between(&self, from: u64, to: u64) -> Result<u64, StoreError> {
-        let mut end = to;
-        while end > from {
-            let begin = from.max(end.saturating_sub(READ_AHEAD as u64));
-            let len = usize::try_from(end - begin).unwrap_or(READ_AHEAD);
-            let bytes = self.read(begin, len)?;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-                return Ok(begin + last as u64 + 1 - from);
-            }
-            end = begin;
-        }
-        Ok(0)
-    }
-
-    /// Reads up to `len` bytes from `offset` on, fewer only at the segment's end.
-    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let rest = usize::try_from(self.end().saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len.min(rest)];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .doing("read", &self.path)?;
-        Ok(bytes)
-    }
-}
 
 /// A frame's meta and where it is.
 pub(crate) struct Located {
@@ -180,7 +47,7 @@ impl Segments {
     /// Opens what is in `dir`; also returns the segments whose first bytes are not what they
     /// should be. Nothing is read but the heads and the first frames. `seeds` are what others
     /// tell of the seed, for the case that a head is damaged.
-    pub(super) fn open(
+    pub(in crate::store) fn open(
         files: &Arc<dyn Files>,
         dir: &Path,
         seeds: &[u32],
@@ -257,25 +124,27 @@ impl Segments {
         self.lock_read().keys().next().copied()
     }
 
-    pub(super) fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
+    pub(in crate::store) fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
         let map = self.lock_read();
         map.range(number..)
             .next()
             .map(|(_, segment)| segment.clone())
     }
 
-    fn lock_read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<Segment>>> {
+    pub(in crate::store) fn lock_read(
+        &self,
+    ) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Arc<Segment>>> {
         self.map.read().expect("no holder of this lock panics")
     }
 
     /// Whether a segment begins with the right head.
-    pub(super) fn has_head(&self, segment: &Segment) -> Result<bool, StoreError> {
+    pub(in crate::store) fn has_head(&self, segment: &Segment) -> Result<bool, StoreError> {
         let head = segment_head(self.seed, segment.number);
         Ok(segment.read(0, HEAD_LEN)? == head)
     }
 
     /// Makes an empty file for a segment that is missing, to be healed.
-    pub(super) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
+    pub(in crate::store) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
         let path = segment_path(&self.dir, number);
         let file = self.files.open(&path, OpenHow::Create);
         let file = file.doing("create", &path)?;
@@ -287,7 +156,7 @@ impl Segments {
     }
 
     /// The file of a segment, whether it is there or not.
-    pub(super) fn path_of(&self, number: u32) -> PathBuf {
+    pub(in crate::store) fn path_of(&self, number: u32) -> PathBuf {
         segment_path(&self.dir, number)
     }
 
@@ -298,17 +167,9 @@ impl Segments {
             .insert(segment.number, segment);
     }
 
-    /// Whether damage is no more than room for what was to come, at the end of the log.
-    pub(super) fn is_room(&self, damage: &Damage) -> Result<bool, StoreError> {
-        let newest = self.lock_read().values().next_back().cloned();
-        let ends = newest
-            .is_some_and(|newest| newest.number == damage.segment && newest.end() == damage.to);
-        Ok(ends && self.written_between(damage.segment, damage.from, damage.to)? == 0)
-    }
-
     /// How many bytes of a segment, from `from` to `to`, there are before the zeros that end
     /// them: room for what was to come is no part of what was written.
-    pub(super) fn written_between(
+    pub(in crate::store) fn written_between(
         &self,
         segment: u32,
         from: u64,
@@ -362,7 +223,7 @@ impl Segments {
     }
 
     /// Removes a segment and its file, for good when this returns.
-    pub(super) fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
+    pub(in crate::store) fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
         let path = &segment.path;
         self.files.remove_file(path).doing("remove", path)?;
         self.files.sync_dir(&self.dir).doing("sync", &self.dir)?;
@@ -408,7 +269,7 @@ impl Segments {
     }
 
     /// The frame at `offset`, all but its data, or why there is none.
-    pub(super) fn try_meta_in(
+    pub(in crate::store) fn try_meta_in(
         &self,
         segment: &Arc<Segment>,
         offset: u64,
@@ -417,8 +278,8 @@ impl Segments {
         let head = match Head::parse(&bytes) {
             Ok(head) => head,
             Err(error) => {
-                return match record::newer_version(self.seed, &bytes) {
-                    Some(version) => Err(formats::newer_frame(&segment.path, version)),
+                return match frame::newer_version(self.seed, &bytes) {
+                    Some(version) => Err(frame::newer_frame(&segment.path, version)),
                     None => Ok(Err(error)),
                 };
             }
@@ -456,94 +317,17 @@ impl Segments {
             .map_err(|error| segment.corrupt(offset, describe(error)))?;
         Ok(data)
     }
-
-    /// Walks over the frames from `position` on; `check_data` reads their data too.
-    pub(crate) fn walk(&self, position: Position, check_data: bool) -> Walk<'_> {
-        Walk::new(self, position, check_data)
-    }
 }
 
-fn describe(error: FrameError) -> &'static str {
-    match error {
-        FrameError::Cut => "the frame is cut off",
-        FrameError::Magic => "no frame begins here",
-        FrameError::Length => "the frame's lengths are impossible",
-        FrameError::Head => "the checksum of the frame's head is wrong",
-        FrameError::Data => "the checksum of the frame's data is wrong",
-        FrameError::Content => "the frame's content cannot be read",
-        FrameError::Place => "the frame belongs to another place",
-    }
-}
-
-/// The numbers of the segments in `dir`, ascending.
-pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
-    // A restore that was cut off leaves none.
-    let names = match files.list(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => vec![],
-        names => names.doing("list", dir)?,
-    };
-    let numbers = names.iter().filter_map(|name| name.strip_suffix(".seg"));
-    let mut numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// The file of a segment.
-pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{number:010}.seg"))
-}
-
-/// A segment of these bytes; also tells the seed in its head, if that can be read.
-fn read_segment(
-    number: u32,
-    path: PathBuf,
-    file: Box<dyn StoredFile>,
-) -> Result<(Segment, Option<u32>), StoreError> {
-    // What is behind this can only be room.
-    let end = file.len().doing("look at", &path)?.min(u32::MAX.into());
-    let mut head = [0; HEAD_LEN];
-    let whole = usize::try_from(end).unwrap_or(usize::MAX).min(HEAD_LEN);
-    file.read_exact_at(&mut head[..whole], 0)
-        .doing("read", &path)?;
-    let inside = segment_number(&head);
-    let seed = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-    let segment = Segment {
-        number,
-        path,
-        file,
-        end: AtomicU64::new(end),
-        last_sequence: AtomicU64::new(0),
-        misplaced: AtomicBool::new(false),
-        failed: Mutex::default(),
-    };
-    Ok((segment, (inside == Some(number)).then_some(seed)))
-}
-
-/// What the file of a segment begins with.
-pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
-    let mut head = [0; HEAD_LEN];
-    head[..8].copy_from_slice(&SEGMENT_MAGIC);
-    head[8..12].copy_from_slice(&seed.to_le_bytes());
-    head[12..].copy_from_slice(&number.to_le_bytes());
-    head
-}
-
-/// The number of the segment whose file begins with `bytes`, if they are such.
-pub(crate) fn segment_number(bytes: &[u8]) -> Option<u32> {
-    let head = bytes.get(..HEAD_LEN)?;
-    let number = head[12..].try_into().ok()?;
-    (head[..8] == SEGMENT_MAGIC).then(|| u32::from_le_bytes(number))
-}
-
-pub(super) fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
+pub(in crate::store) fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
     let frame = Frame {
         base: Some(base.clone()),
         ..Frame::default()
     };
-    record::encode(out, seed, &frame);
+    frame::encode(out, seed, &frame);
 }
 
-pub(super) fn create_segment(
+pub(in crate::store) fn create_segment(
     segments: &Segments,
     number: u32,
     base: &Base,
@@ -577,13 +361,6 @@ pub(super) fn create_segment(
     });
     segments.insert(segment.clone());
     Ok(segment)
-}
-
-impl Segment {
-    /// What the recovery found to be the last sequence.
-    pub(crate) fn set_last_sequence(&self, last_sequence: u64) {
-        self.last_sequence.store(last_sequence, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
