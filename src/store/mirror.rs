@@ -34,7 +34,8 @@ use std::sync::{Arc, RwLock};
 
 use crate::message::{Sequence, UnixSeconds};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::index::{Changes, Index};
+use crate::store::index::Index;
+use crate::store::index::changes::Changes;
 use crate::store::mirror::consumed::times_get;
 use crate::store::mirror::trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
 

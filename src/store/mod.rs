@@ -5,8 +5,6 @@
 //! MessagePack. Calls that read or wait say so: they block on the disk, and belong on a thread
 //! that may.
 
-mod bitmap;
-mod block;
 mod change;
 mod committed;
 mod counts;
@@ -35,8 +33,6 @@ mod restore;
 mod scrub;
 mod snapshot;
 mod takeover;
-mod times;
-mod topics;
 mod verify;
 mod writer;
 

@@ -13,11 +13,12 @@ use bytestring::ByteString;
 
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::block::Block;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::index::block::Block;
 use crate::store::index::search::BlockView;
+use crate::store::index::topics::TopicIds;
 use crate::store::log::damage::Findings;
 use crate::store::log::frame::{Entry, Head};
 use crate::store::log::position::Position;
@@ -26,7 +27,6 @@ use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
-use crate::store::topics::TopicIds;
 
 /// See the module.
 #[derive(Clone)]

@@ -4,14 +4,14 @@ use std::ops::Bound;
 
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::block::Block;
 use crate::store::counts::Counts;
 use crate::store::growth::Day;
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::index::block::Block;
+use crate::store::index::topics::TopicIds;
 use crate::store::index::{Index, pieces};
 use crate::store::log::position::Position;
 use crate::store::query::Mark;
-use crate::store::topics::TopicIds;
 
 /// Blocks that are looked at before the index is let go: everything waits for it.
 const BLOCKS_AT_ONCE: usize = 256;

@@ -11,18 +11,19 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::message::{StatusKind, UnixSeconds};
 use crate::sequences::Span;
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::block::Block;
 use crate::store::error::{StoreError, is_full};
 use crate::store::growth::{Day, Growth};
-use crate::store::index::{Changes, Index, Restored};
+use crate::store::index::Index;
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::index::block::Block;
+use crate::store::index::changes::{Changes, Restored};
+use crate::store::index::topics::{TopicId, TopicTable};
 use crate::store::log::position::Position;
 use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
 use crate::store::mirror::keys::{
     count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
 };
 use crate::store::mirror::{failed, guarded};
-use crate::store::topics::{TopicId, TopicTable};
 
 /// The form of the trees; one of another form is rebuilt from the log.
 const FORMAT: u64 = 2;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
-use crate::store::bitmap::BLOCK_LEN;
 use crate::store::error::StoreError;
+use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::read::Reader;
 
 /// The statuses of a message that still waits.

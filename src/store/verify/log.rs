@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::message::{Sequence, UnixSeconds};
 use crate::sequences::SequenceSet;
-use crate::store::bitmap::BLOCK_LEN;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
+use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::log::damage::Damage;
 use crate::store::log::frame::Base;
 use crate::store::log::position::Position;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::message::{Sequence, StatusKind};
 use crate::sequences::SequenceSet;
-use crate::store::bitmap::BLOCK_LEN;
-use crate::store::block::Block;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
+use crate::store::index::bitmap::BLOCK_LEN;
+use crate::store::index::block::Block;
 use crate::store::log::position::Position;
 use crate::store::mirror::copy::MirrorCopy;
 use crate::store::verify::log::Times;

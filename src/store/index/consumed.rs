@@ -8,14 +8,14 @@ use crate::message::{Sequence, UnixSeconds};
 #[derive(Debug, Default)]
 pub(crate) struct ConsumedTimes {
     /// First sequence → (length, time); ranges do not overlap, a message is consumed once.
-    pub(super) pending: BTreeMap<u64, (u64, UnixSeconds)>,
+    pub(in crate::store) pending: BTreeMap<u64, (u64, UnixSeconds)>,
     /// Handed to the mirror, and not known to be there yet.
-    pub(super) flushing: BTreeMap<u64, (u64, UnixSeconds)>,
+    pub(in crate::store) flushing: BTreeMap<u64, (u64, UnixSeconds)>,
 }
 
 impl ConsumedTimes {
     /// The messages of a range were consumed.
-    pub(super) fn add(&mut self, first: u64, len: u64, at: UnixSeconds) {
+    pub(in crate::store) fn add(&mut self, first: u64, len: u64, at: UnixSeconds) {
         if let Some((&start, (length, time))) = self.pending.range_mut(..first).next_back()
             && start + *length == first
             && *time == at

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::message::{StatusKind, Topic};
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::counts::Counts;
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 
 /// A topic's place in the [`TopicTable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,10 +1,10 @@
 //! What is known of 1,024 consecutive messages without reading them.
 
 use crate::message::{StatusKind, UnixSeconds};
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::growth::Day;
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::index::topics::BlockTopics;
 use crate::store::log::position::Position;
-use crate::store::topics::BlockTopics;
 
 /// Positions are kept of every 64th message.
 pub(crate) const RUN_LEN: u64 = 64;
@@ -134,7 +134,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::topics::TopicId;
+    use crate::store::index::topics::TopicId;
 
     #[test]
     fn a_block_reads_back_as_written() {

@@ -2,23 +2,30 @@
 //! growth, the floor of expiry, and what of it the mirror does not have yet.
 //!
 //! The writer applies each frame once it is in the log; readers take a short lock; the mirror
-//! takes what changed. A block of 1,024 messages costs under a kilobyte.
+//! takes what changed. A block of 1,024 messages costs under a kilobyte. It imports the
+//! places and frames of `log`, and the store's words.
 
+pub(super) mod bitmap;
+pub(super) mod block;
+pub(super) mod changes;
+mod consumed;
 pub(super) mod search;
+pub(super) mod topics;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
-use crate::store::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::block::{Block, DayBits};
 use crate::store::change::Change;
 use crate::store::counts::Counts;
 use crate::store::growth::{Calendar, Day, Growth};
+use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
+use crate::store::index::block::{Block, DayBits};
+use crate::store::index::changes::{Changes, Dirty, Dropped, Restored};
+use crate::store::index::consumed::ConsumedTimes;
+use crate::store::index::topics::TopicTable;
 use crate::store::log::frame::{Base, Meta};
 use crate::store::log::position::Position;
-use crate::store::times::ConsumedTimes;
-use crate::store::topics::{TopicChanges, TopicTable};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -36,55 +43,6 @@ pub(crate) struct Index {
     pub(super) times: ConsumedTimes,
     calendar: Calendar,
     dirty: Dirty,
-}
-
-/// What the mirror does not have yet.
-#[derive(Debug, Default)]
-struct Dirty {
-    blocks: BTreeSet<u64>,
-    /// Those of them that have more than other statuses.
-    grown: BTreeSet<u64>,
-    days: BTreeSet<Day>,
-    quarters: BTreeSet<u32>,
-    dropped: Vec<Dropped>,
-    any: bool,
-}
-
-/// A block that is gone, and the days it had keys for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    pub(crate) block: u64,
-    pub(crate) days: Vec<Day>,
-}
-
-/// What the mirror has to write to have the state at `applied`.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    pub(crate) applied: Position,
-    pub(crate) next: u64,
-    pub(crate) floor: UnixSeconds,
-    pub(crate) blocks: Vec<(u64, Block)>,
-    /// Those of `blocks` that have more than other statuses.
-    pub(crate) grown: BTreeSet<u64>,
-    pub(crate) dropped: Vec<Dropped>,
-    /// Counts and growth of each day that changed.
-    pub(crate) days: Vec<(Day, [u64; 3], u64)>,
-    /// Growth of each quarter of an hour that changed.
-    pub(crate) quarters: Vec<(u32, u64)>,
-    pub(crate) topics: TopicChanges,
-    /// (messages, when they were consumed), ascending
-    pub(crate) times: Vec<(Span, UnixSeconds)>,
-}
-
-/// What [`Index::restore`] begins with.
-#[derive(Debug, Default)]
-pub(crate) struct Restored {
-    pub(crate) blocks: BTreeMap<u64, Block>,
-    pub(crate) topics: TopicTable,
-    pub(crate) growth: Growth,
-    pub(crate) next: u64,
-    pub(crate) floor: UnixSeconds,
-    pub(crate) applied: Position,
 }
 
 impl Index {

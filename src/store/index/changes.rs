@@ -1,0 +1,59 @@
+//! What the index hands to the mirror and gets back from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::message::UnixSeconds;
+use crate::sequences::Span;
+use crate::store::growth::{Day, Growth};
+use crate::store::index::block::Block;
+use crate::store::index::topics::{TopicChanges, TopicTable};
+use crate::store::log::position::Position;
+
+/// What the mirror does not have yet.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) blocks: BTreeSet<u64>,
+    /// Those of them that have more than other statuses.
+    pub(super) grown: BTreeSet<u64>,
+    pub(super) days: BTreeSet<Day>,
+    pub(super) quarters: BTreeSet<u32>,
+    pub(super) dropped: Vec<Dropped>,
+    pub(super) any: bool,
+}
+
+/// A block that is gone, and the days it had keys for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) block: u64,
+    pub(crate) days: Vec<Day>,
+}
+
+/// What the mirror has to write to have the state at `applied`.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) applied: Position,
+    pub(crate) next: u64,
+    pub(crate) floor: UnixSeconds,
+    pub(crate) blocks: Vec<(u64, Block)>,
+    /// Those of `blocks` that have more than other statuses.
+    pub(crate) grown: BTreeSet<u64>,
+    pub(crate) dropped: Vec<Dropped>,
+    /// Counts and growth of each day that changed.
+    pub(crate) days: Vec<(Day, [u64; 3], u64)>,
+    /// Growth of each quarter of an hour that changed.
+    pub(crate) quarters: Vec<(u32, u64)>,
+    pub(crate) topics: TopicChanges,
+    /// (messages, when they were consumed), ascending
+    pub(crate) times: Vec<(Span, UnixSeconds)>,
+}
+
+/// What [`Index::restore`] begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) blocks: BTreeMap<u64, Block>,
+    pub(crate) topics: TopicTable,
+    pub(crate) growth: Growth,
+    pub(crate) next: u64,
+    pub(crate) floor: UnixSeconds,
+    pub(crate) applied: Position,
+}
