@@ -21,6 +21,7 @@ use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_head};
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 use crate::store::scrub::Met;
+use crate::store::snapshot::Mend;
 use crate::store::snapshot::catalog::Catalog;
 
 /// The snapshot is believed where it agrees with so many bytes of the log before.
@@ -29,6 +30,12 @@ const AGREEING_BYTES: u64 = 512;
 const FRAME_BYTES: u64 = 256 << 10;
 /// What is taken back of a segment with a damaged head: the block of the disk that it is in.
 const HEAD_BLOCK_BYTES: u64 = BLOCK_BYTES;
+
+/// What looks at the log before a snapshot is written anew.
+pub(crate) fn mender(files: &Arc<dyn Files>, snapshot: &Path, log: &Arc<Segments>) -> Mend {
+    let mut healer = Healer::new(files, snapshot, log);
+    Box::new(move |segment, findings| healer.segment(segment, findings))
+}
 
 /// See the module.
 pub(crate) struct Healer {

@@ -13,7 +13,7 @@ use crate::store::fs::files::{Files, OpenHow, parent};
 use crate::store::fs::layout::Layout;
 use crate::store::fs::lock::Fence;
 use crate::store::fs::reserve::{Reserve, Urgency};
-use crate::store::heal::Healer;
+use crate::store::heal::{Healer, mender};
 use crate::store::index::Index;
 use crate::store::log::damage::Findings;
 use crate::store::log::frame::Base;
@@ -228,7 +228,7 @@ pub(crate) fn open(
     }
     set_last_sequences(&log, &index)?;
     keep_names(&**files, layout)?;
-    let mut snapshot = Snapshot::open(files, &layout.snapshot, &log, &findings)?;
+    let mut snapshot = Snapshot::open(files, &layout.snapshot, &log, &findings, mender)?;
     if covered.is_none() {
         snapshot.keep();
     }

@@ -14,6 +14,8 @@
 //! catches of a file that is being written is a state the store really had. Restoring is
 //! writing the chunks back to where they came from, and recovering as after a crash. When more
 //! of the file is dead than alive it is written anew beside and renamed over the old one.
+//!
+//! It imports `log` and `fs`; who mends the log before it is copied is told to it.
 
 pub(super) mod backup;
 pub(super) mod catalog;
@@ -32,7 +34,6 @@ use std::sync::Arc;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile, parent};
 use crate::store::fs::layout::{free_name, with_suffix};
-use crate::store::heal::Healer;
 use crate::store::log::damage::Findings;
 use crate::store::log::local::Log;
 use crate::store::log::position::Position;
@@ -43,6 +44,12 @@ use crate::store::snapshot::chunk::{
     CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head,
 };
 use crate::store::snapshot::chunks::{Chunks, Met};
+
+/// Looks at a segment before it is copied, and takes back what it has lost; says whether some of
+/// it stays lost.
+pub(crate) type Mend = Box<dyn FnMut(&Segment, &Findings) -> Result<bool, StoreError>>;
+/// Makes the [`Mend`] of a log, which takes it back from the snapshot at the path.
+pub(crate) type Mender = fn(&Arc<dyn Files>, &Path, &Arc<Segments>) -> Mend;
 
 /// So many parts of a segment that are dead are put up with, besides as much as is alive, before
 /// the file is written anew.
@@ -99,6 +106,7 @@ pub(crate) struct Snapshot {
     /// Dead bytes that are put up with before the file is written anew.
     slack: u64,
     findings: Arc<Findings>,
+    mender: Mender,
 }
 
 /// What is at the snapshot's place.
@@ -123,13 +131,14 @@ struct Open {
 
 impl Snapshot {
     /// The snapshot at `path` of `log`. A file that is of another store, or has more than the
-    /// log, is left alone until the first update, which puts it aside. Damage that is met in the
-    /// log goes to `findings`.
+    /// log, is left alone until the first update, which puts it aside. Before the file is written
+    /// anew, `mender` looks at the log; damage that is met in it goes to `findings`.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         path: &Path,
         log: &Log,
         findings: &Arc<Findings>,
+        mender: Mender,
     ) -> Result<Snapshot, StoreError> {
         let (seed, log_end) = (log.seed(), log.end());
         refuse_newer(&**files, path)?;
@@ -149,6 +158,7 @@ impl Snapshot {
             checked: HEAD_BYTES,
             slack: log.segment_bytes() / SLACK_PARTS,
             findings: findings.clone(),
+            mender,
         };
         match found {
             Found::Nothing => {}
@@ -272,9 +282,9 @@ impl Snapshot {
         open: &mut Open,
         path: &Path,
     ) -> Result<(), StoreError> {
-        let mut healer = Healer::new(&self.files, &self.path, log);
+        let mut mend = (self.mender)(&self.files, &self.path, log);
         for segment in segments {
-            let is_lost = healer.segment(segment, &self.findings)?;
+            let is_lost = mend(segment, &self.findings)?;
             self.kept |= is_lost;
             open.append(std::slice::from_ref(segment), path)?;
         }
@@ -377,6 +387,7 @@ mod tests {
     use super::*;
     use crate::store::fs::files::OsFiles;
     use crate::store::fs::lock::Fence;
+    use crate::store::heal::mender;
     use crate::store::log::frame::Base;
     use crate::store::log::segment::segment_path;
     use crate::store::snapshot::chunk::MAGIC;
@@ -397,7 +408,7 @@ mod tests {
     }
 
     fn open(path: &Path, log: &Log) -> Result<Snapshot, StoreError> {
-        Snapshot::open(&os(), path, log, &Arc::default())
+        Snapshot::open(&os(), path, log, &Arc::default(), mender)
     }
 
     fn unpacked(path: &Path, to: &Path) -> Vec<u8> {
