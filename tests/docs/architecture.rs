@@ -287,7 +287,7 @@ fn a_bad_sample_breaks_every_rule() {
 fn what_is_allowed_breaks_no_rule() {
     for (name, sample) in [
         (
-            "src/store/mirror.rs",
+            "src/store/mirror/mod.rs",
             "use sled::Db;\nuse crate::message::Topic;\n",
         ),
         (

@@ -7,7 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::mirror::{Mirror, guarded, remove};
+use crate::store::mirror::guard::guarded;
+use crate::store::mirror::{Mirror, remove};
 
 /// A mirror in a folder of its own, which goes with it.
 pub(crate) struct MirrorCopy {

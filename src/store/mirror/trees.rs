@@ -20,10 +20,10 @@ use crate::store::index::changes::{Changes, Restored};
 use crate::store::index::topics::{TopicId, TopicTable};
 use crate::store::log::position::Position;
 use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
+use crate::store::mirror::guard::{failed, guarded};
 use crate::store::mirror::keys::{
     count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
 };
-use crate::store::mirror::{failed, guarded};
 
 /// The form of the trees; one of another form is rebuilt from the log.
 const FORMAT: u64 = 2;

@@ -20,14 +20,16 @@
 //!
 //! `sum` is over every key and value but itself, whatever their order, and written with them in
 //! the same transactions: a page that sled has lost or brought back is noticed at the start.
+//!
+//! It imports `index`, and the places of `log`. Its files are sled's own.
 
 mod consumed;
 pub(super) mod copy;
+mod guard;
 mod keys;
 mod trees;
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
@@ -37,6 +39,7 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::index::Index;
 use crate::store::index::changes::Changes;
 use crate::store::mirror::consumed::times_get;
+use crate::store::mirror::guard::{failed, guarded};
 use crate::store::mirror::trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
 
 /// A mirror below this size on disk is never rebuilt for its size.
@@ -49,10 +52,6 @@ pub(crate) struct Mirror {
     trees: RwLock<Option<Arc<Trees>>>,
     /// The seed of the log that it is of.
     seed: AtomicU32,
-}
-
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Mirror(error.to_string().into())
 }
 
 impl Mirror {
@@ -221,11 +220,6 @@ impl Mirror {
 
 fn aside(dir: &Path) -> PathBuf {
     dir.with_extension("new")
-}
-
-/// sled panics where it finds what cannot be; that must cost the mirror, not the process.
-fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(failed("sled panicked")))
 }
 
 fn remove_snaps(dir: &Path, suffix: &str) -> Result<(), StoreError> {
