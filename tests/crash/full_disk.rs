@@ -115,7 +115,9 @@ impl Filled {
     }
 
     fn data(&self, number: usize) -> String {
-        format!("{number:0>width$}", width = self.bytes)
+        // A format's width ends at 65,535.
+        let digits = number.to_string();
+        "0".repeat(self.bytes - digits.len()) + &digits
     }
 
     /// Sends messages until one is refused.
