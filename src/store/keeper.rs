@@ -14,7 +14,7 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
 use crate::store::log::segments::Segments;
 use crate::store::read::Reader;
-use crate::store::scrub::Scrub;
+use crate::store::repair::scrub::Scrub;
 use crate::store::snapshot::Snapshot;
 use crate::store::writer::{Poison, poison_on_error};
 

@@ -13,7 +13,6 @@ use crate::store::fs::files::{Files, OpenHow, parent};
 use crate::store::fs::layout::Layout;
 use crate::store::fs::lock::Fence;
 use crate::store::fs::reserve::{Reserve, Urgency};
-use crate::store::heal::{Healer, mender};
 use crate::store::index::Index;
 use crate::store::log::damage::Findings;
 use crate::store::log::frame::Base;
@@ -22,8 +21,9 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_numbers, segment_path};
 use crate::store::log::segments::Segments;
 use crate::store::mirror::{self, Mirror};
+use crate::store::repair::heal::{Healer, mender};
+use crate::store::repair::scrub::Scrub;
 use crate::store::replay::Replay;
-use crate::store::scrub::Scrub;
 use crate::store::snapshot::{self, Snapshot};
 use crate::store::{formats, migrate};
 

@@ -5,7 +5,6 @@ use crate::sequences::{SequenceSet, Span};
 use crate::store::change::Change;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::{Reserve, Urgency};
-use crate::store::heal::Healer;
 use crate::store::index::Index;
 use crate::store::log::damage::{Damage, Findings};
 use crate::store::log::local::Log;
@@ -15,7 +14,8 @@ use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::recovery::Recovered;
-use crate::store::scrub::{Met, lost_text};
+use crate::store::repair::coverage::{Met, lost_text};
+use crate::store::repair::heal::Healer;
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
 const TIMES_MAX: usize = 64 << 10;

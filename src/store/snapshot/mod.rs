@@ -387,9 +387,9 @@ mod tests {
     use super::*;
     use crate::store::fs::files::OsFiles;
     use crate::store::fs::lock::Fence;
-    use crate::store::heal::mender;
     use crate::store::log::frame::Base;
     use crate::store::log::segment::segment_path;
+    use crate::store::repair::heal::mender;
     use crate::store::snapshot::chunk::MAGIC;
     use crate::store::snapshot::unpack::unpack;
 

@@ -4,23 +4,21 @@
 //! Bytes are put only where the log's own are missing or fail their checksums, and only from
 //! chunks that are whole. At every start this comes before anything is appended, so that the
 //! snapshot never has bytes of a place that the log then writes differently; what cannot be
-//! taken back makes the log go on in a new segment, see [`super::recovery`].
-
-mod kin;
+//! taken back makes the log go on in a new segment, see [`crate::store::recovery`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
 use crate::store::fs::files::Files;
-use crate::store::heal::kin::{Kin, last_frame_end, whole_frame};
 use crate::store::log::damage::{BLOCK_BYTES, Damage, Findings};
 use crate::store::log::frame::Meta;
 use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_head};
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
-use crate::store::scrub::Met;
+use crate::store::repair::coverage::Met;
+use crate::store::repair::kin::{self, Kin, last_frame_end, whole_frame};
 use crate::store::snapshot::Mend;
 use crate::store::snapshot::catalog::Catalog;
 

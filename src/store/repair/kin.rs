@@ -9,7 +9,7 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::{Step, Walk};
-use crate::store::scrub::Met;
+use crate::store::repair::coverage::Met;
 use crate::store::snapshot::catalog::Catalog;
 
 /// So much before the newest common place is compared first. There is nearly always a message
@@ -18,7 +18,7 @@ const COMPARED_BYTES: u64 = 1 << 20;
 
 /// What a snapshot is to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kin {
+pub(in crate::store) enum Kin {
     /// It is of the same history; both have bytes of this segment, and it is the newest.
     Same(u32),
     /// Log and snapshot have no place in common.
@@ -37,7 +37,7 @@ enum Compared {
 }
 
 /// What `catalog` is to the log with `segments`. The newest common place that tells decides.
-pub(super) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin, StoreError> {
+pub(in crate::store) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin, StoreError> {
     let covered = catalog.segments();
     let mut newest = None;
     let mut found = None;
@@ -166,7 +166,7 @@ fn has_message(seed: u32, bytes: &[u8]) -> bool {
 }
 
 /// The length and the meta of the frame that `bytes` begin with, if it is whole.
-pub(super) fn whole_frame(seed: u32, bytes: &[u8]) -> Result<(usize, Meta), FrameError> {
+pub(in crate::store) fn whole_frame(seed: u32, bytes: &[u8]) -> Result<(usize, Meta), FrameError> {
     let head = Head::parse(bytes)?;
     let len = head.frame_len();
     let frame = bytes.get(..len).ok_or(FrameError::Cut)?;
@@ -176,7 +176,10 @@ pub(super) fn whole_frame(seed: u32, bytes: &[u8]) -> Result<(usize, Meta), Fram
 }
 
 /// Where the last good frame of a segment ends, or whatever is behind it begins.
-pub(super) fn last_frame_end(segments: &Segments, segment: &Segment) -> Result<u64, StoreError> {
+pub(in crate::store) fn last_frame_end(
+    segments: &Segments,
+    segment: &Segment,
+) -> Result<u64, StoreError> {
     let end = segment.end();
     let mut walk = Walk::new(
         segments,
