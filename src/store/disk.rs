@@ -28,7 +28,7 @@ use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread};
 use crate::store::log::local::SEGMENT_BYTES_TARGET;
 use crate::store::measures::{Measures, Syncs, Usage};
 use crate::store::query::{Listed, Query, Scan, Scanned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::recovery::{self, Opened, Origin, Recovered};
 use crate::store::refusals::Refusals;
 use crate::store::snapshot::backup::Backup;

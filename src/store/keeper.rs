@@ -13,7 +13,7 @@ use crate::store::index::changes::Changes;
 use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
 use crate::store::log::segments::Segments;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::repair::scrub::Scrub;
 use crate::store::snapshot::Snapshot;
 use crate::store::writer::{Poison, poison_on_error};

@@ -24,7 +24,7 @@ mod memory;
 mod migrate;
 mod mirror;
 mod query;
-mod read;
+mod reader;
 mod recovery;
 mod refusals;
 mod repair;

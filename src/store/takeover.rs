@@ -11,8 +11,9 @@ use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::{Layout, free_name, with_suffix};
 use crate::store::log::encode::{accept, frame_ranges};
 use crate::store::log::frame::{self, Accept, Frame};
+use crate::store::reader::found;
 use crate::store::recovery::Opened;
-use crate::store::{Imported, not_present, read};
+use crate::store::{Imported, not_present};
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
 /// file has its new name makes the next start do it again, which changes nothing.
@@ -130,5 +131,5 @@ fn codes_between(
     to: UnixSeconds,
 ) -> Result<Vec<MessageCode>, StoreError> {
     let (segments, findings) = (opened.log.segments(), &opened.findings);
-    read::codes_between(segments, &opened.index, findings, from, to)
+    found::codes_between(segments, &opened.index, findings, from, to)
 }

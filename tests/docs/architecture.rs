@@ -88,7 +88,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/formats.rs",
             "src/store/keeper.rs",
             "src/store/migrate.rs",
-            "src/store/read.rs",
+            "src/store/reader",
             "src/store/recovery.rs",
             "src/store/replay.rs",
             "src/store/restore.rs",

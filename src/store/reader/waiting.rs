@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::store::error::StoreError;
 use crate::store::index::bitmap::BLOCK_LEN;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// The statuses of a message that still waits.
 const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
 
 impl Reader {
-    /// See [`super::super::Store::oldest_waiting_of`].
+    /// See [`crate::store::Store::oldest_waiting_of`].
     pub(crate) fn oldest_waiting_of(
         &self,
         topics: &[Topic],
@@ -23,7 +23,7 @@ impl Reader {
             .collect()
     }
 
-    /// See [`super::super::Store::waiting_before`]. Sequences are in the order of time, so a few
+    /// See [`crate::store::Store::waiting_before`]. Sequences are in the order of time, so a few
     /// messages are read to find where `before` is among them.
     pub(crate) fn waiting_before(
         &self,
@@ -49,7 +49,7 @@ impl Reader {
         Ok(places)
     }
 
-    /// See [`super::super::Store::oldest_waiting`].
+    /// See [`crate::store::Store::oldest_waiting`].
     pub(crate) fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
         let mut from = Some(Sequence::default());
         while let Some(first) = from {

@@ -1,32 +1,29 @@
 //! Reading messages back: by status in order, for the queue; by time, newest first, for lists.
 //!
 //! The index says which blocks and messages, the log has their meta and data. All of it blocks
-//! on the disk, so it runs on threads that may.
+//! on the disk, so it runs on threads that may. It imports `mirror`, `index` and `log`.
 
+pub(super) mod found;
 mod waiting;
 
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::message::{Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::index::block::Block;
+use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::index::search::BlockView;
 use crate::store::index::topics::TopicIds;
 use crate::store::log::damage::Findings;
-use crate::store::log::frame::{Entry, Head};
-use crate::store::log::position::Position;
-use crate::store::log::segment::Segment;
+use crate::store::log::frame::Entry;
 use crate::store::log::segments::Segments;
-use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
+use crate::store::reader::found::{DataCache, Found, find};
 
 /// See the module.
 #[derive(Clone)]
@@ -35,51 +32,6 @@ pub(crate) struct Reader {
     pub(crate) index: Arc<Mutex<Index>>,
     pub(crate) mirror: Arc<Mirror>,
     pub(crate) findings: Arc<Findings>,
-}
-
-/// A message found, its data not read yet.
-struct Found {
-    entry: Entry,
-    topic: Topic,
-    frame: Frame,
-}
-
-impl Found {
-    /// What is kept for a client, or a few topics, keeps no frame for one message of it.
-    fn without_frame(&self, message: Message) -> Message {
-        match message.data.len() < self.frame.head.data_len {
-            true => Message {
-                data: ByteString::from(&*message.data),
-                ..message
-            },
-            false => message,
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Frame {
-    segment: Arc<Segment>,
-    position: Position,
-    head: Head,
-}
-
-/// The data of the frame that was read last; neighbours are nearly always in it.
-#[derive(Default)]
-struct DataCache(Option<(Position, Bytes)>);
-
-impl DataCache {
-    fn get(&mut self, segments: &Segments, frame: &Frame) -> Result<Bytes, StoreError> {
-        if let Some((position, data)) = &self.0
-            && *position == frame.position
-        {
-            return Ok(data.clone());
-        }
-        let offset = frame.position.offset;
-        let data = Bytes::from(segments.data_of(&frame.segment, offset, &frame.head)?);
-        self.0 = Some((frame.position, data.clone()));
-        Ok(data)
-    }
 }
 
 impl Reader {
@@ -150,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// See [`super::Store::scan`].
+    /// See [`crate::store::Store::scan`].
     pub(crate) fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         const BLOCKS: usize = 4;
         let topics = scan.topics.as_ref().map(|topics| self.ids(topics));
@@ -198,7 +150,7 @@ impl Reader {
         self.lock().topics().ids(topics)
     }
 
-    /// See [`super::Store::list`].
+    /// See [`crate::store::Store::list`].
     pub(crate) fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
         let from = query.from.unwrap_or(UnixSeconds::MIN);
         let to = query.to.unwrap_or(UnixSeconds::MAX);
@@ -272,7 +224,7 @@ impl Reader {
         Ok(())
     }
 
-    /// See [`super::Store::find`]: the code tells when the message was created, and so the few
+    /// See [`crate::store::Store::find`]: the code tells when the message was created, and so the few
     /// blocks that it can be in.
     pub(crate) fn message_with(
         &self,
@@ -357,89 +309,6 @@ impl Reader {
         }
         Ok(expired)
     }
-}
-
-/// The messages of `view`, ascending. What is damaged is reported and passed over.
-fn find(
-    segments: &Segments,
-    view: &BlockView,
-    findings: &Findings,
-) -> Result<Vec<Found>, StoreError> {
-    let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
-    let base = view.number * BLOCK_LEN;
-    let bit_of = |sequence: u64| sequence.saturating_sub(base).min(BLOCK_LEN);
-    let mut wanted = view.bits.clone();
-    let mut walk = segments.walk(Position::default(), false);
-    let mut reached = Position::default();
-    // Good frames before this may be of another place, and tell nothing of what is missing.
-    let mut doubtful = Position::default();
-    loop {
-        let next = wanted.iter().next();
-        let Some(bit) = next else { break };
-        // A run further on than the walk is where the next wanted message begins.
-        let run = view.runs[Block::run_of(bit)];
-        if run > reached {
-            walk = segments.walk(run, false);
-            reached = run;
-        }
-        let Some(step) = walk.next()? else { break };
-        let located = match step {
-            Step::Frame(located) => located,
-            Step::Damage(damage) => {
-                findings.report(damage.position(), &damage);
-                doubtful = damage.doubtful_until();
-                continue;
-            }
-        };
-        reached = located.next;
-        let entries = &located.meta.entries;
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
-            continue;
-        };
-        let (low, high) = (bit_of(first.sequence.0), bit_of(last.sequence.0 + 1));
-        if located.position >= doubtful {
-            // Messages before this frame would have been met: they are in damaged bytes.
-            wanted.take(&Bitmap::range(0, low));
-        }
-        for bit in wanted.take(&Bitmap::range(low, high)).iter() {
-            let at = usize::try_from(base + bit - first.sequence.0).unwrap_or(usize::MAX);
-            let Some(&entry) = entries.get(at) else {
-                continue;
-            };
-            found.push(Found {
-                entry,
-                topic: located.meta.topics[entry.topic as usize].clone(),
-                frame: Frame {
-                    segment: located.segment.clone(),
-                    position: located.position,
-                    head: located.head,
-                },
-            });
-        }
-    }
-    found.sort_unstable_by_key(|found| found.entry.sequence);
-    Ok(found)
-}
-
-/// The codes of all messages created from `from` to `to`.
-pub(crate) fn codes_between(
-    segments: &Segments,
-    index: &Index,
-    findings: &Findings,
-    from: UnixSeconds,
-    to: UnixSeconds,
-) -> Result<Vec<MessageCode>, StoreError> {
-    let mut codes = vec![];
-    for (_, number) in index.created_between(from, to, None, None, None) {
-        if let Some(view) = index.view(number, None, None) {
-            codes.extend(
-                find(segments, &view, findings)?
-                    .iter()
-                    .map(|found| found.entry.code),
-            );
-        }
-    }
-    Ok(codes)
 }
 
 impl Query {
