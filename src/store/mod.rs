@@ -6,10 +6,10 @@
 //! that may.
 
 mod change;
+mod commit;
 mod committed;
 mod counts;
 mod disk;
-mod engine;
 mod error;
 mod examine;
 mod formats;
@@ -17,7 +17,6 @@ mod fs;
 mod growth;
 mod health;
 mod index;
-mod keeper;
 mod log;
 mod measures;
 mod memory;
@@ -26,14 +25,13 @@ mod mirror;
 mod query;
 mod reader;
 mod recovery;
-mod refusals;
 mod repair;
 mod replay;
 mod restore;
 mod snapshot;
 mod takeover;
+mod threads;
 mod verify;
-mod writer;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -48,8 +46,6 @@ pub use change::Change;
 pub use committed::{Appended, Committed};
 pub use counts::{Counts, TopicCounts};
 pub use disk::{DiskStore, Options};
-#[doc(hidden)]
-pub use engine::Work;
 pub use error::StoreError;
 pub use examine::{Dates, Examined, Present, dates, examine, places};
 pub use fs::files::{Files, Held, OpenHow, OsFiles, StoredFile};
@@ -63,6 +59,8 @@ pub use query::{Listed, Mark, Query, Rest, Scan, Scanned};
 pub use recovery::{Origin, Recovered};
 pub use restore::{Restored, restore};
 pub use snapshot::{backup::Backup, receive::Received};
+#[doc(hidden)]
+pub use threads::drive::Work;
 pub use verify::report::{Fault, Finding, Place, Report, Totals};
 pub use verify::{Checked, verify_file, verify_store};
 

@@ -86,7 +86,8 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/disk.rs",
             "src/store/examine.rs",
             "src/store/formats.rs",
-            "src/store/keeper.rs",
+            "src/store/commit",
+            "src/store/threads",
             "src/store/migrate.rs",
             "src/store/reader",
             "src/store/recovery.rs",
@@ -97,7 +98,6 @@ const RULES: &[(&str, Scope)] = &[
             "src/store/snapshot",
             "src/store/takeover.rs",
             "src/store/verify",
-            "src/store/writer.rs",
         ]),
     ),
     // It panics before 1970: `src/clock.rs` tells the time.

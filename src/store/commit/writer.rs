@@ -4,28 +4,30 @@
 //! Order, sequences, times, batching and failure have their home here. It never waits for
 //! anything but the disk and the next request.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::clock::{Clock, without_step_back};
-use crate::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
+use crate::message::{Message, Sequence, Status, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::change::Change;
+use crate::store::commit::apply::apply;
+use crate::store::commit::group::{Group, Request};
+use crate::store::commit::poison::{Poison, poison_on_error};
+use crate::store::commit::refusals::Refusals;
+use crate::store::commit::watermarks::Keeper;
 use crate::store::committed::Committed;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::health::{Part, Trouble};
 use crate::store::index::Index;
-use crate::store::keeper::Keeper;
 use crate::store::log::encode::{Written, encode_messages};
 use crate::store::log::frame::{self, Base, Frame};
 use crate::store::log::local::Log;
 use crate::store::log::position::Position;
 use crate::store::measures::Syncs;
-use crate::store::refusals::Refusals;
 
 /// Requests taken at once.
 const REQUESTS_MAX: usize = 1024;
@@ -35,53 +37,8 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 const CARRIED_RETRY: Duration = Duration::from_secs(1);
 /// How often the writer looks for what comes next meanwhile.
 const CARRIED_POLL: Duration = Duration::from_millis(5);
-/// What a range of sequences is reckoned with in a group.
-const SPAN_BYTES: usize = 16;
-/// Ranges in one frame of changes: far below what a frame may have, and read back in no time.
-const FRAME_SPANS_MAX: usize = 256 << 10;
 /// A buffer larger than this is not kept.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
-
-/// What the writer is asked to do.
-pub(crate) enum Request {
-    /// Store messages, and answer when they are synced.
-    Append {
-        drafts: Vec<Draft>,
-        permit: Option<OwnedSemaphorePermit>,
-        done: oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
-    },
-    /// Record what became of messages.
-    Change {
-        change: Change,
-        sequences: SequenceSet,
-        done: oneshot::Sender<Result<(), StoreError>>,
-    },
-    /// Delete what was created before `floor`: whole blocks, and `also` from the others.
-    Expire {
-        floor: UnixSeconds,
-        also: SequenceSet,
-        done: oneshot::Sender<Result<(), StoreError>>,
-    },
-    /// Write something that means nothing, as messages would be.
-    Probe,
-    /// Do what was asked before, and end.
-    Close,
-}
-
-/// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
-pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
-
-/// What a sync came to: a failed one poisons the store.
-pub(crate) fn poison_on_error(
-    synced: Result<(), StoreError>,
-    poison: &Poison,
-) -> Result<(), StoreError> {
-    synced.map_err(|error| {
-        let reason: Arc<str> = error.to_string().into();
-        tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
-        StoreError::Poisoned(poison.get_or_init(|| reason).clone())
-    })
-}
 
 /// See the module.
 pub(crate) struct Writer {
@@ -104,100 +61,6 @@ pub(crate) struct Writer {
     pub(crate) syncs: Arc<Syncs>,
     /// The bytes of the group being written.
     pub(crate) buffer: Vec<u8>,
-}
-
-/// What is written together.
-#[derive(Default)]
-struct Group {
-    messages: Vec<Message>,
-    appends: Vec<Append>,
-    /// The floor that expiry rises to; `changes` delete what blocks with newer messages have. It
-    /// comes alone: what was asked for before and after is in groups of its own.
-    expire: Option<UnixSeconds>,
-    /// It is written only to see whether messages could be.
-    probe: bool,
-    changes: Vec<(Change, SequenceSet)>,
-    waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
-    bytes: usize,
-}
-
-/// Who waits for how many messages, and holds what meanwhile.
-type Append = (
-    oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
-    usize,
-    Option<OwnedSemaphorePermit>,
-);
-
-impl Group {
-    fn change(&mut self, change: Change, sequences: SequenceSet) {
-        self.bytes += sequences.spans().len() * SPAN_BYTES;
-        let begin = sequences.spans().first().map_or(0, |span| span.first);
-        match self.changes.last_mut() {
-            // What is not behind would have to be sorted in, again for every request.
-            Some((last, set))
-                if *last == change && set.spans().last().is_none_or(|s| s.end() <= begin) =>
-            {
-                for span in sequences.spans() {
-                    set.insert_span(*span);
-                }
-            }
-            _ => self.changes.push((change, sequences)),
-        }
-    }
-
-    /// Whether it is refused on a full disk; what is not says how much of the reserve it may use.
-    fn urgency(&self) -> Option<Urgency> {
-        match () {
-            () if self.probe || !self.messages.is_empty() => None,
-            () if self.expire.is_some() => Some(Urgency::Expiry),
-            () if self.deletes() => Some(Urgency::Deletion),
-            () => Some(Urgency::Outcome),
-        }
-    }
-
-    /// Takes out what came with messages and need not be refused with them.
-    fn take_changes(&mut self) -> Group {
-        Group {
-            changes: std::mem::take(&mut self.changes),
-            waiting: std::mem::take(&mut self.waiting),
-            ..Group::default()
-        }
-    }
-
-    /// Whether it is answered only when it is synced: it has messages, or deletes some.
-    fn is_synced(&self) -> bool {
-        !self.messages.is_empty() || self.deletes()
-    }
-
-    /// Whether messages are deleted: once they are not listed any more they must not come back.
-    fn deletes(&self) -> bool {
-        let mut changes = self.changes.iter();
-        self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
-    }
-
-    /// The changes in pieces that each fit well into a frame.
-    fn change_frames(&self) -> impl Iterator<Item = Vec<(Change, SequenceSet)>> + '_ {
-        let mut rest = self
-            .changes
-            .iter()
-            .flat_map(|(change, set)| {
-                let pieces = set.spans().chunks(FRAME_SPANS_MAX);
-                pieces.map(|spans| (*change, spans))
-            })
-            .peekable();
-        std::iter::from_fn(move || {
-            let (mut frame, mut spans) = (vec![], 0);
-            while let Some((change, piece)) =
-                rest.next_if(|(_, piece)| spans == 0 || spans + piece.len() <= FRAME_SPANS_MAX)
-            {
-                spans += piece.len();
-                let mut set = SequenceSet::new();
-                piece.iter().for_each(|span| set.insert_span(*span));
-                frame.push((change, set));
-            }
-            (!frame.is_empty()).then_some(frame)
-        })
-    }
 }
 
 impl Writer {
@@ -437,25 +300,7 @@ impl Writer {
             let mut index = self.lock();
             let last = index.next_sequence().0 + group.messages.len() as u64 - 1;
             self.log.publish(last);
-            for frame in frames {
-                let offset = u32::try_from(frame.offset).expect("a group is far below 4 GiB");
-                let position = Position {
-                    segment: start.segment,
-                    offset: start.offset + offset,
-                };
-                let runs = group.messages[frame.messages]
-                    .chunk_by(|a, b| a.created == b.created && a.topic == b.topic);
-                for run in runs {
-                    index.accept(
-                        run[0].sequence,
-                        run.len() as u64,
-                        run[0].created,
-                        &run[0].topic,
-                        position,
-                    );
-                }
-            }
-            apply_changes(&mut index, &group);
+            apply(&mut index, &group, start, frames);
             index.advance(self.log.end());
             drop(index);
             self.keeper.notify(group.is_synced(), self.log.end());
@@ -543,34 +388,5 @@ impl Writer {
                     .unlink(self.log.segments().take_dead(first_live));
             }
         }
-    }
-}
-
-fn apply_changes(index: &mut Index, group: &Group) {
-    if let Some(floor) = group.expire {
-        index.raise_floor(floor);
-    }
-    for (change, sequences) in &group.changes {
-        index.change(*change, sequences);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_expires_within_blocks_is_written_in_frames_of_a_bounded_size() {
-        let spans = FRAME_SPANS_MAX as u64 + 1;
-        let also: SequenceSet = (0..spans).map(|n| Sequence(2 * n)).collect();
-        let mut group = Group {
-            expire: Some(UnixSeconds(1)),
-            ..Group::default()
-        };
-        group.change(Change::Deleted, also.clone());
-        let frames: Vec<_> = group.change_frames().flatten().collect();
-        let lens = frames.iter().map(|(_, set)| set.spans().len());
-        assert_eq!(lens.collect::<Vec<_>>(), [FRAME_SPANS_MAX, 1]);
-        assert!(group.is_synced(), "a deletion is synced before its answer");
     }
 }

@@ -9,9 +9,12 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::store::commit::group::Request;
+use crate::store::commit::watermarks::Keeper;
+use crate::store::commit::writer::Writer;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::keeper::{Keeper, MirrorThread, SnapshotThread, Taken};
-use crate::store::writer::{Request, Writer};
+use crate::store::threads::mirroring::{MirrorThread, Taken};
+use crate::store::threads::snapshotting::SnapshotThread;
 
 /// A step of a store that is driven by hand.
 #[doc(hidden)]
@@ -28,29 +31,29 @@ pub enum Work {
 }
 
 /// The parts that work.
-pub(super) struct Engine {
-    pub(super) requests: UnboundedReceiver<Request>,
-    pub(super) writer: Writer,
-    pub(super) mirror: MirrorThread,
-    pub(super) snapshot: SnapshotThread,
+pub(in crate::store) struct Engine {
+    pub(in crate::store) requests: UnboundedReceiver<Request>,
+    pub(in crate::store) writer: Writer,
+    pub(in crate::store) mirror: MirrorThread,
+    pub(in crate::store) snapshot: SnapshotThread,
 }
 
 /// How they are driven.
-pub(super) enum Drive {
+pub(in crate::store) enum Drive {
     Threads(Threads),
     ByHand(Arc<ByHand>),
     Ended,
 }
 
 /// A step of one part may be done in the midst of a step of another, as threads do it.
-pub(super) struct ByHand {
+pub(in crate::store) struct ByHand {
     writer: Mutex<(UnboundedReceiver<Request>, Writer)>,
     mirror: Mutex<(MirrorThread, Option<Taken>)>,
     snapshot: Mutex<SnapshotThread>,
 }
 
 /// A thread for each.
-pub(super) struct Threads {
+pub(in crate::store) struct Threads {
     writer: JoinHandle<Result<(), StoreError>>,
     mirror: JoinHandle<Result<(), StoreError>>,
     snapshot: JoinHandle<Result<(), StoreError>>,
@@ -58,7 +61,7 @@ pub(super) struct Threads {
 
 impl Engine {
     /// Starts the threads.
-    pub(super) fn start(self) -> Result<Threads, StoreError> {
+    pub(in crate::store) fn start(self) -> Result<Threads, StoreError> {
         let Engine {
             requests,
             writer,
@@ -72,7 +75,7 @@ impl Engine {
         })
     }
 
-    pub(super) fn by_hand(self) -> ByHand {
+    pub(in crate::store) fn by_hand(self) -> ByHand {
         ByHand {
             writer: Mutex::new((self.requests, self.writer)),
             mirror: Mutex::new((self.mirror, None)),
@@ -83,7 +86,7 @@ impl Engine {
 
 impl ByHand {
     /// Does one step, unless its part is in the midst of one; says how many requests were served.
-    pub(super) fn work(&self, work: Work) -> Result<usize, StoreError> {
+    pub(in crate::store) fn work(&self, work: Work) -> Result<usize, StoreError> {
         match work {
             Work::Write(most) => Ok(self.write(most)),
             Work::Take => {
@@ -155,7 +158,7 @@ impl Threads {
 
 impl Drive {
     /// What is driven by hand.
-    pub(super) fn by_hand(&self) -> Option<Arc<ByHand>> {
+    pub(in crate::store) fn by_hand(&self) -> Option<Arc<ByHand>> {
         match self {
             Drive::ByHand(parts) => Some(parts.clone()),
             Drive::Threads(_) | Drive::Ended => None,
@@ -163,7 +166,7 @@ impl Drive {
     }
 
     /// Ends what works, once it has done what it was asked before [`Request::Close`].
-    pub(super) fn close(&mut self, keeper: &Keeper) -> Result<(), StoreError> {
+    pub(in crate::store) fn close(&mut self, keeper: &Keeper) -> Result<(), StoreError> {
         match std::mem::replace(self, Drive::Ended) {
             Drive::Threads(threads) => threads.join(keeper),
             Drive::ByHand(parts) => match Arc::try_unwrap(parts) {

@@ -1,0 +1,156 @@
+//! What the writer is asked for, and what it writes together.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::message::{Draft, Message, MessageCode, UnixSeconds};
+use crate::sequences::SequenceSet;
+use crate::store::change::Change;
+use crate::store::error::StoreError;
+use crate::store::fs::reserve::Urgency;
+
+/// What a range of sequences is reckoned with in a group.
+const SPAN_BYTES: usize = 16;
+
+/// Ranges in one frame of changes: far below what a frame may have, and read back in no time.
+const FRAME_SPANS_MAX: usize = 256 << 10;
+
+/// What the writer is asked to do.
+pub(crate) enum Request {
+    /// Store messages, and answer when they are synced.
+    Append {
+        drafts: Vec<Draft>,
+        permit: Option<OwnedSemaphorePermit>,
+        done: oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
+    },
+    /// Record what became of messages.
+    Change {
+        change: Change,
+        sequences: SequenceSet,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Delete what was created before `floor`: whole blocks, and `also` from the others.
+    Expire {
+        floor: UnixSeconds,
+        also: SequenceSet,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Write something that means nothing, as messages would be.
+    Probe,
+    /// Do what was asked before, and end.
+    Close,
+}
+
+/// What is written together.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) messages: Vec<Message>,
+    pub(super) appends: Vec<Append>,
+    /// The floor that expiry rises to; `changes` delete what blocks with newer messages have. It
+    /// comes alone: what was asked for before and after is in groups of its own.
+    pub(super) expire: Option<UnixSeconds>,
+    /// It is written only to see whether messages could be.
+    pub(super) probe: bool,
+    pub(super) changes: Vec<(Change, SequenceSet)>,
+    pub(super) waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    pub(super) bytes: usize,
+}
+
+/// Who waits for how many messages, and holds what meanwhile.
+pub(super) type Append = (
+    oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
+    usize,
+    Option<OwnedSemaphorePermit>,
+);
+
+impl Group {
+    pub(super) fn change(&mut self, change: Change, sequences: SequenceSet) {
+        self.bytes += sequences.spans().len() * SPAN_BYTES;
+        let begin = sequences.spans().first().map_or(0, |span| span.first);
+        match self.changes.last_mut() {
+            // What is not behind would have to be sorted in, again for every request.
+            Some((last, set))
+                if *last == change && set.spans().last().is_none_or(|s| s.end() <= begin) =>
+            {
+                for span in sequences.spans() {
+                    set.insert_span(*span);
+                }
+            }
+            _ => self.changes.push((change, sequences)),
+        }
+    }
+
+    /// Whether it is refused on a full disk; what is not says how much of the reserve it may use.
+    pub(super) fn urgency(&self) -> Option<Urgency> {
+        match () {
+            () if self.probe || !self.messages.is_empty() => None,
+            () if self.expire.is_some() => Some(Urgency::Expiry),
+            () if self.deletes() => Some(Urgency::Deletion),
+            () => Some(Urgency::Outcome),
+        }
+    }
+
+    /// Takes out what came with messages and need not be refused with them.
+    pub(super) fn take_changes(&mut self) -> Group {
+        Group {
+            changes: std::mem::take(&mut self.changes),
+            waiting: std::mem::take(&mut self.waiting),
+            ..Group::default()
+        }
+    }
+
+    /// Whether it is answered only when it is synced: it has messages, or deletes some.
+    pub(super) fn is_synced(&self) -> bool {
+        !self.messages.is_empty() || self.deletes()
+    }
+
+    /// Whether messages are deleted: once they are not listed any more they must not come back.
+    pub(super) fn deletes(&self) -> bool {
+        let mut changes = self.changes.iter();
+        self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
+    }
+
+    /// The changes in pieces that each fit well into a frame.
+    pub(super) fn change_frames(&self) -> impl Iterator<Item = Vec<(Change, SequenceSet)>> + '_ {
+        let mut rest = self
+            .changes
+            .iter()
+            .flat_map(|(change, set)| {
+                let pieces = set.spans().chunks(FRAME_SPANS_MAX);
+                pieces.map(|spans| (*change, spans))
+            })
+            .peekable();
+        std::iter::from_fn(move || {
+            let (mut frame, mut spans) = (vec![], 0);
+            while let Some((change, piece)) =
+                rest.next_if(|(_, piece)| spans == 0 || spans + piece.len() <= FRAME_SPANS_MAX)
+            {
+                spans += piece.len();
+                let mut set = SequenceSet::new();
+                piece.iter().for_each(|span| set.insert_span(*span));
+                frame.push((change, set));
+            }
+            (!frame.is_empty()).then_some(frame)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Sequence;
+
+    #[test]
+    fn what_expires_within_blocks_is_written_in_frames_of_a_bounded_size() {
+        let spans = FRAME_SPANS_MAX as u64 + 1;
+        let also: SequenceSet = (0..spans).map(|n| Sequence(2 * n)).collect();
+        let mut group = Group {
+            expire: Some(UnixSeconds(1)),
+            ..Group::default()
+        };
+        group.change(Change::Deleted, also.clone());
+        let frames: Vec<_> = group.change_frames().flatten().collect();
+        let lens = frames.iter().map(|(_, set)| set.spans().len());
+        assert_eq!(lens.collect::<Vec<_>>(), [FRAME_SPANS_MAX, 1]);
+        assert!(group.is_synced(), "a deletion is synced before its answer");
+    }
+}

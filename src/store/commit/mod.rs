@@ -1,0 +1,11 @@
+//! From requests to answers: groups, the order in which they are in the log, and the state that
+//! they lead to.
+//!
+//! It imports `index`, `log`, `fs` and the store's words.
+
+mod apply;
+pub(super) mod group;
+pub(super) mod poison;
+pub(super) mod refusals;
+pub(super) mod watermarks;
+pub(super) mod writer;

@@ -1,0 +1,20 @@
+//! What a failed sync does to the store.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::store::error::StoreError;
+
+/// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
+pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
+
+/// What a sync came to: a failed one poisons the store.
+pub(crate) fn poison_on_error(
+    synced: Result<(), StoreError>,
+    poison: &Poison,
+) -> Result<(), StoreError> {
+    synced.map_err(|error| {
+        let reason: Arc<str> = error.to_string().into();
+        tracing::error!(%reason, "a sync failed: nothing more is accepted until a restart");
+        StoreError::Poisoned(poison.get_or_init(|| reason).clone())
+    })
+}

@@ -1,0 +1,212 @@
+//! The thread behind the log that keeps the mirror and the space up to date. No answer waits for
+//! it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::store::commit::poison::{Poison, poison_on_error};
+use crate::store::commit::watermarks::Keeper;
+use crate::store::error::StoreError;
+use crate::store::fs::reserve::Reserve;
+use crate::store::health::{Part, Trouble};
+use crate::store::index::changes::Changes;
+use crate::store::log::position::Position;
+use crate::store::log::segment::Segment;
+use crate::store::reader::Reader;
+
+/// The mirror lags the log by about this: groups that come meanwhile are written together.
+const MIRROR_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often the space of the mirror is looked at.
+const SPACE_CHECK: Duration = Duration::from_secs(60);
+
+/// How often sled is asked whether it could write: it says so only then.
+const WRITTEN_CHECK: Duration = Duration::from_millis(500);
+
+/// After a failure the mirror is tried again in this time.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the mirror is to be written.
+pub(crate) struct Taken {
+    changes: Option<Changes>,
+    /// Whether the mirror is begun anew.
+    anew: bool,
+    dead: Vec<Arc<Segment>>,
+    at: Instant,
+}
+
+/// Keeps the mirror: see the module.
+pub(crate) struct MirrorThread {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) reader: Reader,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) poison: Poison,
+    pub(crate) trouble: Trouble,
+    /// It could not be written: sled does not go on after that, and is begun anew.
+    pub(crate) broken: Cell<bool>,
+}
+
+impl MirrorThread {
+    /// Runs until [`Keeper::close`]; then the mirror has everything, on disk.
+    pub(crate) fn run(self) -> Result<(), StoreError> {
+        let mut space_checked = Instant::now();
+        let mut written_checked = Instant::now();
+        loop {
+            let closing = self.keeper.wait_behind() || self.keeper.pause(MIRROR_PAUSE);
+            let result = self.step(&mut space_checked);
+            let result = result.and_then(|()| self.check_written(&mut written_checked));
+            let news = self.trouble.note(Part::Mirror, result.as_ref().err());
+            if closing {
+                return result.and_then(|()| self.flush());
+            }
+            if news && result.is_ok() {
+                tracing::info!("the mirror is written again");
+            }
+            if let Err(error) = result {
+                if news {
+                    tracing::error!(%error, "the mirror is behind; it is tried again every {RETRY_PAUSE:?}, and a restart makes it up from the log");
+                }
+                self.keeper.lock().behind = true;
+                if self.keeper.pause(RETRY_PAUSE) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn check_written(&self, checked: &mut Instant) -> Result<(), StoreError> {
+        if checked.elapsed() < WRITTEN_CHECK {
+            return Ok(());
+        }
+        *checked = Instant::now();
+        let written = self.reader.mirror.write_out();
+        self.broken.set(written.is_err());
+        written
+    }
+
+    /// Catches up, and sees to it that all of it is on disk.
+    pub(crate) fn end(&self) -> Result<(), StoreError> {
+        self.step(&mut Instant::now())?;
+        self.flush()
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.reader.mirror.flush()
+    }
+
+    /// Catches up with the log, and removes the files of dead segments.
+    pub(crate) fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
+        let taken = self.take(space_checked);
+        self.put(taken)
+    }
+
+    /// Takes what the log has and the mirror has not, if anything, for [`MirrorThread::put`].
+    pub(crate) fn take(&self, space_checked: &mut Instant) -> Option<Taken> {
+        let dead = {
+            let mut state = self.keeper.lock();
+            state.behind = false;
+            std::mem::take(&mut state.dead)
+        };
+        let bloated = space_checked.elapsed() > SPACE_CHECK && {
+            *space_checked = Instant::now();
+            self.reader.mirror.is_bloated(&self.reader.lock())
+        };
+        let anew = bloated || self.broken.get();
+        let at = Instant::now();
+        let mut index = self.reader.lock();
+        if anew {
+            index.mark_all_dirty();
+        }
+        if !index.is_dirty() {
+            self.keeper.mirrored(index.applied(), at);
+        }
+        let changes = index.is_dirty().then(|| index.take_changes());
+        (changes.is_some() || !dead.is_empty()).then_some(Taken {
+            changes,
+            anew,
+            dead,
+            at,
+        })
+    }
+
+    /// Writes what was taken, and removes the files of dead segments.
+    pub(crate) fn put(&self, taken: Option<Taken>) -> Result<(), StoreError> {
+        let Some(taken) = taken else {
+            return self.reserve.fill();
+        };
+        let Taken {
+            changes,
+            anew,
+            dead,
+            at,
+        } = taken;
+        if self.poison.get().is_some() {
+            // Memory, and so what was taken, may tell more than the log has: the mirror must not.
+            self.give_back(changes);
+            self.keeper.lock().dead.splice(..0, dead);
+            return Ok(());
+        }
+        let caught_up = match self.reserve.fill() {
+            Ok(()) => changes.map_or(Ok(()), |changes| self.write(changes, anew, at)),
+            Err(error) => {
+                self.give_back(changes);
+                Err(error)
+            }
+        };
+        let caught_up = caught_up.and_then(|()| match dead.is_empty() {
+            true => Ok(()),
+            // A start need not read the whole log then.
+            false => self.flush().inspect_err(|_| self.broken.set(true)),
+        });
+        let unlinked = match &caught_up {
+            Err(StoreError::Poisoned(_)) => caught_up.clone(),
+            // A mirror that could not be written may be written in the room that they give.
+            _ => self.reader.segments.unlink(&dead),
+        };
+        if unlinked.is_err() {
+            self.keeper.lock().dead.splice(..0, dead);
+        }
+        caught_up.and(unlinked)
+    }
+
+    fn give_back(&self, changes: Option<Changes>) {
+        if changes.is_some() {
+            self.reader.lock().mirrored(changes);
+        }
+    }
+
+    fn write(&self, changes: Changes, anew: bool, at: Instant) -> Result<(), StoreError> {
+        let applied = changes.applied;
+        let written = self.sync_up_to(applied).and_then(|()| {
+            if anew {
+                self.reader.mirror.rewrite(&changes)?;
+            }
+            self.reader.mirror.apply(&changes)
+        });
+        let is_poisoned = matches!(written, Err(StoreError::Poisoned(_)));
+        self.broken.set(written.is_err() && !is_poisoned);
+        let failed = written.is_err().then_some(changes);
+        self.reader.lock().mirrored(failed);
+        if written.is_ok() {
+            self.keeper.mirrored(applied, at);
+        }
+        written
+    }
+
+    /// The mirror must never be ahead of what a power cut leaves of the log.
+    fn sync_up_to(&self, position: Position) -> Result<(), StoreError> {
+        if self.keeper.lock().synced >= position {
+            return Ok(());
+        }
+        let Some(segment) = self.reader.segments.get(position.segment) else {
+            return Ok(());
+        };
+        poison_on_error(segment.sync(), &self.poison).inspect_err(|error| {
+            self.trouble.note(Part::Log, Some(error));
+        })?;
+        let mut state = self.keeper.lock();
+        state.synced = state.synced.max(position);
+        Ok(())
+    }
+}
