@@ -32,13 +32,14 @@ use crate::store::log::local::SEGMENT_BYTES_TARGET;
 use crate::store::measures::{Measures, Syncs, Usage};
 use crate::store::query::{Listed, Query, Scan, Scanned};
 use crate::store::reader::Reader;
-use crate::store::recovery::{self, Opened, Origin, Recovered};
+use crate::store::recovery::opened::{Opened, mirror_all};
+use crate::store::recovery::recovered::{Imported, Origin, Recovered};
+use crate::store::recovery::takeover::{add, take_over};
 use crate::store::snapshot::backup::Backup;
-use crate::store::takeover::{add, take_over};
 use crate::store::threads::drive::{Drive, Engine, Work};
 use crate::store::threads::mirroring::MirrorThread;
 use crate::store::threads::snapshotting::SnapshotThread;
-use crate::store::{Imported, Store};
+use crate::store::{Store, recovery};
 
 /// How to open a [`DiskStore`].
 #[derive(Clone, Debug)]
@@ -260,14 +261,6 @@ impl DiskStore {
         }
         Ok(imported)
     }
-}
-
-/// Writes all of the index to the mirror, and the mirror to the disk.
-pub(crate) fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
-    opened.index.mark_all_dirty();
-    opened.mirror.apply(&opened.index.take_changes())?;
-    opened.index.mirrored(None);
-    opened.mirror.flush()
 }
 
 /// A store read back, and kept from other processes.

@@ -11,9 +11,10 @@ use crate::store::fs::layout::{self, Layout, with_suffix};
 use crate::store::fs::lock::Lock;
 use crate::store::growth::Day;
 use crate::store::mirror::copy::MirrorCopy;
-use crate::store::recovery::{Beside, look_at, refuse_dangling};
+use crate::store::recovery::identify::{Beside, look_at};
+use crate::store::recovery::{formats, refuse_dangling};
+use crate::store::verify;
 use crate::store::verify::report::Report;
-use crate::store::{formats, verify};
 
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

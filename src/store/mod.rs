@@ -12,7 +12,6 @@ mod counts;
 mod disk;
 mod error;
 mod examine;
-mod formats;
 mod fs;
 mod growth;
 mod health;
@@ -20,25 +19,20 @@ mod index;
 mod log;
 mod measures;
 mod memory;
-mod migrate;
 mod mirror;
 mod query;
 mod reader;
 mod recovery;
 mod repair;
-mod replay;
 mod restore;
 mod snapshot;
-mod takeover;
 mod threads;
 mod verify;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 
@@ -56,7 +50,7 @@ pub use log::bench;
 pub use measures::{Measures, Usage};
 pub use memory::MemoryStore;
 pub use query::{Listed, Mark, Query, Rest, Scan, Scanned};
-pub use recovery::{Origin, Recovered};
+pub use recovery::recovered::{Origin, Recovered};
 pub use restore::{Restored, restore};
 pub use snapshot::{backup::Backup, receive::Received};
 #[doc(hidden)]
@@ -240,27 +234,4 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When something could not be written.
     fn close(&self) -> Result<(), StoreError>;
-}
-
-/// What came of an import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
-    /// Messages taken over.
-    pub added: u64,
-    /// Messages that the store had already, by their code.
-    pub present: u64,
-}
-
-/// The messages of an import that are not in `present`, and how many were.
-fn not_present(
-    messages: Vec<ImportedMessage>,
-    present: &HashSet<MessageCode>,
-) -> (Vec<ImportedMessage>, u64) {
-    let all = messages.len();
-    let fresh: Vec<_> = messages
-        .into_iter()
-        .filter(|message| !present.contains(&message.code))
-        .collect();
-    let present = all - fresh.len();
-    (fresh, present as u64)
 }

@@ -13,13 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::store::error::{IoContext, StoreError};
-use crate::store::formats;
 use crate::store::fs::files::{Files, OpenHow};
 use crate::store::fs::layout::{self, Layout};
 use crate::store::fs::lock::Lock;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, segment_numbers, segment_path};
 use crate::store::log::segments::Segments;
-use crate::store::recovery::{Beside, look_at};
+use crate::store::recovery::formats;
+use crate::store::recovery::identify::{Beside, look_at};
 use crate::store::verify::log::LogCheck;
 use crate::store::verify::mirror::MirrorCheck;
 use crate::store::verify::report::{Fault, Place, Report};

@@ -13,7 +13,8 @@ use crate::store::log::frame::{self, HEAD_BYTES, Head, newer, newer_frame};
 use crate::store::log::segment::{
     READ_AHEAD, SEGMENT_HEAD_BYTES, SEGMENT_MAGIC, segment_numbers, segment_path,
 };
-use crate::store::{migrate, snapshot};
+use crate::store::recovery::migrate;
+use crate::store::snapshot;
 
 /// Looks at the marks of a store: its number, the snapshot's, and the first bytes of each segment.
 pub(crate) fn refuse_newer(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {

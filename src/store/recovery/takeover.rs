@@ -12,12 +12,12 @@ use crate::store::fs::layout::{Layout, free_name, with_suffix};
 use crate::store::log::encode::{accept, frame_ranges};
 use crate::store::log::frame::{self, Accept, Frame};
 use crate::store::reader::found;
-use crate::store::recovery::Opened;
-use crate::store::{Imported, not_present};
+use crate::store::recovery::opened::Opened;
+use crate::store::recovery::recovered::Imported;
 
 /// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
 /// file has its new name makes the next start do it again, which changes nothing.
-pub(super) fn take_over(
+pub(in crate::store) fn take_over(
     files: &dyn Files,
     opened: &mut Opened,
     layout: &Layout,
@@ -44,7 +44,7 @@ pub(super) fn take_over(
 }
 
 /// Adds messages that are not there yet; `progress` is told how many are done. All is synced.
-pub(super) fn add(
+pub(in crate::store) fn add(
     opened: &mut Opened,
     messages: Vec<ImportedMessage>,
     progress: &mut dyn FnMut(u64),
@@ -132,4 +132,18 @@ fn codes_between(
 ) -> Result<Vec<MessageCode>, StoreError> {
     let (segments, findings) = (opened.log.segments(), &opened.findings);
     found::codes_between(segments, &opened.index, findings, from, to)
+}
+
+/// The messages of an import that are not in `present`, and how many were.
+fn not_present(
+    messages: Vec<ImportedMessage>,
+    present: &HashSet<MessageCode>,
+) -> (Vec<ImportedMessage>, u64) {
+    let all = messages.len();
+    let fresh: Vec<_> = messages
+        .into_iter()
+        .filter(|message| !present.contains(&message.code))
+        .collect();
+    let present = all - fresh.len();
+    (fresh, present as u64)
 }

@@ -13,7 +13,7 @@ use crate::store::log::segment::SEGMENT_HEAD_BYTES;
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
-use crate::store::recovery::Recovered;
+use crate::store::recovery::recovered::Recovered;
 use crate::store::repair::coverage::{Met, lost_text};
 use crate::store::repair::heal::Healer;
 

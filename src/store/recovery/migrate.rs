@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow};
 
-#[path = "../../migrations/0001_first_format.rs"]
+#[path = "../../../migrations/0001_first_format.rs"]
 mod first_format;
 
 /// Works on the folder of a store.

@@ -1,18 +1,27 @@
 //! From what a crash left to a running store: the mirror and the log behind it; the log alone
 //! where the mirror is lost; the snapshot where all is lost.
+//!
+//! It imports `repair`, `reader`, `mirror`, `snapshot`, `index`, `log` and `fs`.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+pub(super) mod formats;
+pub(super) mod identify;
+mod loaded;
+pub(super) mod migrate;
+pub(super) mod opened;
+pub(super) mod recovered;
+mod replay;
+pub(super) mod takeover;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::import;
 use crate::message::Sequence;
 use crate::store::counts::Counts;
 use crate::store::error::{IoContext, StoreError};
-use crate::store::fs::files::{Files, OpenHow, parent};
+use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::Layout;
 use crate::store::fs::lock::Fence;
-use crate::store::fs::reserve::{Reserve, Urgency};
+use crate::store::fs::reserve::Reserve;
 use crate::store::index::Index;
 use crate::store::log::damage::Findings;
 use crate::store::log::frame::Base;
@@ -20,12 +29,15 @@ use crate::store::log::local::Log;
 use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_numbers, segment_path};
 use crate::store::log::segments::Segments;
-use crate::store::mirror::{self, Mirror};
+use crate::store::mirror;
+use crate::store::recovery::identify::{Beside, look_at};
+use crate::store::recovery::loaded::LoadedMirror;
+use crate::store::recovery::opened::Opened;
+use crate::store::recovery::recovered::{Origin, Recovered};
+use crate::store::recovery::replay::Replay;
 use crate::store::repair::heal::{Healer, mender};
 use crate::store::repair::scrub::Scrub;
-use crate::store::replay::Replay;
 use crate::store::snapshot::{self, Snapshot};
-use crate::store::{formats, migrate};
 
 /// A log of at most this size is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
@@ -42,84 +54,6 @@ pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// Where the messages came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// There was nothing.
-    Nothing,
-    /// The store's own log.
-    Log,
-    /// The snapshot: the store was gone.
-    Snapshot,
-}
-
-/// What was found at the start, for the log and for whoever asks.
-#[derive(Clone, Debug)]
-pub struct Recovered {
-    /// Where the messages came from.
-    pub origin: Origin,
-    /// What there is now.
-    pub counts: Counts,
-    /// Frames of the log that the mirror did not have.
-    pub replayed: u64,
-    /// Why the mirror was built anew, if it was.
-    pub mirror_rebuilt: Option<String>,
-    /// Bytes at the end of the log, or of the snapshot it was restored from, that are not whole
-    /// and were cut off: of a write that was not finished, or damage of the last one.
-    pub torn_bytes: u64,
-    /// What was damaged and is whole again, each as a sentence.
-    pub healed: Vec<String>,
-    /// What of the log or the snapshot cannot be read, each as a sentence.
-    pub damage: Vec<String>,
-    /// Messages taken over from a file of the original, and the name it has now.
-    pub imported: Option<(super::Imported, PathBuf)>,
-}
-
-/// A store read back, before its threads run.
-pub(crate) struct Opened {
-    pub(crate) log: Log,
-    pub(crate) index: Index,
-    pub(crate) mirror: Mirror,
-    pub(crate) snapshot: Snapshot,
-    pub(crate) recovered: Recovered,
-    pub(crate) findings: Arc<Findings>,
-    /// What is left to be read, if that is much.
-    pub(crate) scrub: Option<Scrub>,
-    /// The file of the original at the snapshot's place, to be taken over.
-    pub(crate) original: bool,
-}
-
-/// What the file at the snapshot's place is.
-pub(crate) enum Beside {
-    Nothing,
-    Snapshot,
-    Original,
-}
-
-pub(crate) fn look_at(files: &dyn Files, path: &Path) -> Result<Beside, StoreError> {
-    let file = match files.open(path, OpenHow::Read) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Beside::Nothing),
-        Err(error) => return Err(error).doing("open", path),
-    };
-    let len = file.len().doing("look at", path)?;
-    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(64)];
-    file.read_exact_at(&mut head, 0).doing("read", path)?;
-    if head.is_empty() {
-        return Ok(Beside::Nothing);
-    }
-    if head.starts_with(&snapshot::chunk::MAGIC) {
-        return Ok(Beside::Snapshot);
-    }
-    if import::is_go_data(&head) {
-        return Ok(Beside::Original);
-    }
-    Err(StoreError::NotOurs {
-        path: path.to_owned(),
-        what: "it is neither a snapshot nor a data file of the original; move it away, or name another file in mq.persistentFile".into(),
-    })
 }
 
 /// Removes everything the store has; a file that it did not write is left.
@@ -337,94 +271,6 @@ fn restore(
     let renamed = files.rename(restoring, &layout.log);
     renamed.doing("rename", restoring)?;
     files.sync_dir(&layout.dir).doing("sync", &layout.dir)
-}
-
-/// The mirror, and the state it stands for.
-struct LoadedMirror {
-    mirror: Mirror,
-    index: Index,
-    /// Why the state is nothing: the mirror is to be built from the log.
-    unusable: Option<String>,
-}
-
-impl LoadedMirror {
-    fn open(layout: &Layout, reserve: &Reserve) -> Result<LoadedMirror, StoreError> {
-        let absent = !layout.sled.exists();
-        let opened = open_mirror(layout, reserve).and_then(|mirror| {
-            let index = mirror.load()?;
-            Ok((mirror, index))
-        });
-        let (mirror, index) = match opened {
-            Ok(opened) => opened,
-            // Another one could not be opened either.
-            Err(error) if error.is_of_machine() => return Err(error),
-            Err(error) => {
-                mirror::put_aside(&layout.sled)?;
-                return LoadedMirror::anew(layout, reserve, error.to_string());
-            }
-        };
-        let unusable = match index.applied() {
-            _ if !mirror.is_open() => Some("no space was left to open it".into()),
-            _ if absent => Some("there was none".into()),
-            // sled takes a file whose beginning it cannot read for a new one.
-            applied if applied == Position::default() => Some("it was empty".into()),
-            _ => None,
-        };
-        Ok(LoadedMirror {
-            mirror,
-            index,
-            unusable,
-        })
-    }
-
-    /// An empty one, where none is any more.
-    fn anew(
-        layout: &Layout,
-        reserve: &Reserve,
-        reason: String,
-    ) -> Result<LoadedMirror, StoreError> {
-        Ok(LoadedMirror {
-            mirror: open_mirror(layout, reserve)?,
-            index: Index::new(),
-            unusable: Some(reason),
-        })
-    }
-
-    /// The same, or an empty one if this is not of the log with `segments`.
-    fn of_log(
-        self,
-        segments: &Segments,
-        layout: &Layout,
-        reserve: &Reserve,
-    ) -> Result<LoadedMirror, StoreError> {
-        let seed = segments.seed;
-        let oldest = segments.oldest().unwrap_or_default();
-        let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
-            drop(self.mirror);
-            mirror::put_aside(&layout.sled)?;
-            LoadedMirror::anew(layout, reserve, "it is of another log".into())?
-        } else if self.unusable.is_none() && self.index.applied().segment < oldest {
-            // What the segments between told, as of deletions, nobody knows any more.
-            drop(self.mirror);
-            mirror::remove(&layout.sled)?;
-            LoadedMirror::anew(layout, reserve, "it is older than the log".into())?
-        } else {
-            self
-        };
-        loaded.mirror.set_seed(seed);
-        Ok(loaded)
-    }
-}
-
-/// Opens the mirror, or one that is not open where there is no room for that.
-fn open_mirror(layout: &Layout, reserve: &Reserve) -> Result<Mirror, StoreError> {
-    match reserve.spend(Urgency::Deletion, || Mirror::open(&layout.sled)) {
-        Err(error) if error.is_full() => {
-            tracing::warn!(%error, "the mirror is not open, and the whole log is read instead; it is written when there is room");
-            Ok(Mirror::unopened(&layout.sled))
-        }
-        opened => opened,
-    }
 }
 
 /// The names that a process which was killed gave are found like any other, and yet only the

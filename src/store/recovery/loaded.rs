@@ -1,0 +1,97 @@
+//! The mirror as a start finds it: whether it can be used, and is of the log.
+
+use crate::store::error::StoreError;
+use crate::store::fs::layout::Layout;
+use crate::store::fs::reserve::{Reserve, Urgency};
+use crate::store::index::Index;
+use crate::store::log::position::Position;
+use crate::store::log::segments::Segments;
+use crate::store::mirror::{self, Mirror};
+
+/// The mirror, and the state it stands for.
+pub(super) struct LoadedMirror {
+    pub(super) mirror: Mirror,
+    pub(super) index: Index,
+    /// Why the state is nothing: the mirror is to be built from the log.
+    pub(super) unusable: Option<String>,
+}
+
+impl LoadedMirror {
+    pub(super) fn open(layout: &Layout, reserve: &Reserve) -> Result<LoadedMirror, StoreError> {
+        let absent = !layout.sled.exists();
+        let opened = open_mirror(layout, reserve).and_then(|mirror| {
+            let index = mirror.load()?;
+            Ok((mirror, index))
+        });
+        let (mirror, index) = match opened {
+            Ok(opened) => opened,
+            // Another one could not be opened either.
+            Err(error) if error.is_of_machine() => return Err(error),
+            Err(error) => {
+                mirror::put_aside(&layout.sled)?;
+                return LoadedMirror::anew(layout, reserve, error.to_string());
+            }
+        };
+        let unusable = match index.applied() {
+            _ if !mirror.is_open() => Some("no space was left to open it".into()),
+            _ if absent => Some("there was none".into()),
+            // sled takes a file whose beginning it cannot read for a new one.
+            applied if applied == Position::default() => Some("it was empty".into()),
+            _ => None,
+        };
+        Ok(LoadedMirror {
+            mirror,
+            index,
+            unusable,
+        })
+    }
+
+    /// An empty one, where none is any more.
+    fn anew(
+        layout: &Layout,
+        reserve: &Reserve,
+        reason: String,
+    ) -> Result<LoadedMirror, StoreError> {
+        Ok(LoadedMirror {
+            mirror: open_mirror(layout, reserve)?,
+            index: Index::new(),
+            unusable: Some(reason),
+        })
+    }
+
+    /// The same, or an empty one if this is not of the log with `segments`.
+    pub(super) fn of_log(
+        self,
+        segments: &Segments,
+        layout: &Layout,
+        reserve: &Reserve,
+    ) -> Result<LoadedMirror, StoreError> {
+        let seed = segments.seed;
+        let oldest = segments.oldest().unwrap_or_default();
+        let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
+            drop(self.mirror);
+            mirror::put_aside(&layout.sled)?;
+            LoadedMirror::anew(layout, reserve, "it is of another log".into())?
+        } else if self.unusable.is_none() && self.index.applied().segment < oldest {
+            // What the segments between told, as of deletions, nobody knows any more.
+            drop(self.mirror);
+            mirror::remove(&layout.sled)?;
+            LoadedMirror::anew(layout, reserve, "it is older than the log".into())?
+        } else {
+            self
+        };
+        loaded.mirror.set_seed(seed);
+        Ok(loaded)
+    }
+}
+
+/// Opens the mirror, or one that is not open where there is no room for that.
+fn open_mirror(layout: &Layout, reserve: &Reserve) -> Result<Mirror, StoreError> {
+    match reserve.spend(Urgency::Deletion, || Mirror::open(&layout.sled)) {
+        Err(error) if error.is_full() => {
+            tracing::warn!(%error, "the mirror is not open, and the whole log is read instead; it is written when there is room");
+            Ok(Mirror::unopened(&layout.sled))
+        }
+        opened => opened,
+    }
+}
