@@ -2,14 +2,12 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::clock::Clock;
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
@@ -22,14 +20,14 @@ use crate::store::commit::writer::Writer;
 use crate::store::committed::{Appended, Committed};
 use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::{IoContext, StoreError};
-use crate::store::fs::files::{Files, OpenHow, OsFiles, parent};
+use crate::store::fs::files::{Files, OpenHow, parent};
 use crate::store::fs::layout::{self, Layout};
 use crate::store::fs::lock::Lock;
-use crate::store::fs::reserve::{RESERVE_BYTES, Reserve};
+use crate::store::fs::reserve::Reserve;
 use crate::store::growth::Day;
 use crate::store::health::{Health, Trouble};
-use crate::store::log::local::SEGMENT_BYTES_TARGET;
 use crate::store::measures::{Measures, Syncs, Usage};
+use crate::store::options::Options;
 use crate::store::query::{Listed, Query, Scan, Scanned};
 use crate::store::reader::Reader;
 use crate::store::recovery::opened::{Opened, mirror_all};
@@ -40,40 +38,6 @@ use crate::store::threads::drive::{Drive, Engine, Work};
 use crate::store::threads::mirroring::MirrorThread;
 use crate::store::threads::snapshotting::SnapshotThread;
 use crate::store::{Store, recovery};
-
-/// How to open a [`DiskStore`].
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The snapshot file; the store itself is in a folder of this name with `.db` behind.
-    pub snapshot: PathBuf,
-    /// Time between two snapshots.
-    pub snapshot_every: Duration,
-    /// Whether to begin with nothing, and remove what there is.
-    pub clear: bool,
-    /// Where the time comes from.
-    pub clock: Clock,
-    /// The disk that log and snapshot are on.
-    pub files: Arc<dyn Files>,
-    /// The log begins a new file when the newest has this many bytes, at most a GiB.
-    pub segment_bytes: u64,
-    /// Bytes of the disk that are kept for what makes room when it is full.
-    pub reserve_bytes: u64,
-}
-
-impl Options {
-    /// A store with its snapshot at `snapshot`, written every hour.
-    pub fn new(snapshot: impl Into<PathBuf>) -> Options {
-        Options {
-            snapshot: snapshot.into(),
-            snapshot_every: Duration::from_secs(3600),
-            clear: false,
-            clock: Clock::system(),
-            files: Arc::new(OsFiles),
-            segment_bytes: SEGMENT_BYTES_TARGET,
-            reserve_bytes: RESERVE_BYTES,
-        }
-    }
-}
 
 /// Messages on disk: an answer means synced.
 pub struct DiskStore {

@@ -11,7 +11,6 @@ mod committed;
 mod counts;
 mod disk;
 mod error;
-mod examine;
 mod fs;
 mod growth;
 mod health;
@@ -20,14 +19,14 @@ mod log;
 mod measures;
 mod memory;
 mod mirror;
+mod offline;
+mod options;
 mod query;
 mod reader;
 mod recovery;
 mod repair;
-mod restore;
 mod snapshot;
 mod threads;
-mod verify;
 
 use std::time::Duration;
 
@@ -39,9 +38,8 @@ use crate::sequences::SequenceSet;
 pub use change::Change;
 pub use committed::{Appended, Committed};
 pub use counts::{Counts, TopicCounts};
-pub use disk::{DiskStore, Options};
+pub use disk::DiskStore;
 pub use error::StoreError;
-pub use examine::{Dates, Examined, Present, dates, examine, places};
 pub use fs::files::{Files, Held, OpenHow, OsFiles, StoredFile};
 pub use growth::Day;
 pub use health::Health;
@@ -49,14 +47,17 @@ pub use health::Health;
 pub use log::bench;
 pub use measures::{Measures, Usage};
 pub use memory::MemoryStore;
+pub use offline::examine::{Dates, Examined, Present, dates, examine, places};
+pub use offline::restore::{Restored, restore};
+pub use offline::verify::report::{Fault, Finding, Place, Report, Totals};
+pub use offline::verify::steps::Checked;
+pub use offline::verify::{verify_file, verify_store};
+pub use options::Options;
 pub use query::{Listed, Mark, Query, Rest, Scan, Scanned};
-pub use recovery::recovered::{Origin, Recovered};
-pub use restore::{Restored, restore};
+pub use recovery::recovered::{Imported, Origin, Recovered};
 pub use snapshot::{backup::Backup, receive::Received};
 #[doc(hidden)]
 pub use threads::drive::Work;
-pub use verify::report::{Fault, Finding, Place, Report, Totals};
-pub use verify::{Checked, verify_file, verify_store};
 
 /// Keeps messages and what becomes of them.
 ///

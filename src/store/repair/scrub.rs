@@ -185,7 +185,8 @@ mod tests {
 
     use crate::message::{Draft, Topic};
     use crate::store::Store;
-    use crate::store::disk::{DiskStore, Options};
+    use crate::store::disk::DiskStore;
+    use crate::store::options::Options;
 
     /// A closed store of two megabytes in several segments.
     fn large(dir: &Path) -> Options {

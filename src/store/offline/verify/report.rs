@@ -137,15 +137,20 @@ impl Report {
         self.findings.is_empty()
     }
 
-    pub(super) fn note(&mut self, note: String) {
+    pub(in crate::store) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    pub(super) fn damage(&mut self, place: Place, fault: Fault) {
+    pub(in crate::store) fn damage(&mut self, place: Place, fault: Fault) {
         self.damage_of(place, fault, SequenceSet::new());
     }
 
-    pub(super) fn damage_of(&mut self, place: Place, fault: Fault, messages: SequenceSet) {
+    pub(in crate::store) fn damage_of(
+        &mut self,
+        place: Place,
+        fault: Fault,
+        messages: SequenceSet,
+    ) {
         if self.findings.len() == FINDINGS_MAX {
             self.more_findings += 1;
             return;
@@ -193,7 +198,7 @@ impl fmt::Display for Finding {
 }
 
 /// The sequences from `first` up to but not including `end`.
-pub(super) fn range(first: u64, end: u64) -> SequenceSet {
+pub(in crate::store) fn range(first: u64, end: u64) -> SequenceSet {
     let mut set = SequenceSet::new();
     set.insert_span(Span {
         first,

@@ -6,8 +6,10 @@
 
 mod log;
 mod mirror;
-pub(super) mod report;
+pub(in crate::store) mod report;
 mod snapshot;
+pub(in crate::store) mod steps;
+mod times;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,24 +20,13 @@ use crate::store::fs::layout::{self, Layout};
 use crate::store::fs::lock::Lock;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, segment_numbers, segment_path};
 use crate::store::log::segments::Segments;
+use crate::store::offline::verify::log::LogCheck;
+use crate::store::offline::verify::mirror::MirrorCheck;
+use crate::store::offline::verify::report::{Fault, Place, Report};
+use crate::store::offline::verify::snapshot::Chunked;
+use crate::store::offline::verify::steps::{Progress, Steps};
 use crate::store::recovery::formats;
 use crate::store::recovery::identify::{Beside, look_at};
-use crate::store::verify::log::LogCheck;
-use crate::store::verify::mirror::MirrorCheck;
-use crate::store::verify::report::{Fault, Place, Report};
-use crate::store::verify::snapshot::Chunked;
-
-/// How far a check is, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Bytes looked at.
-    pub done: u64,
-    /// Bytes there are.
-    pub total: u64,
-}
-
-/// Is told how far a check is.
-pub(crate) type Progress<'a> = &'a mut dyn FnMut(Checked);
 
 /// Checks the snapshot, or the copy of a running store, at `path`. Blocks.
 ///
@@ -165,7 +156,7 @@ pub(crate) fn open_log(
     if opened.is_empty() {
         report.note(format!("there is no log in {}", dir.display()));
     }
-    let told: Vec<u32> = super::snapshot::seed(&**files, &layout.snapshot)
+    let told: Vec<u32> = crate::store::snapshot::seed(&**files, &layout.snapshot)
         .into_iter()
         .collect();
     let (segments, damaged) = Segments::of(files, dir, opened, &told)?;
@@ -175,28 +166,4 @@ pub(crate) fn open_log(
         report.damage(Place { path, from, to }, Fault::SegmentHead);
     }
     Ok((segments, bytes))
-}
-
-/// Counts bytes, and tells how far it is.
-struct Steps<'a> {
-    progress: Progress<'a>,
-    at: Checked,
-}
-
-impl<'a> Steps<'a> {
-    fn new(progress: Progress<'a>, total: u64) -> Steps<'a> {
-        let at = Checked { done: 0, total };
-        progress(at);
-        Steps { progress, at }
-    }
-
-    fn add(&mut self, bytes: u64) {
-        self.at.done = (self.at.done + bytes).min(self.at.total);
-        (self.progress)(self.at);
-    }
-
-    fn done(&mut self) {
-        self.at.done = self.at.total;
-        (self.progress)(self.at);
-    }
 }

@@ -11,11 +11,11 @@ use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::index::block::Block;
 use crate::store::log::position::Position;
 use crate::store::mirror::copy::MirrorCopy;
-use crate::store::verify::log::Times;
-use crate::store::verify::report::{Fault, Place, Report};
+use crate::store::offline::verify::report::{Fault, Place, Report};
+use crate::store::offline::verify::times::Times;
 
 /// A mirror that could be loaded, and what it stands for.
-pub(super) struct MirrorCheck {
+pub(in crate::store) struct MirrorCheck {
     copy: MirrorCopy,
     index: Index,
     dir: PathBuf,
@@ -23,7 +23,10 @@ pub(super) struct MirrorCheck {
 
 impl MirrorCheck {
     /// Loads the mirror in `dir`; `None`, with a finding or a note, if there is none to load.
-    pub(super) fn open(dir: &Path, report: &mut Report) -> Result<Option<MirrorCheck>, StoreError> {
+    pub(in crate::store) fn open(
+        dir: &Path,
+        report: &mut Report,
+    ) -> Result<Option<MirrorCheck>, StoreError> {
         if !dir.exists() {
             report.note(format!("there is no mirror in {}", dir.display()));
             return Ok(None);
@@ -51,13 +54,13 @@ impl MirrorCheck {
     }
 
     /// The place in the log that it stands for.
-    pub(super) fn applied(&self) -> Position {
+    pub(in crate::store) fn applied(&self) -> Position {
         self.index.applied()
     }
 
     /// Compares it with what the log says up to `reached`; where some of the log is `lost`, only
     /// message by message.
-    pub(super) fn compare(
+    pub(in crate::store) fn compare(
         &self,
         log: &Index,
         times: &Times,

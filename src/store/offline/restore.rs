@@ -7,17 +7,18 @@
 use std::path::Path;
 
 use crate::store::counts::Counts;
-use crate::store::disk::Options;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::{Layout, unfinished};
 use crate::store::fs::lock::Lock;
 use crate::store::fs::reserve::Reserve;
+use crate::store::offline::verify::report::Report;
+use crate::store::offline::verify::steps::{Checked, Progress};
+use crate::store::offline::verify::verify_file;
+use crate::store::options::Options;
 use crate::store::recovery::opened::mirror_all;
 use crate::store::recovery::{self, migrate, refuse_dangling};
 use crate::store::snapshot;
-use crate::store::verify::report::Report;
-use crate::store::verify::{Checked, Progress, verify_file};
 
 /// What a restore came to.
 #[derive(Debug)]

@@ -1,28 +1,26 @@
 //! Reads the log from its beginning, every byte of it, and checks that it adds up.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::message::{Sequence, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::log::damage::Damage;
 use crate::store::log::frame::Base;
 use crate::store::log::position::Position;
 use crate::store::log::segment::SEGMENT_HEAD_BYTES;
 use crate::store::log::segments::{Located, Segments};
 use crate::store::log::walk::Step;
-use crate::store::verify::Steps;
-use crate::store::verify::mirror::MirrorCheck;
-use crate::store::verify::report::{Fault, Place, Report, range};
+use crate::store::offline::verify::mirror::MirrorCheck;
+use crate::store::offline::verify::report::{Fault, Place, Report, range};
+use crate::store::offline::verify::steps::Steps;
+use crate::store::offline::verify::times::Times;
 
 /// Frames between two looks at what the index has to hand over.
 const FRAMES_BETWEEN: u64 = 1024;
 
 /// See the module.
-pub(super) struct LogCheck<'a, 'p> {
+pub(in crate::store) struct LogCheck<'a, 'p> {
     segments: &'a Segments,
     /// Where the bytes of a segment are, from and up to an offset in it.
     place: &'a dyn Fn(u32, u64, u64) -> Place,
@@ -51,41 +49,8 @@ struct Unread {
     messages: SequenceSet,
 }
 
-/// When messages were consumed: 4 bytes for each message of a block that has any.
-#[derive(Default)]
-pub(super) struct Times(BTreeMap<u64, Box<[u32]>>);
-
-impl Times {
-    /// Takes what the index has to hand over.
-    fn take(&mut self, index: &mut Index) {
-        let changes = index.take_changes();
-        index.mirrored(None);
-        for dropped in &changes.dropped {
-            self.0.remove(&dropped.block);
-        }
-        for (span, at) in changes.times {
-            for sequence in span.first..span.end() {
-                let len = usize::try_from(BLOCK_LEN).expect("a block is small");
-                let block = self.0.entry(sequence / BLOCK_LEN);
-                let block = block.or_insert_with(|| vec![0; len].into());
-                block[place_in_block(sequence)] = at.0;
-            }
-        }
-    }
-
-    /// When a message was consumed.
-    pub(super) fn of(&self, sequence: Sequence) -> Option<UnixSeconds> {
-        let block = self.0.get(&(sequence.0 / BLOCK_LEN))?;
-        Some(UnixSeconds(block[place_in_block(sequence.0)]))
-    }
-}
-
-fn place_in_block(sequence: u64) -> usize {
-    usize::try_from(sequence % BLOCK_LEN).expect("a block is small")
-}
-
 impl<'a, 'p> LogCheck<'a, 'p> {
-    pub(super) fn new(
+    pub(in crate::store) fn new(
         segments: &'a Segments,
         place: &'a dyn Fn(u32, u64, u64) -> Place,
         report: &'a mut Report,
@@ -107,7 +72,10 @@ impl<'a, 'p> LogCheck<'a, 'p> {
     }
 
     /// Checks everything, the mirror too where the log has come to its place.
-    pub(super) fn run(mut self, mut mirror: Option<MirrorCheck>) -> Result<(), StoreError> {
+    pub(in crate::store) fn run(
+        mut self,
+        mut mirror: Option<MirrorCheck>,
+    ) -> Result<(), StoreError> {
         let segments = self.segments;
         let mut walk = segments.walk(Position::default(), false);
         while let Some(step) = walk.next()? {

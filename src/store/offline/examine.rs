@@ -11,10 +11,10 @@ use crate::store::fs::layout::{self, Layout, with_suffix};
 use crate::store::fs::lock::Lock;
 use crate::store::growth::Day;
 use crate::store::mirror::copy::MirrorCopy;
+use crate::store::offline::verify;
+use crate::store::offline::verify::report::Report;
 use crate::store::recovery::identify::{Beside, look_at};
 use crate::store::recovery::{formats, refuse_dangling};
-use crate::store::verify;
-use crate::store::verify::report::Report;
 
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
 pub struct Dates {
     /// Everything created before this time has expired.
     pub floor: UnixSeconds,
-    /// Messages dated ahead of the clock: see [`Store::ahead`](super::Store::ahead).
+    /// Messages dated ahead of the clock: see [`Store::ahead`](crate::store::Store::ahead).
     pub ahead: u64,
 }
 

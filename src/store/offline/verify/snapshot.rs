@@ -6,21 +6,21 @@ use crate::store::error::StoreError;
 use crate::store::fs::files::{Files, StoredFile};
 use crate::store::log::segment::segment_head;
 use crate::store::log::segments::Segments;
+use crate::store::offline::verify::report::{Fault, Place, Report};
+use crate::store::offline::verify::steps::Steps;
 use crate::store::snapshot::contents::Contents;
 use crate::store::snapshot::parts::{Part, Parts};
-use crate::store::verify::Steps;
-use crate::store::verify::report::{Fault, Place, Report};
 
 /// A snapshot whose chunks have been looked at.
-pub(super) struct Chunked {
-    pub(super) file: Box<dyn StoredFile>,
-    pub(super) seed: u32,
-    pub(super) contents: Contents,
+pub(in crate::store) struct Chunked {
+    pub(in crate::store) file: Box<dyn StoredFile>,
+    pub(in crate::store) seed: u32,
+    pub(in crate::store) contents: Contents,
 }
 
 /// Looks at every chunk of the snapshot at `path`; where `log` has the same bytes, they are
 /// compared.
-pub(super) fn check(
+pub(in crate::store) fn check(
     files: &dyn Files,
     path: &Path,
     log: Option<&Segments>,
