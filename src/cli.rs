@@ -9,9 +9,11 @@ mod bench;
 mod client;
 mod doctor;
 mod health;
+mod input;
 mod interrupt;
 mod key;
 mod listen;
+mod look;
 mod output;
 mod request;
 mod restore;
@@ -122,6 +124,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let config = load_client(args.common, &listen.client.server)?;
             listen::run(&config, &listen)
         }
+        Command::Peek(peek) => look::peek(&load_client(args.common, &peek.server)?, &peek),
+        Command::Watch(watch) => look::watch(&load_client(args.common, &watch.server)?, &watch),
         Command::Bench(bench) => {
             let config = load_client(args.common, &bench.server)?;
             bench::run(&config, *bench)

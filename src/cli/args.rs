@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::client::ServerUrl;
@@ -77,24 +77,50 @@ pub(super) enum Command {
     /// Example: dpmq serve --port 9000 --set mq.persistentFile=/var/lib/dpmq/data
     #[command(verbatim_doc_comment)]
     Serve(Serve),
-    /// Send one message, or each line of standard input
+    /// Send a message, a file, or each line of standard input
     ///
     /// Each message is acknowledged when it is safely stored; its code is then printed on a line
-    /// of its own. Empty lines are no messages.
+    /// of its own. Empty lines are no messages. All is sent, whether the codes are read or not.
+    ///
+    /// Exit code 1 when a message was refused or is unanswered.
     ///
     /// Example: dpmq send orders '{"id": 7}'
     /// Example: dpmq send orders < orders.txt
+    /// Example: dpmq send photos --file photo.jpg
+    /// Example: make-report | dpmq send reports -
     #[command(verbatim_doc_comment)]
     Send(Send),
     /// Show the messages of a topic as they arrive
     ///
     /// Listening consumes: what the server has written to this program counts as consumed, which
-    /// may be more than is shown when it ends after --count messages. Ends on Ctrl-C, or with exit
-    /// code 1 when the server goes away.
+    /// may be more than is shown when it ends after --count messages, or its reader does. If
+    /// messages wait there, a line on standard error says how many. peek and watch consume nothing.
+    ///
+    /// A server that goes away is tried again, with longer and longer pauses; what was not
+    /// reported as received then comes again. Ends on Ctrl-C, and with exit code 1 when the server
+    /// does not want it any more, or with --once when it goes away.
     ///
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]
     Listen(Listen),
+    /// Show the newest messages of a topic, and consume none
+    ///
+    /// Each is a line, newest first: time, status, code, and the beginning of its data, between
+    /// tabs. With --json it is what GET /api/messages has. The key needs the right console-read.
+    ///
+    /// Example: dpmq peek orders
+    /// Example: dpmq peek orders --count 100 --status not_consumed
+    #[command(verbatim_doc_comment)]
+    Peek(Peek),
+    /// Show messages of a topic as they are published, and consume none
+    ///
+    /// From now on, whether others consume them or not; of data above 64 KiB the beginning. The
+    /// key needs the right console-read. Ends on Ctrl-C, or with exit code 1 when the server goes
+    /// away.
+    ///
+    /// Example: dpmq watch orders
+    #[command(verbatim_doc_comment)]
+    Watch(Watch),
     /// Put load on a running server, measure it, and check every message
     ///
     /// Producers send as fast as --window allows, or at --rate, for a time or a number of
@@ -137,11 +163,13 @@ pub(super) enum Command {
     ///
     /// The copy is consistent, and has everything that was acknowledged before. It is checked
     /// while it is written, and is at DEST when it is whole and on disk; nothing is overwritten.
+    /// To - it goes to standard output, unchecked: dpmq verify checks what has come of it.
     ///
     /// Example: dpmq backup /backup/dpmq-monday
+    /// Example: dpmq backup - | zstd >/backup/dpmq-monday.zst
     #[command(verbatim_doc_comment)]
     Backup {
-        /// The file to make
+        /// The file to make, or - for standard output
         dest: PathBuf,
         #[command(flatten)]
         server: Server,
@@ -298,9 +326,21 @@ pub(super) struct Client {
 pub(super) struct Send {
     /// The topic
     pub(super) topic: Topic,
-    /// The message; without it each line of standard input is one
+    /// The message, or - for all of standard input; without it each line of that is one
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) data: Option<String>,
+    /// Send all of a file as one message
+    #[arg(long, value_name = "FILE", conflicts_with = "data", value_hint = ValueHint::FilePath)]
+    pub(super) file: Option<PathBuf>,
+    /// Send the message this many times
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) count: Option<NonZeroU64>,
+    /// Send at most this many messages a second
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) rate: Option<NonZeroU64>,
+    /// Print no codes, and say nothing but what is wrong
+    #[arg(long)]
+    pub(super) quiet: bool,
     #[command(flatten)]
     pub(super) client: Client,
 }
@@ -315,8 +355,48 @@ pub(super) struct Listen {
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) count: Option<NonZeroU64>,
+    /// End with exit code 1 when the server goes away
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Say nothing but what is wrong
+    #[arg(long)]
+    pub(super) quiet: bool,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Peek {
+    /// The topic
+    pub(super) topic: Topic,
+    /// Show at most this many messages
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(super) count: u16,
+    /// Show those of this status only
+    #[arg(long, value_parser = ["accepted", "not_consumed", "consumed"])]
+    pub(super) status: Option<String>,
+    /// Print each message as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Watch {
+    /// The topic
+    pub(super) topic: Topic,
+    /// Stop after this many messages
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(super) count: Option<NonZeroU64>,
+    /// Print each message as JSON, not only its data
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Say nothing but what is wrong
+    #[arg(long)]
+    pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 /// A measurement.

@@ -1,5 +1,6 @@
 //! `dpmq backup`: everything that a running server has stored, as a file.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use anyhow::anyhow;
 
 use super::args::Server;
 use super::client::ServerUrl;
-use super::output::Output;
+use super::output::{Output, complain};
 use super::verify::{print, refuse_damaged};
 use super::{Failure, bytes_bar, request, show};
 use crate::config::Config;
@@ -15,11 +16,42 @@ use crate::store::{Files, OsFiles, Received, verify_file};
 
 const ROUTE: &str = "/api/backup";
 
+/// Writes the copy to standard output, for a pipe that knows where to put it.
+#[tokio::main(flavor = "current_thread")]
+async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        let text = "- is standard output, which is a terminal: name a file";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let mut reply = request::get(url, key, ROUTE).await?;
+    let (expected, mut written) = (reply.bytes()?, 0);
+    let mut out = Output::open();
+    while let Some(bytes) = reply.next().await? {
+        let taken = out.write(&bytes);
+        // A copy whose reader has gone is none.
+        taken.map_err(|failure| match failure {
+            Failure::ReaderGone => anyhow!("nobody reads the copy any more").into(),
+            other => other,
+        })?;
+        written += bytes.len() as u64;
+    }
+    if written != expected {
+        return Err(anyhow!("the copy has {written} of {expected} bytes").into());
+    }
+    complain(&format!(
+        "{written} bytes, not checked yet: dpmq verify FILE does"
+    ));
+    Ok(())
+}
+
 /// Fetches, checks and places the file. One that is not whole is removed; one whose server has a
 /// damaged log is kept, since there is no better one, and told of.
 pub(super) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let url = ServerUrl::of(config, &server.address)?;
+    if dest.as_os_str() == "-" {
+        return stream(&url, config.mq.secret_key.expose());
+    }
     let mut received = Received::begin(files.clone(), dest)?;
     let bytes = fetch(&url, config.mq.secret_key.expose(), &mut received)?;
     let bar = bytes_bar().with_message("checked");
@@ -48,12 +80,13 @@ async fn fetch(url: &ServerUrl, key: &str, received: &mut Received) -> anyhow::R
 async fn transfer(url: &ServerUrl, key: &str, received: &mut Received) -> anyhow::Result<u64> {
     let mut reply = request::get(url, key, ROUTE).await?;
     let bar = bytes_bar().with_message("copied");
-    bar.set_length(reply.bytes);
+    let bytes = reply.bytes()?;
+    bar.set_length(bytes);
     while let Some(bytes) = reply.next().await? {
         received.write(&bytes)?;
         bar.inc(bytes.len() as u64);
     }
     received.end()?;
     bar.finish_and_clear();
-    Ok(reply.bytes)
+    Ok(bytes)
 }

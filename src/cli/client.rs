@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::http::{Response, Uri};
+use tokio_tungstenite::tungstenite::http::{Response, StatusCode, Uri};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -263,7 +264,14 @@ impl Target {
         let (mut socket, _) = client_async_with_config(&self.endpoint, stream, Some(limits))
             .await
             .map_err(|error| match error {
-                tungstenite::Error::Http(response) => anyhow!("{address} {}", refusal(&response)),
+                tungstenite::Error::Http(response) => {
+                    let text = format!("{address} {}", refusal(&response));
+                    match response.status() {
+                        StatusCode::TOO_MANY_REQUESTS => anyhow!(text),
+                        status if status.is_client_error() => anyhow!(Final(text)),
+                        _ => anyhow!(text),
+                    }
+                }
                 other => anyhow!(other).context(format!("{address} is no DPMQ server")),
             })?;
         self.log_in(&mut socket).await?;
@@ -284,7 +292,9 @@ impl Target {
                         Err(_) => format!("; {INSTALLED} may have it, for root to read"),
                         Ok(_) => String::new(),
                     };
-                    bail!("the server refused the secret key (--key, or DPMQ_MQ_SECRETKEY{key})")
+                    bail!(Final(format!(
+                        "the server refused the secret key (--key, or DPMQ_MQ_SECRETKEY{key})"
+                    )))
                 }
                 _ => bail!(
                     "{} is no DPMQ server: it did not ask for the key",
@@ -293,6 +303,16 @@ impl Target {
             }
         }
     }
+}
+
+/// What the server does not want, now or later: it is not asked again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Final(String);
+
+/// Whether the server has said that it does not want this client.
+pub(super) fn is_final(error: &anyhow::Error) -> bool {
+    error.is::<Final>()
 }
 
 /// The next text frame; an error with the reason when there is none to come.
@@ -309,9 +329,13 @@ pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> 
 
 /// What a connection that the server has closed ends with: its reason, if it gave one.
 pub(super) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
-    match close.filter(|close| !close.reason.is_empty()) {
-        Some(close) => anyhow!("the server closed the connection: {}", close.reason),
-        None => anyhow!("the server closed the connection"),
+    let text = match close.filter(|close| !close.reason.is_empty()) {
+        Some(close) => format!("the server closed the connection: {}", close.reason),
+        None => "the server closed the connection".to_owned(),
+    };
+    match close {
+        Some(close) if close.code == CloseCode::Policy => anyhow!(Final(text)),
+        _ => anyhow!(text),
     }
 }
 
@@ -332,6 +356,12 @@ fn refusal(response: &Response<Option<Vec<u8>>>) -> String {
         "" => format!("refused the connection: HTTP {}", response.status()),
         body => format!("refused the connection: HTTP {}: {body}", response.status()),
     }
+}
+
+/// A route with a query.
+pub(super) fn route(path: &str, query: &[(&str, &str)]) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    format!("{path}?{}", form.extend_pairs(query).finish())
 }
 
 /// `text` as one segment of a path.

@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::client::ServerUrl;
 use super::stream;
@@ -24,11 +25,25 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Reply {
     body: Incoming,
     address: String,
-    /// The bytes that it is to have.
-    pub(super) bytes: u64,
+    /// The bytes that it is to have, if that is known.
+    bytes: Option<u64>,
 }
 
-/// Asks for `route`.
+/// More than any JSON has that is read whole.
+const JSON_BYTES_MAX: usize = 16 << 20;
+
+/// Asks for `route`, and reads the JSON that it answers.
+pub(super) async fn json<T: DeserializeOwned>(
+    url: &ServerUrl,
+    key: &str,
+    route: &str,
+) -> anyhow::Result<T> {
+    let whole = get(url, key, route).await?.whole().await?;
+    let address = url.address();
+    serde_json::from_slice(&whole).with_context(|| format!("{address} is no DPMQ server"))
+}
+
+/// Asks for `route`, whose reply may have no end.
 pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
     answer(url, key, Method::GET, route, String::new()).await
 }
@@ -87,12 +102,10 @@ async fn answer(
         bail!("{address} refused: {}", refusal(response).await);
     }
     let body = response.into_body();
-    let bytes = body.size_hint().exact();
-    let bytes = bytes.with_context(|| format!("{address} does not say how much there is"))?;
     Ok(Reply {
+        bytes: body.size_hint().exact(),
         body,
         address,
-        bytes,
     })
 }
 
@@ -160,6 +173,25 @@ async fn refusal(response: Response<Incoming>) -> String {
 }
 
 impl Reply {
+    /// The bytes that it is to have.
+    pub(super) fn bytes(&self) -> anyhow::Result<u64> {
+        let no_length = || format!("{} does not say how much there is", self.address);
+        self.bytes.with_context(no_length)
+    }
+
+    /// Everything.
+    pub(super) async fn whole(mut self) -> anyhow::Result<Vec<u8>> {
+        let mut whole = vec![];
+        while let Some(bytes) = self.next().await? {
+            anyhow::ensure!(
+                whole.len() + bytes.len() <= JSON_BYTES_MAX,
+                "the answer is too long"
+            );
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    }
+
     /// The next bytes; `None` when all have come.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {

@@ -1,29 +1,25 @@
-//! `dpmq send`: one message, or each line of standard input, each acknowledged.
+//! `dpmq send`: messages, each acknowledged.
 
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use bytes::Bytes;
 use futures_util::SinkExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::Failure;
 use super::args::Send;
 use super::client::{self, Side, Socket, Target};
-use super::output::{Output, complain};
+use super::input::{Input, Messages};
+use super::output::{Output, complain, counted};
 use crate::config::Config;
 
 /// Messages sent ahead of their acknowledgements. The acknowledgements of this many fit into
 /// the socket's buffers, so that neither side can wait for the other to read.
 const IN_FLIGHT_MAX: u64 = 1000;
-/// Lines read ahead of the socket.
-const LINES_AHEAD_MAX: usize = 64;
-
-/// The messages to send; an error ends them.
-type Messages = mpsc::Receiver<anyhow::Result<Vec<u8>>>;
 
 /// The answer to one message, in the order in which they were sent.
 #[derive(Deserialize)]
@@ -41,11 +37,26 @@ pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
         Side::Producer { acks: true },
         &args.topic,
     )?;
+    let input = Input::of(&args);
+    if args.count.is_some() && matches!(input, Input::Lines) {
+        let text = "--count is how often one message is sent: give it, --file, or -";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let mut socket = target.open().await?;
-    let messages = messages(args.data, config.server.max_message_bytes);
+    let is_watched = io::stderr().is_terminal() && !args.quiet;
+    if is_watched && input.is_typed() && io::stdin().is_terminal() {
+        let what = match input {
+            Input::Lines => "each line is a message",
+            Input::Same(..) => "all until Ctrl-D is one message",
+        };
+        complain(&format!("{what} to {}; Ctrl-D ends", args.topic.as_str()));
+    }
+    let is_one = matches!(input, Input::Same(_, 1));
+    let messages = input.messages(config.server.max_message_bytes, args.rate);
     let mut sending = Sending {
-        out: Output::open(),
-        bar: progress_bar(),
+        out: (!args.quiet).then(Output::open),
+        shown: 0,
+        bar: progress_bar(args.quiet || is_one),
         sent: 0,
         answered: 0,
         refused: 0,
@@ -54,6 +65,11 @@ pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
     sending.bar.finish_and_clear();
     ended?;
     client::close(socket).await;
+    if !args.quiet
+        && let Some(summary) = sending.summary(args.topic.as_str(), is_watched)
+    {
+        complain(&summary);
+    }
     match sending.refused {
         0 => Ok(()),
         refused => Err(anyhow!("{refused} of {} messages were refused", sending.sent).into()),
@@ -61,7 +77,10 @@ pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
 }
 
 struct Sending {
-    out: Output,
+    /// `None` if nobody is to be shown the codes, or nobody reads them any more.
+    out: Option<Output>,
+    /// The codes that were shown.
+    shown: u64,
     bar: ProgressBar,
     sent: u64,
     answered: u64,
@@ -102,12 +121,12 @@ impl Sending {
     async fn send(
         &mut self,
         socket: &mut Socket,
-        data: Vec<u8>,
+        data: Bytes,
         last_for_now: bool,
     ) -> Result<(), Failure> {
-        let frame = match String::from_utf8(data) {
-            Ok(text) => Message::text(text),
-            Err(error) => Message::binary(error.into_bytes()),
+        let frame = match Utf8Bytes::try_from(data.clone()) {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(data),
         };
         self.sent += 1;
         let in_flight = self.sent - self.answered;
@@ -151,12 +170,35 @@ impl Sending {
         self.answered += 1;
         self.bar.inc(1);
         if answer.code == 0 {
-            return self.out.line(answer.msg.as_bytes());
+            return self.show(answer.msg.as_bytes());
         }
         self.refused += 1;
         let complaint = format!("message {}: {}", self.answered, answer.msg);
         self.bar.suspend(|| complain(&complaint));
         Ok(())
+    }
+
+    /// Shows a code, as long as somebody reads them: what is to be sent is sent all the same.
+    fn show(&mut self, code: &[u8]) -> Result<(), Failure> {
+        let Some(out) = &mut self.out else {
+            return Ok(());
+        };
+        match out.line(code) {
+            Ok(()) => self.shown += 1,
+            Err(Failure::ReaderGone) => self.out = None,
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// What was sent, for who cannot count the codes or watches.
+    fn summary(&self, topic: &str, is_watched: bool) -> Option<String> {
+        let stored = self.answered - self.refused;
+        let sent = format!("{} sent to {topic}", counted(stored, "message"));
+        match &self.out {
+            None => Some(format!("{sent}; of their codes {} were read", self.shown)),
+            Some(_) => is_watched.then_some(sent),
+        }
     }
 
     fn unanswered(&self) -> String {
@@ -165,92 +207,12 @@ impl Sending {
     }
 }
 
-/// The one message, or the lines of standard input that are not empty.
-fn messages(data: Option<String>, bytes_max: usize) -> Messages {
-    let (sender, messages) = mpsc::channel(LINES_AHEAD_MAX);
-    // A thread of its own, because a read of standard input cannot be called off.
-    std::thread::spawn(move || match data {
-        Some(data) => drop(sender.blocking_send(Ok(data.into_bytes()))),
-        None => {
-            let mut input = io::stdin().lock();
-            let mut line_number = 0;
-            loop {
-                line_number += 1;
-                let line = next_line(&mut input, bytes_max)
-                    .with_context(|| format!("line {line_number} of standard input"));
-                let item = match line.transpose() {
-                    None => return,
-                    Some(Ok(line)) if line.is_empty() => continue,
-                    Some(item) => item,
-                };
-                let is_error = item.is_err();
-                if sender.blocking_send(item).is_err() || is_error {
-                    return;
-                }
-            }
-        }
-    });
-    messages
-}
-
-/// The next line without its end; `None` after the last.
-fn next_line(input: &mut impl BufRead, bytes_max: usize) -> anyhow::Result<Option<Vec<u8>>> {
-    const LINE_END: &[u8] = b"\r\n";
-    let mut line = Vec::new();
-    let limit = u64::try_from(bytes_max + LINE_END.len()).unwrap_or(u64::MAX);
-    if input.take(limit).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    if line.pop_if(|byte| *byte == b'\n').is_some() {
-        line.pop_if(|byte| *byte == b'\r');
-    }
-    match line.len() > bytes_max {
-        true => Err(anyhow!(
-            "it has more than {bytes_max} bytes (server.maxMessageBytes)"
-        )),
-        false => Ok(Some(line)),
-    }
-}
-
 /// Shown to a person who does not see the codes go by and does not type the messages.
-fn progress_bar() -> ProgressBar {
-    if io::stdout().is_terminal() || io::stdin().is_terminal() {
+fn progress_bar(is_hidden: bool) -> ProgressBar {
+    if is_hidden || io::stdout().is_terminal() || io::stdin().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{spinner} {pos} messages acknowledged, {per_sec}")
+    let style = ProgressStyle::with_template("{spinner} {pos} acknowledged, {per_sec}")
         .expect("a valid template");
     ProgressBar::new_spinner().with_style(style)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(mut input: &[u8], bytes_max: usize) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            match next_line(&mut input, bytes_max) {
-                Ok(Some(line)) => lines.push(String::from_utf8(line).unwrap()),
-                Ok(None) => return lines,
-                Err(error) => {
-                    lines.push(error.to_string());
-                    return lines;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_line_ends_with_its_end_or_the_input() {
-        assert_eq!(lines(b"a\r\nb\n\nc\rd", 9), ["a", "b", "", "c\rd"]);
-        assert_eq!(lines(b"", 9), [""; 0]);
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_an_error() {
-        assert_eq!(lines(b"123\r\n456\n", 3), ["123", "456"]);
-        let expected = "it has more than 3 bytes (server.maxMessageBytes)";
-        assert_eq!(lines(b"1234\n", 3), [expected]);
-        assert_eq!(lines(b"123456789", 3), [expected]);
-    }
 }

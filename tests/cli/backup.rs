@@ -89,6 +89,13 @@ async fn a_server_goes_on_from_its_backup_elsewhere() {
     let checked = source.run(&["verify", backup]).await;
     assert_eq!(code(&checked), 0, "{}", text(&checked));
     assert!(text(&checked).ends_with("whole\n"), "{}", text(&checked));
+    let piped = source.run(&["backup", "-", "--url", &url]).await;
+    assert_eq!(code(&piped), 0, "{}", text(&piped));
+    let copy = elsewhere.path().join("piped");
+    fs::write(&copy, &piped.stdout).unwrap();
+    let checked = source.run(&["verify", copy.to_str().unwrap()]).await;
+    assert!(text(&checked).ends_with("whole\n"), "{}", text(&checked));
+    assert!(!source.dir().join("-").exists());
     let busy = source.run(&["verify"]).await;
     assert_eq!(code(&busy), 1);
     assert!(text(&busy).contains("another process"), "{}", text(&busy));

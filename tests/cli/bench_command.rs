@@ -360,6 +360,7 @@ async fn a_signal_ends_early_with_a_report_and_leaves_nothing() {
         let mut command = server.command(&args);
         let child = command
             .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
         answers_have_come(&server).await;

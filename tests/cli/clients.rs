@@ -1,6 +1,9 @@
 //! `send` and `listen` against a small server.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::program::{Run, dir, program, run, run_with_input};
 use crate::stub::{Script, Stub};
@@ -43,6 +46,98 @@ fn send_sends_each_line_of_standard_input() {
     let expected: String = (0..5000).map(|n| format!("code-of-{n}\n")).collect();
     assert_eq!(run.stdout, expected);
     assert_eq!(stub.seen().key, "dpmq");
+}
+
+#[test]
+fn send_goes_on_when_nobody_reads_the_codes() {
+    let stub = Stub::start(Script::default());
+    let dir = dir();
+    let input = dir.path().join("input");
+    let lines: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    fs::write(&input, lines).unwrap();
+    let mut child = program(dir.path())
+        .args(["send", "t", "--url", &stub.url])
+        .stdin(fs::File::open(input).unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut codes = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    codes.read_line(&mut first).unwrap();
+    assert_eq!(first, "code-of-0\n");
+    drop(codes);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let expected = "20000 messages sent to t; of their codes ";
+    assert!(run.stderr.starts_with(expected), "{}", run.stderr);
+    assert_eq!(stub.seen().messages, 20_000);
+}
+
+#[test]
+fn send_takes_a_file_or_all_of_standard_input_as_one_message() {
+    let dir = dir();
+    let whole = "a\n\nb\r\n";
+    fs::write(dir.path().join("file"), whole).unwrap();
+    fs::write(dir.path().join("bytes"), b"\xff\x00").unwrap();
+    for (args, input, expected) in [
+        (&["--file", "file"][..], "", whole.as_bytes()),
+        (&["--file", "bytes"], "", b"\xff\x00"),
+        (&["-"], whole, whole.as_bytes()),
+    ] {
+        let stub = Stub::start(Script::default());
+        let mut command = program(dir.path());
+        command.args(["send", "t", "--url", &stub.url]).args(args);
+        let path = dir.path().join("input");
+        fs::write(&path, input).unwrap();
+        command.stdin(fs::File::open(path).unwrap());
+        let run = Run::from(command.output().unwrap());
+        assert_eq!(run.code, 0, "{args:?}: {}", run.stderr);
+        let seen = stub.seen();
+        assert_eq!((seen.messages, &seen.last[..]), (1, expected), "{args:?}");
+    }
+    for (args, expected) in [
+        (&["--file", "none"][..], "error: cannot read none: "),
+        (
+            &["--file", "file", "--set", "server.maxMessageBytes=5"],
+            "error: file: it has more than 5 bytes",
+        ),
+        (
+            &["-"],
+            "error: standard input: it is empty, and no message is",
+        ),
+    ] {
+        let stub = Stub::start(Script::default());
+        let mut command = program(dir.path());
+        command.args(["send", "t", "--url", &stub.url]).args(args);
+        let run = Run::from(command.output().unwrap());
+        assert_eq!(run.code, 1, "{args:?}");
+        assert!(run.stderr.starts_with(expected), "{args:?}: {}", run.stderr);
+        assert_eq!(stub.seen().messages, 0);
+    }
+}
+
+#[test]
+fn send_repeats_a_message_at_a_rate_and_may_be_quiet() {
+    let stub = Stub::start(Script::default());
+    let begun = Instant::now();
+    let run = run(&[
+        "send", "t", "x", "--count", "5", "--rate", "10", "--quiet", "--url", &stub.url,
+    ]);
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert_eq!((run.code, &*run.stdout, &*run.stderr), (0, "", ""));
+    assert_eq!(stub.seen().messages, 5);
+    let run = run_with_input(
+        &["send", "t", "--count", "5", "--url", "127.0.0.1:1"],
+        "x\n",
+    );
+    assert_eq!(run.code, 64);
+    assert!(
+        run.stderr
+            .contains("--count is how often one message is sent"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -179,7 +274,6 @@ fn listen_fails_when_the_server_goes_away() {
 #[cfg(unix)]
 #[test]
 fn listen_ends_cleanly_on_ctrl_c() {
-    use std::io::{BufRead, BufReader};
     let stub = Stub::start(Script {
         push: vec![PUSHED],
         ..Script::default()

@@ -9,9 +9,11 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod doctor;
+mod looks;
 mod pipes;
 mod program;
 mod stub;
+mod terminal;
 mod words;
 
 use std::fs;
@@ -31,6 +33,8 @@ fn help_and_version_are_no_failures() {
         "serve",
         "send",
         "listen",
+        "peek",
+        "watch",
         "bench",
         "health",
         "backup",

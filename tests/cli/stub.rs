@@ -27,6 +27,9 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     /// The key that was sent.
     pub(crate) key: String,
+    /// How many messages came, and the last one.
+    pub(crate) messages: usize,
+    pub(crate) last: Vec<u8>,
 }
 
 /// A server for one client.
@@ -41,13 +44,32 @@ impl Stub {
     pub(crate) fn start(script: Script) -> Stub {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let thread = std::thread::spawn(move || serve(listener.accept().unwrap().0, &script));
+        let thread = std::thread::spawn(move || {
+            loop {
+                let stream = listener.accept().unwrap().0;
+                // It has no other routes.
+                if asks_for_a_socket(&stream) {
+                    return serve(stream, &script);
+                }
+            }
+        });
         Stub { url, thread }
     }
 
     /// What it saw, when its client has gone.
     pub(crate) fn seen(self) -> Seen {
         self.thread.join().unwrap()
+    }
+}
+
+fn asks_for_a_socket(stream: &TcpStream) -> bool {
+    let mut head = [0; 4096];
+    loop {
+        let len = stream.peek(&mut head).unwrap();
+        let text = String::from_utf8_lossy(&head[..len]).to_lowercase();
+        if len == 0 || text.contains("\r\n\r\n") {
+            return text.contains("upgrade: websocket");
+        }
     }
 }
 
@@ -76,7 +98,16 @@ fn serve(stream: TcpStream, script: &Script) -> Seen {
     while let Ok(frame) = socket.read() {
         match frame {
             Message::Text(data) if data.as_str() == "leave" => leave(&mut socket),
-            Message::Text(data) => acknowledge(&mut socket, &data),
+            Message::Text(data) => {
+                seen.messages += 1;
+                seen.last = data.as_bytes().to_vec();
+                acknowledge(&mut socket, &data);
+            }
+            Message::Binary(data) => {
+                seen.messages += 1;
+                seen.last = data.to_vec();
+                acknowledge(&mut socket, "bytes");
+            }
             _ => {}
         }
     }
@@ -103,7 +134,7 @@ pub(crate) fn log_in(socket: &mut WebSocket<TcpStream>) -> String {
 fn acknowledge(socket: &mut WebSocket<TcpStream>, data: &str) {
     let answer = match data {
         "refuse" => r#"{"code":-1,"msg":"not today"}"#.to_owned(),
-        _ => format!(r#"{{"code":0,"msg":"code-of-{data}"}}"#),
+        _ => serde_json::json!({"code": 0, "msg": format!("code-of-{data}")}).to_string(),
     };
     socket.send(Message::text(answer)).unwrap();
 }

@@ -161,7 +161,7 @@ async fn every_command_and_option_of_the_pages_is_there() {
 
 /// The commands of the program in a line of a shell, each with its options.
 fn calls(line: &str) -> Vec<(&'static str, Vec<String>)> {
-    const COMMANDS: [&str; 13] = [
+    const COMMANDS: [&str; 15] = [
         "backup",
         "bench",
         "check-config",
@@ -172,9 +172,11 @@ fn calls(line: &str) -> Vec<(&'static str, Vec<String>)> {
         "key new",
         "key revoke",
         "listen",
+        "peek",
         "restore",
         "send",
         "verify",
+        "watch",
     ];
     let line = line.split('#').next().unwrap();
     let calls = line.split("dpmq ").skip(1).filter_map(|call| {

@@ -7,11 +7,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::client::{ServerUrl, percent_encoded};
-use crate::cli::request::{self, Reply};
+use crate::cli::request;
 use crate::message::Topic;
-
-/// More than configuration or overview have.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 /// What concerns a measurement; `None` where the server does not say.
 #[derive(Debug, Default, Serialize)]
@@ -39,8 +36,8 @@ impl Facts {
             key: String,
             value: Option<String>,
         }
-        let overview = ask::<Overview>(url, key, "/api/overview").await;
-        let config = ask::<Config>(url, key, "/api/config").await;
+        let overview = request::json::<Overview>(url, key, "/api/overview").await;
+        let config = request::json::<Config>(url, key, "/api/config").await;
         let settings = config.map(|config| config.settings).unwrap_or_default();
         let value = |key: &str| {
             let setting = settings.iter().find(|setting| setting.key == key)?;
@@ -74,24 +71,6 @@ impl Display for Facts {
     }
 }
 
-async fn ask<T: for<'d> Deserialize<'d>>(
-    url: &ServerUrl,
-    key: &str,
-    route: &str,
-) -> anyhow::Result<T> {
-    let reply = request::get(url, key, route).await?;
-    Ok(serde_json::from_slice(&whole(reply).await?)?)
-}
-
-async fn whole(mut reply: Reply) -> anyhow::Result<Vec<u8>> {
-    anyhow::ensure!(reply.bytes <= ANSWER_BYTES_MAX, "the answer is too long");
-    let mut whole = vec![];
-    while let Some(bytes) = reply.next().await? {
-        whole.extend_from_slice(&bytes);
-    }
-    Ok(whole)
-}
-
 /// The pause before a topic is looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -112,7 +91,7 @@ async fn purge(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> 
     let route = format!("/api/topics/{}/purge", percent_encoded(topic.as_str()));
     let body = serde_json::json!({"confirm": topic.as_str(), "what": "all"});
     let reply = request::post(url, key, &route, body.to_string()).await;
-    whole(reply?).await.context("the answer to a purge")?;
+    reply?.whole().await.context("the answer to a purge")?;
     Ok(())
 }
 
