@@ -20,6 +20,20 @@ test("a wrong key is called wrong, the right one lets in", scene(async ({ server
   await shows(page.locator("h1"), "Overview");
 }));
 
+test("the published key is told to a newcomer, and no other", scene({ mq: { secretKey: "dpmq" } }, async ({ server, visitor }) => {
+  const page = await (await visitor()).newPage();
+  await page.goto(`${server.url}/`);
+  await shows(page.locator(".field-hint").first(), "This server has the published key: enter dpmq.");
+}));
+
+test("a key of one's own is not told", scene({ mq: { secretKey: "a key of ours" } }, async ({ server, visitor }) => {
+  const page = await (await visitor()).newPage();
+  const told = page.waitForResponse(`${server.url}/api/login`);
+  await page.goto(`${server.url}/`);
+  assert.deepEqual(await (await told).json(), { keyIsPublished: false });
+  await shows(page.locator(".field-hint").first(), "The value of mq.secretKey");
+}));
+
 test("a key may have any letters", scene({ mq: { secretKey: "钥匙 é #1" } }, async ({ open }) => {
   await shows((await open()).locator("h1"), "Overview");
 }));

@@ -37,6 +37,9 @@ export async function login(candidate, remember) {
   key.value = candidate;
 }
 
+/** Whether the server's key is the one that everybody knows. @returns {Promise<boolean>} */
+export const keyIsPublished = async () => (await get("/api/login")).keyIsPublished;
+
 export function logout() {
   save("key", null, "session");
   save("key", null, "local");

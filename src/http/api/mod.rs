@@ -17,6 +17,7 @@ mod export;
 mod figures;
 mod key;
 mod life;
+mod login;
 mod messages;
 mod needle;
 mod openapi;
@@ -42,6 +43,7 @@ pub(super) use state::{Console, TooMany};
 /// Every route there is.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Route] = routes! {
+    GET    "/api/login"                  Nothing => login::login;
     GET    "/api/key"                    AnyKey  => key::key;
     GET    "/api/overview"               Read    => overview::overview;
     GET    "/api/events"                 Read    => events::events;

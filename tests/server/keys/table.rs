@@ -122,6 +122,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(GET "/health/live" Nothing Same bare),
         row!(GET "/health/ready" Nothing Same bare),
         row!(GET "/api/openapi.json" Nothing Same bare),
+        row!(GET "/api/login" Nothing Same bare),
         row!(GET "/api/key" AnyKey Same bare),
         row!(GET "/api/overview" Read Same bare),
         row!(GET "/api/events" Read Same bare),

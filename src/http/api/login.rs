@@ -1,0 +1,22 @@
+//! GET /api/login: what somebody who has to log in may know before.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::super::HttpState;
+use super::params::NoParams;
+
+/// Tells whether the key is the published one: then anybody could log in with it anyway.
+pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Login {
+        key_is_published: bool,
+    }
+    let login = Login {
+        key_is_published: state.config().mq.secret_key.is_default(),
+    };
+    super::reply(StatusCode::OK, &login)
+}
