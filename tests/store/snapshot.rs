@@ -226,6 +226,66 @@ fn a_segment_that_is_too_short_and_damaged_before_its_end_is_healed() {
     }
 }
 
+/// What a power cut has torn out of the log is torn out of the snapshot too; what is behind it is
+/// damaged in the log alone.
+#[test]
+fn what_is_damaged_behind_a_hole_is_healed() {
+    let mut place = Place::new();
+    let (store, _) = place.open();
+    place.append(&store, 6);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    let log = place.disk.tree(&place.path("data.db/log"));
+    let (path, bytes) = log.first_key_value().unwrap();
+    let frames: Vec<usize> = starts(bytes).collect();
+    let mut torn = bytes.clone();
+    torn[frames[2]..frames[3]].fill(0);
+    let tree = Tree::from([(path.clone(), torn)]);
+    place.disk.put(path, &tree).unwrap();
+    let (store, recovered) = place.open();
+    let hole = format!("byte {}", frames[2]);
+    let of_hole = |text: &String| text.contains(&hole);
+    assert!(recovered.damage.iter().any(of_hole));
+    store.work(Work::Snapshot).unwrap();
+    let expected = list_all(&store);
+    assert_eq!(expected.len(), 5);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    place.disk.flip(path, frames[3] + 5, 1);
+    place.disk.flip(path, frames[4] + 40, 1);
+    let (store, again) = place.open();
+    assert_eq!(list_all(&store), expected);
+    assert!(again.damage.iter().all(of_hole), "{:?}", again.damage);
+}
+
+/// A start reads the log behind the mirror first.
+#[test]
+fn damage_on_both_sides_of_where_the_mirror_ends_is_healed() {
+    for first in [1, 2] {
+        let mut place = Place::new();
+        let (store, _) = place.open();
+        place.append(&store, 2);
+        store.work(Work::Mirror).unwrap();
+        place.append(&store, 3);
+        store.work(Work::Snapshot).unwrap();
+        let expected = content(&store);
+        store.abandon();
+        drop(store);
+        place.disk = place.disk.killed();
+        let log = place.disk.tree(&place.path("data.db/log"));
+        let (path, bytes) = log.first_key_value().unwrap();
+        let frames: Vec<usize> = starts(bytes).collect();
+        for frame in [first, 3] {
+            place.disk.flip(path, frames[frame] + 150, 1);
+        }
+        let (store, recovered) = place.open();
+        assert_eq!(content(&store), expected, "{first}");
+        assert_eq!((recovered.healed.len(), recovered.damage.len()), (2, 0));
+    }
+}
+
 /// Where the frames of a segment begin.
 fn starts(segment: &[u8]) -> impl Iterator<Item = usize> + '_ {
     (0..segment.len()).filter(|at| segment[*at..].starts_with(b"DMQ"))

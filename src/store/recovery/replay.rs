@@ -72,12 +72,12 @@ impl Replay<'_> {
                 Step::Frame(frame) => Damage::misplaced(&frame),
                 Step::Damage(damage) => damage,
             };
-            match self.healer.frames(&damage)? {
-                Some(healed) => {
-                    self.recovered.healed.push(healed);
-                    walk.go_back(&damage);
-                }
-                None => tail = Some(damage),
+            let mut healed = self.healer.frames(&damage)?;
+            if healed.is_empty() {
+                tail = Some(damage);
+            } else {
+                self.recovered.healed.append(&mut healed);
+                walk.go_back(&damage);
             }
         }
         self.settle(tail, &mut met)?;

@@ -6,13 +6,14 @@
 //! snapshot never has bytes of a place that the log then writes differently; what cannot be
 //! taken back makes the log go on in a new segment, see [`crate::store::recovery`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
 use crate::store::fs::files::Files;
 use crate::store::log::damage::{BLOCK_BYTES, Damage, Findings};
-use crate::store::log::frame::Meta;
+use crate::store::log::frame::{self, Meta};
 use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_head};
 use crate::store::log::segments::Segments;
@@ -42,6 +43,8 @@ pub(crate) struct Healer {
     segments: Arc<Segments>,
     beside: Option<Beside>,
     looked: bool,
+    /// The segments whose frames were healed for what is behind them.
+    within: BTreeSet<u32>,
 }
 
 /// A snapshot with the seed of the log.
@@ -59,6 +62,7 @@ impl Healer {
             segments: segments.clone(),
             beside: None,
             looked: false,
+            within: BTreeSet::new(),
         }
     }
 
@@ -159,7 +163,7 @@ impl Healer {
             let segment = match segments.get(number) {
                 Some(segment) => {
                     // The end is compared by what is before it.
-                    self.within(&segment, healed)?;
+                    self.within(&segment, u64::MAX, healed)?;
                     at = last_frame_end(&segments, &segment)?;
                     segment
                 }
@@ -176,16 +180,25 @@ impl Healer {
         Ok(())
     }
 
-    /// Heals the damaged frames of a segment that is too short.
-    fn within(&mut self, segment: &Segment, healed: &mut Vec<String>) -> Result<(), StoreError> {
+    /// Heals the damaged frames of a segment that begin before `until`.
+    fn within(
+        &mut self,
+        segment: &Arc<Segment>,
+        until: u64,
+        healed: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
         let segments = self.segments.clone();
         let mut walk = segments.walk(Position::at(segment.number, SEGMENT_HEAD_BYTES), true);
         while let Some(step) = walk.next()? {
-            if walk.position().segment != segment.number {
+            let begin = match &step {
+                Step::Frame(frame) => frame.position,
+                Step::Damage(damage) => damage.position(),
+            };
+            if begin.segment != segment.number || u64::from(begin.offset) >= until {
                 break;
             }
             if let Step::Damage(damage) = step
-                && let Some(text) = self.frames(&damage)?
+                && let Some(text) = self.damaged(segment, &damage)?
             {
                 healed.push(text);
                 walk.go_back(&damage);
@@ -220,8 +233,11 @@ impl Healer {
                 Step::Frame(frame) => Damage::misplaced(&frame),
                 Step::Damage(damage) => damage,
             };
-            if let Some(healed) = self.frames(&damage)? {
-                tracing::warn!("healed: {healed}");
+            let healed = self.frames(&damage)?;
+            if !healed.is_empty() {
+                for healed in healed {
+                    tracing::warn!("healed: {healed}");
+                }
                 walk.go_back(&damage);
                 continue;
             }
@@ -234,16 +250,34 @@ impl Healer {
         Ok(others)
     }
 
-    /// Heals damaged frames; says where the healed bytes end, if there are any.
-    pub(crate) fn frames(&mut self, damage: &Damage) -> Result<Option<String>, StoreError> {
+    /// Heals damaged frames, or what is damaged before them, by which they are compared; says
+    /// what. Where that is something they are read again.
+    pub(crate) fn frames(&mut self, damage: &Damage) -> Result<Vec<String>, StoreError> {
+        let mut healed = vec![];
         let Some(segment) = self.segments.get(damage.segment) else {
-            return Ok(None);
+            return Ok(healed);
         };
+        let Some(catalog) = self.catalog()? else {
+            return Ok(healed);
+        };
+        if !agrees(&segment, catalog, damage.from)? && self.within.insert(damage.segment) {
+            self.within(&segment, damage.from, &mut healed)?;
+        }
+        healed.extend(self.damaged(&segment, damage)?);
+        Ok(healed)
+    }
+
+    /// Heals damaged frames where the snapshot agrees before them.
+    fn damaged(
+        &mut self,
+        segment: &Arc<Segment>,
+        damage: &Damage,
+    ) -> Result<Option<String>, StoreError> {
         let segments = self.segments.clone();
         let Some(catalog) = self.catalog()? else {
             return Ok(None);
         };
-        if !agrees(&segment, catalog, damage.from)? {
+        if !agrees(segment, catalog, damage.from)? {
             return Ok(None);
         }
         // What seems good behind the damage may be of another place.
@@ -256,18 +290,22 @@ impl Healer {
         {
             return Ok(None);
         }
-        let has_all = damage.from + bytes.len() as u64 >= damage.to;
-        // What the snapshot has behind so many of its bytes, up to the end of the damage.
         let damaged = usize::try_from(damage.to - damage.from).unwrap_or(usize::MAX);
+        let own = segment.read(damage.from, bytes.len().min(damaged))?;
+        let skipped = behind_hole(segments.seed, &own, &bytes);
+        bytes.drain(..skipped);
+        let (from, damaged) = (damage.from + skipped as u64, damaged - skipped);
+        let has_all = from + bytes.len() as u64 >= damage.to;
+        // What the snapshot has behind so many of its bytes, up to the end of the damage.
         let lacking = |len: usize| bytes.len().min(damaged) - len;
         let mut healed = 0;
         for (len, _) in frames_of(segments.seed, &bytes) {
-            let end = damage.from + len as u64;
+            let end = from + len as u64;
             if end < damage.to {
                 // Only where the snapshot lacks the rest, or has the same damage there.
                 let same = segment.read(end, lacking(len))? == bytes[len..len + lacking(len)];
                 healed = if has_all && !same { 0 } else { len };
-            } else if end == segment.end() || segments.try_meta_in(&segment, end)?.is_ok() {
+            } else if end == segment.end() || segments.try_meta_in(segment, end)?.is_ok() {
                 healed = len;
                 break;
             }
@@ -276,14 +314,35 @@ impl Healer {
             return Ok(None);
         }
         bytes.truncate(healed);
-        if segment.read(damage.from, healed)? == bytes {
+        if segment.read(from, healed)? == bytes {
             // It is what was written, and still not what can be used.
             return Ok(None);
         }
-        segment.heal(damage.from, &bytes)?;
-        let to = damage.from + healed as u64;
-        Ok(Some(healed_text(&segment, damage.from, to)))
+        segment.heal(from, &bytes)?;
+        Ok(Some(healed_text(segment, from, from + healed as u64)))
     }
+}
+
+/// How many bytes the log's own, `own`, and the snapshot's, `kept`, have in common before a frame
+/// that is whole in the latter: a hole that a power cut has left in both. 0 if there is none.
+fn behind_hole(seed: u32, own: &[u8], kept: &[u8]) -> usize {
+    if whole_frame(seed, kept).is_ok() {
+        return 0;
+    }
+    let same = own.iter().zip(kept).take_while(|(own, kept)| own == kept);
+    let same = same.count();
+    let mut at = 1;
+    while let Some(found) = kept.get(at..).and_then(frame::find_magic)
+        && at + found <= same
+        && at + found < own.len()
+    {
+        at += found;
+        if whole_frame(seed, &kept[at..]).is_ok() {
+            return at;
+        }
+        at += 1;
+    }
+    0
 }
 
 /// Whether the snapshot has the same bytes as the log just before `at`.

@@ -119,8 +119,9 @@ impl Scrub {
     }
 
     fn damage(&mut self, walk: &mut Walk<'_>, damage: &Damage) -> Result<(), StoreError> {
-        if let Some(healed) = self.healer.frames(damage)? {
-            self.healed.push(healed);
+        let mut healed = self.healer.frames(damage)?;
+        if !healed.is_empty() {
+            self.healed.append(&mut healed);
             walk.go_back(damage);
             return Ok(());
         }
