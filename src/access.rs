@@ -16,7 +16,6 @@ mod rights;
 mod ring;
 mod shown;
 mod throttle;
-mod topics;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -28,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::SecretKey;
 use crate::measure::Counter;
 
+pub use crate::patterns::Topics;
 pub use audit::{AUDIT, Place};
 pub use digest::{Digest, Token, TokenError};
 pub use file::KeysFile;
@@ -36,7 +36,6 @@ pub use listed::{KeysError, ListedKey};
 pub use rights::{Right, Rights};
 pub use ring::KEYS_MAX;
 pub use shown::Shown;
-pub use topics::Topics;
 
 use audit::{Limit, Repeats};
 use ring::Ring;

@@ -95,6 +95,13 @@ pub struct Setting {
     pub secret: bool,
 }
 
+impl Setting {
+    /// Whether its value has names of topics.
+    pub fn names_topics(&self) -> bool {
+        self.key == "server.metricsTopics"
+    }
+}
+
 /// Where a configuration is loaded from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {

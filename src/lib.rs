@@ -16,7 +16,7 @@
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
 //! | [`store`] | log, index, mirror, snapshot, recovery |
 //! | [`import`] | the data file of the original server |
-//! | [`message`], [`sequences`] | what a message is, and sets of them |
+//! | [`message`], [`sequences`], [`patterns`] | what a message is, sets of them, and of topics |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
 //! the time, [`measure`] counters and histograms, [`room`] the memory of what is
@@ -37,6 +37,7 @@ pub mod import;
 pub mod line;
 pub mod measure;
 pub mod message;
+pub mod patterns;
 mod regular;
 pub mod room;
 pub mod sequences;

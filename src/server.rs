@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, KeysFile};
-use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue};
+use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue, WantedTopics};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenHost, Live, MqConfig, Recovery, Sources};
 use crate::edges::Edges;
@@ -184,6 +184,7 @@ async fn serve_until(
     let store = open_store(&config.mq, &queue).await?;
     let settings = settings(&config.mq);
     let (broker, mut tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
+    broker.tell_topics(told_topics(&config)).await;
 
     let sessions = TaskTracker::new();
     let apart = Apart::start().context("cannot start a thread")?;
@@ -271,6 +272,12 @@ async fn ended(task: impl Future<Output = Result<(), JoinError>>) -> String {
         Err(error) => error.to_string(),
         Ok(()) => "a task has returned".into(),
     }
+}
+
+/// The topics that the metrics tell one by one.
+fn told_topics(config: &Config) -> Option<WantedTopics> {
+    let topics = config.server.metrics_topics.clone()?;
+    Some(Arc::new(move |topic| topics.has(topic)))
 }
 
 /// How many connections there may be.

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::listed::ListedKey;
 use super::rights::{Right, Rights};
-use super::topics::Topics;
 use crate::message::{Topic, UnixSeconds};
+use crate::patterns::Topics;
 
 /// The name under which the secret key of the configuration goes.
 pub const SECRET_KEY: &str = "secretKey";

@@ -15,8 +15,8 @@ use super::digest::Digest;
 use super::grant::SECRET_KEY;
 use super::rights::{Right, Rights};
 use super::ring::KEYS_MAX;
-use super::topics::Topics;
 use crate::message::UnixSeconds;
+use crate::patterns::Topics;
 
 const NAME_BYTES_MAX: usize = 64;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::counters::Counters;
+use super::tallies::Tallies;
 use super::topics::Arrivals;
 use super::watch::Watchers;
 use crate::message::Message;
@@ -17,6 +18,7 @@ use crate::message::Message;
 pub(super) struct Activity {
     pub(super) counters: Counters,
     pub(super) arrivals: Arrivals,
+    pub(super) tallies: Tallies,
     pub(super) watchers: Arc<Watchers>,
 }
 
@@ -25,6 +27,7 @@ impl Activity {
     pub(super) fn committed(&self, messages: &[Message], now: Instant) {
         self.counters.accepted.add(messages.len() as u64);
         self.arrivals.add(messages, now);
+        self.tallies.accepted(messages);
         self.watchers.show(messages);
     }
 }

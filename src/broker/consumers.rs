@@ -294,6 +294,7 @@ impl Consumers {
         lane.room.notify_one();
         self.any_room.notify_one();
         drop(lanes);
+        self.outcomes.activity.tallies.joined(&consumer.info.topic);
         Subscription {
             consumer,
             consumers: self.clone(),

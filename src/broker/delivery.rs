@@ -175,6 +175,9 @@ impl Ticket {
         let counters = &outcomes.activity.counters;
         let count = messages.len() as u64;
         counters.delivered.add(count);
+        if let Some(message) = messages.first() {
+            outcomes.activity.tallies.delivered(&message.topic, count);
+        }
         if let Some(stored) = stored {
             counters.push_seconds.add_time(now - *stored, count);
         }

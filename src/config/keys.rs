@@ -104,6 +104,7 @@ pub(super) const KEYS: &[Key] = &[
     fixed("server.keysFile", "keys.yaml", "file of named keys, as dpmq key makes it, beside the configuration file unless it says where; looked at all the time, and need not be there"),
     key("server.origins", "*", "pages that browsers may use the server from, as in https://a.example,https://b.example; *: any, and while the key is the published one those of this machine"),
     key("server.metrics", "1", "who may read /metrics: 0 nobody, 1 whoever has a key with the right console-read, 2 everybody"),
+    key("server.metricsTopics", "", "topics that /metrics tells one by one, as in orders,eu-*; *: all; at most 1000; empty: none"),
     key("mq.secretKey", SecretKey::PUBLISHED_DEFAULT, "the key with all rights; every client must present it, or a named key"),
     fixed("mq.messageChanBuffer", "1000000", "queue capacity in messages; when it is full producers wait"),
     key("mq.pushMessagesSpeed", "0", "seconds between two batches, of all topics together; fractions allowed, 0: no pause"),

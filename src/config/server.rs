@@ -8,6 +8,7 @@ use super::error::ConfigError;
 use super::origins::Origins;
 use super::proxies::Proxies;
 use super::values::{self, Values, whole};
+use crate::patterns::Topics;
 
 const GIB: u64 = 1024 * 1024 * 1024;
 const MEBIBYTES_MAX: u64 = 1024 * 1024;
@@ -53,6 +54,8 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
+    /// The topics that it tells one by one; `None`: none.
+    pub metrics_topics: Option<Topics>,
 }
 
 /// The files of TLS, both in PEM.
@@ -115,6 +118,7 @@ impl ServerConfig {
             keys_file: values.beside("server.keysFile")?,
             origins: values.read("server.origins", Origins::parse)?,
             metrics: values.read("server.metrics", metrics)?,
+            metrics_topics: values.read("server.metricsTopics", topics)?,
         })
     }
 
@@ -149,6 +153,11 @@ fn tls(values: &Values<'_>) -> Result<Option<TlsFiles>, ConfigError> {
     Ok(certificate
         .zip(key)
         .map(|(certificate, key)| TlsFiles { certificate, key }))
+}
+
+/// The problem follows the value: `"a,,b" is …`.
+fn topics(text: &str) -> Result<Option<Topics>, String> {
+    Topics::list(text).map_err(|problem| format!("is no list of topics: {problem}"))
 }
 
 fn metrics(text: &str) -> Result<Metrics, String> {

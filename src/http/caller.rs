@@ -57,6 +57,11 @@ impl Caller {
         self.grant.topics().has(topic)
     }
 
+    /// Whether every topic may be shown.
+    pub(super) fn sees_all(&self) -> bool {
+        self.grant.topics().are_all()
+    }
+
     /// The same answer, after the log has been told that it is no.
     pub(super) fn told(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
         if let Err(denied) = &answer {

@@ -6,6 +6,7 @@
 
 mod accept;
 mod text;
+mod topics;
 
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use super::api::{Disk, Refusal};
 use super::caller::Caller;
 use super::{HttpState, gate, process};
 use crate::access::Lack;
-use crate::broker::{Backlog, Totals};
+use crate::broker::{Backlog, ToldTopics, Totals};
 use crate::edges::{Ended, Refused, Via};
+use crate::message::UnixSeconds;
 use crate::store::{Counts, Measures};
 
 /// Everything that is told of one moment.
@@ -30,6 +32,9 @@ struct Scrape {
     counts: Counts,
     backlog: Backlog,
     topics: usize,
+    /// Those that are told one by one.
+    told_topics: ToldTopics,
+    now: UnixSeconds,
     /// How long ago the oldest waiting message was created; `None` if it is not known.
     oldest_waiting_seconds: Option<u32>,
     /// `None` without a disk.
@@ -64,7 +69,12 @@ pub(super) async fn metrics(
     let key = caller.as_ref().map_or("", |Extension(caller)| caller.key());
     let _permit = state.console.scrapes.take(key)?;
     let format = Format::wanted(&headers);
-    let text = text::encode(scrape(&state).await, format);
+    let mut scrape = scrape(&state).await;
+    if let Some(Extension(caller)) = &caller {
+        let told = &mut scrape.told_topics.topics;
+        told.retain(|told| caller.sees(&told.topic));
+    }
+    let text = text::encode(scrape, format);
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, "no-store"),
@@ -84,6 +94,8 @@ async fn scrape(state: &HttpState) -> Scrape {
         counts: broker.counts(),
         backlog: broker.backlog(),
         topics: broker.topic_count(),
+        told_topics: broker.told_topics().await,
+        now: broker.clock().now(),
         oldest_waiting_seconds: oldest_waiting_seconds(state).await,
         measures: broker.measures(),
         disk: state.console.disk.get(broker).await,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::keys::Keys;
 use super::tls::Tls;
-use super::{limits, settings, supervisor, tell_pace, warn_of_key};
+use super::{limits, settings, supervisor, tell_pace, told_topics, warn_of_key};
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
@@ -60,6 +60,10 @@ impl Running {
                 }
                 reloads.level.set(&reread.config.log.level);
                 self.take(reread.config);
+                if reread.changed.contains(&"server.metricsTopics") {
+                    let told = told_topics(&self.config.get());
+                    self.broker.tell_topics(told).await;
+                }
                 match &reread.changed[..] {
                     [] => tracing::info!("read the configuration again; nothing has changed"),
                     changed => {

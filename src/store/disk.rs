@@ -363,6 +363,13 @@ impl Store for DiskStore {
             .collect()
     }
 
+    fn each_topic(&self, each: &mut dyn FnMut(&Topic, Counts)) {
+        let mut from = 0;
+        while let Some(next) = self.reader.lock().topics().some_from(from, each) {
+            from = next;
+        }
+    }
+
     fn topic(&self, topic: &Topic) -> Counts {
         self.reader.lock().topics().counts(topic)
     }

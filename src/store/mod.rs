@@ -119,6 +119,13 @@ pub trait Store: Send + Sync + 'static {
     /// How many messages there are of each topic that has any, in no order.
     fn topics(&self) -> Vec<TopicCounts>;
 
+    /// The same, told one by one, without a copy of all where that can be.
+    fn each_topic(&self, each: &mut dyn FnMut(&Topic, Counts)) {
+        for TopicCounts { topic, counts } in self.topics() {
+            each(&topic, counts);
+        }
+    }
+
     /// How many messages there are of a topic.
     fn topic(&self, topic: &Topic) -> Counts;
 

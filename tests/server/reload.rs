@@ -107,6 +107,52 @@ async fn limits_of_clients_change() {
 }
 
 #[tokio::test]
+async fn the_topics_that_the_metrics_tell_change() {
+    let server = Setup::new()
+        .environment("DPMQ_LOG_LEVEL", "info")
+        .start()
+        .await;
+    for topic in ["orders", "mails"] {
+        server.publish(topic, "before").await;
+    }
+    let told = async || {
+        let request = server.request(Method::GET, "/metrics");
+        let response = request.header("secretKey", KEY).send().await.unwrap();
+        let text = response.text().await.unwrap();
+        let lines = text.lines().filter(|line| line.contains("{topic="));
+        let lines = lines.filter(|line| !line.starts_with("dpmq_topic_oldest"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [""; 0]);
+    let line = |name: &str, topic: &str, value: u64| {
+        format!("dpmq_topic_{name}{{topic=\"{topic}\"}} {value}")
+    };
+    let of = |topic: &str, waiting: u64, accepted: u64| {
+        [
+            line("waiting_messages", topic, waiting),
+            line("consumers", topic, 0),
+            line("messages_accepted_total", topic, accepted),
+            line("messages_delivered_total", topic, 0),
+        ]
+    };
+    reload(&server, "  metricsTopics: orders\n", "metricsTopics").await;
+    assert_eq!(told().await, of("orders", 1, 0));
+    server.publish("orders", "meanwhile").await;
+    server.publish("mails", "meanwhile").await;
+    // What is told already goes on counting; the other begins.
+    reload(&server, "  metricsTopics: \"*\"\n", "metricsTopics").await;
+    let both = of("mails", 2, 0).into_iter().zip(of("orders", 2, 1));
+    let both: Vec<String> = both.flat_map(|(mails, orders)| [mails, orders]).collect();
+    assert_eq!(told().await, both);
+    reload(&server, "  metricsTopics: m*\n", "metricsTopics").await;
+    assert_eq!(told().await, of("mails", 2, 0));
+    reload(&server, "  metricsTopics: a|b\n", "no topic fits").await;
+    assert_eq!(told().await, of("mails", 2, 0));
+    reload(&server, "", "metricsTopics").await;
+    assert_eq!(told().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn another_secret_key_ends_the_sessions_of_the_one_before() {
     let server = TestServer::start().await;
     let mut consumer = server.consumer("t", "c").await;
@@ -216,6 +262,7 @@ const ALL_CHANGED: &str = "server:
   keysFile: other.yaml
   origins: https://a.example
   metrics: 2
+  metricsTopics: orders
 mq:
   messageChanBuffer: 10
   pushMessagesSpeed: 2

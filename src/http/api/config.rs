@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::super::HttpState;
+use super::super::caller::Caller;
 use super::params::NoParams;
 use crate::config::Setting;
 
@@ -22,8 +23,10 @@ struct SettingJson<'a> {
 }
 
 impl<'a> SettingJson<'a> {
-    fn of(setting: &'a Setting) -> SettingJson<'a> {
-        let shown = |text: &'a str| Some(text).filter(|_| !setting.secret);
+    /// A key for some topics does not hear of others.
+    fn of(setting: &'a Setting, caller: &Caller) -> SettingJson<'a> {
+        let secret = setting.secret || (setting.names_topics() && !caller.sees_all());
+        let shown = |text: &'a str| Some(text).filter(|_| !secret);
         SettingJson {
             key: setting.key,
             value: shown(&setting.value),
@@ -31,20 +34,28 @@ impl<'a> SettingJson<'a> {
             source: &setting.source,
             reloads: setting.reloads,
             meaning: setting.meaning,
-            secret: setting.secret,
+            secret,
         }
     }
 }
 
 /// See the module.
-pub(super) async fn config(State(state): State<HttpState>, _: NoParams) -> Response {
+pub(super) async fn config(
+    State(state): State<HttpState>,
+    caller: Caller,
+    _: NoParams,
+) -> Response {
     #[derive(Serialize)]
     struct Config<'a> {
         settings: Vec<SettingJson<'a>>,
     }
     let config = state.config();
     let config = Config {
-        settings: config.settings.iter().map(SettingJson::of).collect(),
+        settings: config
+            .settings
+            .iter()
+            .map(|setting| SettingJson::of(setting, &caller))
+            .collect(),
     };
     super::reply(StatusCode::OK, &config)
 }

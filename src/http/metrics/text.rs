@@ -34,6 +34,7 @@ impl Collector for Scrape {
         let mut to = Metrics(encoder);
         self.messages(&mut to)?;
         self.waiting(&mut to)?;
+        self.topics(&mut to)?;
         self.store(&mut to)?;
         self.clients(&mut to)?;
         self.process(&mut to)
@@ -382,7 +383,7 @@ impl Scrape {
 }
 
 /// Writes one family after the other.
-struct Metrics<'a>(DescriptorEncoder<'a>);
+pub(super) struct Metrics<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Metrics<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -415,7 +416,7 @@ impl Metrics<'_> {
         family.encode_counter::<NoLabelSet, _, u64>(&seconds, None)
     }
 
-    fn gauge(
+    pub(super) fn gauge(
         &mut self,
         name: &str,
         help: &str,

@@ -10,6 +10,9 @@ use crate::message::{StatusKind, Topic};
 use crate::store::counts::Counts;
 use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 
+/// Places that are looked at before the index is let go: everything waits for it.
+const ROWS_AT_ONCE: usize = 1024;
+
 /// A topic's place in the [`TopicTable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TopicId(pub(crate) u32);
@@ -157,6 +160,21 @@ impl TopicTable {
             .flatten()
             .filter(|row| !row.is_empty())
             .map(|row| (&row.topic, counts_of(row.counts)))
+    }
+
+    /// Tells some topics with their counts, from a place in the table on; where to go on, unless
+    /// that was all.
+    pub(crate) fn some_from(
+        &self,
+        place: usize,
+        each: &mut dyn FnMut(&Topic, Counts),
+    ) -> Option<usize> {
+        let end = place.saturating_add(ROWS_AT_ONCE).min(self.rows.len());
+        let rows = self.rows.get(place..end)?.iter().flatten();
+        for row in rows.filter(|row| !row.is_empty()) {
+            each(&row.topic, counts_of(row.counts));
+        }
+        (end < self.rows.len()).then_some(end)
     }
 
     /// The ids of those of `topics` that have messages.

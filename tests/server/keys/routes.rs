@@ -178,6 +178,43 @@ async fn lists_of_topics_and_clients_leave_others_out() {
 }
 
 #[tokio::test]
+async fn metrics_tell_a_key_of_its_own_topics_only() {
+    for metrics in ["1", "2"] {
+        let setup = Setup::new()
+            .environment("DPMQ_SERVER_METRICS", metrics)
+            .environment("DPMQ_SERVER_METRICSTOPICS", "orders*,wages");
+        let mut keyed = Keyed::stopped(setup);
+        let token = keyed.add("shop", &["console-read"], &["orders*"], None);
+        keyed.server.start_again().await;
+        for topic in ["orders", "orders-eu", "wages"] {
+            keyed.server.publish(topic, "x").await;
+        }
+        let told = async |key: &str| {
+            let request = keyed.server.request(reqwest::Method::GET, "/metrics");
+            let response = request.bearer_auth(key).send().await.unwrap();
+            let text = response.text().await.unwrap();
+            let named = |topic: &&str| text.contains(&format!("topic=\"{topic}\""));
+            let topics = ["orders", "orders-eu", "wages"].into_iter();
+            topics.filter(named).collect::<Vec<_>>()
+        };
+        let all = ["orders", "orders-eu", "wages"];
+        assert_eq!(told(KEY).await, all);
+        match metrics {
+            "1" => assert_eq!(told(&token).await, all[..2]),
+            // Everybody reads them: nobody is asked for a key.
+            _ => assert_eq!(told("").await, all),
+        }
+        // Nor does the configuration name others to it.
+        for (key, value) in [(KEY, "orders*,wages".into()), (&token, Value::Null)] {
+            let (_, config) = keyed.get("/api/config", key).await;
+            let settings = config["settings"].as_array().unwrap();
+            let is_it = |setting: &&Value| setting["key"] == "server.metricsTopics";
+            assert_eq!(settings.iter().find(is_it).unwrap()["value"], value);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_is_told_what_it_is_good_for() {
     let mut keyed = Keyed::stopped(Setup::new());
     let expires = Some("2100-01-01T00:00:00Z");

@@ -2,6 +2,7 @@
 
 mod openmetrics;
 mod pages;
+mod topics;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

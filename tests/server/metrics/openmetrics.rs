@@ -167,7 +167,7 @@ impl Family {
 impl Sample {
     fn parse(line: &str) -> Result<Sample, String> {
         let (series, value) = line.rsplit_once(' ').ok_or(format!("no value: {line}"))?;
-        let (name, labels) = match series.split_once('{') {
+        let (name, mut labels) = match series.split_once('{') {
             None => (series, ""),
             Some((name, rest)) => {
                 let labels = rest.strip_suffix('}').ok_or(format!("no }} in {line}"))?;
@@ -180,18 +180,33 @@ impl Sample {
             labels: BTreeMap::new(),
             value: value.parse().map_err(|_| format!("no number: {line}"))?,
         };
-        for label in labels.split(',').filter(|label| !label.is_empty()) {
-            let (key, value) = label.split_once('=').ok_or(format!("no label: {line}"))?;
-            let value = value
-                .strip_prefix('"')
-                .and_then(|value| value.strip_suffix('"'));
-            // No value of ours has anything to be escaped.
-            let value = value.filter(|value| !value.contains(['"', '\\']));
-            let value = value.ok_or(format!("no quotes: {line}"))?;
-            let before = sample.labels.insert(key.to_owned(), value.to_owned());
+        while !labels.is_empty() {
+            let (key, rest) = labels.split_once('=').ok_or(format!("no label: {line}"))?;
+            let (value, rest) = quoted(rest).ok_or(format!("no quotes: {line}"))?;
+            let before = sample.labels.insert(key.to_owned(), value);
             ensure(is_name(key) && before.is_none(), line, "has a bad label")?;
+            labels = rest.strip_prefix(',').unwrap_or(rest);
+            ensure(rest.is_empty() || !labels.is_empty(), line, "ends with ,")?;
+            ensure(rest.is_empty() || labels != rest, line, "has no ,")?;
         }
         Ok(sample)
+    }
+}
+
+/// The text in quotes that `from` begins with, and what is behind it.
+fn quoted(from: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut chars = from.strip_prefix('"')?.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some((text, chars.as_str())),
+            '\\' => text.push(match chars.next()? {
+                'n' => '\n',
+                escaped @ ('"' | '\\') => escaped,
+                _ => return None,
+            }),
+            plain => text.push(plain),
+        }
     }
 }
 
@@ -242,6 +257,9 @@ fn what_the_standard_does_not_allow_is_refused() {
         ("b_seconds_sum 1.5\n", ""),
         ("le=\"1.0\"} 1", "le=\"1.0\"} 3"),
         ("le=\"1.0\"", "le=1.0"),
+        ("le=\"1.0\"", "le=\"1.0\","),
+        ("le=\"1.0\"", "le=\"1.0\"a=\"b\""),
+        ("le=\"1.0\"", "le=\"1.0\",a=\"b\\c\""),
         ("b_seconds_bucket{le=\"+Inf\"} 2\n", ""),
         ("{le=\"1.0\"}", ""),
     ] {

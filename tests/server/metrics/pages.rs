@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::openmetrics::Exposition;
-use crate::common::TestServer;
+use crate::common::{Setup, TestServer};
 
 fn page(name: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -53,9 +53,9 @@ fn told(exposition: &Exposition) -> BTreeMap<String, Row> {
         };
         let labels = family.samples.iter().flat_map(|sample| &sample.labels);
         let labels = labels.filter(|(key, _)| *key != "le");
-        // The version changes, and which topics there are is nobody's label.
+        // The version changes, and topics are made by clients.
         let labels = labels.map(|(key, value)| match &**key {
-            "version" => key.clone(),
+            "version" | "topic" => key.clone(),
             _ => format!("{key}=\"{value}\""),
         });
         let unit = family.unit.clone().unwrap_or_default();
@@ -89,10 +89,17 @@ fn texts_at<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
     }
 }
 
+/// A server that tells everything there is.
+async fn server_with_topics() -> TestServer {
+    let setup = Setup::new().environment("DPMQ_SERVER_METRICSTOPICS", "*");
+    let server = setup.start().await;
+    server.publish("t", "data").await;
+    server
+}
+
 #[tokio::test]
 async fn the_page_has_every_metric_and_no_other() {
-    let server = TestServer::start().await;
-    let told = told(&super::scrape(&server).await);
+    let told = told(&super::scrape(&server_with_topics().await).await);
     let documented = documented();
     for (name, row) in &told {
         assert_eq!(documented.get(name), Some(row), "docs/metrics.md: {name}");
@@ -104,8 +111,7 @@ async fn the_page_has_every_metric_and_no_other() {
 
 #[tokio::test]
 async fn dashboard_and_alerts_ask_for_what_there_is() {
-    let server = TestServer::start().await;
-    let exposition = super::scrape(&server).await;
+    let exposition = super::scrape(&server_with_topics().await).await;
     let there = exposition.names();
     let dashboard: Value = serde_json::from_str(&page("grafana.json")).unwrap();
     let alerts: Value = serde_saphyr::from_str(&page("alerts.yaml")).unwrap();

@@ -38,6 +38,7 @@ const ZH = {
   "server.tlsCert": "证书（含中间证书）文件，PEM 格式；设置后该端口只接受 https 和 wss；更换文件无需重启",
   "server.tlsKey": "tlsCert 的私钥文件，PEM 格式",
   "server.metrics": "/metrics 的访问权限：0 关闭，1 需要具备 console-read 权限的密钥，2 公开",
+  "server.metricsTopics": "在 /metrics 中逐个列出的主题，例如 orders,eu-*；* 表示全部；最多 1000 个；留空则不列出",
   "server.keysFile": "命名密钥文件，由 dpmq key 生成；持续检查，可以不存在",
   "server.origins": "浏览器页面的允许来源，如 https://a.example,https://b.example；*：任意，使用公开的默认密钥时仅限本机的页面",
   "mq.secretKey": "拥有全部权限的密钥；每个客户端都必须出示它或一个命名密钥",

@@ -1,4 +1,4 @@
-//! For which topics a key is.
+//! Patterns of topics, as keys and settings have them.
 
 use crate::message::Topic;
 
@@ -30,6 +30,18 @@ impl Topics {
             }
         }
         Ok(Topics(patterns))
+    }
+
+    /// Topics that fit one of the patterns of a list, as in `orders,eu-*`; `None` if it is empty.
+    ///
+    /// # Errors
+    /// As [`Topics::new`].
+    pub fn list(text: &str) -> Result<Option<Topics>, String> {
+        let patterns = text.split(',').map(|pattern| pattern.trim().to_owned());
+        match text.trim() {
+            "" => Ok(None),
+            _ => Topics::new(patterns.collect()).map(Some),
+        }
     }
 
     /// Whether `topic` is among them.
@@ -83,6 +95,15 @@ mod tests {
         ] {
             let topic = topic.parse().unwrap();
             assert_eq!(topics(patterns).has(&topic), fits, "{patterns:?} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_commas_and_may_be_empty() {
+        assert_eq!(Topics::list(" "), Ok(None));
+        assert_eq!(Topics::list("a, b*"), Ok(Some(topics(&["a", "b*"]))));
+        for wrong in ["a,,b", ",", "a|b", "a,"] {
+            assert!(Topics::list(wrong).is_err(), "{wrong}");
         }
     }
 

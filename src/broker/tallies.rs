@@ -1,0 +1,265 @@
+//! Topics that the metrics tell one by one: what came and went of each, and what waits.
+//!
+//! Which they are is set ([`Broker::tell_topics`]), and they are bounded: those that come first
+//! are told, and of the others how many there are. When all places are taken, topics that have
+//! nothing any more give theirs back. Counting costs a lock for readers and a look-up for a batch
+//! of messages, and nothing while no topic is told. The store is never asked under this lock.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::Broker;
+use crate::measure::Counter;
+use crate::message::{Message, Topic, UnixSeconds};
+use crate::store::Store;
+
+/// Topics that are told at a time.
+pub const TOLD_TOPICS_MAX: usize = 1000;
+
+/// Says which topics are to be told.
+pub type Wanted = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
+
+/// What the metrics tell of topics.
+#[derive(Clone, Debug, Default)]
+pub struct ToldTopics {
+    /// By name.
+    pub topics: Vec<ToldTopic>,
+    /// Topics with messages that are wanted, and have no place.
+    pub left_out: usize,
+}
+
+/// What the metrics tell of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldTopic {
+    /// Its name.
+    pub topic: Topic,
+    /// Messages that are not consumed.
+    pub waiting: u64,
+    /// When the oldest of them was created; `None` if there is none, or it cannot be read.
+    pub oldest_waiting: Option<UnixSeconds>,
+    /// Consumers that are connected.
+    pub consumers: usize,
+    /// Messages stored since it is told.
+    pub accepted: u64,
+    /// Messages written to consumers since then, each consumer counted.
+    pub delivered: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Tallies {
+    /// Whether any topic is wanted.
+    is_on: AtomicBool,
+    told: RwLock<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    wanted: Option<Wanted>,
+    topics: HashMap<Topic, Arc<Tally>>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: Counter,
+    delivered: Counter,
+}
+
+impl fmt::Debug for Tallies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.read().topics).finish()
+    }
+}
+
+impl Told {
+    fn wants(&self, topic: &Topic) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted(topic))
+    }
+
+    fn is_full(&self) -> bool {
+        self.topics.len() >= TOLD_TOPICS_MAX
+    }
+
+    /// The tally of a topic, which gets a place if it is wanted and there is one.
+    fn tally(&mut self, topic: &Topic) -> Option<&Tally> {
+        if !self.topics.contains_key(topic) {
+            if self.is_full() || !self.wants(topic) {
+                return None;
+            }
+            self.topics.insert(topic.clone(), Arc::default());
+        }
+        self.topics.get(topic).map(|tally| &**tally)
+    }
+}
+
+impl Tallies {
+    fn read(&self) -> RwLockReadGuard<'_, Told> {
+        self.told.read().expect("no holder of this lock panics")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Told> {
+        self.told.write().expect("no holder of this lock panics")
+    }
+
+    /// These messages were stored together.
+    pub(super) fn accepted(&self, messages: &[Message]) {
+        if self.is_on.load(Ordering::Relaxed) {
+            for run in messages.chunk_by(|a, b| a.topic == b.topic) {
+                let count = run.len() as u64;
+                self.with(&run[0].topic, |tally| tally.accepted.add(count));
+            }
+        }
+    }
+
+    /// So many messages of a topic were written to a consumer.
+    pub(super) fn delivered(&self, topic: &Topic, messages: u64) {
+        if self.is_on.load(Ordering::Relaxed) {
+            self.with(topic, |tally| tally.delivered.add(messages));
+        }
+    }
+
+    /// Somebody listens to a topic.
+    pub(super) fn joined(&self, topic: &Topic) {
+        if self.is_on.load(Ordering::Relaxed) {
+            self.with(topic, |_| {});
+        }
+    }
+
+    fn with(&self, topic: &Topic, count: impl FnOnce(&Tally)) {
+        let told = self.read();
+        if let Some(tally) = told.topics.get(topic) {
+            return count(tally);
+        }
+        if told.is_full() || !told.wants(topic) {
+            return;
+        }
+        drop(told);
+        if let Some(tally) = self.write().tally(topic) {
+            count(tally);
+        }
+    }
+
+    /// Tells `wanted` from now on. What is told already goes on counting.
+    fn want(&self, wanted: Option<Wanted>) {
+        let mut told = self.write();
+        self.is_on.store(wanted.is_some(), Ordering::Relaxed);
+        told.wanted = wanted;
+        let Told { wanted, topics } = &mut *told;
+        topics.retain(|topic, _| wanted.as_ref().is_some_and(|wanted| wanted(topic)));
+    }
+
+    /// Gives places to topics that `store` has messages of; how many find none.
+    fn fill(&self, store: &dyn Store) -> usize {
+        let (Some(wanted), known, room) = ({
+            let told = self.read();
+            let known: HashSet<Topic> = told.topics.keys().cloned().collect();
+            let room = TOLD_TOPICS_MAX.saturating_sub(known.len());
+            (told.wanted.clone(), known, room)
+        }) else {
+            return 0;
+        };
+        let (mut found, mut left_out) = (vec![], 0);
+        store.each_topic(&mut |topic, _| {
+            if !wanted(topic) || known.contains(topic) {
+                return;
+            }
+            match found.len() < room {
+                true => found.push(topic.clone()),
+                false => left_out += 1,
+            }
+        });
+        let mut told = self.write();
+        for topic in &found {
+            // Meanwhile others may have come.
+            left_out += usize::from(told.tally(topic).is_none());
+        }
+        left_out
+    }
+
+    /// The topics that are told, by name.
+    fn topics(&self) -> Vec<(Topic, Arc<Tally>)> {
+        let told = self.read().topics.clone();
+        let mut topics: Vec<_> = told.into_iter().collect();
+        topics.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        topics
+    }
+}
+
+impl Broker {
+    /// Has [`Broker::told_topics`] tell the topics that are wanted, from now on; `None`: none.
+    pub async fn tell_topics(&self, wanted: Option<Wanted>) {
+        let activity = self.0.activity.clone();
+        activity.tallies.want(wanted);
+        for (topic, _) in self.0.consumers.lanes() {
+            activity.tallies.joined(&topic);
+        }
+        let filled = self.0.disk.run(move |store| {
+            activity.tallies.fill(store);
+            Ok(())
+        });
+        // A store that is closed has nothing to be told.
+        let _ = filled.await;
+    }
+
+    /// What there is of the topics that are told.
+    pub async fn told_topics(&self) -> ToldTopics {
+        if !self.0.activity.tallies.is_on.load(Ordering::Relaxed) {
+            return ToldTopics::default();
+        }
+        let broker = self.clone();
+        let told = self.0.disk.run(move |store| Ok(broker.look_at(store)));
+        told.await.unwrap_or_default()
+    }
+
+    fn look_at(&self, store: &dyn Store) -> ToldTopics {
+        let tallies = &self.0.activity.tallies;
+        let is_full = tallies.read().is_full();
+        let left_out = if is_full { self.make_room(store) } else { 0 };
+        let tallies = tallies.topics();
+        let names: Vec<Topic> = tallies.iter().map(|(topic, _)| topic.clone()).collect();
+        let oldest = store.oldest_waiting_of(&names).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the oldest waiting message is not known");
+            vec![None; names.len()]
+        });
+        let topics = tallies.into_iter().zip(oldest);
+        let topics = topics.map(|((topic, tally), oldest_waiting)| {
+            let counts = store.topic(&topic);
+            ToldTopic {
+                waiting: counts.accepted + counts.not_consumed,
+                oldest_waiting,
+                consumers: self.listeners(&topic),
+                accepted: tally.accepted.get(),
+                delivered: tally.delivered.get(),
+                topic,
+            }
+        });
+        ToldTopics {
+            topics: topics.collect(),
+            left_out,
+        }
+    }
+
+    fn listeners(&self, topic: &Topic) -> usize {
+        let lane = self.0.consumers.lane(topic);
+        lane.map_or(0, |lane| lane.consumers)
+    }
+
+    /// Takes the places of topics that have nothing, and gives them to others; how many find none.
+    fn make_room(&self, store: &dyn Store) -> usize {
+        let tallies = &self.0.activity.tallies;
+        let topics = tallies.topics().into_iter().map(|(topic, _)| topic);
+        let gone: Vec<Topic> = topics
+            .filter(|topic| store.topic(topic).all() == 0)
+            .filter(|topic| self.listeners(topic) == 0)
+            .collect();
+        {
+            let mut told = tallies.write();
+            for topic in &gone {
+                told.topics.remove(topic);
+            }
+        }
+        tallies.fill(store)
+    }
+}

@@ -1,0 +1,100 @@
+//! What is told of single topics: none, unless `server.metricsTopics` names some.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeGaugeValue, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+use super::Scrape;
+use super::text::Metrics;
+use crate::broker::ToldTopic;
+
+impl Scrape {
+    pub(super) fn topics(&self, to: &mut Metrics<'_>) -> fmt::Result {
+        to.gauge(
+            "dpmq_topics_left_out",
+            "Topics that server.metricsTopics fits, and that are not told, since too many are.",
+            None,
+            self.told_topics.left_out,
+        )?;
+        let topics = &*self.told_topics.topics;
+        if topics.is_empty() {
+            // A family without a sample is none.
+            return Ok(());
+        }
+        to.gauge_of_each(
+            "dpmq_topic_waiting_messages",
+            "Messages of the topic that are not consumed.",
+            None,
+            topics,
+            |topic| topic.waiting,
+        )?;
+        to.gauge_of_each(
+            "dpmq_topic_oldest_waiting",
+            "Age of the oldest of them; 0 if there is none.",
+            Some(Unit::Seconds),
+            topics,
+            |topic| {
+                topic
+                    .oldest_waiting
+                    .map_or(0, |at| self.now.saturating_sub(at.0.into()).0)
+            },
+        )?;
+        to.gauge_of_each(
+            "dpmq_topic_consumers",
+            "Consumers of the topic that are connected.",
+            None,
+            topics,
+            |topic| topic.consumers,
+        )?;
+        to.counter_of_each(
+            "dpmq_topic_messages_accepted",
+            "Messages of the topic stored.",
+            topics,
+            |topic| topic.accepted,
+        )?;
+        to.counter_of_each(
+            "dpmq_topic_messages_delivered",
+            "Messages of the topic written to consumers, each consumer counted.",
+            topics,
+            |topic| topic.delivered,
+        )
+    }
+}
+
+impl Metrics<'_> {
+    fn gauge_of_each<N: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        topics: &[ToldTopic],
+        value: impl Fn(&ToldTopic) -> N,
+    ) -> fmt::Result {
+        let to = &mut self.0;
+        let mut family = to.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        for topic in topics {
+            let labels = [("topic", topic.topic.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&value(topic))?;
+        }
+        Ok(())
+    }
+
+    fn counter_of_each(
+        &mut self,
+        name: &str,
+        help: &str,
+        topics: &[ToldTopic],
+        value: impl Fn(&ToldTopic) -> u64,
+    ) -> fmt::Result {
+        let to = &mut self.0;
+        let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for topic in topics {
+            let labels = [("topic", topic.topic.as_str())];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&value(topic), None)?;
+        }
+        Ok(())
+    }
+}
