@@ -7,6 +7,7 @@ mod args;
 mod backup;
 mod bench;
 mod client;
+mod completions;
 mod doctor;
 mod health;
 mod input;
@@ -25,7 +26,7 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::access::KeysFile;
@@ -124,6 +125,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
             let config = load_client(args.common, &listen.client.server)?;
             listen::run(&config, &listen)
         }
+        Command::Topics(topics) => {
+            look::topics(&load_client(args.common, &topics.server)?, &topics)
+        }
         Command::Peek(peek) => look::peek(&load_client(args.common, &peek.server)?, &peek),
         Command::Watch(watch) => look::watch(&load_client(args.common, &watch.server)?, &watch),
         Command::Bench(bench) => {
@@ -146,11 +150,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Key(key) => key::run(&load(args.common, vec![])?, key),
         Command::Import { file } => import(&load(args.common, vec![])?, &file),
         Command::CheckConfig => check_config(&load(args.common, vec![])?),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "dpmq", &mut script);
-            Output::open().write(&script)
-        }
+        Command::Completions { shell } => completions::run(shell),
     }
 }
 

@@ -103,6 +103,14 @@ pub(super) enum Command {
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]
     Listen(Listen),
+    /// List the topics, with what waits in each and who listens
+    ///
+    /// Each is a line: its name, messages that wait, and consumers, between tabs. The key needs the
+    /// right console-read, and sees its own topics.
+    ///
+    /// Example: dpmq topics
+    #[command(verbatim_doc_comment)]
+    Topics(Topics),
     /// Show the newest messages of a topic, and consume none
     ///
     /// Each is a line, newest first: time, status, code, and the beginning of its data, between
@@ -244,6 +252,8 @@ pub(super) enum Command {
     CheckConfig,
     /// Print a completion script for a shell
     ///
+    /// It completes commands, options, rights, and topics, for which it asks the server.
+    ///
     /// Example: dpmq completions bash > /etc/bash_completion.d/dpmq
     #[command(verbatim_doc_comment)]
     Completions {
@@ -363,6 +373,15 @@ pub(super) struct Listen {
     pub(super) quiet: bool,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Topics {
+    /// Print the names alone, as completions need them
+    #[arg(long)]
+    pub(super) names: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 #[derive(Debug, clap::Args)]

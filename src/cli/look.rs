@@ -1,4 +1,4 @@
-//! `dpmq peek` and `dpmq watch`: the messages of a topic, of which nothing is consumed.
+//! `dpmq topics`, `peek` and `watch`: topics and their messages, of which nothing is consumed.
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Local};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Failure;
-use super::args::{Peek, Watch};
+use super::args::{Peek, Topics, Watch};
 use super::client::{ServerUrl, route};
 use super::interrupt::Interrupt;
 use super::output::{Output, complain, counted};
@@ -26,6 +26,43 @@ struct Row {
     preview: String,
     #[serde(rename = "previewComplete")]
     is_complete: bool,
+}
+
+/// Lists the topics, by name.
+#[tokio::main(flavor = "current_thread")]
+pub(super) async fn topics(config: &Config, args: &Topics) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct List {
+        topics: Vec<Topic>,
+        next: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Topic {
+        topic: String,
+        waiting: u64,
+        consumers: u64,
+    }
+    let url = ServerUrl::of(config, &args.server.address)?;
+    let key = config.mq.secret_key.expose();
+    let mut out = Output::open();
+    let mut next = None;
+    loop {
+        let mut query = vec![("sort", "name"), ("limit", "500")];
+        query.extend(next.as_deref().map(|cursor| ("cursor", cursor)));
+        let list: List = request::json(&url, key, &route("/api/topics", &query)).await?;
+        for row in &list.topics {
+            let name = one_line(&row.topic);
+            let line = match args.names {
+                true => name,
+                false => format!("{name}\t{}\t{}", row.waiting, row.consumers),
+            };
+            out.line(line.as_bytes())?;
+        }
+        next = list.next;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Shows the newest messages.

@@ -174,3 +174,48 @@ async fn peek_and_watch_show_messages_and_consume_none() {
     let counts = server.topic_counts().await;
     assert_eq!(counts["t"][1], 0, "nothing is consumed: {counts:?}");
 }
+
+#[tokio::test]
+async fn topics_are_listed_and_completed() {
+    let server = TestServer::start().await;
+    let url = server.url("");
+    for topic in ["orders", "orders eu", "bills"] {
+        let code = server.publish(topic, "x").await;
+        server.until_status(&code, 0).await;
+    }
+    let _consumer = server.consumer("bills", "c").await;
+    eventually("it is consumed", async || {
+        let listed = server.run(&["topics", "--url", &url]).await.stdout;
+        listed == b"bills\t0\t1\norders\t1\t0\norders eu\t1\t0\n"
+    })
+    .await;
+
+    let complete = r#"
+        dpmq() { "$DPMQ" "$@"; }
+        source <(dpmq completions bash)
+        COMP_WORDS=("$@")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _dpmq_or_topics dpmq "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let completed = async |words: &[&str]| {
+        let mut command = tokio::process::Command::new("bash");
+        command.args(["-c", complete, "bash"]).args(words);
+        command
+            .env("DPMQ", env!("CARGO_BIN_EXE_dpmq"))
+            .env("DPMQ_URL", &url);
+        let output = command
+            .env("DPMQ_MQ_SECRETKEY", KEY)
+            .output()
+            .await
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        completed(&["dpmq", "listen", "or"]).await,
+        "orders\norders\\ eu\n"
+    );
+    assert_eq!(completed(&["dpmq", "pe"]).await, "peek\n");
+    let rights = completed(&["dpmq", "key", "new", "k", "--rights", "console"]).await;
+    assert_eq!(rights, "console-read\nconsole-change\n");
+}

@@ -33,6 +33,7 @@ fn help_and_version_are_no_failures() {
         "serve",
         "send",
         "listen",
+        "topics",
         "peek",
         "watch",
         "bench",
@@ -205,6 +206,13 @@ fn completions_are_printed() {
     let run = run(&["completions", "bash"]);
     assert_eq!(run.code, 0);
     assert!(run.stdout.contains("check-config"));
+    for shell in ["bash", "fish", "zsh"] {
+        let script = self::run(&["completions", shell]).stdout;
+        assert!(script.contains("dpmq topics --names"), "{shell}");
+    }
+    let zsh = self::run(&["completions", "zsh"]).stdout;
+    assert!(zsh.starts_with("#compdef dpmq\n"), "{zsh}");
+    assert!(zsh.matches(":_dpmq_topics'").count() >= 4, "{zsh}");
 }
 
 #[test]

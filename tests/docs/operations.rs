@@ -161,7 +161,7 @@ async fn every_command_and_option_of_the_pages_is_there() {
 
 /// The commands of the program in a line of a shell, each with its options.
 fn calls(line: &str) -> Vec<(&'static str, Vec<String>)> {
-    const COMMANDS: [&str; 15] = [
+    const COMMANDS: [&str; 16] = [
         "backup",
         "bench",
         "check-config",
@@ -175,6 +175,7 @@ fn calls(line: &str) -> Vec<(&'static str, Vec<String>)> {
         "peek",
         "restore",
         "send",
+        "topics",
         "verify",
         "watch",
     ];
