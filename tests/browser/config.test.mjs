@@ -15,6 +15,17 @@ test("every setting has its value and where it comes from, the key is hidden", s
   assert.ok(!(await page.content()).includes(server.key), "the key is nowhere in the page");
 }));
 
+test("each setting says whether it reloads or needs a restart", scene(async ({ api, open }) => {
+  const { settings } = await api.get("/api/config");
+  const page = await open("#/Config");
+  await counted(page.locator("tbody tr"), settings.length);
+  const told = await page.locator("tbody tr").evaluateAll((rows) => rows.map((one) => [one.querySelector("code").title, one.querySelector("[data-label=Change]").innerText.trim()]));
+  assert.deepEqual(told, settings.map(({ key, reloads }) => [key, reloads ? "reloads" : "needs a restart"]));
+  for (const [name, change] of [["mq.cleanTime", "reloads"], ["mq.secretKey", "reloads"], ["mq.segmentMiB", "needs a restart"], ["log.format", "needs a restart"]]) await shows(row(page, name), change);
+  // Set by an argument of the command.
+  await shows(row(page, "server.port"), "needs a restart");
+}));
+
 test("settings are filtered, in the address too", scene({ mq: { cleanTime: 7200 } }, async ({ open }) => {
   const page = await open("#/Config");
   await page.getByRole("searchbox").fill("cleantime");

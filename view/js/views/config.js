@@ -42,6 +42,7 @@ const columns = () => [
   { key: "default", label: t("usual"), render: (one) => (one.secret ? html`<span class="quiet">–</span>` : html`<code class="quiet">${one.default === "" ? `(${t("empty")})` : one.default}</code>`) },
   { key: "source", label: t("source"), render: (one) => (one.source !== "default" ? html`<code>${one.source}</code>`
     : one.secret ? html`<${Tag} tone="warn">${t("publicKey")}<//>` : html`<span class="quiet">${t("isDefault")}</span>`) },
+  { key: "change", label: t("change"), render: (one) => html`<${Tag} tone=${one.reloads ? "good" : "neutral"}>${t(one.reloads ? "reloads" : "restart")}<//>` },
   { key: "meaning", label: t("meaning"), render: (one) => html`<span>${meaningOf(one)}</span>` },
 ];
 

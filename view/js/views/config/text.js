@@ -2,7 +2,7 @@ import { lang, texts } from "../../i18n.js";
 
 export const t = texts({
   en: {
-    title: "Configuration", lead: "The settings in effect. Each layer goes over the one before: built-in default, file, environment, command line. Changes take effect at the next start.",
+    title: "Configuration", lead: "The settings in effect. Each layer goes over the one before: built-in default, file, environment, command line. A change in the file takes effect at a reload (SIGHUP, systemctl reload dpmq), or at the next start where a restart is needed. What a variable or an argument sets stays until then too.", change: "Change", reloads: "reloads", restart: "needs a restart",
     filter: "Filter", filterHint: "name, value, source or meaning", onlyChanged: "Only what differs from the default", shown: "{shown} of {all} settings, {changed} {changed|differs|differ} from the default",
     copyYaml: "Copy the changed ones as YAML", failed: "The configuration could not be loaded.",
     key: "Setting", value: "Value", usual: "Default", source: "Source", meaning: "Meaning", changed: "changed", secret: "hidden", isDefault: "default", publicKey: "published default",
@@ -10,7 +10,7 @@ export const t = texts({
     server: "Server", mq: "Message queue", log: "Log", settingsOf: "Settings of {section}",
   },
   zh: {
-    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改后在下次启动时生效。",
+    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改配置文件后，重载（SIGHUP、systemctl reload dpmq）即生效；标为“需重启”的在重启后生效，由环境变量或命令行设置的也是如此。", change: "修改", reloads: "可重载", restart: "需重启",
     filter: "筛选", filterHint: "名称、值、来源或说明", onlyChanged: "仅显示与默认值不同的", shown: "显示 {shown} 项，共 {all} 项；其中 {changed} 项与默认值不同",
     copyYaml: "将已修改的配置复制为 YAML", failed: "无法加载配置。",
     key: "配置项", value: "当前值", usual: "默认值", source: "来源", meaning: "说明", changed: "已修改", secret: "已隐藏", isDefault: "默认", publicKey: "公开的默认密钥",
