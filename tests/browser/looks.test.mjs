@@ -92,7 +92,7 @@ for (const colorScheme of ["light", "dark"]) {
       // The colours are the same in both languages, the widths are not, and what fits is the same in both themes.
       const withAxe = (width === 360) === (short === "zh");
       if (!PICTURES && colorScheme === "dark" && look !== "dark-en-1280") continue;
-      test(`every view fits and is accessible: ${look}`, scene({ seconds: 240 }, async (made) => {
+      test(`every view fits and is accessible: ${look}`, scene({ seconds: 240, old: [{ topic: "invoices", count: 12, age: 720 }, { topic: LONG, count: 2, age: 900 }] }, async (made) => {
         const { server, visitor, tolerate } = made;
         tolerate(/status of 40[14]/);
         const filled = await fill(made);

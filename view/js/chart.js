@@ -12,6 +12,7 @@ import { t } from "./ui/text.js";
  * @property {number[]} values as many as `times`
  * @property {string} color the name of a CSS variable: "--series-1" … "--series-4"
  * @property {"line" | "area" | "bars"} [kind] "line"
+ * @property {number} [now] what is told as long as no point is chosen, if not the last of `values`
  */
 
 const TABLE_ROWS = 400;
@@ -33,10 +34,11 @@ const faded = (color, alpha) => color.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha
 /**
  * A chart over time that keeps up with new `times` and `values` without being made anew.
  * @param {{ label: string, times: number[], series: Line[], step?: number, from?: number, to?: number, height?: number,
- *   format?: (n: number) => string, timeFormat?: (unix: number) => string, empty?: string }} props
- *   `times`: Unix seconds, ascending; `step`: seconds between them; `from`, `to`: the span shown, if not that of `times`
+ *   format?: (n: number) => string, timeFormat?: (unix: number) => string, nowHint?: string, empty?: string }} props
+ *   `times`: Unix seconds, ascending; `step`: seconds between them; `from`, `to`: the span shown, if not that of `times`;
+ *   `nowHint`: what the values are of while no point is chosen
  */
-export function Chart({ label, times, series, step = 1, from, to, height = 220, format = (n) => number(n, 2), timeFormat, empty }) {
+export function Chart({ label, times, series, step = 1, from, to, height = 220, format = (n) => number(n, 2), timeFormat, nowHint, empty }) {
   const [asTable, setAsTable] = useState(false);
   const [cursor, setCursor] = useState(/** @type {number | null} */ (null));
   const box = useRef(/** @type {HTMLElement | null} */ (null));
@@ -47,7 +49,7 @@ export function Chart({ label, times, series, step = 1, from, to, height = 220, 
   const latest = useRef({ format, from, to, step });
   latest.current = { format, from, to, step };
   const data = useMemo(() => [times, ...series.map((one) => one.values)], [times, ...series.map((one) => one.values)]);
-  const name = `${label}. ${series.map((one) => `${one.label}: ${one.values.length ? t("latest", { value: format(one.values[one.values.length - 1]) }) : t("noData")}`).join("; ")}`;
+  const name = `${label}. ${series.map((one) => `${one.label}: ${one.values.length ? t("latest", { value: format(one.now ?? one.values[one.values.length - 1]) }) : t("noData")}`).join("; ")}`;
   const tell = timeFormat ?? ((/** @type {number} */ at) => (step >= 86400 ? time(at, "date") : time(at)));
 
   useEffect(() => {
@@ -67,11 +69,12 @@ export function Chart({ label, times, series, step = 1, from, to, height = 220, 
     canvas?.setAttribute("aria-label", name);
   });
 
-  const at = cursor !== null && cursor < times.length ? cursor : times.length - 1;
+  const at = cursor !== null && cursor < times.length ? cursor : null;
+  const told = (/** @type {Line} */ one) => (at === null ? one.now ?? one.values[times.length - 1] : one.values[at]);
   return html`<div class="chart">
     <div class="chart-head"><ul class="legend">${series.map((one) => html`<li key=${one.label}><span class="swatch" style=${{ background: `var(${one.color})` }}></span>
-      ${one.label} <b>${none || one.values[at] === undefined ? "–" : format(one.values[at])}</b></li>`)}</ul>
-      <span class="quiet chart-time">${none || cursor === null ? "" : tell(times[at])}</span>
+      ${one.label} <b>${none || told(one) === undefined ? "–" : format(told(one))}</b></li>`)}</ul>
+      <span class="quiet chart-time">${none ? "" : at === null ? nowHint : tell(times[at])}</span>
       <${IconButton} icon=${asTable ? "chart" : "table"} label=${t(asTable ? "asChart" : "asTable")} aria-pressed=${asTable ? "true" : "false"} onClick=${() => setAsTable(!asTable)} /></div>
     ${none ? html`<div class="chart-empty" style=${{ minHeight: `${height}px` }}><${Empty} icon="chart" title=${empty ?? t("noData")} /></div>`
       : asTable ? html`<${Twin} label=${label} times=${times} series=${series} format=${format} tell=${tell} height=${height} />`

@@ -66,12 +66,17 @@ export function zoneName() {
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+/** How far away, in whole units of so many seconds. @param {number} seconds @param {number} size */
+const rounded = (seconds, size) => Math.round(Math.abs(seconds) / size) * size;
+
 /** "3 min. ago", "3分钟前" @param {number} unix @param {number} now seconds, both */
 export function relative(unix, now) {
   const seconds = Math.round(unix - now);
-  const [unit, size] = UNITS.find(([, s]) => Math.abs(seconds) >= s) ?? ["second", 1];
-  return formatter("relative", (l) => new Intl.RelativeTimeFormat(l, { numeric: unit === "second" ? "auto" : "always", style: "short" }))
-    .format(Math.trunc(seconds / size), unit);
+  // By what it is when rounded: 2 d 23 h are 3 days, and 23 h 40 min are 1.
+  const [unit, size] = UNITS.find(([, size], i) => rounded(seconds, UNITS[i + 1]?.[1] ?? 1) >= size) ?? ["second", 1];
+  const numeric = unit === "second" ? "auto" : "always";
+  return formatter(`relative ${numeric}`, (l) => new Intl.RelativeTimeFormat(l, { numeric, style: "short" }))
+    .format(Math.round(seconds / size), unit);
 }
 
 /** "2 d 3 h", "45 s", "120 ms" @param {number} seconds */

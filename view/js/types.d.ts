@@ -47,6 +47,8 @@ export interface Overview {
     /** Topics that nobody listens to, in which a message has waited for `afterSeconds`: GET /api/attention names them. */
     withoutConsumer: { afterSeconds: number; topics: number; messages: number } | null;
   };
+  /** Messages a second that leave at most, of all topics together (mq.sendCount, mq.pushMessagesSpeed); null: no pace. */
+  pacePerSecond: number | null;
   memory: { residentBytes: number | null };
   /** null when durability is "memory". */
   disk: { path: string; logBytes: number; mirrorBytes: number; snapshotBytes: number; freeBytes: number; totalBytes: number } | null;
@@ -80,6 +82,8 @@ export interface TopicRow {
   rateIn: number; rateOut: number;
   /** All its consumers' outboxes are full: messages wait in the store. */
   behind: boolean;
+  /** Its messages wait for the pace: seconds until the queue of this moment has left; null: they do not. */
+  paceSeconds: number | null;
 }
 /** GET /api/attention: the topics that somebody should look at, at most 20 of `total`, the most waiting first. */
 export interface Attention { afterSeconds: number; total: number; topics: ConcernedTopic[] }

@@ -27,7 +27,7 @@ const launch = async () => (browser ??= await chromium.launch({
 /**
  * A test with a server of its own, for `test(name, scene(…))`. Whatever happens, all of it is taken down; a failure
  * says what the pages and the server said, and leaves a picture.
- * @param {{ mq?: object, server?: object, seconds?: number } | ((scene: Scene) => Promise<void>)} settings
+ * @param {{ mq?: object, server?: object, old?: object[], seconds?: number } | ((scene: Scene) => Promise<void>)} settings
  * @param {(scene: Scene) => Promise<void>} [body]
  */
 export function scene(settings, body) {

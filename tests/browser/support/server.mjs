@@ -18,6 +18,27 @@ export const KEY = "the key of these tests";
 /** Quick: no pause between batches, a check five times a second. */
 const QUICK = { secretKey: KEY, pushMessagesSpeed: 0, checkSpeed: 0.2 };
 
+/** A data file of the original, whose messages have any time: the gob of a byte slice that holds JSON. */
+function dataOfTheOriginal(old) {
+  const messages = {};
+  let number = 0;
+  for (const { topic, count, age } of old) {
+    const created = Math.floor(Date.now() / 1000) - age;
+    for (let i = 0; i < count; i++) {
+      const code = `${(number++).toString(16).padStart(32, "0")}${created.toString(16).padStart(8, "0")}`;
+      messages[code] = { MessageCode: code, MessageData: `old ${i}`, Topic: topic, CreateTime: created, ConsumedTime: 0, Status: 0 };
+    }
+  }
+  const unsigned = (n) => {
+    if (n < 0x80) return Buffer.from([n]);
+    const bytes = Buffer.from(n.toString(16).padStart(n.toString(16).length + (n.toString(16).length % 2), "0"), "hex");
+    return Buffer.concat([Buffer.from([256 - bytes.length]), bytes]);
+  };
+  const json = Buffer.from(JSON.stringify(messages));
+  const value = Buffer.concat([Buffer.from([0x0a, 0x00]), unsigned(json.length), json]);
+  return Buffer.concat([unsigned(value.length), value]);
+}
+
 /** What runs now: it ends with this process, however that ends. */
 const running = new Set();
 process.on("exit", () => { for (const child of running) child.kill("SIGKILL"); });
@@ -35,11 +56,15 @@ export class Server {
     this.#sections = sections;
   }
 
-  /** @param {{ mq?: Record<string, unknown>, server?: Record<string, unknown> }} [settings] over the quick ones */
-  static async start({ mq = {}, server = {} } = {}) {
+  /**
+   * @param {{ mq?: Record<string, unknown>, server?: Record<string, unknown>, old?: { topic: string, count: number, age: number }[] }} [settings]
+   *   over the quick ones; `old`: messages that have waited for so many seconds
+   */
+  static async start({ mq = {}, server = {}, old = [] } = {}) {
     const dir = await mkdtemp(join(tmpdir(), "dpmq-browser-"));
     const started = new Server(dir, { server: { host: "127.0.0.1", port: 0, ...server }, mq: { ...QUICK, ...mq } });
     try {
+      if (old.length) await started.write("data", dataOfTheOriginal(old));
       await started.startAgain();
     } catch (error) {
       await started.remove();

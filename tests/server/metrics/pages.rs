@@ -139,6 +139,33 @@ async fn dashboard_and_alerts_ask_for_what_there_is() {
 }
 
 /// The list that is at `key`.
+/// What the console says to do is in the pages in the same words.
+#[test]
+fn the_pages_and_the_console_give_the_same_advice() {
+    let console = include_str!("../../../view/js/advice.js");
+    let (_, english) = console.split_once("en: {").unwrap();
+    let (english, _) = english.split_once("},").unwrap();
+    let texts = english.lines().filter_map(|line| {
+        let (name, text) = line.trim().split_once(": \"")?;
+        Some((name, text.trim_end_matches("\",")))
+    });
+    let texts: BTreeMap<&str, &str> = texts.collect();
+    let names: Vec<_> = texts.keys().copied().collect();
+    assert_eq!(names, ["behind", "nobody", "paced"]);
+    let metrics = page("metrics.md").replace('`', "");
+    for text in texts.values() {
+        assert!(metrics.contains(text), "docs/metrics.md lacks {text:?}");
+    }
+    let troubleshooting = page("troubleshooting.md").replace('`', "");
+    for name in ["behind", "paced"] {
+        let text = texts[name];
+        assert!(
+            troubleshooting.contains(text),
+            "troubleshooting.md lacks {text:?}"
+        );
+    }
+}
+
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     let list = value[key].as_array();
     list.unwrap_or_else(|| panic!("no list {key} in {value}"))

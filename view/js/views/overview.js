@@ -3,6 +3,7 @@ import { duration, time } from "../format.js";
 import { now, overview } from "../live.js";
 import { route } from "../router.js";
 import { Loading } from "../ui.js";
+import { AttentionList, useAttention } from "./overview/attention.js";
 import { Figures } from "./overview/figures.js";
 import { FirstSteps } from "./overview/first-steps.js";
 import { chosen, RANGES } from "./overview/history.js";
@@ -27,12 +28,18 @@ export default function Overview() {
       <p class="lead">${server ? t("lead", { version: server.version, uptime: duration(age), time: time(server.startedAt) }) : " "}</p></div></div>
     ${server ? html`
       <${Verdicts} server=${server} seconds=${seconds} />
-      <${Findings} server=${server} />
+      <${Attention} server=${server} />
       ${server.counts.all === 0 && html`<${FirstSteps} server=${server} />`}
       <${Figures} server=${server} />
-      <${Traffic} range=${range} age=${age} history=${range.step === 1 ? seconds : longer} />
+      <${Traffic} server=${server} range=${range} age=${age} history=${range.step === 1 ? seconds : longer} />
       <div class="overview-columns"><${Week} />
         <div class="overview-side"><${Statuses} counts=${server.counts} /><${Storage} disk=${server.disk} /></div></div>`
       : html`<${Loading} lines=${8} />`}
   </div>`;
+}
+
+/** What to look at, and the topics among it. @param {{ server: import("../types.d.ts").Overview }} props */
+function Attention({ server }) {
+  const attention = useAttention(server);
+  return html`<${Findings} server=${server} attention=${attention} /><${AttentionList} attention=${attention} />`;
 }

@@ -1,4 +1,5 @@
 import { html, useState } from "../../html.js";
+import { advice } from "../../advice.js";
 import { duration, relative, time, timeMs } from "../../format.js";
 import { now } from "../../live.js";
 import { href } from "../../router.js";
@@ -52,6 +53,7 @@ function Why({ waiting, topic }) {
     : waiting.reason === "next_check" ? t("next_check", { time: duration(waiting.seconds) })
     : t(waiting.reason, { topic: inSentence(topic) });
   return html`<div class="note warn why"><div><p class="break">${words}</p>
+    ${waiting.reason === "behind" && html`<p>${advice("behind")}</p>`}${waiting.reason === "no_consumer" && html`<p>${advice("nobody")}</p>`}
     ${["outbox", "behind", "no_consumer"].includes(waiting.reason) && html`<p><a href=${href("Clients", null, { topic })}>${t("clientsOf")} <${Icon} name="next" size=${10} /></a></p>`}
     ${waiting.reason === "no_re_push" && html`<p><a href=${href("Config")}>${t("settings")} <${Icon} name="next" size=${10} /></a></p>`}</div></div>`;
 }

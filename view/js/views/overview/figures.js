@@ -11,12 +11,13 @@ import { t } from "./text.js";
 export function Figures({ server }) {
   const { rates, backlog, clients, memory, disk } = server;
   const link = (/** @type {string} */ label, /** @type {string} */ to) => html`<a href=${to}>${label}</a>`;
-  return html`<dl class="stats overview-stats" aria-label=${t("figures")}>
+  return html`<dl class="stats overview-stats ${server.pacePerSecond === null ? "" : "paced"}" aria-label=${t("figures")}>
     <${Stat} label=${link(t("accepted"), href("Messages"))} value=${rate(rates.accepted)} hint=${t("mean")} />
     <${Stat} label=${link(t("delivered"), href("Clients", null, { role: "consumer" }))} value=${rate(rates.delivered)} hint=${t("deliveredHint")} />
     <${Stat} label=${link(t("consumed"), href("Messages", null, { status: "consumed" }))} value=${rate(rates.consumed)} hint=${t("mean")} />
     <${Stat} label=${link(t("queue"), href("Config", null, { q: "messageChanBuffer" }))} value=${number(backlog.queued)} tone=${queueHigh(backlog) ? "warn" : undefined}
       hint=${html`${t("ofCapacity", { capacity: backlog.queueCapacity })}<span class="bar" aria-hidden="true"><span style=${{ width: part(backlog.queued, backlog.queueCapacity) }}></span></span>`} />
+    ${server.pacePerSecond !== null && html`<${Stat} label=${link(t("pace"), href("Config", null, { q: "pushMessagesSpeed" }))} value=${rate(server.pacePerSecond)} hint=${t("paceHint")} />`}
     <${Stat} label=${link(t("behind"), href("Topics"))} value=${number(backlog.topicsBehind)} tone=${backlog.topicsBehind > 0 ? "warn" : undefined}
       hint=${t(backlog.topicsBehind > 0 ? "behindSome" : "behindNone")} />
     <${Stat} label=${link(t("consumers"), href("Clients", null, { role: "consumer" }))} value=${number(clients.consumers)} hint=${t("connected")} />

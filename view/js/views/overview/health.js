@@ -1,8 +1,8 @@
-import { trend } from "./history.js";
+import { trend } from "./trend.js";
 
 /** @typedef {import("../../types.d.ts").Overview} Overview */
 /** @typedef {"good" | "warn" | "bad" | "neutral"} Tone */
-/** @typedef {{ kind: "refusing" | "impaired" | "damaged" | "keys" | "memoryOnly" | "diskLow" | "queueFull" | "behind" | "nobody", tone: "warn" | "bad" }} Finding */
+/** @typedef {{ kind: "refusing" | "impaired" | "damaged" | "keys" | "memoryOnly" | "diskLow" | "queueFull" | "behind" | "unread" | "nobody", tone: "warn" | "bad" }} Finding */
 
 const FREE_LOW = 0.1, QUEUE_HIGH = 0.8;
 
@@ -19,6 +19,7 @@ export const queueHigh = (backlog) => backlog.queueCapacity > 0 && backlog.queue
 /** What somebody should look at, the worst first. @param {Overview} server @returns {Finding[]} */
 export function findings(server) {
   const { backlog, clients, disk, durability, health } = server;
+  const unread = (backlog.withoutConsumer?.topics ?? 0) > 0;
   /** @type {[Finding["kind"], "warn" | "bad", boolean][]} */
   const all = [
     ["refusing", "bad", health.state === "refusing"],
@@ -28,7 +29,8 @@ export function findings(server) {
     ["diskLow", "warn", diskLow(disk)],
     ["queueFull", "warn", queueHigh(backlog)],
     ["behind", "warn", backlog.topicsBehind > 0],
-    ["nobody", "warn", backlog.waiting > 0 && clients.consumers === 0],
+    ["unread", "warn", unread],
+    ["nobody", "warn", !unread && backlog.waiting > 0 && clients.consumers === 0],
     ["memoryOnly", "warn", durability === "memory"],
   ];
   return all.filter(([, , is]) => is).map(([kind, tone]) => ({ kind, tone }));
@@ -36,7 +38,7 @@ export function findings(server) {
 
 /**
  * Is it keeping up? `unknown` while too little was seen.
- * @param {import("../../types.d.ts").Series | null} seconds @returns {{ way: "unknown" | "empty" | "grows" | "shrinks" | "steady", tone: Tone, trend: import("./history.js").Trend | null }}
+ * @param {import("../../types.d.ts").Series | null} seconds @returns {{ way: "unknown" | "empty" | "grows" | "shrinks" | "steady", tone: Tone, trend: import("./trend.js").Trend | null }}
  */
 export function pace(seconds) {
   const found = trend(seconds);

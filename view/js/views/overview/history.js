@@ -74,21 +74,3 @@ export function draw(series, from, each) {
   }
   return drawn;
 }
-
-/** @typedef {{ way: "grows" | "shrinks" | "steady", perSecond: number, seconds: number, waiting: number }} Trend */
-
-const TREND_SECONDS = 60, TREND_ENDS = 10;
-/** Less than this part of the traffic comes and goes by itself. */
-const TREND_MIN = 0.05;
-
-/** Where the backlog went in the last minute; null as long as too little is known. @param {Series | null} series of seconds @returns {Trend | null} */
-export function trend(series) {
-  const last = series?.waiting.slice(-TREND_SECONDS) ?? [];
-  if (last.length < 2 * TREND_ENDS) return null;
-  const mean = (/** @type {number[]} */ values) => values.reduce((sum, n) => sum + n, 0) / values.length;
-  const seconds = last.length - TREND_ENDS, waiting = last[last.length - 1];
-  const traffic = Math.max(...[series?.accepted, series?.consumed].map((column) => mean((column ?? []).slice(-TREND_SECONDS)) * seconds));
-  const change = mean(last.slice(-TREND_ENDS)) - mean(last.slice(0, TREND_ENDS));
-  const way = Math.abs(change) < Math.max(5, traffic * TREND_MIN) ? "steady" : change > 0 ? "grows" : "shrinks";
-  return { way, perSecond: Math.abs(change) / seconds, seconds: last.length, waiting };
-}

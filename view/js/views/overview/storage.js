@@ -8,7 +8,7 @@ import { t } from "./text.js";
 /** @param {{ disk: import("../../types.d.ts").Overview["disk"] }} props */
 export function Storage({ disk }) {
   if (!disk) return html`<${Card} title=${t("storage")}><p class="quiet">${t("noStorage")}</p><//>`;
-  const data = dataBytes(disk), used = disk.totalBytes - disk.freeBytes;
+  const data = dataBytes(disk);
   const parts = /** @type {[string, number, string][]} */ ([
     [t("log"), disk.logBytes, "--series-1"], [t("mirror"), disk.mirrorBytes, "--series-2"], [t("snapshot"), disk.snapshotBytes, "--series-3"],
   ]);
@@ -18,7 +18,7 @@ export function Storage({ disk }) {
     <ul class="legend">${parts.map(([name, n, color]) => html`<li key=${name}><span class="swatch" style=${{ background: `var(${color})` }}></span>${name} <b>${bytes(n)}</b></li>`)}</ul>
     ${disk.totalBytes > 0 && html`<div class="row between"><span class="quiet">${t("freeLabel")}</span>
       <span class=${diskLow(disk) ? "danger-text" : ""}>${t("freeOf", { free: bytes(disk.freeBytes), total: bytes(disk.totalBytes), percent: percent(disk.freeBytes / disk.totalBytes) })}</span></div>
-      <div class="bar ${diskLow(disk) ? "low" : ""}" aria-hidden="true"><div style=${{ width: part(used, disk.totalBytes) }}></div></div>`}
+      <div class="bar ${diskLow(disk) ? "low" : ""}" aria-hidden="true"><div style=${{ width: part(disk.freeBytes, disk.totalBytes) }}></div></div>`}
     <p class="small"><span class="quiet">${t("path")}</span> <code class="break">${disk.path}</code></p>
   </div><//>`;
 }

@@ -1,13 +1,16 @@
 import { html } from "../../html.js";
+import { advice } from "../../advice.js";
 import { bytes, duration, number, rate } from "../../format.js";
 import { connection, now } from "../../live.js";
 import { href } from "../../router.js";
 import { Icon } from "../../ui.js";
+import { Names } from "./attention.js";
 import { dataBytes, findings, pace } from "./health.js";
 import { t } from "./text.js";
 
 /** @typedef {import("../../types.d.ts").Overview} Overview */
 /** @typedef {import("./health.js").Finding} Finding */
+/** @typedef {import("../../types.d.ts").Attention} Attention */
 /** @typedef {import("../../ui/basic.js").Children} Children */
 
 /** @typedef {ReturnType<typeof import("./use-history.js").useHistory>} History */
@@ -46,15 +49,15 @@ function Pace({ history: { series, error } }) {
 const Verdict = ({ question, answer, tone, live, children }) => html`<section class="card verdict ${tone}"><h2>${question}</h2>
   <p class="answer" role=${live ? "status" : undefined}>${answer}</p><p class="quiet small">${children}</p></section>`;
 
-/** What to look at, and what to do about it. @param {{ server: Overview }} props */
-export function Findings({ server }) {
+/** What to look at, and what to do about it. @param {{ server: Overview, attention: Attention | null }} props */
+export function Findings({ server, attention }) {
   const found = findings(server);
   return found.length > 0 && html`<ul class="findings">${found.map((one) => html`<li key=${one.kind} class="note ${one.tone}"><${Icon} name="warn" />
-    <div><${FindingText} kind=${one.kind} server=${server} /></div></li>`)}</ul>`;
+    <div><${FindingText} kind=${one.kind} server=${server} attention=${attention} /></div></li>`)}</ul>`;
 }
 
-/** @param {{ kind: Finding["kind"], server: Overview }} props */
-function FindingText({ kind, server }) {
+/** @param {{ kind: Finding["kind"], server: Overview, attention: Attention | null }} props */
+function FindingText({ kind, server, attention }) {
   const { backlog, disk, health } = server;
   if (kind === "refusing") return html`<p><b>${t("refusingTitle")}</b> ${health.reasons.length > 0 && t("reasonsAre")}</p>
     ${health.reasons.map((reason) => html`<div key=${reason}><p class="break"><code>${reason}</code></p><p>${t(fix(reason), { path: disk?.path ?? "data" })}</p></div>`)}
@@ -66,10 +69,13 @@ function FindingText({ kind, server }) {
   if (kind === "keys") return html`<p><b>${t("keysTitle")}</b> ${t("keysFix")}</p><p class="break"><code>${health.keys}</code></p>`;
   if (kind === "diskLow" && disk) return html`<p><b>${t("diskLowTitle", { free: bytes(disk.freeBytes), total: bytes(disk.totalBytes) })}</b> ${t("diskLowFix", { data: bytes(dataBytes(disk)) })}
     ${" "}<a href=${href("Config", null, { q: "cleanTime" })}>${t("toConfig")}</a></p>`;
-  if (kind === "queueFull") return html`<p><b>${t("queueFullTitle", { queued: number(backlog.queued), capacity: number(backlog.queueCapacity) })}</b> ${t("queueFullFix")}
+  if (kind === "queueFull") return html`<p><b>${t("queueFullTitle", { queued: number(backlog.queued), capacity: number(backlog.queueCapacity) })}</b> ${t("queueFullFix")} ${server.pacePerSecond !== null ? advice("paced") : t("queueFullElse")}
     ${" "}<a href=${href("Config", null, { q: "mq." })}>${t("toConfig")}</a></p>`;
-  if (kind === "behind") return html`<p><b>${t("behindTitle", { n: backlog.topicsBehind })}</b> ${t("behindFix")}
-    ${" "}<a href=${href("Topics")}>${t("toTopics")}</a> · <a href=${href("Clients", null, { role: "consumer" })}>${t("toClients")}</a></p>`;
+  if (kind === "behind") return html`<p><b>${t("behindTitle", { n: backlog.topicsBehind })}</b> ${advice("behind")}
+    ${" "}<a href=${href("Clients", null, { role: "consumer" })}>${t("toClients")}</a></p>
+    <${Names} attention=${attention} reason="behind" total=${backlog.topicsBehind} />`;
+  if (kind === "unread" && backlog.withoutConsumer) return html`<p><b>${t("unreadTitle", { n: backlog.withoutConsumer.topics, messages: backlog.withoutConsumer.messages })}</b> ${t("unreadSince", { duration: duration(backlog.withoutConsumer.afterSeconds) })} ${advice("nobody")}</p>
+    <${Names} attention=${attention} reason="no_consumer" total=${backlog.withoutConsumer.topics} />`;
   if (kind === "nobody") return html`<p><b>${t("nobodyTitle")}</b> ${t("nobodyFix", { n: backlog.waiting })} <a href=${href("Try")}>${t("toTry")}</a></p>`;
   return html`<p><b>${t("memoryOnlyTitle")}</b> ${t("memoryOnlyFix")} <a href=${href("Config", null, { q: "isPersistent" })}>${t("toConfig")}</a></p>`;
 }

@@ -1,4 +1,5 @@
 import { html, useState } from "../../html.js";
+import { advice } from "../../advice.js";
 import { ApiError, get } from "../../api.js";
 import { number, rate, time } from "../../format.js";
 import { texts } from "../../i18n.js";
@@ -18,8 +19,8 @@ const t = texts({
     waiting: "Waiting", ofAll: "of {n} stored", oldest: "Oldest waiting", since: "since {time}", nothing: "nothing waits", in: "In", out: "Out", inHint: "accepted", outHint: "written to consumers, each one counted",
     acceptedHint: "on their way to be pushed", notConsumedHint: "pushed to nobody so far", consumedHint: "received by somebody",
     clients: "Consumers and producers", clientCount: "{consumers} {consumers|consumer|consumers} · {producers} {producers|producer|producers}", allClients: "All {n} of them", noClients: "Nobody is connected to this topic", connect: "How to connect",
-    nobody: "Nobody listens to this topic. Its messages are kept, and pushed soon after a consumer connects, until they expire.",
-    behind: "The send buffers of all its consumers are full: messages wait in the store until they read faster. A further consumer does not share the work: each gets every message.",
+    nobody: "Nobody listens to this topic. Its messages are kept, and pushed soon after a consumer connects.", toConfig: "Configuration",
+    behind: "The send buffers of all its consumers are full: messages wait in the store until one has room.",
     unknown: "This topic has neither messages nor clients", unknownHint: "Its messages may have been deleted or have expired. A topic is there again with the first message or client.", failed: "The topic could not be loaded.",
   },
   zh: {
@@ -27,8 +28,8 @@ const t = texts({
     waiting: "待消费", ofAll: "共存储 {n} 条", oldest: "最早待消费", since: "自 {time}", nothing: "没有待消费的消息", in: "流入", out: "流出", inHint: "已接收", outHint: "写给消费者，逐个计数",
     acceptedHint: "正等待推送", notConsumedHint: "尚未推送给任何消费者", consumedHint: "已有消费者收到",
     clients: "消费者与生产者", clientCount: "{consumers} 个消费者 · {producers} 个生产者", allClients: "查看全部 {n} 个", noClients: "此主题没有客户端连接", connect: "如何连接",
-    nobody: "此主题没有消费者。消息会保留到过期，有消费者连接后很快就会推送。",
-    behind: "所有消费者的发送缓冲区都已满：消息留在存储中，等消费者腾出空间后再推送。增加消费者不会分担负载：每个消费者都会收到每条消息。",
+    nobody: "此主题没有消费者。消息会保留，有消费者连接后很快就会推送。", toConfig: "配置",
+    behind: "所有消费者的发送缓冲区都已满：消息留在存储中，等其中一个腾出空间后再推送。",
     unknown: "此主题既没有消息也没有客户端", unknownHint: "其消息可能已被删除或已过期。有新消息或客户端时主题会再次出现。", failed: "无法加载此主题。",
   },
 });
@@ -74,7 +75,8 @@ export function TopicDetail({ topic }) {
 /** What the reader should know or do. @param {{ row: import("../../types.d.ts").TopicRow }} props */
 function Advice({ row }) {
   const state = stateOf(row);
-  return (state === "nobody" || state === "behind") && html`<div class="note warn"><${Icon} name="warn" /><p>${t(state)}</p></div>`;
+  if (state === "paced") return html`<div class="note"><${Icon} name="about" /><p>${advice("paced")} <a href=${href("Config", null, { q: "mq." })}>${t("toConfig")}</a></p></div>`;
+  return (state === "nobody" || state === "behind") && html`<div class="note warn"><${Icon} name="warn" /><p>${t(state)} ${advice(state)}</p></div>`;
 }
 
 /** @param {{ row: import("../../types.d.ts").TopicRow }} props */
