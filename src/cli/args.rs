@@ -86,7 +86,7 @@ pub(super) enum Command {
     ///
     /// Example: dpmq send orders '{"id": 7}'
     /// Example: dpmq send orders < orders.txt
-    /// Example: dpmq send photos --file photo.jpg
+    /// Example: dpmq send orders --file order.json
     /// Example: make-report | dpmq send reports -
     #[command(verbatim_doc_comment)]
     Send(Send),
