@@ -4,13 +4,10 @@ use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
-use super::listed::ListedKey;
+use super::listed::{ListedKey, SECRET_KEY};
 use super::rights::{Right, Rights};
 use crate::message::{Topic, UnixSeconds};
 use crate::patterns::Topics;
-
-/// The name under which the secret key of the configuration goes.
-pub const SECRET_KEY: &str = "secretKey";
 
 /// What the holder of a key may do. Whoever has it should look whether it has ended.
 #[derive(Debug)]

@@ -12,11 +12,14 @@ use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::grant::SECRET_KEY;
 use super::rights::{Right, Rights};
-use super::ring::KEYS_MAX;
 use crate::message::UnixSeconds;
 use crate::patterns::Topics;
+
+/// The name under which the secret key of the configuration goes.
+pub const SECRET_KEY: &str = "secretKey";
+/// Keys that a file may list: each is looked at whenever a key is presented.
+pub const KEYS_MAX: usize = 1000;
 
 const NAME_BYTES_MAX: usize = 64;
 

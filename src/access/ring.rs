@@ -8,9 +8,6 @@ use super::digest::Digest;
 use super::grant::Grant;
 use super::listed::ListedKey;
 
-/// Keys that a file may list: each is looked at whenever a key is presented.
-pub const KEYS_MAX: usize = 1000;
-
 /// See the module.
 #[derive(Default)]
 pub(super) struct Ring(Vec<(ListedKey, Arc<Grant>)>);

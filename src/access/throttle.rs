@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::grant::Grant;
-use super::ring::KEYS_MAX;
+use super::listed::KEYS_MAX;
 
 /// Wrong keys that cost no time.
 const FREE: u32 = 10;

@@ -31,10 +31,9 @@ pub use crate::patterns::Topics;
 pub use audit::{AUDIT, Place};
 pub use digest::{Digest, Token, TokenError};
 pub use file::KeysFile;
-pub use grant::{Denied, End, Grant, Lack, SECRET_KEY};
-pub use listed::{KeysError, ListedKey};
+pub use grant::{Denied, End, Grant, Lack};
+pub use listed::{KEYS_MAX, KeysError, ListedKey, SECRET_KEY};
 pub use rights::{Right, Rights};
-pub use ring::KEYS_MAX;
 pub use shown::Shown;
 
 use audit::{Limit, Repeats};
