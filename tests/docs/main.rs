@@ -11,6 +11,7 @@ mod architecture;
 #[path = "../common/mod.rs"]
 mod common;
 mod dependencies;
+mod floors;
 mod guarantees;
 mod operations;
 mod pages;
