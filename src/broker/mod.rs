@@ -54,7 +54,7 @@ pub use trace::{Push, Recipient};
 pub use watch::{Watch, Watched};
 
 use crate::clock::Clock;
-use crate::message::{Draft, MessageCode};
+use crate::message::{Draft, MessageCode, UnixSeconds};
 use crate::store::{Backup, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
 use blocking::Disk;
@@ -280,6 +280,20 @@ impl Broker {
     /// A copy of what is stored now; `None` if it is in memory only.
     pub fn backup(&self) -> Option<Backup> {
         self.0.store.backup()
+    }
+
+    /// A backup was sent whole now: keeps that for [`Broker::last_backup`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn note_backup(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        self.0.disk.run(move |store| store.note_backup(now)).await
+    }
+
+    /// When a backup was sent whole last; `None`: never.
+    pub fn last_backup(&self) -> Option<UnixSeconds> {
+        self.0.store.last_backup()
     }
 
     /// The broker's clock.

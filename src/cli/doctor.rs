@@ -62,9 +62,10 @@ fn examine(config: &Config) -> Vec<Finding> {
     let folder = folder_of(file);
     findings.extend(store::permissions(file, &folder));
     findings.extend(disk::check(&folder, file));
-    findings.extend(store::check(file));
+    let now = Clock::system().now();
+    findings.extend(store::check(file, now));
     findings.push(machine::clock(store::newest(file), config));
-    findings.extend(store::dates(file, Clock::system().now()));
+    findings.extend(store::dates(file, now));
     findings
 }
 

@@ -89,6 +89,11 @@ pub struct ListenHost<'a> {
 }
 
 impl ListenHost<'_> {
+    /// Whether nobody but this machine reaches it.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.host)
+    }
+
     /// What to do about [`ListenHost::restricted`].
     pub const ADVICE: &'static str = "listening on this machine only, because mq.secretKey is \
         the published default or has fewer than 8 characters: set DPMQ_MQ_SECRETKEY (or \

@@ -40,6 +40,7 @@ struct Scrape {
     /// `None` without a disk.
     measures: Option<Measures>,
     disk: Option<Disk>,
+    last_backup: Option<UnixSeconds>,
     damage: usize,
     impaired: usize,
     ready: bool,
@@ -99,6 +100,7 @@ async fn scrape(state: &HttpState) -> Scrape {
         oldest_waiting_seconds: oldest_waiting_seconds(state).await,
         measures: broker.measures(),
         disk: state.console.disk.get(broker).await,
+        last_backup: broker.last_backup(),
         damage: broker.damage().len(),
         impaired: health.impaired.len(),
         ready: gate::unready(broker, &state.stop).is_none(),

@@ -21,6 +21,7 @@ use crate::store::committed::{Appended, Committed};
 use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, parent};
+use crate::store::fs::last_backup::LastBackup;
 use crate::store::fs::layout::{self, Layout};
 use crate::store::fs::lock::Lock;
 use crate::store::fs::reserve::Reserve;
@@ -49,6 +50,7 @@ pub struct DiskStore {
     syncs: Arc<Syncs>,
     files: Arc<dyn Files>,
     layout: Layout,
+    last_backup: LastBackup,
     /// Keeps other processes out.
     _lock: Lock,
 }
@@ -182,6 +184,7 @@ impl DiskStore {
             trouble,
             syncs,
             files: options.files.clone(),
+            last_backup: LastBackup::of(&*options.files, &layout.dir),
             layout,
             _lock: lock,
         };
@@ -467,6 +470,14 @@ impl Store for DiskStore {
 
     fn backup(&self) -> Option<Backup> {
         Some(Backup::of(&self.reader.segments))
+    }
+
+    fn note_backup(&self, at: UnixSeconds) -> Result<(), StoreError> {
+        self.last_backup.note(&*self.files, &self.layout.dir, at)
+    }
+
+    fn last_backup(&self) -> Option<UnixSeconds> {
+        self.last_backup.get()
     }
 
     fn next_sequence(&self) -> Sequence {

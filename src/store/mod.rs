@@ -47,7 +47,7 @@ pub use health::Health;
 pub use log::bench;
 pub use measures::{Measures, Usage};
 pub use memory::MemoryStore;
-pub use offline::examine::{Dates, Examined, Present, dates, examine, places};
+pub use offline::examine::{Dates, Examined, Present, dates, examine, last_backup, places};
 pub use offline::restore::{Restored, restore};
 pub use offline::verify::report::{Fault, Finding, Place, Report, Totals};
 pub use offline::verify::steps::Checked;
@@ -216,6 +216,19 @@ pub trait Store: Send + Sync + 'static {
     /// A copy of what is stored now, everything answered so far included; `None` if it is not
     /// on a disk.
     fn backup(&self) -> Option<Backup>;
+
+    /// A backup was sent whole at this time, which is kept. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn note_backup(&self, _at: UnixSeconds) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// When a backup was sent whole last; `None`: never.
+    fn last_backup(&self) -> Option<UnixSeconds> {
+        None
+    }
 
     /// The sequence that the next message gets.
     fn next_sequence(&self) -> Sequence;

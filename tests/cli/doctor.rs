@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::Mode;
 use serde_json::Value;
 
-use crate::common::{Setup, TestServer};
+use crate::common::{KEY, Setup, TestServer, eventually};
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, UnixSeconds};
 use dpmq::store::{DiskStore, Options, Store};
@@ -212,6 +212,104 @@ async fn settings_that_lose_messages_are_named() {
     ];
     let found = doctor(&server, &open).await;
     found.has("configuration", "warn", "lets everybody in");
+}
+
+#[tokio::test]
+async fn a_network_without_tls_is_named() {
+    let server = stopped();
+    let with = async |host: &str| {
+        let host = format!("server.host={host}");
+        doctor(&server, &["--set", &host, "--set", "server.port=0"]).await
+    };
+    for host in ["0.0.0.0", "::", "[::]", "::ffff:0.0.0.0"] {
+        let text = "every address of this machine is listened on (";
+        with(host).await.has("configuration", "warn", text);
+    }
+    let text = "an address beyond this machine is listened on (192.0.2.1), without TLS";
+    with("192.0.2.1").await.has("configuration", "warn", text);
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        let found = with(host).await;
+        assert!(!format!("{found:?}").contains("without TLS"), "{found:?}");
+    }
+    // A guessable key is not let out of this machine.
+    let found = doctor(&server, &["--set", "mq.secretKey=dpmq"]).await;
+    assert!(!format!("{found:?}").contains("without TLS"), "{found:?}");
+    let tls = ["server.tlsCert=c.pem", "server.tlsKey=k.pem"];
+    let found = doctor(&server, &["--set", tls[0], "--set", tls[1]]).await;
+    assert!(!format!("{found:?}").contains("without TLS"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_pace_is_named() {
+    let server = stopped();
+    let found = doctor(&server, &["--set", "mq.pushMessagesSpeed=0.5"]).await;
+    found.has("configuration", "warn", "at most 200 messages a second");
+    let found = doctor(&server, &["--set", "mq.pushMessagesSpeed=0"]).await;
+    assert!(!format!("{found:?}").contains("a pace is set"), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_age_of_the_last_backup_is_told() {
+    const DAY: u64 = 24 * 3600;
+    let mut server = TestServer::start().await;
+    server.publish("t", "kept").await;
+    let none = "no server of this store has ever sent one";
+    doctor(&server, &[]).await.has("backup", "warn", none);
+
+    // One that breaks off is none; nor is a question for its length.
+    let data = "x".repeat(1 << 20);
+    for _ in 0..24 {
+        server.publish("large", &data).await;
+    }
+    let ask = |method| {
+        let request = server.request(method, "/api/backup");
+        request.header("secretKey", KEY).send()
+    };
+    assert_eq!(ask(reqwest::Method::HEAD).await.unwrap().status(), 200);
+    drop(ask(reqwest::Method::GET).await.unwrap());
+    eventually("it breaks off", async || {
+        let log = server.log();
+        log.iter().any(|line| line.contains("a backup broke off"))
+    })
+    .await;
+    doctor(&server, &[]).await.has("backup", "warn", none);
+
+    let url = server.url("");
+    let made = server.run(&["backup", "one", "--url", &url]).await;
+    assert!(made.status.success(), "{made:?}");
+    let file = server.dir().join("data.db/last-backup");
+    eventually("it is noted", async || file.exists()).await;
+    let now = "the last one was taken less than a day ago";
+    // Also beside a server that runs, and after it has ended.
+    doctor(&server, &[]).await.has("backup", "ok", now);
+    server.restart().await;
+    let metrics = server.request(reqwest::Method::GET, "/metrics");
+    let metrics = metrics.header("secretKey", KEY).send().await;
+    let noted = fs::read_to_string(&file).unwrap();
+    let line = format!("dpmq_last_backup_time_seconds {noted}");
+    let text = metrics.unwrap().text().await.unwrap();
+    assert!(text.contains(&line), "{line}{text}");
+    assert!(server.stop().await.success());
+    doctor(&server, &[]).await.has("backup", "ok", now);
+
+    let today: u64 = noted.trim().parse().unwrap();
+    for (days, state, said) in [
+        (1, "ok", "taken a day ago, at 20"),
+        (6, "ok", "taken 6 days ago"),
+        (7, "warn", "taken 7 days ago"),
+    ] {
+        fs::write(&file, format!("{}\n", today - days * DAY)).unwrap();
+        doctor(&server, &[]).await.has("backup", state, said);
+    }
+    // What is not understood is none, and keeps no store closed.
+    fs::write(&file, "yesterday").unwrap();
+    doctor(&server, &[]).await.has("backup", "warn", none);
+    server.start_again().await;
+    assert!(server.stop().await.success());
+
+    // Where there is no store there is nothing to have a backup of.
+    let found = doctor(&stopped(), &[]).await;
+    assert!(found.checks.iter().all(|it| it["check"] != "backup"));
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::finding::Finding;
 use crate::access::KeysFile;
+use crate::broker::Pace;
 use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
 use crate::server;
 
@@ -29,6 +31,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = vec![Finding::ok(CHECK, text)];
     findings.extend(guessable_key(config));
     findings.extend(key_files(config));
+    findings.extend(open_network(config));
+    findings.extend(pace(config));
     if config.mq.durability == Durability::Memory {
         findings.push(Finding::warn(
             CHECK,
@@ -44,6 +48,43 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What is sent can be read on its way.
+fn open_network(config: &Config) -> Option<Finding> {
+    let host = config.listen_host();
+    if config.server.tls.is_some() || host.is_loopback() {
+        return None;
+    }
+    let address = host.host.parse::<IpAddr>();
+    let what = match address.is_ok_and(|address| address.to_canonical().is_unspecified()) {
+        true => "every address of this machine is listened on",
+        false => "an address beyond this machine is listened on",
+    };
+    Some(Finding::warn(
+        CHECK,
+        format!(
+            "{what} ({}), without TLS: keys and messages can be read on their way",
+            host.host
+        ),
+        "set server.tlsCert and server.tlsKey; or let a proxy have TLS, and nobody else reach the port: server.host 127.0.0.1, or a network of its own",
+    ))
+}
+
+/// Messages leave more slowly than they could.
+fn pace(config: &Config) -> Option<Finding> {
+    let pace = Pace {
+        batch_messages: config.mq.send_count,
+        pause: config.mq.push_pause,
+    };
+    let messages = pace.per_second()?;
+    Some(Finding::warn(
+        CHECK,
+        format!(
+            "a pace is set: at most {messages} messages a second leave, for all topics together"
+        ),
+        "set mq.pushMessagesSpeed to 0, unless consumers have to be spared",
+    ))
 }
 
 /// The file of named keys: no server starts with one that cannot be used.

@@ -93,8 +93,7 @@ pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
         ));
     }
     if floor.saturating_sub(DAY_SECONDS) > now {
-        let date = DateTime::from_timestamp(floor.0.into(), 0).unwrap_or_default();
-        let date = date.format("%Y-%m-%d %H:%M:%S UTC");
+        let date = date(floor);
         findings.push(Finding::warn(
             CHECK,
             format!("what was created before {date} has expired, and that is still to come: the clock was ahead"),
@@ -104,8 +103,41 @@ pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
     findings
 }
 
+/// How old the newest backup is that a server of this store has sent.
+fn backup(file: &Path, now: UnixSeconds) -> Finding {
+    const CHECK: &str = "backup";
+    const OLD_DAYS: u32 = 7;
+    let advice = "take one now and then, to another disk: dpmq backup FILE; copies made in other ways are not known of";
+    match store::last_backup(&OsFiles, file) {
+        Ok(Some(at)) => {
+            let days = now.0.saturating_sub(at.0) / (24 * 3600);
+            let age = match days {
+                0 => "less than a day ago".to_owned(),
+                1 => "a day ago".to_owned(),
+                days => format!("{days} days ago"),
+            };
+            let text = format!("the last one was taken {age}, at {}", date(at));
+            match days < OLD_DAYS {
+                true => Finding::ok(CHECK, text),
+                false => Finding::warn(CHECK, text, advice),
+            }
+        }
+        Ok(None) => Finding::warn(CHECK, "no server of this store has ever sent one", advice),
+        Err(error) => Finding::warn(
+            CHECK,
+            format!("when the last one was taken is not known: {error}"),
+            "let the server's user read that file, or remove it",
+        ),
+    }
+}
+
+fn date(at: UnixSeconds) -> String {
+    let date = DateTime::from_timestamp(at.0.into(), 0).unwrap_or_default();
+    date.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Whether a server would start on the store of the snapshot `file`, or runs on it.
-pub(super) fn check(file: &Path) -> Vec<Finding> {
+pub(super) fn check(file: &Path, now: UnixSeconds) -> Vec<Finding> {
     const CHECK: &str = "store";
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let Examined {
@@ -117,7 +149,7 @@ pub(super) fn check(file: &Path) -> Vec<Finding> {
         Ok(examined) => examined,
         Err(StoreError::Locked { path }) => {
             let text = format!("a server has it open ({} is locked)", path.display());
-            return vec![Finding::ok(CHECK, text)];
+            return vec![Finding::ok(CHECK, text), backup(file, now)];
         }
         Err(error) => {
             let advice = match &error {
@@ -147,6 +179,9 @@ pub(super) fn check(file: &Path) -> Vec<Finding> {
         ),
     };
     let mut findings = vec![Finding::ok(CHECK, text)];
+    if present == Present::Store {
+        findings.push(backup(file, now));
+    }
     for finding in &report.findings {
         findings.push(Finding::warn(
             CHECK,

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -59,10 +59,16 @@ pub(super) async fn backup(
     caller.took(format_args!("took a backup of {bytes} bytes"));
     let address = caller.place.address;
     let (sender, receiver) = mpsc::channel(1);
-    let stop = state.stop.clone();
+    let (all_taken, taken) = oneshot::channel();
+    let (stop, broker) = (state.stop.clone(), state.broker.clone());
     tokio::spawn(async move {
-        match send(backup, &sender, &stop).await {
-            Ok(()) => tracing::info!(%address, bytes, "a backup is sent"),
+        match send(backup, &sender, taken, &stop).await {
+            Ok(()) => {
+                tracing::info!(%address, bytes, "a backup is sent");
+                if let Err(error) = broker.note_backup().await {
+                    tracing::warn!(%error, "when the last backup was taken cannot be kept");
+                }
+            }
             Err(error) => {
                 tracing::warn!(%address, %error, "a backup broke off");
                 // The transfer breaks off with it, if there is anybody left.
@@ -71,8 +77,16 @@ pub(super) async fn backup(
         }
         drop(permit);
     });
-    let pieces = stream::unfold(receiver, async |mut receiver| {
-        Some((receiver.recv().await?, receiver))
+    let left = (receiver, bytes, Some(all_taken));
+    let pieces = stream::unfold(left, async |(mut receiver, mut left, mut all_taken)| {
+        let piece: io::Result<Bytes> = receiver.recv().await?;
+        left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+        if left == 0
+            && let Some(all_taken) = all_taken.take()
+        {
+            let _ = all_taken.send(());
+        }
+        Some((piece, (receiver, left, all_taken)))
     });
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
@@ -80,6 +94,7 @@ pub(super) async fn backup(
 async fn send(
     mut backup: Backup,
     sender: &mpsc::Sender<io::Result<Bytes>>,
+    taken: oneshot::Receiver<()>,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let broken = |what: &str| Err(io::Error::other(what.to_owned()));
@@ -93,7 +108,12 @@ async fn send(
         let (rest, piece) = read.await.map_err(io::Error::other)?;
         backup = rest;
         let Some(piece) = piece.map_err(io::Error::other)? else {
-            return Ok(());
+            // Whole only when the last piece has been taken too.
+            return match timeout(READ_TIME, taken).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => broken("whoever asked has gone"),
+                Err(_) => broken("whoever asked reads nothing"),
+            };
         };
         if backup.log_bytes() != log_bytes {
             log_bytes = backup.log_bytes();

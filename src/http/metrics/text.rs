@@ -246,6 +246,12 @@ impl Scrape {
                 ],
             )?;
             to.gauge(
+                "dpmq_last_backup_time",
+                "When a backup was sent whole last, in Unix seconds; 0: never.",
+                Some(Unit::Seconds),
+                self.last_backup.map_or(0, |at| at.0),
+            )?;
+            to.gauge(
                 "dpmq_disk_free",
                 "Bytes of the file system of the store that may still be written.",
                 Some(Unit::Bytes),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::message::UnixSeconds;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow};
+use crate::store::fs::last_backup;
 use crate::store::fs::layout::{self, Layout, with_suffix};
 use crate::store::fs::lock::Lock;
 use crate::store::growth::Day;
@@ -113,6 +114,15 @@ pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Da
         floor: index.floor(),
         ahead: index.count_behind(Day::last_not_ahead(now)),
     })
+}
+
+/// When a backup of the store whose snapshot is at `path` was sent whole last; `None`: never, as far
+/// as its servers know. Also while one runs. Blocks.
+///
+/// # Errors
+/// When that cannot be read.
+pub fn last_backup(files: &dyn Files, path: &Path) -> Result<Option<UnixSeconds>, StoreError> {
+    last_backup::last(files, &Layout::new(path).dir)
 }
 
 /// The bytes of a file; none if it is not there.

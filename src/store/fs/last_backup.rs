@@ -1,0 +1,63 @@
+//! When a backup was sent whole last: a line in a file of the store's folder, for whoever asks
+//! how old the newest backup is.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::message::UnixSeconds;
+use crate::store::error::{IoContext, StoreError};
+use crate::store::fs::files::{Files, OpenHow};
+
+const NAME: &str = "last-backup";
+const ASIDE: &str = "last-backup.tmp";
+
+/// See the module. One at a time writes it.
+pub(crate) struct LastBackup(Mutex<Option<UnixSeconds>>);
+
+impl LastBackup {
+    /// That of the store in `dir`. A file that cannot be read keeps no store closed.
+    pub(crate) fn of(files: &dyn Files, dir: &Path) -> LastBackup {
+        LastBackup(Mutex::new(last(files, dir).unwrap_or_default()))
+    }
+
+    /// When it was; `None`: never.
+    pub(crate) fn get(&self) -> Option<UnixSeconds> {
+        *self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// It is `at` from now on, durably. Blocks.
+    pub(crate) fn note(
+        &self,
+        files: &dyn Files,
+        dir: &Path,
+        at: UnixSeconds,
+    ) -> Result<(), StoreError> {
+        let mut last = self.0.lock().expect("no holder of this lock panics");
+        let aside = dir.join(ASIDE);
+        let file = files.open(&aside, OpenHow::Replace);
+        let file = file.doing("create", &aside)?;
+        let line = format!("{}\n", at.0);
+        file.write_all_at(line.as_bytes(), 0)
+            .doing("write to", &aside)?;
+        file.sync().doing("sync", &aside)?;
+        let path = dir.join(NAME);
+        files.rename(&aside, &path).doing("rename", &aside)?;
+        files.sync_dir(dir).doing("sync", dir)?;
+        *last = Some(at);
+        Ok(())
+    }
+}
+
+/// What the file in `dir` says; `None` if there is none, or it has no time.
+pub(crate) fn last(files: &dyn Files, dir: &Path) -> Result<Option<UnixSeconds>, StoreError> {
+    let path = dir.join(NAME);
+    match files.read(&path) {
+        Ok(bytes) => Ok(std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| text.trim_end().parse().ok())
+            .map(UnixSeconds)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing("read", &path),
+    }
+}
