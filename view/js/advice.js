@@ -13,6 +13,6 @@ export const advice = texts({
   zh: {
     behind: "每个消费者都会收到每条消息，增加消费者不起作用。请加快较慢的消费者；若为突发流量，可调大 mq.outboxMiB；或拆分主题。",
     nobody: "请启动该主题的消费者，或清空主题。待消费的消息在 mq.cleanTime 后过期，无论是否消费。",
-    paced: "推送速度限制了所有主题的消息。请调大 mq.sendCount，或将 mq.pushMessagesSpeed 设为 0 取消限制。",
+    paced: "所有主题的消息都受推送速度限制。请调大 mq.sendCount，或将 mq.pushMessagesSpeed 设为 0 取消限制。",
   },
 });

@@ -10,7 +10,7 @@ export const t = texts({
     server: "Server", mq: "Message queue", log: "Log", settingsOf: "Settings of {section}",
   },
   zh: {
-    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改配置文件后，重载（SIGHUP、systemctl reload dpmq）即生效；标为“需重启”的在重启后生效，由环境变量或命令行设置的也是如此。", change: "修改", reloads: "可重载", restart: "需重启",
+    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改配置文件后，重新加载（SIGHUP、systemctl reload dpmq）即生效；标为“需重启”的在重启后生效，由环境变量或命令行设置的也是如此。", change: "修改", reloads: "可重新加载", restart: "需重启",
     filter: "筛选", filterHint: "名称、值、来源或说明", onlyChanged: "仅显示与默认值不同的", shown: "显示 {shown} 项，共 {all} 项；其中 {changed} 项与默认值不同",
     copyYaml: "将已修改的配置复制为 YAML", failed: "无法加载配置。",
     key: "配置项", value: "当前值", usual: "默认值", source: "来源", meaning: "说明", changed: "已修改", secret: "已隐藏", isDefault: "默认", publicKey: "公开的默认密钥",

@@ -62,7 +62,7 @@ export const t = texts({
     diskLowTitle: "磁盘空间不足：共 {total}，剩余 {free}。", diskLowFix: "磁盘写满后会拒绝消息。请清理空间，或缩短过期时间（mq.cleanTime）。日志和快照重写时需要空间：约为数据的两倍，数据现有 {data}。",
     queueFullTitle: "队列即将满：{queued} / {capacity}。", queueFullFix: "队列满后生产者需要等待。", queueFullElse: "请减少生产者或降低发送速度；调大 mq.messageChanBuffer 可在等待前容纳更多消息。",
     behindTitle: "{n} 个主题消费过慢：其所有消费者的发送缓冲区都已满。",
-    unreadTitle: "{n} 个主题没有消费者，{messages} 条消息待消费。", unreadSince: "其中有消息已等待超过 {duration}。", comma: "、", andMore: "等，另有 {n} 个",
+    unreadTitle: "{n} 个主题没有消费者，{messages} 条消息待消费。", unreadSince: "其中有消息已等待超过 {duration}。", comma: "、", andMore: "及另外 {n} 个",
     attention: "需要关注的主题", allTopics: "全部主题，其中 {n} 个需要关注", topic: "主题", state: "状态", oldestWaiting: "最早待消费",
     nobodyTitle: "没有消费者在线。", nobodyFix: "{n} 条消息待消费，对应主题的消费者连接后即会推送。",
     toConfig: "配置", toTopics: "主题", toClients: "客户端", toTry: "去调试",
