@@ -31,7 +31,7 @@ mod trees;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::message::{Sequence, UnixSeconds};
@@ -42,8 +42,10 @@ use crate::store::mirror::consumed::times_get;
 use crate::store::mirror::guard::{failed, guarded};
 use crate::store::mirror::trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Trees, open_trees};
 
-/// A mirror below this size on disk is never rebuilt for its size.
+/// A mirror below this size on disk is never rewritten for its size, on a volume of 1 GiB or more.
 const SLACK_BYTES: u64 = 64 << 20;
+/// On a smaller volume, one below this part of it: what sled keeps is room that messages lack.
+const SLACK_PARTS: u64 = 16;
 
 /// See the module.
 pub(crate) struct Mirror {
@@ -52,6 +54,8 @@ pub(crate) struct Mirror {
     trees: RwLock<Option<Arc<Trees>>>,
     /// The seed of the log that it is of.
     seed: AtomicU32,
+    /// Its size on disk when it was rewritten last: no rewrite makes it smaller.
+    rewritten_bytes: AtomicU64,
 }
 
 impl Mirror {
@@ -72,6 +76,7 @@ impl Mirror {
             seed: AtomicU32::new(trees.seed().unwrap_or_default()),
             dir: dir.to_owned(),
             trees: RwLock::new(Some(Arc::new(trees))),
+            rewritten_bytes: AtomicU64::default(),
         })
     }
 
@@ -82,6 +87,7 @@ impl Mirror {
             dir: dir.to_owned(),
             trees: RwLock::new(None),
             seed: AtomicU32::default(),
+            rewritten_bytes: AtomicU64::default(),
         }
     }
 
@@ -170,7 +176,8 @@ impl Mirror {
     /// reuses space, and hardly ever gives it back.
     pub(crate) fn is_bloated(&self, index: &Index) -> bool {
         let expected = 4096 * index.block_count() as u64;
-        self.bytes() > SLACK_BYTES.max(8 * expected)
+        let rewritten = self.rewritten_bytes.load(Ordering::Relaxed);
+        self.bytes() > slack_bytes(&self.dir).max(8 * expected).max(2 * rewritten)
     }
 
     /// Replaces the mirror by a new one with the same content; `everything` is all there is,
@@ -209,6 +216,7 @@ impl Mirror {
         fs::rename(&aside, &self.dir).doing("rename", &aside)?;
         let old = trees.replace(Arc::new(open_trees(&self.dir)?));
         drop(trees);
+        self.rewritten_bytes.store(self.bytes(), Ordering::Relaxed);
         // After a failure sled may panic even at its end.
         let _ = guarded(|| {
             drop(old);
@@ -216,6 +224,16 @@ impl Mirror {
         });
         Ok(())
     }
+}
+
+/// The dead space that a mirror in `dir` may have, at most [`SLACK_BYTES`].
+fn slack_bytes(dir: &Path) -> u64 {
+    let volume = rustix::fs::statvfs(dir).map(|stat| stat.f_blocks.saturating_mul(stat.f_frsize));
+    volume.map_or(SLACK_BYTES, slack_of)
+}
+
+fn slack_of(volume_bytes: u64) -> u64 {
+    SLACK_BYTES.min(volume_bytes / SLACK_PARTS)
 }
 
 fn aside(dir: &Path) -> PathBuf {
@@ -577,6 +595,30 @@ mod tests {
         drop(mirror);
         let mirror = Mirror::open(&dir.path().join("sled")).unwrap();
         assert_eq!(mirror.load().unwrap().counts(), index.counts());
+    }
+
+    #[test]
+    fn a_small_volume_has_little_room_for_what_is_dead() {
+        let mib = |mib: u64| mib << 20;
+        let volumes = [mib(30), mib(100), mib(600), mib(1024), mib(1 << 20)];
+        let slacks = volumes.map(slack_of);
+        assert_eq!(
+            slacks,
+            [mib(30) / 16, mib(100) / 16, mib(600) / 16, mib(64), mib(64)]
+        );
+    }
+
+    #[test]
+    fn a_mirror_that_was_just_rewritten_is_not_rewritten_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = Mirror::open(&dir.path().join("sled")).unwrap();
+        let mut index = filled(3);
+        index.mark_all_dirty();
+        mirror.rewrite(&index.take_changes()).unwrap();
+        let rewritten = mirror.rewritten_bytes.load(Ordering::Relaxed);
+        assert_eq!(rewritten, mirror.bytes());
+        assert!(rewritten > 0);
+        assert!(!mirror.is_bloated(&index));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::store::reader::Reader;
 const MIRROR_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often the space of the mirror is looked at.
-const SPACE_CHECK: Duration = Duration::from_secs(60);
+const SPACE_CHECK: Duration = Duration::from_secs(20);
 
 /// How often sled is asked whether it could write: it says so only then.
 const WRITTEN_CHECK: Duration = Duration::from_millis(500);
