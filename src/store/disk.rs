@@ -15,7 +15,7 @@ use crate::store::change::Change;
 use crate::store::commit::group::Request;
 use crate::store::commit::poison::Poison;
 use crate::store::commit::refusals::Refusals;
-use crate::store::commit::watermarks::Keeper;
+use crate::store::commit::watermarks::Watermarks;
 use crate::store::commit::writer::Writer;
 use crate::store::committed::{Appended, Committed};
 use crate::store::counts::{Counts, TopicCounts};
@@ -44,7 +44,7 @@ use crate::store::{Store, recovery};
 pub struct DiskStore {
     requests: UnboundedSender<Request>,
     reader: Reader,
-    keeper: Arc<Keeper>,
+    watermarks: Arc<Watermarks>,
     drive: Mutex<Drive>,
     trouble: Trouble,
     syncs: Arc<Syncs>,
@@ -125,7 +125,7 @@ impl DiskStore {
         let reserve = Arc::new(reserve);
         let recovered = opened.recovered.clone();
         let poison: Poison = Arc::new(OnceLock::new());
-        let keeper = Arc::new(Keeper::new(opened.log.end(), options.snapshot_every));
+        let watermarks = Arc::new(Watermarks::new(opened.log.end(), options.snapshot_every));
         let syncs = Arc::<Syncs>::default();
         let reader = Reader {
             segments: opened.log.segments().clone(),
@@ -135,12 +135,12 @@ impl DiskStore {
         };
         let trouble = Trouble::default();
         let (requests, receiver) = unbounded_channel();
-        keeper.notify(false, opened.log.end());
+        watermarks.written(false, opened.log.end());
         let writer = Writer {
             buffer: vec![],
             log: opened.log,
             index: reader.index.clone(),
-            keeper: keeper.clone(),
+            watermarks: watermarks.clone(),
             reserve: reserve.clone(),
             poison: poison.clone(),
             clock: options.clock.clone(),
@@ -154,7 +154,7 @@ impl DiskStore {
             syncs: syncs.clone(),
         };
         let mirror = MirrorThread {
-            keeper: keeper.clone(),
+            watermarks: watermarks.clone(),
             reader: reader.clone(),
             reserve: reserve.clone(),
             poison,
@@ -162,7 +162,7 @@ impl DiskStore {
             broken: Cell::new(false),
         };
         let snapshot = SnapshotThread {
-            keeper: keeper.clone(),
+            watermarks: watermarks.clone(),
             segments: reader.segments.clone(),
             reserve,
             snapshot: opened.snapshot,
@@ -179,7 +179,7 @@ impl DiskStore {
         let store = DiskStore {
             requests,
             reader,
-            keeper,
+            watermarks,
             drive: Mutex::new(Drive::Ended),
             trouble,
             syncs,
@@ -438,7 +438,7 @@ impl Store for DiskStore {
     }
 
     fn write_snapshot_every(&self, time: Duration) {
-        self.keeper.write_snapshot_every(time);
+        self.watermarks.write_snapshot_every(time);
     }
 
     fn probe(&self) {
@@ -448,7 +448,7 @@ impl Store for DiskStore {
     }
 
     fn measures(&self) -> Option<Measures> {
-        let lag = self.keeper.lag();
+        let lag = self.watermarks.lag();
         Some(Measures {
             group_messages: self.syncs.group_messages.spread(),
             sync_seconds: self.syncs.seconds.spread(),
@@ -500,7 +500,7 @@ impl Store for DiskStore {
         // Whoever closes too waits until it is done.
         let mut drive = self.drive();
         let _ = self.requests.send(Request::Close);
-        drive.close(&self.keeper)
+        drive.close(&self.watermarks)
     }
 }
 

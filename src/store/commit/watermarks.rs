@@ -1,4 +1,4 @@
-//! How far log, mirror and snapshot are, and what the writer tells the threads behind it.
+//! How far log, mirror and snapshot have come, shared by the writer and the threads that follow it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -6,46 +6,49 @@ use std::time::{Duration, Instant};
 use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
 
-/// What the writer tells the threads behind it.
-pub(crate) struct Keeper {
-    state: Mutex<State>,
+/// How far log, mirror and snapshot have come. The threads that follow the writer wait here.
+pub(crate) struct Watermarks {
+    state: Mutex<WatermarkState>,
     changed: Condvar,
 }
 
-pub(in crate::store) struct State {
-    /// The log has something that the mirror has not.
-    pub(in crate::store) behind: bool,
+/// What the lock of [`Watermarks`] guards.
+pub(in crate::store) struct WatermarkState {
+    /// The mirror thread has work: log that is not mirrored, or dead segments.
+    pub(in crate::store) mirror_due: bool,
     /// The log was written up to here.
     pub(in crate::store) written: Position,
     /// The mirror has everything before this position.
     pub(in crate::store) mirrored: Position,
-    /// When the oldest of what it has not was written.
+    /// When the oldest change not yet mirrored was written.
     pub(in crate::store) unmirrored_since: Option<Instant>,
-    /// When the snapshot had everything.
+    /// When the snapshot last had everything.
     pub(in crate::store) snapshot_at: Instant,
     /// The time between two snapshots.
     pub(in crate::store) snapshot_every: Duration,
     /// Everything before this position is synced.
     pub(in crate::store) synced: Position,
+    /// Segments without live messages, whose files wait for their removal.
     pub(in crate::store) dead: Vec<Arc<Segment>>,
+    /// The threads finish what is left, and end.
     pub(in crate::store) closing: bool,
 }
 
-/// How far mirror and snapshot are behind.
+/// How far mirror and snapshot lag the log.
 pub(crate) struct Lag {
     /// The mirror has everything before this position.
     pub(crate) mirrored: Position,
-    /// How long the oldest of what it has not waits.
+    /// The age of the oldest change not yet mirrored.
     pub(crate) mirror: Duration,
-    /// How long ago the snapshot had everything.
+    /// How long ago the snapshot last had everything.
     pub(crate) snapshot: Duration,
 }
 
-impl Keeper {
-    /// The log ends at `end`, and nothing is behind; a snapshot is written so often.
-    pub(crate) fn new(end: Position, snapshot_every: Duration) -> Keeper {
-        let state = State {
-            behind: false,
+impl Watermarks {
+    /// For a log that ends at `end`, with nothing left to mirror; a snapshot is due at this interval.
+    pub(crate) fn new(end: Position, snapshot_every: Duration) -> Watermarks {
+        let state = WatermarkState {
+            mirror_due: false,
             written: end,
             mirrored: end,
             unmirrored_since: None,
@@ -55,13 +58,13 @@ impl Keeper {
             dead: vec![],
             closing: false,
         };
-        Keeper {
+        Watermarks {
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
     }
 
-    /// How far mirror and snapshot are behind.
+    /// How far mirror and snapshot lag the log.
     pub(crate) fn lag(&self) -> Lag {
         let state = self.lock();
         let since = state.unmirrored_since;
@@ -72,20 +75,20 @@ impl Keeper {
         }
     }
 
-    /// The mirror has everything before `position`, and what was written after `taken` may be
-    /// behind it.
+    /// The mirror has everything before `position`. Changes written since `taken` may lie after
+    /// it.
     pub(in crate::store) fn mirrored(&self, position: Position, taken: Instant) {
         let mut state = self.lock();
         state.mirrored = state.mirrored.max(position);
         state.unmirrored_since = (state.written > position).then_some(taken);
     }
 
-    pub(in crate::store) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(in crate::store) fn lock(&self) -> MutexGuard<'_, WatermarkState> {
         self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// The log was written up to `end`, and synced if `synced`.
-    pub(crate) fn notify(&self, synced: bool, end: Position) {
+    /// The writer has written the log up to `end`, and synced it if `synced`.
+    pub(crate) fn written(&self, synced: bool, end: Position) {
         let mut state = self.lock();
         if synced {
             state.synced = state.synced.max(end);
@@ -94,52 +97,52 @@ impl Keeper {
         if state.unmirrored_since.is_none() && end > state.mirrored {
             state.unmirrored_since = Some(Instant::now());
         }
-        if !state.behind {
-            state.behind = true;
+        if !state.mirror_due {
+            state.mirror_due = true;
             self.changed.notify_all();
         }
     }
 
-    /// These segments are not read any more.
+    /// No reader needs these segments any more: the mirror thread removes their files.
     pub(crate) fn unlink(&self, segments: Vec<Arc<Segment>>) {
         let mut state = self.lock();
         state.dead.extend(segments);
-        state.behind = true;
+        state.mirror_due = true;
         self.changed.notify_all();
     }
 
-    /// A snapshot is written so often from now on, the next so long after the last one.
+    /// Changes the interval between snapshots. It counts from the last one.
     pub(crate) fn write_snapshot_every(&self, time: Duration) {
         self.lock().snapshot_every = time;
         self.changed.notify_all();
     }
 
-    /// Both threads do what is left, and end.
+    /// Asks both threads to finish what is left and end.
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.changed.notify_all();
     }
 
     /// Waits until there is something to mirror; true when closing.
-    pub(in crate::store) fn wait_behind(&self) -> bool {
+    pub(in crate::store) fn wait_mirror_due(&self) -> bool {
         let guard = self.lock();
         let state = self
             .changed
-            .wait_while(guard, |state| !state.behind && !state.closing)
+            .wait_while(guard, |state| !state.mirror_due && !state.closing)
             .expect("no holder of this lock panics");
         state.closing
     }
 
-    /// Waits for a time, or until closing: true then.
+    /// Waits for `time`, or until the store closes: then true.
     pub(in crate::store) fn pause(&self, time: Duration) -> bool {
         self.pause_while(time, |_| true)
     }
 
-    /// The same, and no longer than this holds.
+    /// Like [`Watermarks::pause`], but stops waiting once `holds` is false.
     pub(in crate::store) fn pause_while(
         &self,
         time: Duration,
-        holds: impl Fn(&State) -> bool,
+        holds: impl Fn(&WatermarkState) -> bool,
     ) -> bool {
         let guard = self.lock();
         let (state, _) = self
@@ -155,25 +158,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mirror_lags_from_the_oldest_write_that_it_has_not() {
+    fn the_mirror_lags_from_the_oldest_write_it_lacks() {
         let at = |offset| Position { segment: 1, offset };
-        let keeper = Keeper::new(at(100), Duration::MAX);
-        assert_eq!(keeper.lag().mirror, Duration::ZERO);
-        keeper.notify(true, at(200));
-        let since = |keeper: &Keeper| keeper.lock().unmirrored_since;
-        let first = since(&keeper).unwrap();
-        keeper.notify(true, at(300));
-        assert_eq!(since(&keeper), Some(first));
-        assert_eq!(keeper.lag().mirrored, at(100));
+        let watermarks = Watermarks::new(at(100), Duration::MAX);
+        assert_eq!(watermarks.lag().mirror, Duration::ZERO);
+        watermarks.written(true, at(200));
+        let since = |watermarks: &Watermarks| watermarks.lock().unmirrored_since;
+        let first = since(&watermarks).unwrap();
+        watermarks.written(true, at(300));
+        assert_eq!(since(&watermarks), Some(first));
+        assert_eq!(watermarks.lag().mirrored, at(100));
 
         // While it took the first two over, a third came.
         let taken = Instant::now();
-        keeper.notify(true, at(400));
-        keeper.mirrored(at(300), taken);
-        assert_eq!(since(&keeper), Some(taken));
-        assert_eq!(keeper.lag().mirrored, at(300));
-        keeper.mirrored(at(400), Instant::now());
-        assert_eq!(keeper.lag().mirror, Duration::ZERO);
-        assert_eq!(keeper.lag().mirrored, at(400));
+        watermarks.written(true, at(400));
+        watermarks.mirrored(at(300), taken);
+        assert_eq!(since(&watermarks), Some(taken));
+        assert_eq!(watermarks.lag().mirrored, at(300));
+        watermarks.mirrored(at(400), Instant::now());
+        assert_eq!(watermarks.lag().mirror, Duration::ZERO);
+        assert_eq!(watermarks.lag().mirrored, at(400));
     }
 }

@@ -17,7 +17,7 @@ use crate::store::commit::apply::apply;
 use crate::store::commit::group::{Group, Request};
 use crate::store::commit::poison::{Poison, poison_on_error};
 use crate::store::commit::refusals::Refusals;
-use crate::store::commit::watermarks::Keeper;
+use crate::store::commit::watermarks::Watermarks;
 use crate::store::committed::Committed;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::{Reserve, Urgency};
@@ -44,7 +44,7 @@ const BUFFER_KEPT_BYTES: usize = 16 << 20;
 pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) index: Arc<Mutex<Index>>,
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) poison: Poison,
     pub(crate) clock: Clock,
@@ -303,7 +303,7 @@ impl Writer {
             apply(&mut index, &group, start, frames);
             index.advance(self.log.end());
             drop(index);
-            self.keeper.notify(group.is_synced(), self.log.end());
+            self.watermarks.written(group.is_synced(), self.log.end());
         }
         let mut codes = group.messages.iter().map(|message| message.code);
         let answers: Vec<_> = group
@@ -376,7 +376,7 @@ impl Writer {
             match self.roll(&base, idle) {
                 Ok(()) => {
                     self.lock().advance(self.log.end());
-                    self.keeper.notify(true, self.log.end());
+                    self.watermarks.written(true, self.log.end());
                 }
                 Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
             }
@@ -384,7 +384,7 @@ impl Writer {
         if self.log.segments().has_dead(first_live) {
             // The floor that made them dead must not be lost when they are.
             if self.sync().is_ok() {
-                self.keeper
+                self.watermarks
                     .unlink(self.log.segments().take_dead(first_live));
             }
         }

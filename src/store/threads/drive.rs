@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::store::commit::group::Request;
-use crate::store::commit::watermarks::Keeper;
+use crate::store::commit::watermarks::Watermarks;
 use crate::store::commit::writer::Writer;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::threads::mirroring::{MirrorThread, Taken};
@@ -144,12 +144,12 @@ impl ByHand {
 
 impl Threads {
     /// Waits until the writer has done what it was asked, and then for the others.
-    fn join(self, keeper: &Keeper) -> Result<(), StoreError> {
+    fn join(self, watermarks: &Watermarks) -> Result<(), StoreError> {
         let joined = |thread: JoinHandle<Result<(), StoreError>>| {
             thread.join().unwrap_or(Err(StoreError::Closed))
         };
         let written = joined(self.writer);
-        keeper.close();
+        watermarks.close();
         let mirrored = joined(self.mirror);
         let snapshot = joined(self.snapshot);
         written.and(mirrored).and(snapshot)
@@ -166,9 +166,9 @@ impl Drive {
     }
 
     /// Ends what works, once it has done what it was asked before [`Request::Close`].
-    pub(in crate::store) fn close(&mut self, keeper: &Keeper) -> Result<(), StoreError> {
+    pub(in crate::store) fn close(&mut self, watermarks: &Watermarks) -> Result<(), StoreError> {
         match std::mem::replace(self, Drive::Ended) {
-            Drive::Threads(threads) => threads.join(keeper),
+            Drive::Threads(threads) => threads.join(watermarks),
             Drive::ByHand(parts) => match Arc::try_unwrap(parts) {
                 Ok(parts) => parts.close(),
                 Err(_) => Err(StoreError::Closed),

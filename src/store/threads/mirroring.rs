@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::store::commit::poison::{Poison, poison_on_error};
-use crate::store::commit::watermarks::Keeper;
+use crate::store::commit::watermarks::Watermarks;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
 use crate::store::health::{Part, Trouble};
@@ -38,7 +38,7 @@ pub(crate) struct Taken {
 
 /// Keeps the mirror: see the module.
 pub(crate) struct MirrorThread {
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) reader: Reader,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) poison: Poison,
@@ -48,12 +48,12 @@ pub(crate) struct MirrorThread {
 }
 
 impl MirrorThread {
-    /// Runs until [`Keeper::close`]; then the mirror has everything, on disk.
+    /// Runs until [`Watermarks::close`]; then the mirror has everything, on disk.
     pub(crate) fn run(self) -> Result<(), StoreError> {
         let mut space_checked = Instant::now();
         let mut written_checked = Instant::now();
         loop {
-            let closing = self.keeper.wait_behind() || self.keeper.pause(MIRROR_PAUSE);
+            let closing = self.watermarks.wait_mirror_due() || self.watermarks.pause(MIRROR_PAUSE);
             let result = self.step(&mut space_checked);
             let result = result.and_then(|()| self.check_written(&mut written_checked));
             let news = self.trouble.note(Part::Mirror, result.as_ref().err());
@@ -67,8 +67,8 @@ impl MirrorThread {
                 if news {
                     tracing::error!(%error, "the mirror is behind; it is tried again every {RETRY_PAUSE:?}, and a restart makes it up from the log");
                 }
-                self.keeper.lock().behind = true;
-                if self.keeper.pause(RETRY_PAUSE) {
+                self.watermarks.lock().mirror_due = true;
+                if self.watermarks.pause(RETRY_PAUSE) {
                     return Err(error);
                 }
             }
@@ -104,8 +104,8 @@ impl MirrorThread {
     /// Takes what the log has and the mirror has not, if anything, for [`MirrorThread::put`].
     pub(crate) fn take(&self, space_checked: &mut Instant) -> Option<Taken> {
         let dead = {
-            let mut state = self.keeper.lock();
-            state.behind = false;
+            let mut state = self.watermarks.lock();
+            state.mirror_due = false;
             std::mem::take(&mut state.dead)
         };
         let bloated = space_checked.elapsed() > SPACE_CHECK && {
@@ -119,7 +119,7 @@ impl MirrorThread {
             index.mark_all_dirty();
         }
         if !index.is_dirty() {
-            self.keeper.mirrored(index.applied(), at);
+            self.watermarks.mirrored(index.applied(), at);
         }
         let changes = index.is_dirty().then(|| index.take_changes());
         (changes.is_some() || !dead.is_empty()).then_some(Taken {
@@ -144,7 +144,7 @@ impl MirrorThread {
         if self.poison.get().is_some() {
             // Memory, and so what was taken, may tell more than the log has: the mirror must not.
             self.give_back(changes);
-            self.keeper.lock().dead.splice(..0, dead);
+            self.watermarks.lock().dead.splice(..0, dead);
             return Ok(());
         }
         let caught_up = match self.reserve.fill() {
@@ -165,7 +165,7 @@ impl MirrorThread {
             _ => self.reader.segments.unlink(&dead),
         };
         if unlinked.is_err() {
-            self.keeper.lock().dead.splice(..0, dead);
+            self.watermarks.lock().dead.splice(..0, dead);
         }
         caught_up.and(unlinked)
     }
@@ -189,14 +189,14 @@ impl MirrorThread {
         let failed = written.is_err().then_some(changes);
         self.reader.lock().mirrored(failed);
         if written.is_ok() {
-            self.keeper.mirrored(applied, at);
+            self.watermarks.mirrored(applied, at);
         }
         written
     }
 
     /// The mirror must never be ahead of what a power cut leaves of the log.
     fn sync_up_to(&self, position: Position) -> Result<(), StoreError> {
-        if self.keeper.lock().synced >= position {
+        if self.watermarks.lock().synced >= position {
             return Ok(());
         }
         let Some(segment) = self.reader.segments.get(position.segment) else {
@@ -205,7 +205,7 @@ impl MirrorThread {
         poison_on_error(segment.sync(), &self.poison).inspect_err(|error| {
             self.trouble.note(Part::Log, Some(error));
         })?;
-        let mut state = self.keeper.lock();
+        let mut state = self.watermarks.lock();
         state.synced = state.synced.max(position);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::store::commit::watermarks::{Keeper, State};
+use crate::store::commit::watermarks::{WatermarkState, Watermarks};
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
 use crate::store::health::{Part, Trouble};
@@ -20,7 +20,7 @@ const SCRUB_PAUSE: Duration = Duration::from_millis(250);
 
 /// Keeps the snapshot up to date, and reads what the start left unread.
 pub(crate) struct SnapshotThread {
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) segments: Arc<Segments>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) snapshot: Snapshot,
@@ -30,21 +30,21 @@ pub(crate) struct SnapshotThread {
 }
 
 impl SnapshotThread {
-    /// Writes a snapshot every so often, until [`Keeper::close`], and one more then.
+    /// Writes a snapshot every so often, until [`Watermarks::close`], and one more then.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut last = Instant::now();
         loop {
-            let every = self.keeper.lock().snapshot_every;
+            let every = self.watermarks.lock().snapshot_every;
             let until_due = (last + every).saturating_duration_since(Instant::now());
             let pause = match &self.scrub {
                 Some(_) => until_due.min(SCRUB_PAUSE),
                 None => until_due,
             };
-            let is_same = |state: &State| state.snapshot_every == every;
-            let closing = self.keeper.pause_while(pause, is_same);
+            let is_same = |state: &WatermarkState| state.snapshot_every == every;
+            let closing = self.watermarks.pause_while(pause, is_same);
             if !closing {
                 self.scrub_on();
-                if last.elapsed() < self.keeper.lock().snapshot_every {
+                if last.elapsed() < self.watermarks.lock().snapshot_every {
                     continue;
                 }
             }
@@ -83,7 +83,7 @@ impl SnapshotThread {
     pub(crate) fn step(&mut self) -> Result<(), StoreError> {
         self.reserve.fill()?;
         self.snapshot.update(&self.segments)?;
-        self.keeper.lock().snapshot_at = Instant::now();
+        self.watermarks.lock().snapshot_at = Instant::now();
         Ok(())
     }
 }
