@@ -14,7 +14,7 @@ use crate::store::growth::Day;
 use crate::store::mirror::copy::MirrorCopy;
 use crate::store::offline::verify;
 use crate::store::offline::verify::report::Report;
-use crate::store::recovery::identify::{Beside, look_at};
+use crate::store::recovery::identify::{SnapshotFile, identify};
 use crate::store::recovery::{formats, refuse_dangling};
 
 /// What the next start of a server finds.
@@ -75,14 +75,14 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
         formats::refuse_newer(&**files, &layout)?;
         (_, log_bytes) = verify::open_log(files, &layout, &mut report)?;
     }
-    let present = match look_at(&**files, path) {
-        // Beside a log it was a snapshot once, and a start keeps it under another name.
+    let present = match identify(&**files, path) {
+        // Next to a log it was a snapshot once, and a start keeps it under another name.
         Err(StoreError::NotOurs { .. }) if log_bytes > 0 => Present::Store,
         Err(error) => return Err(error),
         Ok(_) if log_bytes > 0 => Present::Store,
-        Ok(Beside::Snapshot) => Present::Snapshot,
-        Ok(Beside::Original) => Present::Original,
-        Ok(Beside::Nothing) => Present::Nothing,
+        Ok(SnapshotFile::Snapshot) => Present::Snapshot,
+        Ok(SnapshotFile::Original) => Present::Original,
+        Ok(SnapshotFile::Nothing) => Present::Nothing,
     };
     Ok(Examined {
         present,

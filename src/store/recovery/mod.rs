@@ -30,7 +30,7 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_numbers, segment_path};
 use crate::store::log::segments::Segments;
 use crate::store::mirror;
-use crate::store::recovery::identify::{Beside, look_at};
+use crate::store::recovery::identify::{SnapshotFile, identify};
 use crate::store::recovery::loaded::LoadedMirror;
 use crate::store::recovery::opened::Opened;
 use crate::store::recovery::recovered::{Origin, Recovered};
@@ -60,7 +60,7 @@ pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), 
 pub(crate) fn clear(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     mirror::remove(&layout.sled)?;
     files.remove_dir(&layout.dir).doing("remove", &layout.dir)?;
-    if let Beside::Snapshot = look_at(files, &layout.snapshot)? {
+    if let SnapshotFile::Snapshot = identify(files, &layout.snapshot)? {
         let removed = files.remove_file(&layout.snapshot);
         removed.doing("remove", &layout.snapshot)?;
     }
@@ -83,10 +83,10 @@ pub(crate) fn open(
     if let Some(newest) = numbers.last() {
         fence.stand_at(&segment_path(&layout.log, *newest))?;
     }
-    let beside = match look_at(&**files, &layout.snapshot) {
-        // Beside a log it was a snapshot once, and is kept under another name.
-        Err(StoreError::NotOurs { .. }) if has_log => Beside::Snapshot,
-        beside => beside?,
+    let snapshot_file = match identify(&**files, &layout.snapshot) {
+        // Next to a log it was a snapshot once, and is kept under another name.
+        Err(StoreError::NotOurs { .. }) if has_log => SnapshotFile::Snapshot,
+        file => file?,
     };
     migrate::migrate(&**files, &layout.dir)?;
     let mut recovered = Recovered {
@@ -106,7 +106,7 @@ pub(crate) fn open(
     if !has_log {
         recovered.origin = Origin::Nothing;
         mirror::remove(&layout.sled)?;
-        if let Beside::Snapshot = beside {
+        if let SnapshotFile::Snapshot = snapshot_file {
             restore(&**files, layout, &restoring, &mut recovered)?;
         }
     }
@@ -182,7 +182,7 @@ pub(crate) fn open(
         recovered,
         findings,
         scrub: (!scrubbed).then_some(scrub),
-        original: matches!(beside, Beside::Original),
+        original: matches!(snapshot_file, SnapshotFile::Original),
     })
 }
 

@@ -41,14 +41,14 @@ pub(crate) struct Healer {
     files: Arc<dyn Files>,
     snapshot: PathBuf,
     segments: Arc<Segments>,
-    beside: Option<Beside>,
+    source: Option<Source>,
     looked: bool,
     /// The segments whose frames were healed for what is behind them.
     within: BTreeSet<u32>,
 }
 
 /// A snapshot with the seed of the log.
-struct Beside {
+struct Source {
     catalog: Catalog,
     kin: Kin,
 }
@@ -60,37 +60,37 @@ impl Healer {
             files: files.clone(),
             snapshot: snapshot.to_owned(),
             segments: segments.clone(),
-            beside: None,
+            source: None,
             looked: false,
             within: BTreeSet::new(),
         }
     }
 
-    /// The snapshot; whose history it is of is found out before anything is healed.
-    fn beside(&mut self) -> Result<Option<&mut Beside>, StoreError> {
+    /// Opens the snapshot, and compares its history with the log before anything is healed.
+    fn source(&mut self) -> Result<Option<&mut Source>, StoreError> {
         if !self.looked {
             let catalog = Catalog::open(&*self.files, &self.snapshot, self.segments.seed)?;
             if let Some(catalog) = catalog {
                 let kin = kin::of(&self.segments, &catalog)?;
-                self.beside = Some(Beside { catalog, kin });
+                self.source = Some(Source { catalog, kin });
             }
             self.looked = true;
         }
-        Ok(self.beside.as_mut())
+        Ok(self.source.as_mut())
     }
 
     /// The snapshot, if it is of the history of the log.
     fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
-        let beside = self.beside()?;
-        let same = beside.filter(|beside| matches!(beside.kin, Kin::Same(_)));
-        Ok(same.map(|beside| &beside.catalog))
+        let source = self.source()?;
+        let same = source.filter(|source| matches!(source.kin, Kin::Same(_)));
+        Ok(same.map(|source| &source.catalog))
     }
 
     /// Everything that the snapshot has of the log is before this; `None` if it is of another
     /// history of the same store, as a copy put beside it may be.
     pub(crate) fn covered(&mut self) -> Result<Option<Position>, StoreError> {
         let oldest = self.segments.oldest().unwrap_or_default();
-        let Some(Beside { catalog, kin }) = self.beside()? else {
+        let Some(Source { catalog, kin }) = self.source()? else {
             return Ok(Some(Position::default()));
         };
         let covered = catalog.covered();
@@ -131,7 +131,7 @@ impl Healer {
     pub(crate) fn ends(&mut self, from: u32, healed: &mut Vec<String>) -> Result<(), StoreError> {
         let segments = self.segments.clone();
         let oldest = segments.oldest().unwrap_or_default();
-        let Some(Beside { catalog, kin }) = self.beside()? else {
+        let Some(Source { catalog, kin }) = self.source()? else {
             return Ok(());
         };
         let newest = catalog.covered().segment;
@@ -169,7 +169,7 @@ impl Healer {
                 }
                 None => segments.make(number)?,
             };
-            let Some(Beside { catalog, .. }) = self.beside()? else {
+            let Some(Source { catalog, .. }) = self.source()? else {
                 return Ok(());
             };
             let taken = take_back(&segments, &segment, catalog, at, end)?;

@@ -26,7 +26,7 @@ use crate::store::offline::verify::report::{Fault, Place, Report};
 use crate::store::offline::verify::snapshot::Chunked;
 use crate::store::offline::verify::steps::{Progress, Steps};
 use crate::store::recovery::formats;
-use crate::store::recovery::identify::{Beside, look_at};
+use crate::store::recovery::identify::{SnapshotFile, identify};
 
 /// Checks the snapshot, or the copy of a running store, at `path`. Blocks.
 ///
@@ -76,10 +76,10 @@ pub fn verify_store(
     let layout = Layout::new(path);
     let _lock = Lock::take_if_there(&**files, &layout)?;
     layout::refuse_unfinished(&**files, &layout)?;
-    let beside = look_at(&**files, path)?;
+    let snapshot_file = identify(&**files, path)?;
     if !files.exists(&layout.dir).doing("look at", &layout.dir)? {
-        return match beside {
-            Beside::Snapshot => {
+        return match snapshot_file {
+            SnapshotFile::Snapshot => {
                 let mut report = verify_file(files, path, progress)?;
                 report.note(format!(
                     "there is no {}: the next start restores it from the snapshot",
@@ -87,7 +87,7 @@ pub fn verify_store(
                 ));
                 Ok(report)
             }
-            Beside::Nothing | Beside::Original => Err(StoreError::NotOurs {
+            SnapshotFile::Nothing | SnapshotFile::Original => Err(StoreError::NotOurs {
                 path: layout.dir,
                 what: "there is no store".into(),
             }),
@@ -96,12 +96,12 @@ pub fn verify_store(
     formats::refuse_newer(&**files, &layout)?;
     let mut report = Report::default();
     let (segments, log_bytes) = open_log(files, &layout, &mut report)?;
-    let snapshot_bytes = match beside {
-        Beside::Snapshot => {
+    let snapshot_bytes = match snapshot_file {
+        SnapshotFile::Snapshot => {
             let file = files.open(path, OpenHow::Read).doing("open", path)?;
             file.len().doing("look at", path)?
         }
-        Beside::Nothing | Beside::Original => 0,
+        SnapshotFile::Nothing | SnapshotFile::Original => 0,
     };
     let mut step = Steps::new(progress, log_bytes + snapshot_bytes);
     let mirror = MirrorCheck::open(&layout.sled, &mut report)?;
@@ -112,12 +112,12 @@ pub fn verify_store(
         to,
     };
     LogCheck::new(&segments, &place, &mut report, &mut step).run(mirror)?;
-    match beside {
-        Beside::Snapshot => {
+    match snapshot_file {
+        SnapshotFile::Snapshot => {
             snapshot::check(&**files, path, Some(&segments), &mut report, &mut step)?;
         }
-        Beside::Nothing => report.note(format!("there is no snapshot at {}", path.display())),
-        Beside::Original => report.note(format!(
+        SnapshotFile::Nothing => report.note(format!("there is no snapshot at {}", path.display())),
+        SnapshotFile::Original => report.note(format!(
             "{} is a data file of the original, which the next start takes over",
             path.display()
         )),
