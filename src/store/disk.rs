@@ -31,9 +31,9 @@ use crate::store::measures::{Measures, Syncs, Usage};
 use crate::store::options::Options;
 use crate::store::query::{Listed, Query, Scan, Scanned};
 use crate::store::reader::Reader;
+use crate::store::recovery::import_legacy::{add, import_legacy};
 use crate::store::recovery::opened::{Opened, mirror_all};
 use crate::store::recovery::recovered::{Imported, Origin, Recovered};
-use crate::store::recovery::takeover::{add, take_over};
 use crate::store::snapshot::backup::Backup;
 use crate::store::threads::drive::{Drive, Engine, Work};
 use crate::store::threads::mirroring::MirrorThread;
@@ -57,7 +57,7 @@ pub struct DiskStore {
 
 impl DiskStore {
     /// Opens the store, recovering what a crash left; a data file of the original at the
-    /// snapshot's place is taken over, and kept beside as `<name>.original`. Blocks.
+    /// snapshot's path is imported, and kept as `<name>.original`. Blocks.
     ///
     /// # Errors
     /// When another process has it open, its format is newer, or the disk refuses.
@@ -114,7 +114,7 @@ impl DiskStore {
             lock,
         } = open_locked(options)?;
         if opened.original {
-            take_over(&*options.files, &mut opened, &layout)?;
+            import_legacy(&*options.files, &mut opened, &layout)?;
         }
         if opened.recovered.origin != Origin::Log {
             // From now on an empty mirror means that one was lost.

@@ -26,7 +26,7 @@ pub enum Present {
     Store,
     /// A snapshot alone, which it makes a store of.
     Snapshot,
-    /// A data file of the original, which it takes over.
+    /// A data file of the original, which a start imports.
     Original,
 }
 

@@ -5,12 +5,12 @@
 
 pub(super) mod formats;
 pub(super) mod identify;
+pub(super) mod import_legacy;
 mod loaded;
 pub(super) mod migrate;
 pub(super) mod opened;
 pub(super) mod recovered;
 mod replay;
-pub(super) mod takeover;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ pub(crate) struct Opened {
     pub(crate) findings: Arc<Findings>,
     /// What is left to be read, if that is much.
     pub(crate) scrub: Option<Scrub>,
-    /// The file of the original at the snapshot's place, to be taken over.
+    /// Whether the file at the snapshot's path is one of the original, still to be imported.
     pub(crate) original: bool,
 }
 

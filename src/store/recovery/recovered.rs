@@ -33,14 +33,14 @@ pub struct Recovered {
     pub healed: Vec<String>,
     /// What of the log or the snapshot cannot be read, each as a sentence.
     pub damage: Vec<String>,
-    /// Messages taken over from a file of the original, and the name it has now.
+    /// The messages imported from a file of the original, and the name it has now.
     pub imported: Option<(Imported, PathBuf)>,
 }
 
 /// What came of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Messages taken over.
+    /// Messages added to the store.
     pub added: u64,
     /// Messages that the store had already, by their code.
     pub present: u64,

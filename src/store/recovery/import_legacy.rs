@@ -1,4 +1,4 @@
-//! Messages of an original, brought into a store that is not running.
+//! Imports the messages of an original into a store that is not running.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,9 +15,9 @@ use crate::store::reader::found;
 use crate::store::recovery::opened::Opened;
 use crate::store::recovery::recovered::Imported;
 
-/// Imports the original's file at the snapshot's place, and puts it aside. A crash before the
-/// file has its new name makes the next start do it again, which changes nothing.
-pub(in crate::store) fn take_over(
+/// Imports the original's file at the snapshot's path, and renames it. After a crash before the
+/// rename, the next start imports it again, which changes nothing.
+pub(in crate::store) fn import_legacy(
     files: &dyn Files,
     opened: &mut Opened,
     layout: &Layout,
@@ -43,7 +43,7 @@ pub(in crate::store) fn take_over(
     Ok(())
 }
 
-/// Adds messages that are not there yet; `progress` is told how many are done. All is synced.
+/// Adds the messages that the store lacks, and syncs them. `progress` gets the number done so far.
 pub(in crate::store) fn add(
     opened: &mut Opened,
     messages: Vec<ImportedMessage>,
