@@ -14,7 +14,7 @@ use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 use crate::store::mirror::Mirror;
 use crate::store::recovery::recovered::Recovered;
-use crate::store::repair::coverage::{Met, lost_text};
+use crate::store::repair::coverage::{Coverage, lost_text};
 use crate::store::repair::heal::Healer;
 
 /// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
@@ -49,7 +49,7 @@ impl Replay<'_> {
         let segments = self.log.segments().clone();
         self.drop_undone(&segments)?;
         let mut walk = segments.walk(self.index.applied(), true);
-        let mut met = Met::from(self.index.next_sequence(), self.index.applied());
+        let mut coverage = Coverage::from(self.index.next_sequence(), self.index.applied());
         let mut tail: Option<Damage> = None;
         while let Some(step) = walk.next()? {
             if let Some(mut damage) = tail.take() {
@@ -60,10 +60,10 @@ impl Replay<'_> {
                     tail = Some(damage);
                     continue;
                 }
-                self.pass_over(damage, &mut met);
+                self.pass_over(damage, &mut coverage);
             }
             let damage = match step {
-                Step::Frame(frame) if met.admits(&frame.meta, frame.position, frame.next) => {
+                Step::Frame(frame) if coverage.accepts(&frame.meta, frame.position, frame.next) => {
                     self.index.apply(frame.position, frame.next, &frame.meta);
                     self.recovered.replayed += 1;
                     self.mirror_times()?;
@@ -80,10 +80,10 @@ impl Replay<'_> {
                 walk.go_back(&damage);
             }
         }
-        self.settle(tail, &mut met)?;
-        for gap in met.missing() {
-            let text = gap.text(gap.span.len, &segments);
-            self.findings.note(gap.key(), &text);
+        self.settle(tail, &mut coverage)?;
+        for missing in coverage.missing() {
+            let text = missing.text(missing.span.len, &segments);
+            self.findings.note(missing.key(), &text);
         }
         self.index.advance(self.log.end());
         Ok(())
@@ -117,7 +117,7 @@ impl Replay<'_> {
 
     /// What was lost stays lost, and is not counted, for nobody may have been told of it; but its
     /// sequences are not given away again: readers still find them where the damage is.
-    fn pass_over(&mut self, damage: Damage, met: &mut Met) {
+    fn pass_over(&mut self, damage: Damage, coverage: &mut Coverage) {
         let (position, next) = (damage.position(), damage.end());
         let newest = damage.segment == self.log.end().segment;
         self.holes |= newest;
@@ -129,7 +129,7 @@ impl Replay<'_> {
             self.findings.note(position, &damage);
         }
         if let Some(meta) = damage.meta
-            && met.admits(&meta, position, next)
+            && coverage.accepts(&meta, position, next)
         {
             let last = meta.entries.last();
             self.index.pass(last.map(|entry| entry.sequence.next()));
@@ -161,7 +161,7 @@ impl Replay<'_> {
         self.reserve.spend(Urgency::Deletion, write)
     }
 
-    fn settle(&mut self, tail: Option<Damage>, met: &mut Met) -> Result<(), StoreError> {
+    fn settle(&mut self, tail: Option<Damage>, coverage: &mut Coverage) -> Result<(), StoreError> {
         let known = self.known;
         let end = self.log.end();
         let lost = known > end;
@@ -181,7 +181,7 @@ impl Replay<'_> {
                     self.log.begin_again(&self.index.base())?;
                 }
             } else {
-                self.pass_over(damage, met);
+                self.pass_over(damage, coverage);
             }
         }
         // What is served from now on must not be forgotten, and what is mirrored was synced.

@@ -1,4 +1,4 @@
-//! Which messages a walk over the log has met, and which are missing.
+//! Tells which messages a walk over the log has met, and which are missing.
 
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
@@ -7,71 +7,74 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::SEGMENT_HEAD_BYTES;
 use crate::store::log::segments::Segments;
 
-/// Messages that are not where they should be in the log.
+/// Sequences whose messages are missing from the log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gap {
+pub(crate) struct Missing {
     pub(crate) span: Span,
-    /// Behind which place they should be.
-    behind: Position,
+    /// The messages belong directly after this place.
+    after: Position,
 }
 
-impl Gap {
-    /// Where [`Findings`] keep it: it has no place in the log.
+impl Missing {
+    /// The key of this entry in [`Findings`](crate::store::log::damage::Findings). It stands for no
+    /// place in the log.
     pub(crate) fn key(&self) -> Position {
         Position::from_u64(u64::MAX - self.span.first)
     }
 
-    /// Tells that `count` of its messages are lost.
+    /// Says that `count` of its messages are missing.
     pub(crate) fn text(&self, count: u64, segments: &Segments) -> String {
-        let path = segments.path_of(self.behind.segment.max(1));
+        let path = segments.path_of(self.after.segment.max(1));
         format!(
-            "{} behind byte {}: {}",
+            "{} after byte {}: {}",
             path.display(),
-            self.behind.offset,
+            self.after.offset,
             lost_text(count, self.span)
         )
     }
 }
 
-/// Tells that `count` of the messages of `span` are lost.
+/// Says that `count` of the messages of `span` are missing.
 pub(crate) fn lost_text(count: u64, span: Span) -> String {
     let (first, last) = (span.first, span.end() - 1);
     format!("{count} messages of the sequences {first} to {last} are missing")
 }
 
-/// Which messages a walk over the log has met.
+/// The messages that a walk over the log has met.
 #[derive(Debug, Default)]
-pub(crate) struct Met {
+pub(crate) struct Coverage {
     accepted: SequenceSet,
-    gaps: Vec<Gap>,
-    /// What came before the walk.
+    missing: Vec<Missing>,
+    /// The first sequence of the walk; 0 before it has one.
     begun: u64,
-    /// The first message that comes next, and where.
+    /// The sequence expected next.
     next: u64,
-    behind: Position,
-    /// What is missing is looked for before this, if that is not 0.
+    /// The end of the last frame accepted.
+    after: Position,
+    /// Messages from this sequence on are not looked for; 0 if nothing is known to follow.
     end: u64,
 }
 
-impl Met {
-    /// Of a walk from the beginning of the log, up to the message `next`.
-    pub(crate) fn up_to(next: Sequence) -> Met {
-        Met {
+impl Coverage {
+    /// For a walk from the beginning of the log up to the message `next`.
+    pub(crate) fn up_to(next: Sequence) -> Coverage {
+        Coverage {
             end: next.0,
-            ..Met::default()
+            ..Coverage::default()
         }
     }
 
-    /// Of a walk that begins where `next` is the next message; 1 for the beginning of the log.
-    pub(crate) fn from(next: Sequence, position: Position) -> Met {
-        let mut met = Met {
-            behind: position,
-            ..Met::default()
+    /// For a walk that begins at `position`, where `next` is the next message. 1 stands for the
+    /// beginning of the log.
+    pub(crate) fn from(next: Sequence, position: Position) -> Coverage {
+        let mut coverage = Coverage {
+            after: position,
+            ..Coverage::default()
         };
         if next > Sequence(1) {
-            met.begin(next.0);
+            coverage.begin(next.0);
         }
-        met
+        coverage
     }
 
     fn begin(&mut self, next: u64) {
@@ -83,9 +86,9 @@ impl Met {
         });
     }
 
-    /// Takes in the frame from `begin` to `end`; false if it has messages that were there
-    /// before, or what only a segment begins with: then it is one of another place.
-    pub(crate) fn admits(&mut self, meta: &Meta, begin: Position, end: Position) -> bool {
+    /// Records the frame from `begin` to `end`. Returns false if the frame belongs to another
+    /// place: it repeats messages, or has a base in the middle of a segment.
+    pub(crate) fn accepts(&mut self, meta: &Meta, begin: Position, end: Position) -> bool {
         if let Some(base) = &meta.base {
             if u64::from(begin.offset) != SEGMENT_HEAD_BYTES {
                 return false;
@@ -110,50 +113,54 @@ impl Met {
             self.accepted.insert_span(span);
             self.next = self.next.max(span.end());
         }
-        self.behind = end;
+        self.after = end;
         true
     }
 
-    /// The message `next` comes now.
+    /// Records that `next` is the next message, and everything before it missing.
     fn reach(&mut self, next: u64) {
         if next > self.next {
-            self.gaps.extend(self.gap_before(next));
+            self.missing.extend(self.missing_before(next));
             self.next = next;
         }
     }
 
-    fn gap_before(&self, next: u64) -> Option<Gap> {
+    fn missing_before(&self, next: u64) -> Option<Missing> {
         let len = next.checked_sub(self.next).filter(|len| *len > 0)?;
         let span = Span {
             first: self.next,
             len,
         };
-        Some(Gap {
+        Some(Missing {
             span,
-            behind: self.behind,
+            after: self.after,
         })
     }
 
-    /// The messages before the first that was met, which may have been given back.
-    pub(super) fn before(&self) -> Option<Gap> {
-        (self.begun > 0).then_some(Gap {
+    /// The messages before the first of the walk. Their segments may have been purged.
+    pub(super) fn before(&self) -> Option<Missing> {
+        (self.begun > 0).then_some(Missing {
             span: Span {
                 first: 0,
                 len: self.begun,
             },
-            behind: Position::default(),
+            after: Position::default(),
         })
     }
 
-    /// The messages that were not met; what came late was met all the same.
-    pub(crate) fn missing(&self) -> Vec<Gap> {
-        let gaps = self.gaps.iter().copied().chain(self.gap_before(self.end));
-        gaps.flat_map(|gap| self.unmet(gap)).collect()
+    /// The messages that were not met. Those that came out of order were met.
+    pub(crate) fn missing(&self) -> Vec<Missing> {
+        let missing = self
+            .missing
+            .iter()
+            .copied()
+            .chain(self.missing_before(self.end));
+        missing.flat_map(|missing| self.unmet(missing)).collect()
     }
 
-    fn unmet(&self, gap: Gap) -> Vec<Gap> {
-        let (mut from, mut unmet) = (gap.span.first, vec![]);
-        let end = gap.span.end();
+    fn unmet(&self, missing: Missing) -> Vec<Missing> {
+        let (mut from, mut unmet) = (missing.span.first, vec![]);
+        let end = missing.span.end();
         let beyond = Span { first: end, len: 1 };
         for met in self.accepted.spans().iter().chain([&beyond]) {
             let to = met.first.min(end);
@@ -162,7 +169,7 @@ impl Met {
                     first: from,
                     len: to - from,
                 };
-                unmet.push(Gap { span, ..gap });
+                unmet.push(Missing { span, ..missing });
             }
             from = from.max(met.end());
         }

@@ -18,7 +18,7 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_head};
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
-use crate::store::repair::coverage::Met;
+use crate::store::repair::coverage::Coverage;
 use crate::store::repair::kin::{self, Kin, last_frame_end, whole_frame};
 use crate::store::snapshot::Mend;
 use crate::store::snapshot::catalog::Catalog;
@@ -220,14 +220,14 @@ impl Healer {
             tracing::warn!("healed: {healed}");
         }
         let begin = Position::at(segment.number, SEGMENT_HEAD_BYTES);
-        let (mut walk, mut met) = (segments.walk(begin, true), Met::default());
+        let (mut walk, mut coverage) = (segments.walk(begin, true), Coverage::default());
         let mut others = false;
         while let Some(step) = walk.next()? {
             if walk.position().segment != segment.number {
                 break;
             }
             let damage = match step {
-                Step::Frame(frame) if met.admits(&frame.meta, frame.position, frame.next) => {
+                Step::Frame(frame) if coverage.accepts(&frame.meta, frame.position, frame.next) => {
                     continue;
                 }
                 Step::Frame(frame) => Damage::misplaced(&frame),

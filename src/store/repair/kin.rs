@@ -9,7 +9,7 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::{Step, Walk};
-use crate::store::repair::coverage::Met;
+use crate::store::repair::coverage::Coverage;
 use crate::store::snapshot::catalog::Catalog;
 
 /// So much before the newest common place is compared first. There is nearly always a message
@@ -119,7 +119,7 @@ fn compare_frames(
         Position::at(segment.number, SEGMENT_HEAD_BYTES),
         true,
     );
-    let mut met = Met::default();
+    let mut coverage = Coverage::default();
     let mut compared = Compared::Nothing;
     while let Some(step) = walk.next()? {
         let frame = match step {
@@ -133,7 +133,7 @@ fn compare_frames(
         if begin >= end {
             break;
         }
-        if !met.admits(&frame.meta, frame.position, frame.next) {
+        if !coverage.accepts(&frame.meta, frame.position, frame.next) {
             continue;
         }
         let Some(kept) = catalog.bytes(segment.number, begin, end)? else {

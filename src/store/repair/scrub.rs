@@ -15,7 +15,7 @@ use crate::store::log::damage::{Damage, Findings};
 use crate::store::log::position::Position;
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::{Step, Walk};
-use crate::store::repair::coverage::Met;
+use crate::store::repair::coverage::Coverage;
 use crate::store::repair::heal::Healer;
 use crate::store::snapshot::Snapshot;
 
@@ -24,11 +24,11 @@ pub(crate) struct Scrub {
     segments: Arc<Segments>,
     healer: Healer,
     findings: Arc<Findings>,
-    met: Met,
+    coverage: Coverage,
     from: Position,
     to: Position,
     /// Whether what is found is said at once.
-    aloud: bool,
+    report_now: bool,
     log_done: bool,
     /// What was taken back from the snapshot and not been said yet, each as a sentence.
     pub(crate) healed: Vec<String>,
@@ -47,10 +47,10 @@ impl Scrub {
             segments: segments.clone(),
             healer,
             findings: findings.clone(),
-            met: Met::up_to(next),
+            coverage: Coverage::up_to(next),
             from: Position::default(),
             to,
-            aloud: false,
+            report_now: false,
             log_done: false,
             healed: vec![],
         }
@@ -72,7 +72,7 @@ impl Scrub {
         index: &Mutex<Index>,
         snapshot: &mut Snapshot,
     ) -> Result<bool, StoreError> {
-        self.aloud = true;
+        self.report_now = true;
         let more = if self.log_done {
             self.check(snapshot, bytes)?
         } else {
@@ -104,7 +104,10 @@ impl Scrub {
                 Step::Frame(frame) if frame.position >= self.to => return Ok(false),
                 Step::Frame(frame) => {
                     read += frame.head.frame_len() as u64;
-                    if !self.met.admits(&frame.meta, frame.position, frame.next) {
+                    if !self
+                        .coverage
+                        .accepts(&frame.meta, frame.position, frame.next)
+                    {
                         self.damage(&mut walk, &Damage::misplaced(&frame))?;
                     }
                 }
@@ -126,7 +129,7 @@ impl Scrub {
             return Ok(());
         }
         if let Some(meta) = &damage.meta {
-            self.met.admits(meta, damage.position(), damage.end());
+            self.coverage.accepts(meta, damage.position(), damage.end());
         }
         self.found(damage.position(), damage);
         Ok(())
@@ -134,12 +137,12 @@ impl Scrub {
 
     /// Says which messages `index` has and the log does not.
     fn finish(&self, index: &Index) {
-        let before = self.met.before();
-        for gap in self.met.missing().into_iter().chain(before) {
-            let span = gap.span;
+        let before = self.coverage.before();
+        for missing in self.coverage.missing().into_iter().chain(before) {
+            let span = missing.span;
             let live = index.live_between(Sequence(span.first), Sequence(span.end() - 1));
             if live > 0 {
-                self.found(gap.key(), &gap.text(live, &self.segments));
+                self.found(missing.key(), &missing.text(live, &self.segments));
             }
         }
     }
@@ -170,7 +173,7 @@ impl Scrub {
 
     /// At the start what was found is said with everything else, later at once.
     fn found(&self, position: Position, what: &dyn Display) {
-        if self.aloud {
+        if self.report_now {
             self.findings.report(position, what);
         } else {
             self.findings.note(position, what);
