@@ -124,7 +124,7 @@ impl Writer {
         match (self.poison.get(), self.refused) {
             (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
             (None, Some(error)) if carries => Err(error),
-            _ => self.log.trim().and_then(|()| self.log.sync()),
+            _ => self.log.drop_preallocated().and_then(|()| self.log.sync()),
         }
     }
 
@@ -267,7 +267,7 @@ impl Writer {
             && let Err(error) = self.sync_group(group.messages.len())
         {
             // Whoever waits is told that it is not stored, so better it is not found either.
-            self.log.take_back(start);
+            self.log.rollback(start);
             return Err(error);
         }
         Ok((start, frames))
@@ -350,11 +350,11 @@ impl Writer {
         }
     }
 
-    /// Begins the next segment; `to_give_back`: so that the one before can be given back.
-    fn roll(&mut self, base: &Base, to_give_back: bool) -> Result<(), StoreError> {
-        self.log.trim()?;
+    /// Begins the next segment; `to_purge`: so that the one before can be given back.
+    fn roll(&mut self, base: &Base, to_purge: bool) -> Result<(), StoreError> {
+        self.log.drop_preallocated()?;
         self.sync()?;
-        match to_give_back {
+        match to_purge {
             true => self.reserve.spend(Urgency::Expiry, || self.log.roll(base)),
             false => self.log.roll(base),
         }
@@ -385,7 +385,7 @@ impl Writer {
             // The floor that made them dead must not be lost when they are.
             if self.sync().is_ok() {
                 self.watermarks
-                    .unlink(self.log.segments().take_dead(first_live));
+                    .unlink(self.log.segments().purge(first_live));
             }
         }
     }

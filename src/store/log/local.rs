@@ -1,7 +1,7 @@
-//! The writing end of the log. What is in the log happened.
+//! The writing end of the log: what is in the log happened.
 //!
-//! One thread appends frames to the newest segment, syncs them, and lets readers see them; the
-//! files and how they are read are in [`crate::store::log::segments`].
+//! One thread appends frames to the newest segment, syncs them, and lets readers see them.
+//! [`crate::store::log::segments`] has the files and the reading end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,37 +13,38 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
 use crate::store::log::segments::{Segments, create_segment, encode_base};
 
-/// A segment is closed when it has this many bytes, if not asked otherwise.
+/// The default size at which a segment is closed.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
-/// No segment has more bytes, also where no other one can be begun: with the room behind it, and
-/// the block of a disk behind damage, it is within 4 GiB.
+/// The largest segment, also while no new one can be created. With the preallocated zeros and a
+/// disk block after damage, its positions stay below 4 GiB.
 const SEGMENT_BYTES_MAX: u64 = u32::MAX as u64 - (1 << 20);
-/// Zeros are written so far ahead of small groups. A sync of bytes that the file has already is
-/// of those bytes alone; one of a file that has grown is of its length too, on another block.
-const ROOM_BYTES: u64 = 128 << 10;
-/// They are written in pages, lest the system keeps them as one and takes each group for it.
-const ROOM_PAGE: [u8; 4 << 10] = [0; 4 << 10];
-/// The sync of more bytes than this takes its time for them, and gains nothing by room.
-const ROOM_GROUP_BYTES_MAX: usize = 16 << 10;
+/// Zeros written ahead of small groups. A sync of bytes within the file writes those bytes alone.
+/// A sync of a file that has grown also writes its length, in another block.
+const PREALLOCATED_BYTES: u64 = 128 << 10;
+/// The zeros are written page by page. Otherwise the system may cache them as one large unit, and
+/// write all of it for each group.
+const ZERO_PAGE: [u8; 4 << 10] = [0; 4 << 10];
+/// Groups of more bytes than this gain nothing from preallocated zeros.
+const SMALL_GROUP_BYTES_MAX: usize = 16 << 10;
 
 /// The writing end of the log.
 pub(crate) struct Log {
     segments: Arc<Segments>,
-    /// No other process writes `current`.
+    /// Keeps other processes from writing `current`.
     fence: Fence,
     current: Arc<Segment>,
     written: u64,
-    /// The file has zeros from `written` to here, unless that is less.
-    room: u64,
+    /// The end of the preallocated zeros that follow `written`, if it is larger.
+    preallocated: u64,
     /// A segment is closed when it has this many bytes.
     segment_bytes: u64,
-    /// Behind what was written lies a part of what could not be.
-    ragged: bool,
+    /// A failed write has left bytes after `written`.
+    torn: bool,
 }
 
 impl Log {
-    /// Goes on in the newest of `segments`, or begins a log at `base`. What lies behind the
-    /// last whole frame is found by the recovery, see [`Log::cut`].
+    /// Continues the newest of `segments`, or begins a log at `base`. The recovery finds what
+    /// follows the last whole frame, and calls [`Log::truncate`].
     pub(crate) fn open(
         segments: Arc<Segments>,
         mut fence: Fence,
@@ -62,9 +63,9 @@ impl Log {
             fence,
             current,
             written,
-            room: written,
+            preallocated: written,
             segment_bytes,
-            ragged: false,
+            torn: false,
         })
     }
 
@@ -86,8 +87,8 @@ impl Log {
         Position::at(self.current.number, self.written)
     }
 
-    /// Cuts off everything behind `end`, which is in the newest segment.
-    pub(crate) fn cut(&mut self, end: Position) -> Result<(), StoreError> {
+    /// Removes everything after `end`, which is in the newest segment.
+    pub(crate) fn truncate(&mut self, end: Position) -> Result<(), StoreError> {
         debug_assert_eq!(end.segment, self.current.number);
         let path = &self.current.path;
         self.current
@@ -99,20 +100,20 @@ impl Log {
             .end
             .store(u64::from(end.offset), Ordering::Release);
         self.written = u64::from(end.offset);
-        self.room = self.written;
+        self.preallocated = self.written;
         Ok(())
     }
 
-    /// Removes the newest segment, of which nobody knows, and goes on in the one before.
+    /// Removes the newest segment, which nothing refers to, and continues the one before.
     pub(crate) fn drop_newest(&mut self, before: &Arc<Segment>) -> Result<(), StoreError> {
         self.segments.drop_segment(&self.current)?;
         self.current = before.clone();
         self.written = before.end();
-        self.room = self.written;
+        self.preallocated = self.written;
         Ok(())
     }
 
-    /// Writes the base of a segment that [`Log::cut`] has left with nothing else.
+    /// Writes the base of a segment that [`Log::truncate`] has left empty.
     pub(crate) fn begin_again(&mut self, base: &Base) -> Result<(), StoreError> {
         let mut bytes = vec![];
         encode_base(&mut bytes, self.seed(), base);
@@ -122,82 +123,83 @@ impl Log {
         Ok(())
     }
 
-    /// Writes whole frames; they are not synced and not to be read until [`Log::publish`].
-    /// After an error nothing of them is in the log.
+    /// Writes whole frames, without a sync. Readers see them after [`Log::publish`]. After an
+    /// error, none of them is in the log.
     pub(crate) fn append(&mut self, frames: &[u8]) -> Result<(), StoreError> {
-        self.smooth()?;
+        self.repair_end()?;
         let written = self.written + frames.len() as u64;
         if written > SEGMENT_BYTES_MAX {
             let too_large = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
             return Err(too_large).doing("write to", &self.current.path);
         }
         if let Err(error) = self.current.file.write_all_at(frames, self.written) {
-            self.ragged = true;
-            // What cannot be cut off now will be before the next write.
-            let _ = self.smooth();
+            self.torn = true;
+            // If this fails too, the next write tries again.
+            let _ = self.repair_end();
             return Err(error).doing("write to", &self.current.path);
         }
         self.written = written;
-        if written > self.room && frames.len() <= ROOM_GROUP_BYTES_MAX {
-            self.make_room();
+        if written > self.preallocated && frames.len() <= SMALL_GROUP_BYTES_MAX {
+            self.preallocate();
         }
         Ok(())
     }
 
-    /// Lets the next small groups find their place in the file; without it they are only slower.
-    fn make_room(&mut self) {
-        let page_bytes = ROOM_PAGE.len() as u64;
-        let until = self.written + ROOM_BYTES;
-        self.room = self.written;
-        while self.room < until {
-            let at = self.room.next_multiple_of(page_bytes);
-            // A page that is written in part is to be cut off with the others.
-            self.room = at + page_bytes;
-            if self.current.file.write_all_at(&ROOM_PAGE, at).is_err() {
+    /// Writes zeros ahead, within which the next small groups are written. If it fails, they are
+    /// only slower.
+    fn preallocate(&mut self) {
+        let page_bytes = ZERO_PAGE.len() as u64;
+        let until = self.written + PREALLOCATED_BYTES;
+        self.preallocated = self.written;
+        while self.preallocated < until {
+            let at = self.preallocated.next_multiple_of(page_bytes);
+            // Counted before the write: a page written in part must be removed too.
+            self.preallocated = at + page_bytes;
+            if self.current.file.write_all_at(&ZERO_PAGE, at).is_err() {
                 return;
             }
         }
     }
 
-    /// Gives back the room behind what was written; a sync makes that durable.
-    pub(crate) fn trim(&mut self) -> Result<(), StoreError> {
-        if self.room > self.written {
+    /// Removes the preallocated zeros; a sync makes that durable.
+    pub(crate) fn drop_preallocated(&mut self) -> Result<(), StoreError> {
+        if self.preallocated > self.written {
             let file = &self.current.file;
             file.set_len(self.written)
                 .doing("cut", &self.current.path)?;
-            self.room = self.written;
+            self.preallocated = self.written;
         }
         Ok(())
     }
 
-    /// Half a frame at the end would hide what is written after it.
-    fn smooth(&mut self) -> Result<(), StoreError> {
-        if self.ragged {
+    /// Removes what a failed write has left: half a frame would hide the frames after it.
+    fn repair_end(&mut self) -> Result<(), StoreError> {
+        if self.torn {
             let file = &self.current.file;
             file.set_len(self.written)
                 .doing("cut", &self.current.path)?;
-            self.ragged = false;
-            self.room = self.written;
+            self.torn = false;
+            self.preallocated = self.written;
         }
         Ok(())
     }
 
-    /// Cuts off what was written from `end` on and never published, if the disk lets it.
-    pub(crate) fn take_back(&mut self, end: Position) {
+    /// Removes what was written from `end` on and never published, if the disk allows it.
+    pub(crate) fn rollback(&mut self, end: Position) {
         debug_assert_eq!(end.segment, self.current.number);
         self.written = u64::from(end.offset);
-        self.ragged = true;
-        let _ = self.smooth();
+        self.torn = true;
+        let _ = self.repair_end();
     }
 
-    /// Asks the disk to keep everything appended.
+    /// Syncs everything appended to the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.current.sync()
     }
 
-    /// Writes what lies behind `from` in the newest segment once more, and syncs it. Bytes that
-    /// are read after a restart need not be on the disk: where a sync failed before, the system
-    /// takes them for written, and no later sync writes them.
+    /// Rewrites the newest segment from `from` on, and syncs it. A page that reads back correctly
+    /// may still not be on disk: after a failed sync, Linux marks it clean, and no later sync
+    /// writes it.
     pub(crate) fn write_again(&self, from: Position) -> Result<(), StoreError> {
         const STEP_BYTES: usize = 1 << 20;
         let current = &self.current;
@@ -214,7 +216,7 @@ impl Log {
         self.sync()
     }
 
-    /// Lets readers see everything appended, which holds messages up to `last_sequence`.
+    /// Lets readers see everything appended. Its last message is `last_sequence`.
     pub(crate) fn publish(&self, last_sequence: u64) {
         self.current
             .last_sequence
@@ -227,30 +229,31 @@ impl Log {
         self.written >= self.segment_bytes
     }
 
-    /// Whether the newest segment could be given back if there were another: all its
-    /// messages are gone and it is worth it.
+    /// Whether the newest segment is worth closing so that it can be purged: all its messages
+    /// are gone, and it is not small.
     pub(crate) fn is_idle(&self, first_live: u64) -> bool {
         const WORTH_BYTES: u64 = 1 << 20;
         self.written > WORTH_BYTES.min(self.segment_bytes)
             && self.current.last_sequence() < first_live
     }
 
-    /// Closes the segment, which the caller has trimmed and synced, and begins the next.
-    /// After an error the log goes on in the old one.
+    /// Closes the segment and begins the next. The caller has dropped the preallocated zeros and
+    /// synced. After an error the log continues in the old segment.
     pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
-        self.smooth()?;
-        self.go_on_behind(self.current.number, base)
+        self.repair_end()?;
+        self.roll_past(self.current.number, base)
     }
 
-    /// Goes on in a segment with a number behind `number`: what was at positions before may be
-    /// known elsewhere, and is never written differently.
-    pub(crate) fn go_on_behind(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
+    /// Continues in a new segment with a number above `number`. Mirror or snapshot may know
+    /// positions up to there, so those never get other bytes.
+    pub(crate) fn roll_past(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
         let number = self.current.number.max(number) + 1;
         self.current = create_segment(&self.segments, number, base)?;
-        // A file that is new can be locked but for want of means, and the store is locked too.
+        // Nobody else can lock a new file, so this fails only for lack of resources. The store
+        // itself is locked too.
         let _ = self.fence.stand_at(&self.current.path);
         self.written = self.current.end();
-        self.room = self.written;
+        self.preallocated = self.written;
         Ok(())
     }
 }
@@ -272,7 +275,10 @@ mod tests {
         assert!(log.append(b"x").is_err());
         log.publish(1);
         let len = log.current.file.len().unwrap();
-        assert!(log.room == len && len < u64::from(u32::MAX), "{len}");
+        assert!(
+            log.preallocated == len && len < u64::from(u32::MAX),
+            "{len}"
+        );
         // One of a version that had no such bound.
         log.current.file.set_len(5 << 30).unwrap();
         assert_eq!(open().from(0)[0].end(), u64::from(u32::MAX));

@@ -81,9 +81,9 @@ impl Segment {
         synced
     }
 
-    /// Gives back the space of a file whose name is gone, in steps: a system that tells the disk
-    /// of it takes its time, and syncs of the log wait meanwhile.
-    pub(super) fn give_back(&self) {
+    /// Frees the blocks of a removed file in steps. Some systems discard the blocks on the disk at
+    /// once, and syncs of the log wait meanwhile.
+    pub(super) fn release_blocks(&self) {
         const STEP_BYTES: u64 = 4 << 20;
         let mut len = self.file.len().unwrap_or(0);
         while len > STEP_BYTES && self.file.set_len(len - STEP_BYTES).is_ok() {
@@ -161,7 +161,7 @@ pub(super) fn read_segment(
     path: PathBuf,
     file: Box<dyn StoredFile>,
 ) -> Result<(Segment, Option<u32>), StoreError> {
-    // What is behind this can only be room.
+    // Beyond this there can only be preallocated zeros.
     let end = file.len().doing("look at", &path)?.min(u32::MAX.into());
     let mut head = [0; HEAD_LEN];
     let whole = usize::try_from(end).unwrap_or(usize::MAX).min(HEAD_LEN);

@@ -18,8 +18,8 @@ impl Segments {
         Walk::new(self, position, check_data)
     }
 
-    /// Whether damage is no more than room for what was to come, at the end of the log.
-    pub(in crate::store) fn is_room(&self, damage: &Damage) -> Result<bool, StoreError> {
+    /// Whether `damage` is only the preallocated zeros at the end of the log.
+    pub(in crate::store) fn is_preallocated(&self, damage: &Damage) -> Result<bool, StoreError> {
         let newest = self.lock_read().values().next_back().cloned();
         let ends = newest
             .is_some_and(|newest| newest.number == damage.segment && newest.end() == damage.to);

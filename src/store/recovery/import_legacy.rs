@@ -117,7 +117,7 @@ fn append_with_status(
     opened.index.apply(position, located.next, &located.meta);
     if opened.log.is_full() {
         let base = opened.index.base();
-        opened.log.trim()?;
+        opened.log.drop_preallocated()?;
         opened.log.sync()?;
         opened.log.roll(&base)?;
         opened.index.advance(opened.log.end());

@@ -53,10 +53,10 @@ impl Replay<'_> {
         let mut tail: Option<Damage> = None;
         while let Some(step) = walk.next()? {
             if let Some(mut damage) = tail.take() {
-                if let Step::Damage(room) = &step
-                    && segments.is_room(room)?
+                if let Step::Damage(zeros) = &step
+                    && segments.is_preallocated(zeros)?
                 {
-                    damage.to = room.to;
+                    damage.to = zeros.to;
                     tail = Some(damage);
                     continue;
                 }
@@ -176,7 +176,7 @@ impl Replay<'_> {
                     self.log
                         .segments()
                         .written_between(damage.segment, damage.from, damage.to)?;
-                self.log.cut(damage.position())?;
+                self.log.truncate(damage.position())?;
                 if damage.from <= SEGMENT_HEAD_BYTES {
                     self.log.begin_again(&self.index.base())?;
                 }
@@ -191,7 +191,7 @@ impl Replay<'_> {
         if lost || self.holes {
             let base = self.index.base();
             let (log, number) = (&mut *self.log, known.segment);
-            let go_on = || log.go_on_behind(number, &base);
+            let go_on = || log.roll_past(number, &base);
             self.reserve.spend(Urgency::Expiry, go_on)?;
         }
         Ok(())

@@ -172,7 +172,7 @@ impl Healer {
             let Some(Source { catalog, .. }) = self.source()? else {
                 return Ok(());
             };
-            let taken = take_back(&segments, &segment, catalog, at, end)?;
+            let taken = copy_back(&segments, &segment, catalog, at, end)?;
             if taken > at {
                 healed.push(healed_text(&segment, at, taken));
             }
@@ -380,7 +380,7 @@ fn leads_to(
 
 /// Writes what the snapshot has of a segment from `at` to `end`; where that is not whole there
 /// will be zeros, which are damage. Returns where the last byte is.
-fn take_back(
+fn copy_back(
     segments: &Segments,
     segment: &Segment,
     catalog: &Catalog,

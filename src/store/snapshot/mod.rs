@@ -428,7 +428,7 @@ mod tests {
         log.publish(2);
         snapshot.update(log.segments()).unwrap();
         assert!(fs::read(&path).unwrap().starts_with(&before));
-        log.trim().unwrap();
+        log.drop_preallocated().unwrap();
         let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
         // Opened again it goes on where it was.
@@ -449,14 +449,14 @@ mod tests {
         snapshot.update(log.segments()).unwrap();
         let more = fs::read(&path).unwrap();
         // The log has lost it, and the recovery could not take it back.
-        log.cut(one).unwrap();
+        log.truncate(one).unwrap();
         let mut snapshot = open(&path, &log).unwrap();
         assert!(snapshot.covered().is_none());
         log.append(b"another").unwrap();
         log.publish(2);
         snapshot.update(log.segments()).unwrap();
         assert_eq!(fs::read(dir.path().join("data.other")).unwrap(), more);
-        log.trim().unwrap();
+        log.drop_preallocated().unwrap();
         let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
     }

@@ -143,14 +143,14 @@ impl MirrorThread {
         } = taken;
         if self.poison.get().is_some() {
             // Memory, and so what was taken, may tell more than the log has: the mirror must not.
-            self.give_back(changes);
+            self.return_changes(changes);
             self.watermarks.lock().dead.splice(..0, dead);
             return Ok(());
         }
         let caught_up = match self.reserve.fill() {
             Ok(()) => changes.map_or(Ok(()), |changes| self.write(changes, anew, at)),
             Err(error) => {
-                self.give_back(changes);
+                self.return_changes(changes);
                 Err(error)
             }
         };
@@ -170,7 +170,7 @@ impl MirrorThread {
         caught_up.and(unlinked)
     }
 
-    fn give_back(&self, changes: Option<Changes>) {
+    fn return_changes(&self, changes: Option<Changes>) {
         if changes.is_some() {
             self.reader.lock().mirrored(changes);
         }

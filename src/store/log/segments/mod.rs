@@ -201,16 +201,16 @@ impl Segments {
         after.sum()
     }
 
-    /// Whether [`Segments::take_dead`] would take a segment.
+    /// Whether [`Segments::purge`] would remove a segment.
     pub(crate) fn has_dead(&self, first_live: u64) -> bool {
         let map = self.lock_read();
         let first = map.values().next();
         map.len() > 1 && first.is_some_and(|segment| segment.last_sequence() < first_live)
     }
 
-    /// Takes away the oldest segments while all their messages are before `first_live`; the
-    /// newest stays. The files are the caller's to unlink.
-    pub(crate) fn take_dead(&self, first_live: u64) -> Vec<Arc<Segment>> {
+    /// Removes the oldest segments whose messages are all before `first_live`, but never the
+    /// newest. The caller passes them to [`Segments::unlink`] later.
+    pub(crate) fn purge(&self, first_live: u64) -> Vec<Arc<Segment>> {
         let mut map = self.map.write().expect("no holder of this lock panics");
         let mut dead = vec![];
         while map.len() > 1
@@ -222,7 +222,7 @@ impl Segments {
         dead
     }
 
-    /// Removes a segment and its file, for good when this returns.
+    /// Removes a segment and its file. The removal is durable when this returns.
     pub(in crate::store) fn drop_segment(&self, segment: &Segment) -> Result<(), StoreError> {
         let path = &segment.path;
         self.files.remove_file(path).doing("remove", path)?;
@@ -232,7 +232,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Removes the files of segments that [`Segments::take_dead`] gave.
+    /// Removes the files of segments that [`Segments::purge`] returned.
     pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
         for segment in dead {
             match self.files.remove_file(&segment.path) {
@@ -241,9 +241,9 @@ impl Segments {
                 }
                 _ => {}
             }
-            // Whoever still reads it keeps the file until then.
+            // A reader that still holds the segment keeps the blocks until it ends.
             if Arc::strong_count(segment) == 1 {
-                segment.give_back();
+                segment.release_blocks();
             }
         }
         Ok(())

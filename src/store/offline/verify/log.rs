@@ -91,7 +91,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
                 Step::Damage(damage) => {
                     self.steps.add(damage.to - damage.from);
                     match &mut self.open {
-                        Some(torn) if segments.is_room(&damage)? => torn.to = damage.to,
+                        Some(torn) if segments.is_preallocated(&damage)? => torn.to = damage.to,
                         _ => {
                             self.close();
                             self.open = Some(self.unread(&damage)?);
