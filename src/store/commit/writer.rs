@@ -24,7 +24,7 @@ use crate::store::fs::reserve::{Reserve, Urgency};
 use crate::store::health::{Part, Trouble};
 use crate::store::index::Index;
 use crate::store::log::encode::{Written, encode_messages};
-use crate::store::log::frame::{self, Base, Frame};
+use crate::store::log::frame::{self, Checkpoint, Frame};
 use crate::store::log::local::Log;
 use crate::store::log::position::Position;
 use crate::store::measures::Syncs;
@@ -351,12 +351,14 @@ impl Writer {
     }
 
     /// Begins the next segment; `to_purge`: so that the one before can be given back.
-    fn roll(&mut self, base: &Base, to_purge: bool) -> Result<(), StoreError> {
+    fn roll(&mut self, checkpoint: &Checkpoint, to_purge: bool) -> Result<(), StoreError> {
         self.log.drop_preallocated()?;
         self.sync()?;
         match to_purge {
-            true => self.reserve.spend(Urgency::Expiry, || self.log.roll(base)),
-            false => self.log.roll(base),
+            true => self
+                .reserve
+                .spend(Urgency::Expiry, || self.log.roll(checkpoint)),
+            false => self.log.roll(checkpoint),
         }
     }
 
@@ -365,15 +367,15 @@ impl Writer {
         if self.poison.get().is_some() {
             return;
         }
-        let (first_live, idle, base) = {
+        let (first_live, idle, checkpoint) = {
             let mut index = self.lock();
             let first_live = index.first_live();
             let idle = self.log.is_idle(first_live);
             let roll = self.log.is_full() || idle;
-            (first_live, idle, roll.then(|| index.base()))
+            (first_live, idle, roll.then(|| index.checkpoint()))
         };
-        if let Some(base) = base {
-            match self.roll(&base, idle) {
+        if let Some(checkpoint) = checkpoint {
+            match self.roll(&checkpoint, idle) {
                 Ok(()) => {
                     self.lock().advance(self.log.end());
                     self.watermarks.written(true, self.log.end());

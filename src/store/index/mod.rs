@@ -24,7 +24,7 @@ use crate::store::index::block::{Block, DayBits};
 use crate::store::index::changes::{Changes, Dirty, Dropped, Restored};
 use crate::store::index::consumed::ConsumedTimes;
 use crate::store::index::topics::TopicTable;
-use crate::store::log::frame::{Base, Meta};
+use crate::store::log::frame::{Checkpoint, Meta};
 use crate::store::log::position::Position;
 
 /// See the module.
@@ -95,8 +95,8 @@ impl Index {
 
     /// Applies a frame that was read from the log.
     pub(crate) fn apply(&mut self, position: Position, next: Position, meta: &Meta) {
-        if let Some(base) = &meta.base {
-            self.apply_base(base);
+        if let Some(checkpoint) = &meta.checkpoint {
+            self.apply_checkpoint(checkpoint);
         }
         for run in meta
             .entries
@@ -115,23 +115,23 @@ impl Index {
         self.advance(next);
     }
 
-    fn apply_base(&mut self, base: &Base) {
-        self.next = self.next.max(base.next);
+    fn apply_checkpoint(&mut self, checkpoint: &Checkpoint) {
+        self.next = self.next.max(checkpoint.next);
         // No block is dropped for it: imported messages may be older than the floor.
-        self.floor = self.floor.max(UnixSeconds(base.floor));
-        if self.first_live() < base.first_live {
+        self.floor = self.floor.max(UnixSeconds(checkpoint.floor));
+        if self.first_live() < checkpoint.first_live {
             let mut gone = SequenceSet::new();
             gone.insert_span(Span {
                 first: 0,
-                len: base.first_live,
+                len: checkpoint.first_live,
             });
             self.change(Change::Deleted, &gone);
         }
-        for &(day, count) in &base.growth {
+        for &(day, count) in &checkpoint.growth {
             self.growth.days.insert(Day(day), count);
             self.dirty.days.insert(Day(day));
         }
-        for &(quarter, count) in &base.quarters {
+        for &(quarter, count) in &checkpoint.quarters {
             self.growth.quarters.insert(quarter, count);
             self.dirty.quarters.insert(quarter);
         }
@@ -361,13 +361,13 @@ impl Index {
         &self.topics
     }
 
-    /// What a new segment of the log begins with.
-    pub(crate) fn base(&mut self) -> Base {
+    /// The checkpoint with which a new segment of the log begins.
+    pub(crate) fn checkpoint(&mut self) -> Checkpoint {
         let (days, quarters) = self.growth.forget();
         self.dirty.days.extend(days);
         self.dirty.quarters.extend(quarters);
         let growth = &self.growth;
-        Base {
+        Checkpoint {
             next: self.next,
             first_live: self.first_live(),
             floor: self.floor.0,
@@ -639,12 +639,12 @@ mod tests {
         }
         let quarters = [(0, 1), (900, 2), (1800, 1)].map(|(at, n)| (UnixSeconds(at), n));
         assert_eq!(index.quarters(), quarters);
-        assert_eq!(index.base().quarters, [(0, 1), (1, 2), (2, 1)]);
+        assert_eq!(index.checkpoint().quarters, [(0, 1), (1, 2), (2, 1)]);
         for n in 0..u32::try_from(growth::QUARTERS).unwrap() {
             let time = UnixSeconds(900 * (n + 10));
             index.accept(Sequence(100 + u64::from(n)), 1, time, &topic("t"), at);
         }
-        assert_eq!(index.base().quarters.len(), growth::QUARTERS);
+        assert_eq!(index.checkpoint().quarters.len(), growth::QUARTERS);
         assert_eq!(index.quarters()[0].0, UnixSeconds(9000));
     }
 

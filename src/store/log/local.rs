@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::lock::Fence;
-use crate::store::log::frame::Base;
+use crate::store::log::frame::Checkpoint;
 use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
-use crate::store::log::segments::{Segments, create_segment, encode_base};
+use crate::store::log::segments::{Segments, create_segment, encode_checkpoint};
 
 /// The default size at which a segment is closed.
 pub(crate) const SEGMENT_BYTES_TARGET: u64 = 128 << 20;
@@ -43,18 +43,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Continues the newest of `segments`, or begins a log at `base`. The recovery finds what
+    /// Continues the newest of `segments`, or begins a log at `checkpoint`. The recovery finds what
     /// follows the last whole frame, and calls [`Log::truncate`].
     pub(crate) fn open(
         segments: Arc<Segments>,
         mut fence: Fence,
-        base: &Base,
+        checkpoint: &Checkpoint,
         segment_bytes: u64,
     ) -> Result<Log, StoreError> {
         let last = segments.from(0).pop();
         let current = match last {
             Some(segment) => segment,
-            None => create_segment(&segments, 1, base)?,
+            None => create_segment(&segments, 1, checkpoint)?,
         };
         fence.stand_at(&current.path)?;
         let written = current.end();
@@ -113,13 +113,13 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the base of a segment that [`Log::truncate`] has left empty.
-    pub(crate) fn begin_again(&mut self, base: &Base) -> Result<(), StoreError> {
+    /// Writes the checkpoint of a segment that [`Log::truncate`] has left empty.
+    pub(crate) fn begin_again(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let mut bytes = vec![];
-        encode_base(&mut bytes, self.seed(), base);
+        encode_checkpoint(&mut bytes, self.seed(), checkpoint);
         self.append(&bytes)?;
         self.sync()?;
-        self.publish(base.next.saturating_sub(1));
+        self.publish(checkpoint.next.saturating_sub(1));
         Ok(())
     }
 
@@ -239,16 +239,20 @@ impl Log {
 
     /// Closes the segment and begins the next. The caller has dropped the preallocated zeros and
     /// synced. After an error the log continues in the old segment.
-    pub(crate) fn roll(&mut self, base: &Base) -> Result<(), StoreError> {
+    pub(crate) fn roll(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.repair_end()?;
-        self.roll_past(self.current.number, base)
+        self.roll_past(self.current.number, checkpoint)
     }
 
     /// Continues in a new segment with a number above `number`. Mirror or snapshot may know
     /// positions up to there, so those never get other bytes.
-    pub(crate) fn roll_past(&mut self, number: u32, base: &Base) -> Result<(), StoreError> {
+    pub(crate) fn roll_past(
+        &mut self,
+        number: u32,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), StoreError> {
         let number = self.current.number.max(number) + 1;
-        self.current = create_segment(&self.segments, number, base)?;
+        self.current = create_segment(&self.segments, number, checkpoint)?;
         // Nobody else can lock a new file, so this fails only for lack of resources. The store
         // itself is locked too.
         let _ = self.fence.stand_at(&self.current.path);
@@ -268,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files: Arc<dyn Files> = Arc::new(OsFiles);
         let open = || Segments::open(&files, dir.path(), &[]).unwrap().0;
-        let mut log = Log::open(open(), Fence::new(&files), &Base::default(), 1).unwrap();
+        let mut log = Log::open(open(), Fence::new(&files), &Checkpoint::default(), 1).unwrap();
         // As after very many groups; the file has a hole in their place.
         log.written = SEGMENT_BYTES_MAX - 1;
         log.append(b"x").unwrap();

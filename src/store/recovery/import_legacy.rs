@@ -116,10 +116,10 @@ fn append_with_status(
     let located = opened.log.segments().meta_at(position)?;
     opened.index.apply(position, located.next, &located.meta);
     if opened.log.is_full() {
-        let base = opened.index.base();
+        let checkpoint = opened.index.checkpoint();
         opened.log.drop_preallocated()?;
         opened.log.sync()?;
-        opened.log.roll(&base)?;
+        opened.log.roll(&checkpoint)?;
         opened.index.advance(opened.log.end());
     }
     Ok(())

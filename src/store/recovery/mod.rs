@@ -24,7 +24,7 @@ use crate::store::fs::lock::Fence;
 use crate::store::fs::reserve::Reserve;
 use crate::store::index::Index;
 use crate::store::log::damage::Findings;
-use crate::store::log::frame::Base;
+use crate::store::log::frame::Checkpoint;
 use crate::store::log::local::Log;
 use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment, segment_numbers, segment_path};
@@ -131,7 +131,12 @@ pub(crate) fn open(
         mut index,
         unusable,
     } = loaded.of_log(&segments, layout, reserve)?;
-    let mut log = Log::open(segments.clone(), fence, &Index::new().base(), segment_bytes)?;
+    let mut log = Log::open(
+        segments.clone(),
+        fence,
+        &Index::new().checkpoint(),
+        segment_bytes,
+    )?;
     let (from, next) = (index.applied(), index.next_sequence());
     let covered = healer.covered()?;
     let known = from.max(covered.unwrap_or_default());
@@ -236,12 +241,12 @@ fn bring_back_oldest(
         return Ok(());
     };
     let first = Position::at(oldest, SEGMENT_HEAD_BYTES);
-    let base = match segments.meta_at(first) {
-        Ok(located) => located.meta.base.unwrap_or_default(),
+    let checkpoint = match segments.meta_at(first) {
+        Ok(located) => located.meta.checkpoint.unwrap_or_default(),
         Err(StoreError::Corrupt { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    if index.first_live() < base.next {
+    if index.first_live() < checkpoint.next {
         healer.ends(0, &mut recovered.healed)?;
     }
     Ok(())
@@ -282,7 +287,7 @@ fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells each segment what its last message is: the next one's base says so.
+/// Tells each segment what its last message is: the next one's checkpoint says so.
 fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
     let segments = log.segments().from(0);
     let last = index.next_sequence().0 - 1;
@@ -291,13 +296,15 @@ fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
             segment: pair[1].number,
             offset: u32::try_from(SEGMENT_HEAD_BYTES).unwrap_or_default(),
         };
-        // Without its base nobody knows: the segment is kept as long as any message is.
-        let base = match log.segments().meta_at(first) {
-            Ok(located) => located.meta.base,
+        // Without its checkpoint nobody knows: the segment is kept as long as any message is.
+        let checkpoint = match log.segments().meta_at(first) {
+            Ok(located) => located.meta.checkpoint,
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
-        pair[0].set_last_sequence(base.map_or(last, |base: Base| base.next.saturating_sub(1)));
+        pair[0].set_last_sequence(checkpoint.map_or(last, |checkpoint: Checkpoint| {
+            checkpoint.next.saturating_sub(1)
+        }));
     }
     if let Some(newest) = segments.last() {
         newest.set_last_sequence(last);

@@ -90,7 +90,7 @@ impl Replay<'_> {
     }
 
     /// A segment that could not be begun for certain is removed, and the log goes on before it;
-    /// a power cut may bring it back. Its base would tell that messages are gone which came
+    /// a power cut may bring it back. Its checkpoint would tell that messages are gone which came
     /// into the log meanwhile.
     fn drop_undone(&mut self, segments: &Segments) -> Result<(), StoreError> {
         let end = self.log.end();
@@ -102,13 +102,13 @@ impl Replay<'_> {
         if self.known > first {
             return Ok(());
         }
-        let base = match segments.meta_at(first) {
-            Ok(located) if located.next == end => located.meta.base,
+        let checkpoint = match segments.meta_at(first) {
+            Ok(located) if located.next == end => located.meta.checkpoint,
             Ok(_) | Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
-        match base {
-            Some(base) if base.next < first_behind(segments, before.number)? => {
+        match checkpoint {
+            Some(checkpoint) if checkpoint.next < first_behind(segments, before.number)? => {
                 self.log.drop_newest(before)
             }
             _ => Ok(()),
@@ -178,7 +178,7 @@ impl Replay<'_> {
                         .written_between(damage.segment, damage.from, damage.to)?;
                 self.log.truncate(damage.position())?;
                 if damage.from <= SEGMENT_HEAD_BYTES {
-                    self.log.begin_again(&self.index.base())?;
+                    self.log.begin_again(&self.index.checkpoint())?;
                 }
             } else {
                 self.pass_over(damage, coverage);
@@ -189,9 +189,9 @@ impl Replay<'_> {
         // A hole may begin with what was to be a longer frame: with more behind it, it would be
         // taken for one.
         if lost || self.holes {
-            let base = self.index.base();
+            let checkpoint = self.index.checkpoint();
             let (log, number) = (&mut *self.log, known.segment);
-            let go_on = || log.roll_past(number, &base);
+            let go_on = || log.roll_past(number, &checkpoint);
             self.reserve.spend(Urgency::Expiry, go_on)?;
         }
         Ok(())
@@ -246,10 +246,13 @@ fn first_behind(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
     let mut first = 1;
     while let Some(step) = walk.next()? {
         if let Step::Frame(frame) = step {
-            let base = frame.meta.base.map_or(0, |base| base.next);
+            let checkpoint = frame
+                .meta
+                .checkpoint
+                .map_or(0, |checkpoint| checkpoint.next);
             let behind = frame.meta.entries.last();
             let behind = behind.map_or(0, |entry| entry.sequence.0 + 1);
-            first = first.max(base).max(behind);
+            first = first.max(checkpoint).max(behind);
         }
     }
     Ok(first)

@@ -87,16 +87,16 @@ impl Coverage {
     }
 
     /// Records the frame from `begin` to `end`. Returns false if the frame belongs to another
-    /// place: it repeats messages, or has a base in the middle of a segment.
+    /// place: it repeats messages, or has a checkpoint in the middle of a segment.
     pub(crate) fn accepts(&mut self, meta: &Meta, begin: Position, end: Position) -> bool {
-        if let Some(base) = &meta.base {
+        if let Some(checkpoint) = &meta.checkpoint {
             if u64::from(begin.offset) != SEGMENT_HEAD_BYTES {
                 return false;
             }
             if self.accepted.is_empty() {
-                self.begin(base.next);
+                self.begin(checkpoint.next);
             }
-            self.reach(base.next);
+            self.reach(checkpoint.next);
         }
         if let (Some(first), Some(last)) = (meta.entries.first(), meta.entries.last()) {
             if self.accepted.contains(first.sequence) || self.accepted.contains(last.sequence) {

@@ -363,8 +363,8 @@ fn leads_to(
     next: &Segment,
 ) -> Result<bool, StoreError> {
     let first = Position::at(next.number, SEGMENT_HEAD_BYTES);
-    let base = match segments.meta_at(first) {
-        Ok(located) => located.meta.base.unwrap_or_default(),
+    let checkpoint = match segments.meta_at(first) {
+        Ok(located) => located.meta.checkpoint.unwrap_or_default(),
         Err(StoreError::Corrupt { .. }) => return Ok(false),
         Err(error) => return Err(error),
     };
@@ -372,10 +372,12 @@ fn leads_to(
     let frames = frames_of(segments.seed, &bytes);
     let messages = frames.iter().filter_map(|(_, meta)| {
         let last = meta.entries.last().map(|entry| entry.sequence.0 + 1);
-        last.max(meta.base.as_ref().map(|base| base.next))
+        last.max(meta.checkpoint.as_ref().map(|checkpoint| checkpoint.next))
     });
     // What became of messages tells nothing: it may be of any history.
-    Ok(messages.max().is_some_and(|reached| reached <= base.next))
+    Ok(messages
+        .max()
+        .is_some_and(|reached| reached <= checkpoint.next))
 }
 
 /// Writes what the snapshot has of a segment from `at` to `end`; where that is not whole there

@@ -387,7 +387,7 @@ mod tests {
     use super::*;
     use crate::store::fs::files::OsFiles;
     use crate::store::fs::lock::Fence;
-    use crate::store::log::frame::Base;
+    use crate::store::log::frame::Checkpoint;
     use crate::store::log::segment::segment_path;
     use crate::store::repair::heal::mender;
     use crate::store::snapshot::chunk::MAGIC;
@@ -399,7 +399,8 @@ mod tests {
 
     fn log_with(dir: &Path, texts: &[&str]) -> Log {
         let (segments, _) = Segments::open(&os(), dir, &[]).unwrap();
-        let mut log = Log::open(segments, Fence::new(&os()), &Base::default(), 1 << 20).unwrap();
+        let mut log =
+            Log::open(segments, Fence::new(&os()), &Checkpoint::default(), 1 << 20).unwrap();
         for text in texts {
             log.append(text.as_bytes()).unwrap();
             log.publish(1);

@@ -18,7 +18,7 @@ type Changed = (u8, u32, Vec<(u32, u16)>);
 #[derive(Clone, Debug, TypeGenerator)]
 pub(crate) struct Content {
     first: u32,
-    base: Option<(u64, u64, u32)>,
+    checkpoint: Option<(u64, u64, u32)>,
     #[generator(few())]
     accepts: Vec<(u8, [u8; 20], u32, Vec<u8>)>,
     floor: Option<u32>,
@@ -43,14 +43,14 @@ impl Content {
             })
             .collect();
         let changes: Vec<_> = self.changes.iter().map(change).collect();
-        let base = self.base.map(|(next, first_live, floor)| Base {
+        let checkpoint = self.checkpoint.map(|(next, first_live, floor)| Checkpoint {
             next,
             first_live,
             floor,
-            ..Base::default()
+            ..Checkpoint::default()
         });
         let frame = Frame {
-            base,
+            checkpoint,
             first: Sequence(self.first.into()),
             accepts: &accepts,
             floor: self.floor.map(UnixSeconds),
@@ -118,10 +118,10 @@ fn a_frame_says_what_was_written() {
         assert_eq!(meta.floor, content.floor.map(UnixSeconds));
         let changes: Vec<_> = content.changes.iter().map(change).collect();
         assert_eq!(meta.changes, changes);
-        let base = meta
-            .base
-            .map(|base| (base.next, base.first_live, base.floor));
-        assert_eq!(base, content.base);
+        let checkpoint = meta
+            .checkpoint
+            .map(|checkpoint| (checkpoint.next, checkpoint.first_live, checkpoint.floor));
+        assert_eq!(checkpoint, content.checkpoint);
         assert!(seed ^ 1 == *seed || decode(&bytes, seed ^ 1).is_err());
     });
 }
@@ -178,7 +178,7 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
             }
         }
         let frame = Frame {
-            base: meta.base.clone(),
+            checkpoint: meta.checkpoint.clone(),
             first: meta
                 .entries
                 .first()
@@ -192,8 +192,8 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
         let (found, found_data) = decode(&again, 7).unwrap();
         assert_eq!(told(&found, found_data), told(&meta, &data));
         assert_eq!(
-            (found.base, found.floor, found.changes),
-            (meta.base, meta.floor, meta.changes)
+            (found.checkpoint, found.floor, found.changes),
+            (meta.checkpoint, meta.floor, meta.changes)
         );
     });
 }

@@ -43,10 +43,10 @@ pub(crate) struct Accept<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// What the log behind this point cannot tell, because it was in segments that are gone: the
-/// first frame of every segment.
+/// What the log from here on cannot tell, because it was in segments that are gone. The first
+/// frame of every segment has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Base {
+pub(crate) struct Checkpoint {
     /// The sequence of the next message.
     pub(crate) next: u64,
     /// Every message before this sequence is gone.
@@ -76,7 +76,7 @@ pub(crate) struct Entry {
 /// The decoded meta of a frame, applied in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Meta {
-    pub(crate) base: Option<Base>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) topics: Vec<Topic>,
     /// Messages accepted, of consecutive sequences.
     pub(crate) entries: Vec<Entry>,
@@ -88,7 +88,7 @@ pub(crate) struct Meta {
 /// The stored form of [`Meta`]: an array of arrays, repeats written once.
 #[derive(Default, Serialize, Deserialize)]
 struct RawMeta<'a> {
-    base: Option<Base>,
+    checkpoint: Option<Checkpoint>,
     #[serde(borrow)]
     accepts: Option<RawAccepts<'a>>,
     floor: Option<u32>,
@@ -230,7 +230,7 @@ fn checksum(seed: u32, parts: &[&[u8]]) -> u32 {
 /// What a frame is written from; see [`Meta`].
 #[derive(Default)]
 pub(crate) struct Frame<'a> {
-    pub(crate) base: Option<Base>,
+    pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) first: Sequence,
     pub(crate) accepts: &'a [Accept<'a>],
     pub(crate) floor: Option<UnixSeconds>,
@@ -246,7 +246,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, frame: &Frame<'_>) {
         codes.extend_from_slice(accept.code.as_bytes());
     }
     let raw = RawMeta {
-        base: frame.base.clone(),
+        checkpoint: frame.checkpoint.clone(),
         accepts: raw_accepts(frame, &codes),
         floor: frame.floor.map(|floor| floor.0),
         changes: frame.changes.iter().map(raw_change).collect(),
@@ -353,7 +353,7 @@ fn raw_change((change, sequences): &(Change, SequenceSet)) -> RawChange {
 fn decode_meta(bytes: &[u8], data_len: usize) -> Option<Meta> {
     let raw: RawMeta<'_> = rmp_serde::from_slice(bytes).ok()?;
     let mut meta = Meta {
-        base: raw.base,
+        checkpoint: raw.checkpoint,
         floor: raw.floor.map(UnixSeconds),
         ..Meta::default()
     };
@@ -447,7 +447,7 @@ mod tests {
             &mut out,
             seed,
             &Frame {
-                base: Some(Base {
+                checkpoint: Some(Checkpoint {
                     next: 7,
                     first_live: 3,
                     floor: 50,
@@ -480,7 +480,7 @@ mod tests {
         let head = Head::parse(&bytes).unwrap();
         assert_eq!(head.frame_len(), bytes.len());
         let meta = head.meta(5, &bytes).unwrap();
-        assert_eq!(meta.base.as_ref().unwrap().growth, [(20_000, 12)]);
+        assert_eq!(meta.checkpoint.as_ref().unwrap().growth, [(20_000, 12)]);
         assert_eq!(meta.floor, Some(UnixSeconds(60)));
         let told: Vec<_> = meta
             .entries

@@ -1,7 +1,7 @@
 //! The segments of the log, for reading: files of frames, and walks over them.
 //!
 //! A segment is a file `log/<number>.seg`: 16 bytes of head (magic, seed of the checksums,
-//! number), then frames ([`crate::store::log::frame`]), the first of which has the [`Base`]. Any thread
+//! number), then frames ([`crate::store::log::frame`]), the first of which has the [`Checkpoint`]. Any thread
 //! reads what is complete ([`Segments`]); the writing end is [`crate::store::log::local`].
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
-use crate::store::log::frame::{self, Base, Frame, FrameError, HEAD_BYTES, Head, Meta};
+use crate::store::log::frame::{self, Checkpoint, Frame, FrameError, HEAD_BYTES, Head, Meta};
 use crate::store::log::position::Position;
 use crate::store::log::seed;
 use crate::store::log::segment::{
@@ -21,7 +21,7 @@ use crate::store::log::segment::{
 };
 
 /// Two segments that begin with so many equal bytes are the same one twice: no two have the
-/// same number and base.
+/// same number and checkpoint.
 const SAME_BYTES: usize = 64;
 
 /// A frame's meta and where it is.
@@ -319,9 +319,9 @@ impl Segments {
     }
 }
 
-pub(in crate::store) fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
+pub(in crate::store) fn encode_checkpoint(out: &mut Vec<u8>, seed: u32, checkpoint: &Checkpoint) {
     let frame = Frame {
-        base: Some(base.clone()),
+        checkpoint: Some(checkpoint.clone()),
         ..Frame::default()
     };
     frame::encode(out, seed, &frame);
@@ -330,11 +330,11 @@ pub(in crate::store) fn encode_base(out: &mut Vec<u8>, seed: u32, base: &Base) {
 pub(in crate::store) fn create_segment(
     segments: &Segments,
     number: u32,
-    base: &Base,
+    checkpoint: &Checkpoint,
 ) -> Result<Arc<Segment>, StoreError> {
     let path = segment_path(&segments.dir, number);
     let mut bytes = segment_head(segments.seed, number).to_vec();
-    encode_base(&mut bytes, segments.seed, base);
+    encode_checkpoint(&mut bytes, segments.seed, checkpoint);
     let (files, aside) = (&segments.files, path.with_extension("new"));
     let create = || -> std::io::Result<Box<dyn StoredFile>> {
         let file = files.open(&aside, OpenHow::Replace)?;
@@ -355,7 +355,7 @@ pub(in crate::store) fn create_segment(
         file: file.doing("create", &path)?,
         path,
         end: AtomicU64::new(bytes.len() as u64),
-        last_sequence: AtomicU64::new(base.next.saturating_sub(1)),
+        last_sequence: AtomicU64::new(checkpoint.next.saturating_sub(1)),
         misplaced: AtomicBool::new(false),
         failed: Mutex::default(),
     });

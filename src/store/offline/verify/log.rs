@@ -6,7 +6,7 @@ use crate::sequences::SequenceSet;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::log::damage::Damage;
-use crate::store::log::frame::Base;
+use crate::store::log::frame::Checkpoint;
 use crate::store::log::position::Position;
 use crate::store::log::segment::SEGMENT_HEAD_BYTES;
 use crate::store::log::segments::{Located, Segments};
@@ -171,13 +171,13 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         let number = frame.position.segment;
         if self.segment != Some(number) {
             self.begin_segment(frame);
-        } else if frame.meta.base.is_some() && !self.lost {
+        } else if frame.meta.checkpoint.is_some() && !self.lost {
             // A crash may have left a segment without its first frame, which is written again.
-            self.base(frame, frame.meta.base.as_ref());
+            self.checkpoint(frame, frame.meta.checkpoint.as_ref());
         }
         self.segment = Some(number);
-        if let Some(base) = &frame.meta.base {
-            self.next = self.next.max(Some(base.next));
+        if let Some(checkpoint) = &frame.meta.checkpoint {
+            self.next = self.next.max(Some(checkpoint.next));
         }
         self.sequences(frame);
         match self.data(frame)? {
@@ -246,15 +246,15 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             self.lost = true;
         }
         let begins = u64::from(frame.position.offset) == SEGMENT_HEAD_BYTES;
-        match &frame.meta.base {
-            Some(base) if self.segment.is_some() => self.base(frame, Some(base)),
-            None if begins => self.report.damage(self.at(frame), Fault::NoBase),
+        match &frame.meta.checkpoint {
+            Some(checkpoint) if self.segment.is_some() => self.checkpoint(frame, Some(checkpoint)),
+            None if begins => self.report.damage(self.at(frame), Fault::NoCheckpoint),
             Some(_) | None => {}
         }
     }
 
-    /// Holds what a segment says of those before it against them.
-    fn base(&mut self, frame: &Located, told: Option<&Base>) {
+    /// Compares the checkpoint of a segment with what the segments before it add up to.
+    fn checkpoint(&mut self, frame: &Located, told: Option<&Checkpoint>) {
         let Some(told) = told else { return };
         if let Some(next) = self.next.filter(|next| *next < told.next) {
             self.missing(frame, next, told.next);
@@ -263,7 +263,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         if self.lost {
             return;
         }
-        let found = self.index.base();
+        let found = self.index.checkpoint();
         // Days are those of the server's time zone, which need not be this one: their sum counts.
         let days = |growth: &[(i32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
         let quarters = |growth: &[(u32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
@@ -275,13 +275,13 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         ];
         for (what, told, found) in rows {
             if told != found {
-                let fault = Fault::Base { what, told, found };
+                let fault = Fault::Checkpoint { what, told, found };
                 self.report.damage(self.at(frame), fault);
             }
         }
         // The first release did not write them.
         if !told.quarters.is_empty() && told.quarters != found.quarters {
-            let fault = Fault::Base {
+            let fault = Fault::Checkpoint {
                 what: "the growth by quarters of an hour",
                 told: quarters(&told.quarters),
                 found: quarters(&found.quarters),

@@ -75,12 +75,12 @@ pub enum Fault {
     /// Bytes of the log are no frame.
     #[error("{0}")]
     Frame(&'static str),
-    /// The first frame of a segment is not what tells of those before.
+    /// The first frame of a segment is not a checkpoint.
     #[error("the segment does not begin with what was before it")]
-    NoBase,
-    /// It tells otherwise than the segments before.
+    NoCheckpoint,
+    /// The checkpoint contradicts the segments before it.
     #[error("{what} is {told} here, and {found} by the segments before")]
-    Base {
+    Checkpoint {
         /// What it tells.
         what: &'static str,
         /// As it is told.
