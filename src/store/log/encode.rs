@@ -1,7 +1,7 @@
 //! The frames that messages are written in.
 
 use crate::message::Message;
-use crate::store::log::frame::{self, Accept, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame};
+use crate::store::log::frame::{self, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame, NewMessage};
 
 /// A frame of messages in the group's buffer: where, and which.
 pub(crate) struct Written {
@@ -15,10 +15,10 @@ pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]
     for range in frame_ranges(messages) {
         let offset = out.len();
         let of_frame = &messages[range.clone()];
-        let accepts: Vec<Accept<'_>> = of_frame.iter().map(accept).collect();
+        let new_messages: Vec<NewMessage<'_>> = of_frame.iter().map(new_message).collect();
         let frame = Frame {
             first: of_frame[0].sequence,
-            accepts: &accepts,
+            new_messages: &new_messages,
             ..Frame::default()
         };
         frame::encode(out, seed, &frame);
@@ -31,8 +31,8 @@ pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]
 }
 
 /// A message as a frame takes it.
-pub(crate) fn accept(message: &Message) -> Accept<'_> {
-    Accept {
+pub(crate) fn new_message(message: &Message) -> NewMessage<'_> {
+    NewMessage {
         code: message.code,
         created: message.created,
         topic: &message.topic,

@@ -9,8 +9,8 @@ use crate::store::change::Change;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::{Layout, free_name, with_suffix};
-use crate::store::log::encode::{accept, frame_ranges};
-use crate::store::log::frame::{self, Accept, Frame};
+use crate::store::log::encode::{frame_ranges, new_message};
+use crate::store::log::frame::{self, Frame, NewMessage};
 use crate::store::reader::found;
 use crate::store::recovery::opened::Opened;
 use crate::store::recovery::recovered::Imported;
@@ -87,7 +87,7 @@ fn append_with_status(
     messages: &[Message],
     buffer: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
-    let accepts: Vec<Accept<'_>> = messages.iter().map(accept).collect();
+    let new_messages: Vec<NewMessage<'_>> = messages.iter().map(new_message).collect();
     let mut changes: BTreeMap<(bool, UnixSeconds), (Change, SequenceSet)> = BTreeMap::new();
     for message in messages {
         let (key, change) = match message.status {
@@ -103,7 +103,7 @@ fn append_with_status(
     let changes: Vec<_> = changes.into_values().collect();
     let frame = Frame {
         first: messages[0].sequence,
-        accepts: &accepts,
+        new_messages: &new_messages,
         changes: &changes,
         ..Frame::default()
     };

@@ -20,7 +20,7 @@ pub(crate) struct Content {
     first: u32,
     checkpoint: Option<(u64, u64, u32)>,
     #[generator(few())]
-    accepts: Vec<(u8, [u8; 20], u32, Vec<u8>)>,
+    new_messages: Vec<(u8, [u8; 20], u32, Vec<u8>)>,
     floor: Option<u32>,
     #[generator(few())]
     changes: Vec<Changed>,
@@ -30,12 +30,16 @@ impl Content {
     /// Appends the frame.
     pub(crate) fn encode(&self, out: &mut Vec<u8>, seed: u32) {
         let topic = |n: u8| TOPICS[usize::from(n) % TOPICS.len()].parse().unwrap();
-        let topics: Vec<Topic> = self.accepts.iter().map(|accept| topic(accept.0)).collect();
-        let accepts: Vec<_> = self
-            .accepts
+        let topics: Vec<Topic> = self
+            .new_messages
+            .iter()
+            .map(|message| topic(message.0))
+            .collect();
+        let new_messages: Vec<_> = self
+            .new_messages
             .iter()
             .zip(&topics)
-            .map(|((_, code, created, data), topic)| Accept {
+            .map(|((_, code, created, data), topic)| NewMessage {
                 code: MessageCode::from_bytes(*code),
                 created: UnixSeconds(*created),
                 topic,
@@ -52,7 +56,7 @@ impl Content {
         let frame = Frame {
             checkpoint,
             first: Sequence(self.first.into()),
-            accepts: &accepts,
+            new_messages: &new_messages,
             floor: self.floor.map(UnixSeconds),
             changes: &changes,
         };
@@ -104,8 +108,10 @@ fn a_frame_says_what_was_written() {
         content.encode(&mut bytes, *seed);
         let (meta, data) = decode(&bytes, *seed).unwrap();
         let found = told(&meta, data);
-        assert_eq!(found.len(), content.accepts.len());
-        for ((n, found), (topic, code, created, data)) in (0..).zip(found).zip(&content.accepts) {
+        assert_eq!(found.len(), content.new_messages.len());
+        for ((n, found), (topic, code, created, data)) in
+            (0..).zip(found).zip(&content.new_messages)
+        {
             let expected = (
                 Sequence(u64::from(content.first) + n),
                 MessageCode::from_bytes(*code),
@@ -157,10 +163,10 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
             return;
         };
         // What it says can be written again, and then says the same.
-        let accepts: Vec<_> = told(&meta, &data)
+        let new_messages: Vec<_> = told(&meta, &data)
             .into_iter()
             .zip(&meta.entries)
-            .map(|((_, code, created, _, data), entry)| Accept {
+            .map(|((_, code, created, _, data), entry)| NewMessage {
                 code,
                 created,
                 topic: &meta.topics[entry.topic as usize],
@@ -183,7 +189,7 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
                 .entries
                 .first()
                 .map_or(Sequence(0), |entry| entry.sequence),
-            accepts: &accepts,
+            new_messages: &new_messages,
             floor: meta.floor,
             changes: &meta.changes,
         };

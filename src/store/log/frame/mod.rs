@@ -34,9 +34,9 @@ pub(crate) const FRAME_MESSAGES_MAX: usize = 256;
 /// … or this much data.
 pub(crate) const FRAME_DATA_TARGET: usize = 64 << 10;
 
-/// A message as it is written.
+/// A message to be encoded into a frame.
 #[derive(Clone, Copy)]
-pub(crate) struct Accept<'a> {
+pub(crate) struct NewMessage<'a> {
     pub(crate) code: MessageCode,
     pub(crate) created: UnixSeconds,
     pub(crate) topic: &'a Topic,
@@ -90,13 +90,13 @@ pub(crate) struct Meta {
 struct RawMeta<'a> {
     checkpoint: Option<Checkpoint>,
     #[serde(borrow)]
-    accepts: Option<RawAccepts<'a>>,
+    new_messages: Option<RawMessages<'a>>,
     floor: Option<u32>,
     changes: Vec<RawChange>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct RawAccepts<'a> {
+struct RawMessages<'a> {
     first: u64,
     #[serde(borrow)]
     topics: Vec<&'a str>,
@@ -232,7 +232,7 @@ fn checksum(seed: u32, parts: &[&[u8]]) -> u32 {
 pub(crate) struct Frame<'a> {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) first: Sequence,
-    pub(crate) accepts: &'a [Accept<'a>],
+    pub(crate) new_messages: &'a [NewMessage<'a>],
     pub(crate) floor: Option<UnixSeconds>,
     pub(crate) changes: &'a [(Change, SequenceSet)],
 }
@@ -241,20 +241,20 @@ pub(crate) struct Frame<'a> {
 pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, frame: &Frame<'_>) {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD_BYTES]);
-    let mut codes = Vec::with_capacity(frame.accepts.len() * 20);
-    for accept in frame.accepts {
-        codes.extend_from_slice(accept.code.as_bytes());
+    let mut codes = Vec::with_capacity(frame.new_messages.len() * 20);
+    for message in frame.new_messages {
+        codes.extend_from_slice(message.code.as_bytes());
     }
     let raw = RawMeta {
         checkpoint: frame.checkpoint.clone(),
-        accepts: raw_accepts(frame, &codes),
+        new_messages: raw_messages(frame, &codes),
         floor: frame.floor.map(|floor| floor.0),
         changes: frame.changes.iter().map(raw_change).collect(),
     };
     rmp_serde::encode::write(out, &raw).expect("writing to memory does not fail");
     let meta_end = out.len();
-    for accept in frame.accepts {
-        out.extend_from_slice(accept.data);
+    for message in frame.new_messages {
+        out.extend_from_slice(message.data);
     }
     let data_crc = checksum(seed, &[&out[meta_end..]]);
     let length = |len: usize| {
@@ -273,29 +273,29 @@ pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, frame: &Frame<'_>) {
     head[16..20].copy_from_slice(&head_crc.to_le_bytes());
 }
 
-fn raw_accepts<'a>(frame: &Frame<'a>, codes: &'a [u8]) -> Option<RawAccepts<'a>> {
-    if frame.accepts.is_empty() {
+fn raw_messages<'a>(frame: &Frame<'a>, codes: &'a [u8]) -> Option<RawMessages<'a>> {
+    if frame.new_messages.is_empty() {
         return None;
     }
-    let mut raw = RawAccepts {
+    let mut raw = RawMessages {
         first: frame.first.0,
         topics: vec![],
         topic_runs: vec![],
         created_runs: vec![],
         codes,
-        lens: Vec::with_capacity(frame.accepts.len()),
+        lens: Vec::with_capacity(frame.new_messages.len()),
     };
     let mut last: Option<&Topic> = None;
-    for accept in frame.accepts {
+    for message in frame.new_messages {
         raw.lens
-            .push(u32::try_from(accept.data.len()).expect("messages are limited far below 4 GiB"));
-        if last == Some(accept.topic) {
+            .push(u32::try_from(message.data.len()).expect("messages are limited far below 4 GiB"));
+        if last == Some(message.topic) {
             if let Some((_, run)) = raw.topic_runs.last_mut() {
                 *run += 1;
             }
         } else {
-            last = Some(accept.topic);
-            let name = accept.topic.as_str();
+            last = Some(message.topic);
+            let name = message.topic.as_str();
             let index = raw.topics.iter().position(|topic| *topic == name);
             let index = index.unwrap_or_else(|| {
                 raw.topics.push(name);
@@ -305,8 +305,8 @@ fn raw_accepts<'a>(frame: &Frame<'a>, codes: &'a [u8]) -> Option<RawAccepts<'a>>
             raw.topic_runs.push((index, 1));
         }
         match raw.created_runs.last_mut() {
-            Some((created, run)) if *created == accept.created.0 => *run += 1,
-            _ => raw.created_runs.push((accept.created.0, 1)),
+            Some((created, run)) if *created == message.created.0 => *run += 1,
+            _ => raw.created_runs.push((message.created.0, 1)),
         }
     }
     Some(raw)
@@ -357,13 +357,13 @@ fn decode_meta(bytes: &[u8], data_len: usize) -> Option<Meta> {
         floor: raw.floor.map(UnixSeconds),
         ..Meta::default()
     };
-    if let Some(accepts) = raw.accepts {
-        meta.topics = accepts
+    if let Some(new_messages) = raw.new_messages {
+        meta.topics = new_messages
             .topics
             .iter()
             .map(|name| name.parse().ok())
             .collect::<Option<_>>()?;
-        meta.entries = entries(&accepts, meta.topics.len(), data_len)?;
+        meta.entries = entries(&new_messages, meta.topics.len(), data_len)?;
     } else if data_len != 0 {
         return None;
     }
@@ -379,7 +379,7 @@ fn decode_meta(bytes: &[u8], data_len: usize) -> Option<Meta> {
     Some(meta)
 }
 
-fn entries(raw: &RawAccepts<'_>, topics: usize, data_len: usize) -> Option<Vec<Entry>> {
+fn entries(raw: &RawMessages<'_>, topics: usize, data_len: usize) -> Option<Vec<Entry>> {
     fn runs<T: Copy>(runs: &[(T, u32)]) -> impl Iterator<Item = T> + '_ {
         runs.iter()
             .flat_map(|&(value, run)| std::iter::repeat_n(value, run as usize))
@@ -435,13 +435,18 @@ mod tests {
 
     fn sample(seed: u32) -> Vec<u8> {
         let (a, b): (Topic, Topic) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let accept = |n: u8, topic| Accept {
+        let new_message = |n: u8, topic| NewMessage {
             code: MessageCode::from_bytes([n; 20]),
             created: UnixSeconds(100 + u32::from(n) / 2),
             topic,
             data: &[b'x', b'y', b'z'][..usize::from(n)],
         };
-        let accepts = [accept(1, &a), accept(2, &b), accept(3, &b), accept(0, &a)];
+        let new_messages = [
+            new_message(1, &a),
+            new_message(2, &b),
+            new_message(3, &b),
+            new_message(0, &a),
+        ];
         let mut out = vec![];
         encode(
             &mut out,
@@ -455,7 +460,7 @@ mod tests {
                     quarters: vec![(1_988_888, 3)],
                 }),
                 first: Sequence(7),
-                accepts: &accepts,
+                new_messages: &new_messages,
                 floor: Some(UnixSeconds(60)),
                 changes: &[
                     (
