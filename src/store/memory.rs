@@ -38,7 +38,7 @@ struct State {
     calendar: Calendar,
     next: Sequence,
     floor: UnixSeconds,
-    unique: u128,
+    id_counter: u128,
     committed: Committed,
     closed: bool,
 }
@@ -55,7 +55,7 @@ impl MemoryStore {
             calendar: Calendar::default(),
             next: Sequence(1),
             floor: UnixSeconds::MIN,
-            unique: u128::from(RandomState::new().hash_one(std::process::id())) << 64,
+            id_counter: u128::from(RandomState::new().hash_one(std::process::id())) << 64,
             committed,
             closed: false,
         };
@@ -154,10 +154,10 @@ impl Store for MemoryStore {
         let day = state.calendar.day(created);
         let mut messages = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            state.unique = state.unique.wrapping_add(1);
+            state.id_counter = state.id_counter.wrapping_add(1);
             let message = Message {
                 sequence: state.next,
-                code: draft.code(created, state.unique),
+                code: draft.code(created, state.id_counter),
                 topic: draft.topic,
                 data: draft.data,
                 created,

@@ -29,14 +29,15 @@ use crate::store::log::local::Log;
 use crate::store::log::position::Position;
 use crate::store::measures::Syncs;
 
-/// Requests taken at once.
+/// The largest number of requests taken at once.
 const REQUESTS_MAX: usize = 1024;
-/// Data in one group; more waits for the next, so that early messages are not answered late.
+/// The data in one group. More waits for the next group, so that early messages get their answer
+/// early.
 const GROUP_BYTES_MAX: usize = 8 << 20;
-/// Outcomes that could not be written are tried again in this time, or with what comes next.
-const CARRIED_RETRY: Duration = Duration::from_secs(1);
-/// How often the writer looks for what comes next meanwhile.
-const CARRIED_POLL: Duration = Duration::from_millis(5);
+/// Outcomes that could not be written are tried again after this pause, or with the next request.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The interval at which the writer looks for the next request during that pause.
+const RETRY_POLL: Duration = Duration::from_millis(5);
 /// A buffer larger than this is not kept.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
 
@@ -49,10 +50,10 @@ pub(crate) struct Writer {
     pub(crate) poison: Poison,
     pub(crate) clock: Clock,
     pub(crate) committed: Committed,
-    /// The upper half is random, the lower half counts.
-    pub(crate) unique: u128,
-    /// Outcomes that could not be written, and are tried again.
-    pub(crate) carried: Vec<(Change, SequenceSet)>,
+    /// Goes into message codes: the upper half is random, the lower half counts.
+    pub(crate) id_counter: u128,
+    /// Outcomes that could not be written, and wait for a retry.
+    pub(crate) retry: Vec<(Change, SequenceSet)>,
     /// Why something was not written last.
     pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
@@ -79,22 +80,22 @@ impl Writer {
         }
     }
 
-    /// Takes what is asked for, or nothing when what is carried is to be tried again; whether
-    /// nobody can ask any more.
+    /// Waits for requests and takes them, or takes none when outcomes are due for a retry. Returns
+    /// whether nobody can send any more.
     fn wait(&self, requests: &mut UnboundedReceiver<Request>, taken: &mut Vec<Request>) -> bool {
-        let until = Instant::now() + CARRIED_RETRY;
-        while self.carries() && requests.is_empty() && !requests.is_closed() {
+        let until = Instant::now() + RETRY_PAUSE;
+        while self.has_retry() && requests.is_empty() && !requests.is_closed() {
             if Instant::now() > until {
                 return false;
             }
-            std::thread::sleep(CARRIED_POLL);
+            std::thread::sleep(RETRY_POLL);
         }
         requests.blocking_recv_many(taken, REQUESTS_MAX) == 0
     }
 
-    /// Whether there are outcomes that could not be written yet.
-    pub(crate) fn carries(&self) -> bool {
-        !self.carried.is_empty()
+    /// Whether outcomes wait for a retry.
+    pub(crate) fn has_retry(&self) -> bool {
+        !self.retry.is_empty()
     }
 
     /// Writes what was asked for, and answers; whether [`Request::Close`] was among it.
@@ -120,17 +121,17 @@ impl Writer {
 
     /// Everything written is synced, unless something could not be written.
     pub(crate) fn end(mut self) -> Result<(), StoreError> {
-        let carries = self.carries();
+        let retries = self.has_retry();
         match (self.poison.get(), self.refused) {
             (Some(reason), _) => Err(StoreError::Poisoned(reason.clone())),
-            (None, Some(error)) if carries => Err(error),
+            (None, Some(error)) if retries => Err(error),
             _ => self.log.drop_preallocated().and_then(|()| self.log.sync()),
         }
     }
 
     fn begin(&mut self) -> Group {
         Group {
-            changes: std::mem::take(&mut self.carried),
+            changes: std::mem::take(&mut self.retry),
             ..Group::default()
         }
     }
@@ -146,10 +147,10 @@ impl Writer {
                 let created = self.now();
                 for draft in drafts {
                     group.bytes += draft.data.len();
-                    self.unique = self.unique.wrapping_add(1);
+                    self.id_counter = self.id_counter.wrapping_add(1);
                     group.messages.push(Message {
                         sequence: Sequence::default(),
-                        code: draft.code(created, self.unique),
+                        code: draft.code(created, self.id_counter),
                         topic: draft.topic,
                         data: draft.data,
                         created,
@@ -339,7 +340,7 @@ impl Writer {
                 self.lock().change(*change, sequences);
             }
         } else {
-            self.carried.extend(group.changes);
+            self.retry.extend(group.changes);
             self.refused = Some(error.clone());
         }
         for (done, ..) in group.appends {

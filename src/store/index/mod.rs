@@ -261,9 +261,9 @@ impl Index {
         self.drop_empty_front();
     }
 
-    /// Says that sequences before `next` are in the log, though they cannot be read: none of
+    /// Skips to the sequence `next`: damaged frames hold those before it, so none of
     /// them is given to another message.
-    pub(crate) fn pass(&mut self, next: Option<Sequence>) {
+    pub(crate) fn skip_to(&mut self, next: Option<Sequence>) {
         self.next = self.next.max(next.unwrap_or_default().0);
     }
 

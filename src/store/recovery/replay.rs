@@ -132,7 +132,7 @@ impl Replay<'_> {
             && coverage.accepts(&meta, position, next)
         {
             let last = meta.entries.last();
-            self.index.pass(last.map(|entry| entry.sequence.next()));
+            self.index.skip_to(last.map(|entry| entry.sequence.next()));
         }
     }
 

@@ -123,7 +123,7 @@ impl ByHand {
             taken.push(request);
         }
         let served = taken.len();
-        if served > 0 || writer.carries() {
+        if served > 0 || writer.has_retry() {
             writer.serve(&mut taken);
         }
         served
