@@ -122,7 +122,7 @@ impl Store for Told {
         Sequence(1)
     }
 
-    fn floor(&self) -> UnixSeconds {
+    fn cutoff(&self) -> UnixSeconds {
         UnixSeconds::MIN
     }
 

@@ -88,7 +88,7 @@ impl Sweep {
 
     /// Says that the clock was ahead before this start, if the floor of expiry tells so.
     fn look_at_floor(&self) {
-        let floor = self.store.floor();
+        let floor = self.store.cutoff();
         if floor.saturating_sub(DAY_SECONDS) > self.clock.now() {
             tracing::warn!(
                 floor = floor.0,

@@ -296,26 +296,26 @@ impl Store for DiskStore {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
+    fn expire(&self, cutoff: UnixSeconds) -> Result<Counts, StoreError> {
         if self.requests.is_closed() {
             return Err(StoreError::Closed);
         }
         let mut deleted = Counts::default();
-        // Until the floor is up, messages may come that are older: once more finds them. Behind
-        // it they are older only if the clock is.
+        // Older messages may arrive before the cutoff has risen: the second round finds them.
+        // Afterwards a message is older only if the clock was set back.
         for _ in 0..2 {
-            let also = self.reader.expired_beside_newer(floor)?;
+            let also = self.reader.expired_beside_newer(cutoff)?;
             let older = {
                 let index = self.reader.lock();
-                if also.is_empty() && !index.has_older(floor) {
+                if also.is_empty() && !index.has_older(cutoff) {
                     return Ok(deleted);
                 }
-                let mut older = index.counts_older(floor);
+                let mut older = index.counts_older(cutoff);
                 older += index.counts_of(&also);
                 older
             };
             let (done, receiver) = oneshot::channel();
-            let _ = self.requests.send(Request::Expire { floor, also, done });
+            let _ = self.requests.send(Request::Expire { cutoff, also, done });
             self.wait(receiver)?;
             deleted += older;
         }
@@ -484,8 +484,8 @@ impl Store for DiskStore {
         self.reader.lock().next_sequence()
     }
 
-    fn floor(&self) -> UnixSeconds {
-        self.reader.lock().floor()
+    fn cutoff(&self) -> UnixSeconds {
+        self.reader.lock().cutoff()
     }
 
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {

@@ -37,7 +37,7 @@ struct State {
     growth: Growth,
     calendar: Calendar,
     next: Sequence,
-    floor: UnixSeconds,
+    cutoff: UnixSeconds,
     id_counter: u128,
     committed: Committed,
     closed: bool,
@@ -54,7 +54,7 @@ impl MemoryStore {
             growth: Growth::default(),
             calendar: Calendar::default(),
             next: Sequence(1),
-            floor: UnixSeconds::MIN,
+            cutoff: UnixSeconds::MIN,
             id_counter: u128::from(RandomState::new().hash_one(std::process::id())) << 64,
             committed,
             closed: false,
@@ -150,7 +150,7 @@ impl Store for MemoryStore {
         if state.closed {
             return receiver;
         }
-        let created = without_step_back(self.clock.now(), state.floor);
+        let created = without_step_back(self.clock.now(), state.cutoff);
         let day = state.calendar.day(created);
         let mut messages = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -196,7 +196,7 @@ impl Store for MemoryStore {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
+    fn expire(&self, cutoff: UnixSeconds) -> Result<Counts, StoreError> {
         let mut state = self.lock();
         if state.closed {
             return Err(StoreError::Closed);
@@ -204,11 +204,11 @@ impl Store for MemoryStore {
         let old: Vec<Sequence> = state
             .messages
             .values()
-            .filter(|message| message.created < floor)
+            .filter(|message| message.created < cutoff)
             .map(|message| message.sequence)
             .collect();
         if !old.is_empty() {
-            state.floor = state.floor.max(floor);
+            state.cutoff = state.cutoff.max(cutoff);
         }
         Ok(state.remove_all(&old))
     }
@@ -341,8 +341,8 @@ impl Store for MemoryStore {
         self.lock().next
     }
 
-    fn floor(&self) -> UnixSeconds {
-        self.lock().floor
+    fn cutoff(&self) -> UnixSeconds {
+        self.lock().cutoff
     }
 
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {

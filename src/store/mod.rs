@@ -78,12 +78,12 @@ pub trait Store: Send + Sync + 'static {
         sequences: SequenceSet,
     ) -> oneshot::Receiver<Result<(), StoreError>>;
 
-    /// Deletes every message created before `floor`, and says how many were in each status.
+    /// Deletes every message created before `cutoff`, and says how many were in each status.
     /// Blocks.
     ///
     /// # Errors
     /// When the log cannot be read or written; then nothing is deleted.
-    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError>;
+    fn expire(&self, cutoff: UnixSeconds) -> Result<Counts, StoreError>;
 
     /// When the newest message was created, as far as that is known without reading the log.
     fn newest(&self) -> Option<UnixSeconds> {
@@ -234,7 +234,7 @@ pub trait Store: Send + Sync + 'static {
     fn next_sequence(&self) -> Sequence;
 
     /// Messages created before this time are deleted.
-    fn floor(&self) -> UnixSeconds;
+    fn cutoff(&self) -> UnixSeconds;
 
     /// Reads messages in a status, oldest first. Blocks.
     ///

@@ -288,7 +288,7 @@ pub(crate) fn content(store: &dyn Store) -> Content {
             .map(|row| (row.topic, row.counts))
             .collect(),
         next: store.next_sequence(),
-        floor: store.floor(),
+        floor: store.cutoff(),
     }
 }
 
@@ -447,7 +447,7 @@ impl Model {
     pub(crate) fn check(&self, store: &dyn Store) {
         assert_eq!(store.counts(), self.counts());
         assert_eq!(store.next_sequence(), Sequence(self.next));
-        assert_eq!(store.floor(), self.floor);
+        assert_eq!(store.cutoff(), self.floor);
         let growth: Vec<_> = self.growth.iter().map(|(day, n)| (*day, *n)).collect();
         assert_eq!(store.growth(), growth);
         let quarters = self.quarters.iter();

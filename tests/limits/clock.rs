@@ -320,7 +320,7 @@ async fn a_start_under_a_clock_that_is_far_ahead_deletes_nothing_early_and_leave
     served.clock.set(UnixSeconds(right));
     let started = Instant::now();
     served.restart().await;
-    assert!(served.running().store.floor().0 > right + DAY);
+    assert!(served.running().store.cutoff().0 > right + DAY);
     served.publish(100).await;
     let today = Query {
         from: Some(UnixSeconds(NOON)),

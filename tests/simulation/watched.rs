@@ -173,8 +173,8 @@ impl Store for Watched {
         self.store.next_sequence()
     }
 
-    fn floor(&self) -> UnixSeconds {
-        self.store.floor()
+    fn cutoff(&self) -> UnixSeconds {
+        self.store.cutoff()
     }
 
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {

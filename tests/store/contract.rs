@@ -438,7 +438,7 @@ fn expiry_is_exact_to_the_second(env: &Env) {
         assert_eq!(listed.len() as u64, left);
         assert!(listed.iter().all(|m| m.created >= time(second)));
     }
-    assert_eq!(store.floor(), time(14));
+    assert_eq!(store.cutoff(), time(14));
     assert_eq!(store.expire(time(30)).unwrap().all(), left);
     assert_eq!(store.counts(), Counts::default());
     assert_eq!(list_all(store), []);
@@ -459,7 +459,7 @@ fn an_expiry_is_over_when_it_returns(env: &Env) {
         for receiver in waiting {
             receiver.blocking_recv().unwrap().unwrap();
         }
-        let floor = env.store.floor();
+        let floor = env.store.cutoff();
         assert!(list_all(&*env.store).iter().all(|m| m.created >= floor));
     }
 }

@@ -60,7 +60,7 @@ fn listing(store: &dyn Store) -> String {
         counts.not_consumed,
         counts.consumed,
         store.next_sequence().0,
-        store.floor().0
+        store.cutoff().0
     )
     .unwrap();
     // The days of the zone that the test runs in may be others, but for their sum.

@@ -81,7 +81,7 @@ pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
     const DAY_SECONDS: u64 = 24 * 3600;
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     // What keeps it from being read is what other checks are for.
-    let Ok(Dates { floor, ahead }) = store::dates(&files, file, now) else {
+    let Ok(Dates { cutoff, ahead }) = store::dates(&files, file, now) else {
         return vec![];
     };
     let mut findings = vec![];
@@ -92,8 +92,8 @@ pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
             "set the clock if it is wrong; if it is right, a server deletes them when it has run for mq.cleanTime, or delete them in the console",
         ));
     }
-    if floor.saturating_sub(DAY_SECONDS) > now {
-        let date = date(floor);
+    if cutoff.saturating_sub(DAY_SECONDS) > now {
+        let date = date(cutoff);
         findings.push(Finding::warn(
             CHECK,
             format!("what was created before {date} has expired, and that is still to come: the clock was ahead"),

@@ -1,11 +1,11 @@
-//! From a group that is in the log to the state: messages, floor and changes, in this order.
+//! Applies a group that is in the log to the index: messages, cutoff and changes, in this order.
 
 use crate::store::commit::group::Group;
 use crate::store::index::Index;
 use crate::store::log::encode::Written;
 use crate::store::log::position::Position;
 
-/// Applies `group`, which begins at `start`; `frames` are those of its messages.
+/// Applies `group`, which begins at `start` in the log. `frames` are the frames of its messages.
 pub(super) fn apply(index: &mut Index, group: &Group, start: Position, frames: Vec<Written>) {
     for frame in frames {
         let offset = u32::try_from(frame.offset).expect("a group is far below 4 GiB");
@@ -25,8 +25,8 @@ pub(super) fn apply(index: &mut Index, group: &Group, start: Position, frames: V
             );
         }
     }
-    if let Some(floor) = group.expire {
-        index.raise_floor(floor);
+    if let Some(cutoff) = group.expire {
+        index.raise_cutoff(cutoff);
     }
     for (change, sequences) in &group.changes {
         index.change(*change, sequences);

@@ -1,4 +1,4 @@
-//! What the writer is asked for, and what it writes together.
+//! Requests to the writer, and the groups in which it writes them.
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -8,13 +8,13 @@ use crate::store::change::Change;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Urgency;
 
-/// What a range of sequences is reckoned with in a group.
+/// What a range of sequences counts in the size of a group.
 const SPAN_BYTES: usize = 16;
 
-/// Ranges in one frame of changes: far below what a frame may have, and read back in no time.
+/// The most ranges in one frame of changes: far below the limit of a frame, and fast to read.
 const FRAME_SPANS_MAX: usize = 256 << 10;
 
-/// What the writer is asked to do.
+/// A request to the writer.
 pub(crate) enum Request {
     /// Store messages, and answer when they are synced.
     Append {
@@ -28,34 +28,35 @@ pub(crate) enum Request {
         sequences: SequenceSet,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// Delete what was created before `floor`: whole blocks, and `also` from the others.
+    /// Delete what was created before `cutoff`: whole blocks, and `also` from the others.
     Expire {
-        floor: UnixSeconds,
+        cutoff: UnixSeconds,
         also: SequenceSet,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// Write something that means nothing, as messages would be.
+    /// Write an empty frame under the conditions of messages, to learn whether the disk takes it.
     Probe,
-    /// Do what was asked before, and end.
+    /// Finish earlier requests, and end.
     Close,
 }
 
-/// What is written together.
+/// Requests that are written together.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) messages: Vec<Message>,
     pub(super) appends: Vec<Append>,
-    /// The floor that expiry rises to; `changes` delete what blocks with newer messages have. It
-    /// comes alone: what was asked for before and after is in groups of its own.
+    /// The new cutoff of expiry. `changes` delete the older messages of blocks that also have newer
+    /// ones. Such a group has no other requests.
     pub(super) expire: Option<UnixSeconds>,
-    /// It is written only to see whether messages could be.
+    /// The group is written only to learn whether messages could be.
     pub(super) probe: bool,
     pub(super) changes: Vec<(Change, SequenceSet)>,
     pub(super) waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
     pub(super) bytes: usize,
 }
 
-/// Who waits for how many messages, and holds what meanwhile.
+/// One request with messages: who waits for its answer, the number of its messages, and the permit
+/// held until then.
 pub(super) type Append = (
     oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
     usize,

@@ -166,8 +166,8 @@ impl Writer {
                 group.change(change, sequences);
                 group.waiting.push(done);
             }
-            Request::Expire { floor, also, done } => {
-                group.expire = Some(floor);
+            Request::Expire { cutoff, also, done } => {
+                group.expire = Some(cutoff);
                 group.change(Change::Deleted, also);
                 group.waiting.push(done);
             }
@@ -176,10 +176,10 @@ impl Writer {
         }
     }
 
-    /// The time of creation of a message accepted now: not before the floor of expiry, nor before
-    /// that of the message accepted last, unless the clock was really set back from there.
+    /// The creation time of a message accepted now. It is not before the cutoff of expiry, nor
+    /// before the last message, unless the clock was really set back from there.
     fn now(&mut self) -> UnixSeconds {
-        let now = without_step_back(self.clock.now(), self.lock().floor());
+        let now = without_step_back(self.clock.now(), self.lock().cutoff());
         let now = without_step_back(now, self.last_created);
         if now < self.last_created {
             tracing::warn!(
@@ -237,9 +237,9 @@ impl Writer {
         let start = self.log.end();
         buffer.clear();
         let frames = encode_messages(buffer, self.log.seed(), &group.messages);
-        if let Some(floor) = group.expire {
+        if let Some(cutoff) = group.expire {
             let frame = Frame {
-                floor: Some(floor),
+                cutoff: Some(cutoff),
                 ..Frame::default()
             };
             frame::encode(buffer, self.log.seed(), &frame);
@@ -385,7 +385,7 @@ impl Writer {
             }
         }
         if self.log.segments().has_dead(first_live) {
-            // The floor that made them dead must not be lost when they are.
+            // A power cut must not lose the cutoff that made them dead once they are removed.
             if self.sync().is_ok() {
                 self.watermarks
                     .unlink(self.log.segments().purge(first_live));

@@ -33,7 +33,7 @@ pub(crate) struct Dropped {
 pub(crate) struct Changes {
     pub(crate) applied: Position,
     pub(crate) next: u64,
-    pub(crate) floor: UnixSeconds,
+    pub(crate) cutoff: UnixSeconds,
     pub(crate) blocks: Vec<(u64, Block)>,
     /// Those of `blocks` that have more than other statuses.
     pub(crate) grown: BTreeSet<u64>,
@@ -54,6 +54,6 @@ pub(crate) struct Restored {
     pub(crate) topics: TopicTable,
     pub(crate) growth: Growth,
     pub(crate) next: u64,
-    pub(crate) floor: UnixSeconds,
+    pub(crate) cutoff: UnixSeconds,
     pub(crate) applied: Position,
 }

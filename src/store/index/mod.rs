@@ -1,5 +1,5 @@
 //! The state that the log adds up to, in memory: which messages are in which status, counts,
-//! growth, the floor of expiry, and what of it the mirror does not have yet.
+//! growth, the cutoff of expiry, and what of it the mirror does not have yet.
 //!
 //! The writer applies each frame once it is in the log; readers take a short lock; the mirror
 //! takes what changed. A block of 1,024 messages costs under a kilobyte. It imports the
@@ -37,7 +37,7 @@ pub(crate) struct Index {
     growth: Growth,
     topics: TopicTable,
     next: u64,
-    floor: UnixSeconds,
+    cutoff: UnixSeconds,
     /// Everything before this position of the log is in here.
     applied: Position,
     pub(super) times: ConsumedTimes,
@@ -61,7 +61,7 @@ impl Index {
     pub(crate) fn restore(restored: Restored) -> Option<Index> {
         let mut index = Index {
             next: restored.next,
-            floor: restored.floor,
+            cutoff: restored.cutoff,
             applied: restored.applied,
             growth: restored.growth,
             topics: restored.topics,
@@ -106,8 +106,8 @@ impl Index {
             let first = run[0].sequence;
             self.accept(first, run.len() as u64, run[0].created, topic, position);
         }
-        if let Some(floor) = meta.floor {
-            self.raise_floor(floor);
+        if let Some(cutoff) = meta.cutoff {
+            self.raise_cutoff(cutoff);
         }
         for (change, sequences) in &meta.changes {
             self.change(*change, sequences);
@@ -117,8 +117,8 @@ impl Index {
 
     fn apply_checkpoint(&mut self, checkpoint: &Checkpoint) {
         self.next = self.next.max(checkpoint.next);
-        // No block is dropped for it: imported messages may be older than the floor.
-        self.floor = self.floor.max(UnixSeconds(checkpoint.floor));
+        // No block is dropped for it: imported messages may be older than the cutoff.
+        self.cutoff = self.cutoff.max(UnixSeconds(checkpoint.cutoff));
         if self.first_live() < checkpoint.first_live {
             let mut gone = SequenceSet::new();
             gone.insert_span(Span {
@@ -244,14 +244,14 @@ impl Index {
         }
     }
 
-    /// Drops every block whose newest message is older than `floor`. Blocks that have newer
+    /// Drops every block whose newest message is older than `cutoff`. Blocks that have newer
     /// messages too are the caller's to [`Index::change`].
-    pub(crate) fn raise_floor(&mut self, floor: UnixSeconds) {
-        self.floor = self.floor.max(floor);
+    pub(crate) fn raise_cutoff(&mut self, cutoff: UnixSeconds) {
+        self.cutoff = self.cutoff.max(cutoff);
         self.dirty.any = true;
         let whole: Vec<u64> = self
             .numbered()
-            .filter(|(_, block)| block.created_max < floor && !block.is_empty())
+            .filter(|(_, block)| block.created_max < cutoff && !block.is_empty())
             .map(|(number, _)| number)
             .collect();
         let everything = Bitmap::range(0, BLOCK_LEN);
@@ -320,8 +320,8 @@ impl Index {
         Sequence(self.next)
     }
 
-    pub(crate) fn floor(&self) -> UnixSeconds {
-        self.floor
+    pub(crate) fn cutoff(&self) -> UnixSeconds {
+        self.cutoff
     }
 
     pub(crate) fn applied(&self) -> Position {
@@ -370,7 +370,7 @@ impl Index {
         Checkpoint {
             next: self.next,
             first_live: self.first_live(),
-            floor: self.floor.0,
+            cutoff: self.cutoff.0,
             growth: growth.days.iter().map(|(day, n)| (day.0, *n)).collect(),
             quarters: growth.quarters.iter().map(|(at, n)| (*at, *n)).collect(),
         }
@@ -441,7 +441,7 @@ impl Index {
         Changes {
             applied: self.applied,
             next: self.next,
-            floor: self.floor,
+            cutoff: self.cutoff,
             blocks,
             grown: dirty.grown,
             dropped: dirty.dropped,
@@ -562,19 +562,19 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_drops_whole_blocks_and_names_the_others() {
+    fn the_cutoff_drops_whole_blocks_and_names_the_others() {
         let mut index = filled();
         // Sequences 1..=2000 are older than 1002; block 0 ends at 1023, block 1 at 2047.
         assert_eq!(index.straddling(UnixSeconds(1002)), [1]);
         assert!(index.has_older(UnixSeconds(1002)));
-        index.raise_floor(UnixSeconds(1002));
+        index.raise_cutoff(UnixSeconds(1002));
         assert_eq!(counts(&index), (4000 - 1023, 0, 0));
         index.change(Change::Deleted, &set(&[(1024, 977)]));
         assert_eq!(counts(&index), (2000, 0, 0));
         assert_eq!(index.first_live(), 2001);
         let changes = index.take_changes();
         assert_eq!(changes.dropped.len(), 1);
-        assert_eq!(changes.floor, UnixSeconds(1002));
+        assert_eq!(changes.cutoff, UnixSeconds(1002));
     }
 
     #[test]
@@ -664,7 +664,7 @@ mod tests {
             topics: TopicTable::restore(topics).unwrap(),
             growth: index.growth.clone(),
             next: changes.next,
-            floor: changes.floor,
+            cutoff: changes.cutoff,
             applied: changes.applied,
         })
         .unwrap();

@@ -249,28 +249,28 @@ impl Index {
         self.blocks.get(usize::try_from(at).ok()?)
     }
 
-    /// The numbers of the blocks that have messages older than `floor` and newer ones too.
-    pub(crate) fn straddling(&self, floor: UnixSeconds) -> Vec<u64> {
+    /// The numbers of the blocks that have both older and newer messages than `cutoff`.
+    pub(crate) fn straddling(&self, cutoff: UnixSeconds) -> Vec<u64> {
         self.numbered()
             .filter(|(_, block)| {
-                block.created_min < floor && floor <= block.created_max && !block.is_empty()
+                block.created_min < cutoff && cutoff <= block.created_max && !block.is_empty()
             })
             .map(|(number, _)| number)
             .collect()
     }
 
-    /// Whether a floor at `floor` would drop a whole block.
-    pub(crate) fn has_older(&self, floor: UnixSeconds) -> bool {
+    /// Whether expiry before `cutoff` would drop a whole block.
+    pub(crate) fn has_older(&self, cutoff: UnixSeconds) -> bool {
         self.blocks
             .iter()
-            .any(|block| block.created_max < floor && !block.is_empty())
+            .any(|block| block.created_max < cutoff && !block.is_empty())
     }
 
-    /// How many messages are in the blocks that a floor at `floor` drops.
-    pub(crate) fn counts_older(&self, floor: UnixSeconds) -> Counts {
+    /// The number of messages in the blocks that expiry before `cutoff` drops.
+    pub(crate) fn counts_older(&self, cutoff: UnixSeconds) -> Counts {
         let mut counts = Counts::default();
         let older = self.blocks.iter();
-        for block in older.filter(|block| block.created_max < floor) {
+        for block in older.filter(|block| block.created_max < cutoff) {
             for kind in StatusKind::ALL {
                 *counts.of(kind) += block.in_status(kind).len();
             }

@@ -365,7 +365,7 @@ mod tests {
         let mut index = filled(3);
         mirror.apply(&index.take_changes()).unwrap();
         index.mirrored(None);
-        index.raise_floor(UnixSeconds::MAX);
+        index.raise_cutoff(UnixSeconds::MAX);
         mirror.apply(&index.take_changes()).unwrap();
         index.mirrored(None);
         let trees = mirror.trees().unwrap();
@@ -437,7 +437,7 @@ mod tests {
                 ];
             }
             if n % 12 == 10 {
-                meta.floor = Some(UnixSeconds(1_790_000_000 + (n - 8) * 10_000));
+                meta.cutoff = Some(UnixSeconds(1_790_000_000 + (n - 8) * 10_000));
             }
             metas.push(meta);
         }
@@ -521,7 +521,7 @@ mod tests {
                     assert_eq!(topics(index), topics(&whole), "{mirrored} {cut}");
                     assert_eq!(index.growth(), whole.growth());
                     assert_eq!(index.quarters(), whole.quarters());
-                    assert_eq!(index.floor(), whole.floor());
+                    assert_eq!(index.cutoff(), whole.cutoff());
                     assert_eq!(index.next_sequence(), whole.next_sequence());
                     assert_eq!(bits(index), bits(&whole), "{mirrored} {cut}");
                 }

@@ -230,7 +230,7 @@ impl Trees {
             TopicTable::restore(topics).ok_or_else(|| failed("a topic is in two places"))?;
         let applied = Position::from_u64(self.meta_u64("applied")?);
         let next = self.meta_u64("next")?.max(1);
-        let floor = UnixSeconds(u32::try_from(self.meta_u64("floor")?).map_err(failed)?);
+        let cutoff = UnixSeconds(u32::try_from(self.meta_u64("floor")?).map_err(failed)?);
         let partial = self.meta_u64("partial")? != 0;
         if blocks
             .last_key_value()
@@ -247,7 +247,7 @@ impl Trees {
                 quarters,
             },
             next,
-            floor,
+            cutoff,
             applied,
         })
         .ok_or_else(|| failed("there are messages of no topic"))?;
@@ -346,7 +346,7 @@ impl Trees {
             ("seed", seed.into()),
             ("applied", changes.applied.to_u64()),
             ("next", changes.next),
-            ("floor", u64::from(changes.floor.0)),
+            ("floor", u64::from(changes.cutoff.0)),
         ];
         for (name, number) in meta {
             put(Name::Meta, name.into(), Some(number.to_be_bytes().to_vec()));

@@ -96,7 +96,7 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dates {
     /// Everything created before this time has expired.
-    pub floor: UnixSeconds,
+    pub cutoff: UnixSeconds,
     /// Messages dated ahead of the clock: see [`Store::ahead`](crate::store::Store::ahead).
     pub ahead: u64,
 }
@@ -111,7 +111,7 @@ pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Da
     let _lock = Lock::take_if_there(&**files, &layout)?;
     let index = MirrorCopy::of(&layout.sled)?.mirror().load()?;
     Ok(Dates {
-        floor: index.floor(),
+        cutoff: index.cutoff(),
         ahead: index.count_behind(Day::last_not_ahead(now)),
     })
 }

@@ -288,13 +288,13 @@ impl Reader {
         Ok(found.and_then(|found| Some(found.first()?.entry.created)))
     }
 
-    /// The messages that a floor at `floor` takes from blocks that have newer ones too.
+    /// The messages created before `cutoff` in blocks that also have newer ones.
     pub(crate) fn expired_beside_newer(
         &self,
-        floor: UnixSeconds,
+        cutoff: UnixSeconds,
     ) -> Result<SequenceSet, StoreError> {
         let mut expired = SequenceSet::new();
-        let numbers = self.lock().straddling(floor);
+        let numbers = self.lock().straddling(cutoff);
         for number in numbers {
             let view = self.lock().view(number, None, None);
             let found = view
@@ -302,7 +302,7 @@ impl Reader {
                 .transpose()?
                 .unwrap_or_default();
             for found in found {
-                if found.entry.created < floor {
+                if found.entry.created < cutoff {
                     expired.insert(found.entry.sequence);
                 }
             }

@@ -21,7 +21,7 @@ pub(crate) struct Content {
     checkpoint: Option<(u64, u64, u32)>,
     #[generator(few())]
     new_messages: Vec<(u8, [u8; 20], u32, Vec<u8>)>,
-    floor: Option<u32>,
+    cutoff: Option<u32>,
     #[generator(few())]
     changes: Vec<Changed>,
 }
@@ -47,17 +47,19 @@ impl Content {
             })
             .collect();
         let changes: Vec<_> = self.changes.iter().map(change).collect();
-        let checkpoint = self.checkpoint.map(|(next, first_live, floor)| Checkpoint {
-            next,
-            first_live,
-            floor,
-            ..Checkpoint::default()
-        });
+        let checkpoint = self
+            .checkpoint
+            .map(|(next, first_live, cutoff)| Checkpoint {
+                next,
+                first_live,
+                cutoff,
+                ..Checkpoint::default()
+            });
         let frame = Frame {
             checkpoint,
             first: Sequence(self.first.into()),
             new_messages: &new_messages,
-            floor: self.floor.map(UnixSeconds),
+            cutoff: self.cutoff.map(UnixSeconds),
             changes: &changes,
         };
         encode(out, seed, &frame);
@@ -121,12 +123,12 @@ fn a_frame_says_what_was_written() {
             );
             assert_eq!(found, expected);
         }
-        assert_eq!(meta.floor, content.floor.map(UnixSeconds));
+        assert_eq!(meta.cutoff, content.cutoff.map(UnixSeconds));
         let changes: Vec<_> = content.changes.iter().map(change).collect();
         assert_eq!(meta.changes, changes);
         let checkpoint = meta
             .checkpoint
-            .map(|checkpoint| (checkpoint.next, checkpoint.first_live, checkpoint.floor));
+            .map(|checkpoint| (checkpoint.next, checkpoint.first_live, checkpoint.cutoff));
         assert_eq!(checkpoint, content.checkpoint);
         assert!(seed ^ 1 == *seed || decode(&bytes, seed ^ 1).is_err());
     });
@@ -190,7 +192,7 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
                 .first()
                 .map_or(Sequence(0), |entry| entry.sequence),
             new_messages: &new_messages,
-            floor: meta.floor,
+            cutoff: meta.cutoff,
             changes: &meta.changes,
         };
         let mut again = vec![];
@@ -198,8 +200,8 @@ fn meta_with_the_right_checksum_makes_sense_or_is_refused() {
         let (found, found_data) = decode(&again, 7).unwrap();
         assert_eq!(told(&found, found_data), told(&meta, &data));
         assert_eq!(
-            (found.checkpoint, found.floor, found.changes),
-            (meta.checkpoint, meta.floor, meta.changes)
+            (found.checkpoint, found.cutoff, found.changes),
+            (meta.checkpoint, meta.cutoff, meta.changes)
         );
     });
 }

@@ -52,7 +52,7 @@ pub(crate) struct Checkpoint {
     /// Every message before this sequence is gone.
     pub(crate) first_live: u64,
     /// Every message created before this time is gone.
-    pub(crate) floor: u32,
+    pub(crate) cutoff: u32,
     /// Messages accepted on each day since 1970.
     pub(crate) growth: Vec<(i32, u64)>,
     /// Messages accepted in each quarter of an hour since 1970.
@@ -81,7 +81,7 @@ pub(crate) struct Meta {
     /// Messages accepted, of consecutive sequences.
     pub(crate) entries: Vec<Entry>,
     /// Every message created before this time is gone.
-    pub(crate) floor: Option<UnixSeconds>,
+    pub(crate) cutoff: Option<UnixSeconds>,
     pub(crate) changes: Vec<(Change, SequenceSet)>,
 }
 
@@ -91,7 +91,7 @@ struct RawMeta<'a> {
     checkpoint: Option<Checkpoint>,
     #[serde(borrow)]
     new_messages: Option<RawMessages<'a>>,
-    floor: Option<u32>,
+    cutoff: Option<u32>,
     changes: Vec<RawChange>,
 }
 
@@ -233,7 +233,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) first: Sequence,
     pub(crate) new_messages: &'a [NewMessage<'a>],
-    pub(crate) floor: Option<UnixSeconds>,
+    pub(crate) cutoff: Option<UnixSeconds>,
     pub(crate) changes: &'a [(Change, SequenceSet)],
 }
 
@@ -248,7 +248,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, frame: &Frame<'_>) {
     let raw = RawMeta {
         checkpoint: frame.checkpoint.clone(),
         new_messages: raw_messages(frame, &codes),
-        floor: frame.floor.map(|floor| floor.0),
+        cutoff: frame.cutoff.map(|cutoff| cutoff.0),
         changes: frame.changes.iter().map(raw_change).collect(),
     };
     rmp_serde::encode::write(out, &raw).expect("writing to memory does not fail");
@@ -354,7 +354,7 @@ fn decode_meta(bytes: &[u8], data_len: usize) -> Option<Meta> {
     let raw: RawMeta<'_> = rmp_serde::from_slice(bytes).ok()?;
     let mut meta = Meta {
         checkpoint: raw.checkpoint,
-        floor: raw.floor.map(UnixSeconds),
+        cutoff: raw.cutoff.map(UnixSeconds),
         ..Meta::default()
     };
     if let Some(new_messages) = raw.new_messages {
@@ -455,13 +455,13 @@ mod tests {
                 checkpoint: Some(Checkpoint {
                     next: 7,
                     first_live: 3,
-                    floor: 50,
+                    cutoff: 50,
                     growth: vec![(20_000, 12)],
                     quarters: vec![(1_988_888, 3)],
                 }),
                 first: Sequence(7),
                 new_messages: &new_messages,
-                floor: Some(UnixSeconds(60)),
+                cutoff: Some(UnixSeconds(60)),
                 changes: &[
                     (
                         Change::NotConsumed,
@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(head.frame_len(), bytes.len());
         let meta = head.meta(5, &bytes).unwrap();
         assert_eq!(meta.checkpoint.as_ref().unwrap().growth, [(20_000, 12)]);
-        assert_eq!(meta.floor, Some(UnixSeconds(60)));
+        assert_eq!(meta.cutoff, Some(UnixSeconds(60)));
         let told: Vec<_> = meta
             .entries
             .iter()

@@ -270,7 +270,11 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         let rows = [
             ("the next sequence", told.next, found.next),
             ("the first message", told.first_live, found.first_live),
-            ("the floor of expiry", told.floor.into(), found.floor.into()),
+            (
+                "the cutoff of expiry",
+                told.cutoff.into(),
+                found.cutoff.into(),
+            ),
             ("the growth", days(&told.growth), days(&found.growth)),
         ];
         for (what, told, found) in rows {

@@ -163,7 +163,7 @@ impl MirrorCheck {
                 "the next sequence",
                 log.next_sequence() != self.index.next_sequence(),
             ),
-            ("the floor of expiry", log.floor() != self.index.floor()),
+            ("the cutoff of expiry", log.cutoff() != self.index.cutoff()),
             (
                 "the number of messages",
                 log.counts() != self.index.counts(),
