@@ -316,3 +316,43 @@ fn a_long_file_is_named_and_its_tests_and_comments_do_not_count() {
     let tests = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
     assert!(violations("src/config.rs", &tests).is_empty());
 }
+
+#[test]
+fn each_name_of_a_type_in_the_store_stands_for_one_thing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = crate::sources::below(&root.join("src/store"));
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let texts: Vec<String> = texts.collect();
+    let types: Vec<&str> = texts.iter().flat_map(|text| type_names(text)).collect();
+    assert!(types.contains(&"Segments") && types.contains(&"Written"));
+    assert_eq!(repeated(types), Vec::<&str>::new());
+    let sample = "pub(crate) struct Found {\n}\nenum Found {\n}\ntype Other<'a> = &'a Found;\n";
+    assert_eq!(repeated(type_names(sample)), ["Found"]);
+}
+
+/// The names that stand more than once in `names`.
+fn repeated(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_unstable();
+    let same = names.chunk_by(|a, b| a == b);
+    same.filter(|same| same.len() > 1)
+        .map(|same| same[0])
+        .collect()
+}
+
+/// The names of the types that `text` declares at its first level, without those of its tests.
+fn type_names(text: &str) -> Vec<&str> {
+    let declared = |line: &&'_ str| !line.starts_with(' ');
+    let lines = code_lines(text).into_iter().filter(declared);
+    lines.filter_map(type_name).collect()
+}
+
+fn type_name(line: &str) -> Option<&str> {
+    let kinds = ["struct ", "enum ", "trait ", "type "];
+    let rest = match line.strip_prefix("pub") {
+        Some(rest) if rest.starts_with('(') => rest.split_once(") ")?.1,
+        Some(rest) => rest.trim_start(),
+        None => line,
+    };
+    let name = kinds.iter().find_map(|kind| rest.strip_prefix(kind))?;
+    name.split(|c: char| !c.is_alphanumeric()).next()
+}

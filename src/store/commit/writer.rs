@@ -21,7 +21,7 @@ use crate::store::commit::watermarks::Watermarks;
 use crate::store::committed::Committed;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::{Reserve, Urgency};
-use crate::store::health::{Part, Trouble};
+use crate::store::health::{Component, Trouble};
 use crate::store::index::Index;
 use crate::store::log::encode::{Written, encode_messages};
 use crate::store::log::frame::{self, Checkpoint, Frame};
@@ -293,7 +293,7 @@ impl Writer {
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
         if !buffer.is_empty() {
             if self.refusals.is_open() && self.reserve.is_whole() {
-                self.trouble.note(Part::Log, None);
+                self.trouble.note(Component::Log, None);
                 if let Some(refused) = self.refusals.stored(Instant::now()) {
                     tracing::info!(refused, "messages are stored again");
                 }
@@ -331,7 +331,7 @@ impl Writer {
         if self.refusals.refused(messages, Instant::now()) {
             tracing::error!(%error, "messages are refused, because they cannot be stored");
         }
-        self.trouble.note(Part::Log, Some(error));
+        self.trouble.note(Component::Log, Some(error));
         // What somebody waits for was not done, and they hear so; what happened has happened.
         group.changes.retain(|(change, _)| change.is_outcome());
         if matches!(error, StoreError::Poisoned(_)) {

@@ -1,4 +1,4 @@
-//! What the index hands to the mirror and gets back from it.
+//! What the index hands to the mirror, and gets back from it at a start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::store::log::position::Position;
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     pub(super) blocks: BTreeSet<u64>,
-    /// Those of them that have more than other statuses.
+    /// Those of `blocks` with new messages, and not only other statuses.
     pub(super) grown: BTreeSet<u64>,
     pub(super) days: BTreeSet<Day>,
     pub(super) quarters: BTreeSet<u32>,
@@ -21,21 +21,21 @@ pub(super) struct Dirty {
     pub(super) any: bool,
 }
 
-/// A block that is gone, and the days it had keys for.
+/// A dropped block, and the days for which the mirror has keys of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub(crate) block: u64,
     pub(crate) days: Vec<Day>,
 }
 
-/// What the mirror has to write to have the state at `applied`.
+/// What the mirror must write to reach the state at `applied`.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) applied: Position,
     pub(crate) next: u64,
     pub(crate) cutoff: UnixSeconds,
     pub(crate) blocks: Vec<(u64, Block)>,
-    /// Those of `blocks` that have more than other statuses.
+    /// Those of `blocks` with new messages, and not only other statuses.
     pub(crate) grown: BTreeSet<u64>,
     pub(crate) dropped: Vec<Dropped>,
     /// Counts and growth of each day that changed.
@@ -47,9 +47,9 @@ pub(crate) struct Changes {
     pub(crate) times: Vec<(Span, UnixSeconds)>,
 }
 
-/// What [`Index::restore`] begins with.
+/// The state that the mirror gives to `Index::restore` at a start.
 #[derive(Debug, Default)]
-pub(crate) struct Restored {
+pub(crate) struct IndexState {
     pub(crate) blocks: BTreeMap<u64, Block>,
     pub(crate) topics: TopicTable,
     pub(crate) growth: Growth,

@@ -21,7 +21,7 @@ use crate::store::counts::Counts;
 use crate::store::growth::{Calendar, Day, Growth};
 use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::index::block::{Block, DayBits};
-use crate::store::index::changes::{Changes, Dirty, Dropped, Restored};
+use crate::store::index::changes::{Changes, Dirty, Dropped, IndexState};
 use crate::store::index::consumed::ConsumedTimes;
 use crate::store::index::topics::TopicTable;
 use crate::store::log::frame::{Checkpoint, Meta};
@@ -58,7 +58,7 @@ impl Index {
 
     /// Restores what the mirror had; the counts are those of the bitmaps. `None` if there are
     /// messages of no topic.
-    pub(crate) fn restore(restored: Restored) -> Option<Index> {
+    pub(crate) fn restore(restored: IndexState) -> Option<Index> {
         let mut index = Index {
             next: restored.next,
             cutoff: restored.cutoff,
@@ -659,7 +659,7 @@ mod tests {
         let changes = index.take_changes();
         assert!(!index.is_dirty());
         let topics = changes.topics.fresh.into_iter().collect();
-        let restored = Index::restore(Restored {
+        let restored = Index::restore(IndexState {
             blocks: changes.blocks.into_iter().collect(),
             topics: TopicTable::restore(topics).unwrap(),
             growth: index.growth.clone(),

@@ -1,5 +1,5 @@
-//! Damage of the log: bytes that are no frame, and what is known of them. Each is said once:
-//! recovery, scrub and reads meet the same bytes.
+//! Damage of the log: bytes that are not a valid frame. Each is reported once, although recovery,
+//! scrub and reads all meet the same bytes.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display};
@@ -10,21 +10,21 @@ use crate::store::log::frame::{FrameError, Meta};
 use crate::store::log::position::Position;
 use crate::store::log::segments::Located;
 
-/// Findings that are kept; more of them are not told apart.
+/// The most findings kept. Further ones are not reported.
 const FINDINGS_MAX: usize = 1000;
 
-/// See the module.
+/// The damage found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Mutex<Found>);
+pub(crate) struct Findings(Mutex<Noted>);
 
 #[derive(Debug, Default)]
-struct Found {
+struct Noted {
     places: HashSet<Position>,
     texts: Vec<String>,
 }
 
 impl Findings {
-    /// Keeps what was found at `position`; true if it is new.
+    /// Keeps a finding at `position`. Returns whether it is new.
     pub(crate) fn note(&self, position: Position, what: &dyn Display) -> bool {
         let mut found = self.0.lock().expect("no holder of this lock panics");
         let new = found.places.len() < FINDINGS_MAX && found.places.insert(position);
@@ -34,14 +34,14 @@ impl Findings {
         new
     }
 
-    /// Keeps what was found, and says it if it is new.
+    /// Keeps a finding at `position`, and logs it if it is new.
     pub(crate) fn report(&self, position: Position, what: &dyn Display) {
         if self.note(position, what) {
             tracing::error!("damaged: {what}; everything else is served");
         }
     }
 
-    /// All that was found, each as a sentence.
+    /// All findings, each as a sentence.
     pub(crate) fn texts(&self) -> Vec<String> {
         let found = self.0.lock().expect("no holder of this lock panics");
         found.texts.clone()
@@ -70,7 +70,7 @@ impl Damage {
         Position::at(self.segment, self.from)
     }
 
-    /// A frame that belongs to another place, from which a disk has put it here.
+    /// A valid frame that belongs elsewhere: the disk has written it to the wrong place.
     pub(crate) fn misplaced(frame: &Located) -> Damage {
         Damage {
             segment: frame.segment.number,
@@ -82,8 +82,8 @@ impl Damage {
         }
     }
 
-    /// Up to here in its segment good frames may be of another place: a block that a disk has
-    /// put to a wrong place may have whole ones.
+    /// Up to here, valid frames may belong elsewhere: a block that the disk has written to the
+    /// wrong place may hold whole frames.
     pub(crate) fn doubtful_until(&self) -> Position {
         let block = self.to / BLOCK_BYTES + 1;
         Position::at(self.segment, (block * BLOCK_BYTES).min(u32::MAX.into()))

@@ -16,7 +16,7 @@ use crate::store::growth::{Day, Growth};
 use crate::store::index::Index;
 use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::index::block::Block;
-use crate::store::index::changes::{Changes, Restored};
+use crate::store::index::changes::{Changes, IndexState};
 use crate::store::index::topics::{TopicId, TopicTable};
 use crate::store::log::position::Position;
 use crate::store::mirror::consumed::{TIME_RANGE_BYTES, TimeRange, times_add};
@@ -239,7 +239,7 @@ impl Trees {
         {
             return Err(failed("there is a block of messages to come"));
         }
-        let mut index = Index::restore(Restored {
+        let mut index = Index::restore(IndexState {
             blocks,
             topics,
             growth: Growth {

@@ -18,15 +18,16 @@ use crate::store::log::segment::Segment;
 use crate::store::log::segments::Segments;
 use crate::store::log::walk::Step;
 
-/// A message found, its data not read yet.
-pub(super) struct Found {
+/// A message that the index has found. Its data is not read yet.
+pub(super) struct FoundMessage {
     pub(super) entry: Entry,
     pub(super) topic: Topic,
-    pub(super) frame: Frame,
+    pub(super) frame: FrameRef,
 }
 
-impl Found {
-    /// What is kept for a client, or a few topics, keeps no frame for one message of it.
+impl FoundMessage {
+    /// Copies the data of `message` out of its frame. Kept for a client, one message would
+    /// otherwise keep the whole frame in memory.
     pub(super) fn without_frame(&self, message: Message) -> Message {
         match message.data.len() < self.frame.head.data_len {
             true => Message {
@@ -38,19 +39,24 @@ impl Found {
     }
 }
 
+/// Where a frame is, and its head.
 #[derive(Clone)]
-pub(super) struct Frame {
+pub(super) struct FrameRef {
     pub(super) segment: Arc<Segment>,
     pub(super) position: Position,
     pub(super) head: Head,
 }
 
-/// The data of the frame that was read last; neighbours are nearly always in it.
+/// The data of the frame read last. It nearly always has the neighbours too.
 #[derive(Default)]
 pub(super) struct DataCache(Option<(Position, Bytes)>);
 
 impl DataCache {
-    pub(super) fn get(&mut self, segments: &Segments, frame: &Frame) -> Result<Bytes, StoreError> {
+    pub(super) fn get(
+        &mut self,
+        segments: &Segments,
+        frame: &FrameRef,
+    ) -> Result<Bytes, StoreError> {
         if let Some((position, data)) = &self.0
             && *position == frame.position
         {
@@ -63,12 +69,12 @@ impl DataCache {
     }
 }
 
-/// The messages of `view`, ascending. What is damaged is reported and passed over.
+/// The messages of `view`, ascending. Damaged ones are reported and skipped.
 pub(super) fn find(
     segments: &Segments,
     view: &BlockView,
     findings: &Findings,
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<FoundMessage>, StoreError> {
     let mut found = Vec::with_capacity(usize::try_from(view.bits.len()).unwrap_or(0));
     let base = view.number * BLOCK_LEN;
     let bit_of = |sequence: u64| sequence.saturating_sub(base).min(BLOCK_LEN);
@@ -110,10 +116,10 @@ pub(super) fn find(
             let Some(&entry) = entries.get(at) else {
                 continue;
             };
-            found.push(Found {
+            found.push(FoundMessage {
                 entry,
                 topic: located.meta.topics[entry.topic as usize].clone(),
-                frame: Frame {
+                frame: FrameRef {
                     segment: located.segment.clone(),
                     position: located.position,
                     head: located.head,

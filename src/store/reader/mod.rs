@@ -23,7 +23,7 @@ use crate::store::log::frame::Entry;
 use crate::store::log::segments::Segments;
 use crate::store::mirror::Mirror;
 use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
-use crate::store::reader::found::{DataCache, Found, find};
+use crate::store::reader::found::{DataCache, FoundMessage, find};
 
 /// See the module.
 #[derive(Clone)]
@@ -39,13 +39,13 @@ impl Reader {
         self.index.lock().expect("no holder of this lock panics")
     }
 
-    fn find(&self, view: &BlockView) -> Result<Vec<Found>, StoreError> {
+    fn find(&self, view: &BlockView) -> Result<Vec<FoundMessage>, StoreError> {
         find(&self.segments, view, &self.findings)
     }
 
     fn message(
         &self,
-        found: &Found,
+        found: &FoundMessage,
         status: StatusKind,
         cache: &mut DataCache,
     ) -> Result<Message, StoreError> {
@@ -88,7 +88,7 @@ impl Reader {
     /// A message, or `None` where its bytes are damaged, which is said once.
     fn message_or_report(
         &self,
-        found: &Found,
+        found: &FoundMessage,
         status: StatusKind,
         cache: &mut DataCache,
     ) -> Result<Option<Message>, StoreError> {
@@ -252,7 +252,7 @@ impl Reader {
     }
 
     /// A message with the status that it has now; `None` if it is gone.
-    fn now(&self, found: &Found) -> Result<Option<Message>, StoreError> {
+    fn now(&self, found: &FoundMessage) -> Result<Option<Message>, StoreError> {
         let status = self.lock().status(found.entry.sequence);
         let message = |status| self.message(found, status, &mut DataCache::default());
         let message = status.map(message).transpose()?;
@@ -312,7 +312,7 @@ impl Reader {
 }
 
 impl Query {
-    fn has(&self, found: &Found) -> bool {
+    fn has(&self, found: &FoundMessage) -> bool {
         let Entry {
             created, sequence, ..
         } = found.entry;
@@ -329,7 +329,7 @@ impl Query {
 
 /// A message that matches, ordered by time and then sequence.
 struct Ready {
-    found: Found,
+    found: FoundMessage,
     status: StatusKind,
 }
 

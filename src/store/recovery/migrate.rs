@@ -1,4 +1,5 @@
-//! The number of the stored format, and the steps of `migrations/` that lead to it.
+//! Reads the number of the stored format, and runs the steps of `migrations/` that lead to the
+//! newest one.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -9,24 +10,27 @@ use crate::store::fs::files::{Files, OpenHow};
 #[path = "../../../migrations/0001_first_format.rs"]
 mod first_format;
 
-/// Works on the folder of a store.
-type Step = fn(&dyn Files, &Path) -> io::Result<()>;
+/// One step: works on the files in the folder of a store.
+type Migration = fn(&dyn Files, &Path) -> io::Result<()>;
 
 /// The steps in order: the first leads to format 1.
-const STEPS: [Step; 1] = [first_format::run];
+const STEPS: [Migration; 1] = [first_format::run];
 
-/// Brings the folder of a store to the newest format; a new folder is format 0.
+/// Brings the folder of a store to the newest format. A new folder has format 0.
 pub(crate) fn migrate(files: &dyn Files, dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("format");
     let found = check(files, dir)?;
-    for (number, step) in (1..).zip(STEPS).skip(found as usize) {
-        step(files, dir).doing("migrate", dir)?;
+    for (number, migration) in (1..).zip(STEPS).skip(found as usize) {
+        migration(files, dir).doing("migrate", dir)?;
         write(files, dir, &path, number)?;
     }
     Ok(())
 }
 
-/// The format of the folder of a store, if it is one that can be read.
+/// The format of the folder of a store.
+///
+/// # Errors
+/// When this version cannot read that format.
 pub(crate) fn check(files: &dyn Files, dir: &Path) -> Result<u32, StoreError> {
     let path = dir.join("format");
     let known = u32::try_from(STEPS.len()).expect("there are few steps");

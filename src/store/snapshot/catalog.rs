@@ -7,7 +7,7 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
 use crate::store::log::position::Position;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
-use crate::store::snapshot::chunks::{Chunks, Met};
+use crate::store::snapshot::chunks::{ChunkRead, Chunks};
 
 /// Where in a snapshot the bytes of the log are. Chunks are checked when they are read.
 pub(crate) struct Catalog {
@@ -66,7 +66,7 @@ impl Catalog {
             // The length that led here may be wrong itself.
             let mut search = at + 1;
             if let Some((before, _)) = before
-                && !matches!(catalog.chunks.at(before)?, Met::Whole(..))
+                && !matches!(catalog.chunks.at(before)?, ChunkRead::Whole(..))
             {
                 catalog.places.retain(|_, (_, place)| *place != before);
                 catalog.end = before;
@@ -101,7 +101,7 @@ impl Catalog {
             return Ok(Some(head));
         }
         match self.chunks.at(at)? {
-            Met::Whole(head, _) => Ok(Some(head)),
+            ChunkRead::Whole(head, _) => Ok(Some(head)),
             _ => Ok(None),
         }
     }
@@ -181,7 +181,9 @@ impl Catalog {
                 break;
             }
             match self.chunks.at(at)? {
-                Met::Whole(head, chunk) if (head.segment, head.offset) == (segment, offset) => {
+                ChunkRead::Whole(head, chunk)
+                    if (head.segment, head.offset) == (segment, offset) =>
+                {
                     let cut = |at: u64| {
                         usize::try_from(at - u64::from(offset)).expect("a chunk fits in memory")
                     };

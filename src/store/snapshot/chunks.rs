@@ -1,4 +1,4 @@
-//! Reads the chunks of a snapshot, one by one.
+//! Reads the chunks of a snapshot one by one.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,12 @@ pub(super) struct Chunks {
     pub(super) len: u64,
 }
 
-/// What is where a chunk should be.
-pub(super) enum Met {
+/// What was read where a chunk should be.
+pub(super) enum ChunkRead {
     Whole(ChunkHead, Vec<u8>),
     /// The file ends before the chunk does.
     Cut,
-    /// Its head, if that looks like one.
+    /// Not a whole chunk. Has its head, if that looks like one.
     Damaged(Option<ChunkHead>),
 }
 
@@ -38,27 +38,27 @@ impl Chunks {
         Ok(bytes)
     }
 
-    pub(super) fn at(&self, at: u64) -> Result<Met, StoreError> {
+    pub(super) fn at(&self, at: u64) -> Result<ChunkRead, StoreError> {
         let data = at + CHUNK_HEAD_BYTES as u64;
         if data > self.len {
-            return Ok(Met::Cut);
+            return Ok(ChunkRead::Cut);
         }
         let Some(head) = self.head_at(at)? else {
-            return Ok(Met::Damaged(None));
+            return Ok(ChunkRead::Damaged(None));
         };
         let end = data + u64::from(head.len);
         if end > self.len {
-            return Ok(Met::Cut);
+            return Ok(ChunkRead::Cut);
         }
         let bytes = self.read(data, end)?;
         Ok(if head.is_of(&bytes) {
-            Met::Whole(head, bytes)
+            ChunkRead::Whole(head, bytes)
         } else {
-            Met::Damaged(Some(head))
+            ChunkRead::Damaged(Some(head))
         })
     }
 
-    /// What looks like a chunk's head; what is behind it is not read.
+    /// What looks like a chunk's head. The bytes of the chunk are not read.
     pub(super) fn head_at(&self, at: u64) -> Result<Option<ChunkHead>, StoreError> {
         if at + CHUNK_HEAD_BYTES as u64 > self.len {
             return Ok(None);
@@ -70,7 +70,7 @@ impl Chunks {
         Ok(ChunkHead::parse(&head))
     }
 
-    /// The next offset at or behind `from` where a whole chunk begins.
+    /// The next offset from `from` on where a whole chunk begins.
     pub(super) fn next_whole(&self, from: u64) -> Result<Option<u64>, StoreError> {
         const WINDOW: u64 = 1 << 20;
         let mut at = from;
@@ -84,7 +84,7 @@ impl Chunks {
                 continue;
             };
             at += found as u64;
-            if let Met::Whole(..) = self.at(at)? {
+            if let ChunkRead::Whole(..) = self.at(at)? {
                 return Ok(Some(at));
             }
             at += 1;

@@ -9,14 +9,14 @@ use crate::fuzz::{Edit, bounded};
 use crate::store::fs::files::OsFiles;
 use crate::store::log::frame::fuzz::Content;
 use crate::store::log::segment::segment_path;
-use crate::store::log::segments::fuzz::{Place, segment, walk};
+use crate::store::log::segments::fuzz::{FramePlace, segment, walk};
 use crate::store::snapshot::chunk::HEAD_LEN;
 use crate::store::snapshot::unpack::{Unpacked, unpack};
 
 /// A snapshot, what is in it, and where its chunks begin.
 struct Sample {
     bytes: Vec<u8>,
-    frames: Vec<Place>,
+    frames: Vec<FramePlace>,
     segments: Vec<Vec<u8>>,
     chunks: Vec<usize>,
 }

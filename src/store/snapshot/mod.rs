@@ -43,7 +43,7 @@ use crate::store::snapshot::catalog::Catalog;
 use crate::store::snapshot::chunk::{
     CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head, read_head,
 };
-use crate::store::snapshot::chunks::{Chunks, Met};
+use crate::store::snapshot::chunks::{ChunkRead, Chunks};
 
 /// Looks at a segment before it is copied, and takes back what it has lost; says whether some of
 /// it stays lost.
@@ -72,8 +72,8 @@ pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreEr
     match read_head(&*file, path) {
         Err(error @ StoreError::FormatTooNew { .. }) => {
             match Chunks::new(file, path)?.at(HEAD_BYTES)? {
-                Met::Whole(..) => Ok(()),
-                Met::Cut | Met::Damaged(_) => Err(error),
+                ChunkRead::Whole(..) => Ok(()),
+                ChunkRead::Cut | ChunkRead::Damaged(_) => Err(error),
             }
         }
         Err(error @ StoreError::Io { .. }) => Err(error),
@@ -96,7 +96,7 @@ pub(crate) struct Snapshot {
     path: PathBuf,
     seed: u32,
     /// Absent while there is no file of this store.
-    open: Option<Open>,
+    open: Option<OpenFile>,
     /// There is a file that is not to be replaced: somebody's backup.
     kept: bool,
     /// Where the file is damaged; it is to be written anew.
@@ -109,17 +109,17 @@ pub(crate) struct Snapshot {
     mender: Mender,
 }
 
-/// What is at the snapshot's place.
-enum Found {
+/// What exists at the snapshot's path.
+enum Existing {
     Nothing,
-    Whole(Open),
+    Whole(OpenFile),
     /// Where, and up to which position it has something all the same.
     Damaged(u64, Position),
     /// It is of another store, or none that can be read.
     Foreign,
 }
 
-struct Open {
+struct OpenFile {
     file: Box<dyn StoredFile>,
     /// The bytes of whole chunks.
     end: u64,
@@ -143,9 +143,9 @@ impl Snapshot {
         let (seed, log_end) = (log.seed(), log.end());
         refuse_newer(&**files, path)?;
         let found = match files.open(path, OpenHow::Write) {
-            Ok(file) if file.is_empty().doing("look at", path)? => Found::Nothing,
+            Ok(file) if file.is_empty().doing("look at", path)? => Existing::Nothing,
             Ok(file) => read_chunks(file, path, seed)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
+            Err(error) if error.kind() == ErrorKind::NotFound => Existing::Nothing,
             Err(error) => return Err(error).doing("open", path),
         };
         let mut snapshot = Snapshot {
@@ -161,15 +161,15 @@ impl Snapshot {
             mender,
         };
         match found {
-            Found::Nothing => {}
+            Existing::Nothing => {}
             // What the log has lost of it, and may not be written anew, is somebody's backup.
-            Found::Whole(open) if open.covered > log_end => snapshot.kept = true,
-            Found::Whole(open) => snapshot.open = Some(open),
-            Found::Damaged(at, covered) => {
+            Existing::Whole(open) if open.covered > log_end => snapshot.kept = true,
+            Existing::Whole(open) => snapshot.open = Some(open),
+            Existing::Damaged(at, covered) => {
                 snapshot.damage = Some(at);
                 snapshot.kept = covered > log_end;
             }
-            Found::Foreign => snapshot.kept = true,
+            Existing::Foreign => snapshot.kept = true,
         }
         Ok(snapshot)
     }
@@ -254,7 +254,7 @@ impl Snapshot {
         let file = file.doing("create", &aside)?;
         file.write_all_at(&file_head(self.seed), 0)
             .doing("write to", &aside)?;
-        let mut open = Open {
+        let mut open = OpenFile {
             file,
             end: HEAD_BYTES,
             covered: Position::default(),
@@ -279,7 +279,7 @@ impl Snapshot {
         &mut self,
         log: &Arc<Segments>,
         segments: &[Arc<Segment>],
-        open: &mut Open,
+        open: &mut OpenFile,
         path: &Path,
     ) -> Result<(), StoreError> {
         let mut mend = (self.mender)(&self.files, &self.path, log);
@@ -309,7 +309,7 @@ impl Snapshot {
     }
 }
 
-impl Open {
+impl OpenFile {
     /// Appends what the log has and the file does not.
     fn append(&mut self, segments: &[Arc<Segment>], path: &Path) -> Result<(), StoreError> {
         for segment in segments {
@@ -354,17 +354,17 @@ fn aside(path: &Path) -> PathBuf {
 
 /// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
 /// Nothing comes of a file of another store; one that is damaged is left as it is.
-fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Found, StoreError> {
+fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Existing, StoreError> {
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
         Err(error @ StoreError::Io { .. }) => return Err(error),
-        _ => return Ok(Found::Foreign),
+        _ => return Ok(Existing::Foreign),
     }
     let catalog = Catalog::read(file, path)?;
     if let Some(at) = catalog.damaged {
-        return Ok(Found::Damaged(at, catalog.covered()));
+        return Ok(Existing::Damaged(at, catalog.covered()));
     }
-    let open = Open {
+    let open = OpenFile {
         end: catalog.end,
         covered: catalog.covered(),
         segments: catalog.bytes_of_segments(),
@@ -374,7 +374,7 @@ fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Foun
         open.file.set_len(open.end).doing("cut", path)?;
         open.file.sync().doing("sync", path)?;
     }
-    Ok(Found::Whole(open))
+    Ok(Existing::Whole(open))
 }
 
 #[cfg(test)]

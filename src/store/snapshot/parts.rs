@@ -1,4 +1,4 @@
-//! What is in a snapshot's file, in its order, also where it is damaged.
+//! Walks over the chunks of a snapshot's file in order, and over damage between them.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
 use crate::store::log::segment::segment_number;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
-use crate::store::snapshot::chunks::{Chunks, Met};
+use crate::store::snapshot::chunks::{ChunkRead, Chunks};
 
 /// A walk over the chunks of a file.
 pub(crate) struct Parts {
@@ -20,15 +20,15 @@ pub(crate) struct Parts {
     ended: bool,
 }
 
-/// A chunk, or what is where one should be.
+/// A chunk, or the damage where one should be.
 pub(crate) struct Part {
     /// Where it begins in the file.
     pub(crate) from: u64,
     /// Where it ends there.
     pub(crate) to: u64,
-    /// The segment, and the place in it, that its bytes are of, if that is clear.
+    /// The segment and the offset to which its bytes belong, if that is clear.
     pub(crate) place: Option<(u32, u32)>,
-    /// It is what was written.
+    /// Whether its checksum is right.
     pub(crate) whole: bool,
     pub(crate) bytes: Vec<u8>,
 }
@@ -59,47 +59,47 @@ impl Parts {
         self.chunks.len
     }
 
-    /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
+    /// The length of an incomplete last chunk, as in the copy of a file that was being written.
     pub(crate) fn torn(&self) -> u64 {
         self.torn
     }
 
-    /// Whether the last chunk said that nothing follows.
+    /// Whether the last chunk marks the end of the file.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// The file, to be read at will.
+    /// The file, for reads at any offset.
     pub(crate) fn into_file(self) -> Box<dyn StoredFile> {
         self.chunks.file
     }
 
-    /// What comes next; `None` at the end of the file.
+    /// The next part; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> Result<Option<Part>, StoreError> {
         let (from, len) = (self.at, self.chunks.len);
         if from >= len {
             return Ok(None);
         }
         let part = match self.chunks.at(from)? {
-            Met::Whole(chunk, bytes) => Part {
+            ChunkRead::Whole(chunk, bytes) => Part {
                 from,
                 to: from + (CHUNK_HEAD_BYTES + bytes.len()) as u64,
                 place: Some((chunk.segment, chunk.offset)),
                 whole: true,
                 bytes,
             },
-            met => {
+            read => {
                 let next = self.chunks.next_whole(from + 1)?;
-                if next.is_none() && matches!(met, Met::Cut) {
+                if next.is_none() && matches!(read, ChunkRead::Cut) {
                     (self.torn, self.ended) = (len - from, false);
                     self.at = len;
                     return Ok(None);
                 }
                 let to = next.unwrap_or(len);
                 let bytes = self.chunks.read(from + CHUNK_HEAD_BYTES as u64, to)?;
-                let head = match met {
-                    Met::Damaged(head) => head,
-                    Met::Whole(..) | Met::Cut => None,
+                let head = match read {
+                    ChunkRead::Damaged(head) => head,
+                    ChunkRead::Whole(..) | ChunkRead::Cut => None,
                 };
                 Part {
                     from,
@@ -120,8 +120,8 @@ impl Parts {
     }
 }
 
-/// Where the bytes of a damaged chunk go: where its checksum says that they belong; if none
-/// fits, where its head says, or the segment that they begin, or behind the chunk before.
+/// Where the bytes of a damaged chunk belong: where its checksum fits. If it fits nowhere: where
+/// its head says, at the beginning of the segment whose head they have, or after the chunk before.
 fn place_of(
     head: Option<ChunkHead>,
     bytes: &[u8],

@@ -9,7 +9,7 @@ use crate::store::commit::poison::{Poison, poison_on_error};
 use crate::store::commit::watermarks::Watermarks;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
-use crate::store::health::{Part, Trouble};
+use crate::store::health::{Component, Trouble};
 use crate::store::index::changes::Changes;
 use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
@@ -56,7 +56,7 @@ impl MirrorThread {
             let closing = self.watermarks.wait_mirror_due() || self.watermarks.pause(MIRROR_PAUSE);
             let result = self.step(&mut space_checked);
             let result = result.and_then(|()| self.check_written(&mut written_checked));
-            let news = self.trouble.note(Part::Mirror, result.as_ref().err());
+            let news = self.trouble.note(Component::Mirror, result.as_ref().err());
             if closing {
                 return result.and_then(|()| self.flush());
             }
@@ -203,7 +203,7 @@ impl MirrorThread {
             return Ok(());
         };
         poison_on_error(segment.sync(), &self.poison).inspect_err(|error| {
-            self.trouble.note(Part::Log, Some(error));
+            self.trouble.note(Component::Log, Some(error));
         })?;
         let mut state = self.watermarks.lock();
         state.synced = state.synced.max(position);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::store::commit::watermarks::{WatermarkState, Watermarks};
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Reserve;
-use crate::store::health::{Part, Trouble};
+use crate::store::health::{Component, Trouble};
 use crate::store::index::Index;
 use crate::store::log::segments::Segments;
 use crate::store::repair::scrub::Scrub;
@@ -50,7 +50,9 @@ impl SnapshotThread {
             }
             last = Instant::now();
             let result = self.step();
-            let news = self.trouble.note(Part::Snapshot, result.as_ref().err());
+            let news = self
+                .trouble
+                .note(Component::Snapshot, result.as_ref().err());
             if closing {
                 return result;
             }

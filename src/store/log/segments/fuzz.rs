@@ -11,10 +11,10 @@ use crate::store::log::frame::fuzz::Content;
 use crate::store::log::walk::Step;
 
 /// Where a frame is: in which segment, and which bytes of it.
-pub(crate) type Place = (u32, Range<usize>);
+pub(crate) type FramePlace = (u32, Range<usize>);
 
 /// The bytes of a segment with these frames, and where each of them is.
-pub(crate) fn segment(seed: u32, number: u32, frames: &[Content]) -> (Vec<u8>, Vec<Place>) {
+pub(crate) fn segment(seed: u32, number: u32, frames: &[Content]) -> (Vec<u8>, Vec<FramePlace>) {
     let mut bytes = segment_head(seed, number).to_vec();
     let places = frames.iter().map(|frame| {
         let from = bytes.len();
@@ -26,7 +26,7 @@ pub(crate) fn segment(seed: u32, number: u32, frames: &[Content]) -> (Vec<u8>, V
 }
 
 /// The frames of a log, and how many bytes are damaged. Every byte is in one of both.
-pub(crate) fn walk(dir: &Path) -> (Vec<Place>, usize) {
+pub(crate) fn walk(dir: &Path) -> (Vec<FramePlace>, usize) {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let (segments, damaged_heads) = Segments::open(&files, dir, &[]).unwrap();
     assert!(damaged_heads.is_empty());
@@ -65,7 +65,7 @@ pub(crate) fn walk(dir: &Path) -> (Vec<Place>, usize) {
 /// A segment that was walked over after its bytes behind the head were changed.
 struct Walked {
     changed: Vec<u8>,
-    found: Vec<Place>,
+    found: Vec<FramePlace>,
     damaged: usize,
 }
 
