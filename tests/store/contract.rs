@@ -92,6 +92,7 @@ contract! {
     an_expiry_is_over_when_it_returns
     messages_are_not_created_shortly_before_the_floor
     what_is_dated_ahead_expires_by_when_it_came
+    each_topic_is_told_once
     growth_counts_deleted_messages_too
     growth_ends_after_400_days
     a_large_message_comes_back_whole
@@ -727,6 +728,33 @@ fn topics_are_counted_each(env: &Env) {
     assert!(all.iter().all(|row| row.counts == counts(0, 0, 6)));
     store.expire(time(99)).unwrap();
     assert_eq!((store.topic_count(), store.topics()), (0, vec![]));
+}
+
+fn each_topic_is_told_once(env: &Env) {
+    let store = &*env.store;
+    let told = || {
+        let mut told = vec![];
+        store.each_topic(&mut |topic, counts| told.push((topic.clone(), counts)));
+        told.sort_by(|(a, _), (b, _)| a.cmp(b));
+        told
+    };
+    assert_eq!(told(), []);
+    // More than are looked at in one go, with holes in between, and none left at the end.
+    for topics in [0..1024, 1024..2048, 2048..2500] {
+        let drafts = topics.map(|n| draft(&topic(&format!("t{n}")), "x"));
+        let stored = store.append(drafts.collect(), None);
+        stored.blocking_recv().unwrap().unwrap();
+    }
+    for gone in [0..0, 100..1100, 2400..2501] {
+        change(store, Change::Deleted, gone);
+        change(store, Change::Consumed { at: time(9) }, 1..50);
+        let mut all: Vec<_> = store.topics().into_iter().collect();
+        all.sort_by(|a, b| a.topic.cmp(&b.topic));
+        let all: Vec<_> = all.into_iter().map(|row| (row.topic, row.counts)).collect();
+        assert_eq!(all.len(), store.topic_count());
+        assert_eq!(told(), all);
+    }
+    assert_eq!(told().len(), 2500 - 1000 - 101);
 }
 
 fn a_topic_is_purged_and_no_other(env: &Env) {
