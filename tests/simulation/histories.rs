@@ -16,14 +16,42 @@ pub(crate) struct Aside {
     files: Tree,
     ledger: Ledger,
     end: End,
-    /// The messages that were stored in it when it and the one that runs were the same.
-    common: u64,
+    /// What was stored, and what was done in all, when it and the one that runs were the same.
+    common: Common,
+}
+
+#[derive(Clone, Copy)]
+struct Common {
+    stored: u64,
+    done: u64,
+}
+
+impl Common {
+    fn of(ledger: &Ledger) -> Common {
+        Common {
+            stored: ledger.stored,
+            done: ledger.done(),
+        }
+    }
+
+    /// It has messages that were not there then.
+    fn has_grown(self, ledger: &Ledger) -> bool {
+        ledger.stored > self.stored
+    }
+
+    /// It is as it was then.
+    fn is_same(self, ledger: &Ledger) -> bool {
+        ledger.done() == self.done
+    }
 }
 
 impl Aside {
-    /// It has messages that the other one has not.
     fn has_grown(&self) -> bool {
-        self.ledger.stored > self.common
+        self.common.has_grown(&self.ledger)
+    }
+
+    fn is_same(&self) -> bool {
+        self.common.is_same(&self.ledger)
     }
 }
 
@@ -37,7 +65,7 @@ pub(crate) struct Doubt {
 }
 
 impl World {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
@@ -48,7 +76,7 @@ impl World {
     }
 
     /// The store as it is, the mirror included.
-    fn put_away(&self, mirror: &str, common: u64) -> Aside {
+    fn put_away(&self, mirror: &str, common: Common) -> Aside {
         let mirror = self.path(mirror);
         let _ = fs::remove_dir_all(&mirror);
         let sled = self.path("data.db/sled");
@@ -96,21 +124,22 @@ impl World {
         self.check_kept();
         // Without a log the store would be made of whatever snapshot is there.
         let has_log = !self.disk.tree(&self.path("data.db/log")).is_empty();
-        if std::mem::take(&mut self.turned) || !has_log || !self.random.one_in(3) {
+        if std::mem::take(&mut self.turned) || !has_log || !self.random.one_in(self.copies) {
             return;
         }
-        let stored = self.ledger().stored;
         let Some(aside) = self.aside.take() else {
             if self.random.one_in(10) {
                 return self.of_another_store();
             }
             if self.end == End::Closed {
                 self.say(|| "the store is copied".into());
-                self.aside = Some(self.put_away("aside", stored));
+                let common = Common::of(&self.ledger());
+                self.aside = Some(self.put_away("aside", common));
             }
             return;
         };
-        let grown = stored > aside.common;
+        let grown = aside.common.has_grown(&self.ledger());
+        let same = aside.common.is_same(&self.ledger());
         match self.random.between(0, 2) {
             0 => {
                 self.say(|| "the store goes on from the copy".into());
@@ -132,18 +161,19 @@ impl World {
                 self.doubt.kept = (aside.end == End::Closed).then(|| bytes.clone());
                 self.put_snapshot(bytes);
             }
-            1 => {
+            1 if aside.is_same() => {
                 let Some(bytes) = aside.files.get(&self.path("data")).cloned() else {
                     return;
                 };
-                if !aside.has_grown() {
-                    self.say(|| "an earlier snapshot is put beside the store".into());
-                    self.tally.other_histories += 1;
-                    self.put_snapshot(bytes);
-                }
+                self.say(|| "an earlier snapshot is put beside the store".into());
+                self.tally.other_histories += 1;
+                self.put_snapshot(bytes);
             }
-            // The log is put back, and the snapshot is of now.
-            _ if aside.has_grown() || self.end == End::Closed => {
+            // The log is put back, and the snapshot is of now. Where nothing but outcomes has come
+            // to one of them, nobody can tell which it is.
+            2 if aside.is_same() && grown && self.end == End::Closed
+                || aside.has_grown() && (grown || same) =>
+            {
                 let snapshot = self.disk.tree(&self.path("data"));
                 let Some(bytes) = snapshot.into_values().next() else {
                     return;

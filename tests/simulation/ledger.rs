@@ -8,6 +8,7 @@ use dpmq::sequences::SequenceSet;
 use dpmq::store::{Change, Store, StoreError};
 
 use crate::common_store::{Content, content, day_of};
+use crate::times::{Stored, Times};
 
 /// How a life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ enum Gone {
 #[derive(Clone)]
 struct Known {
     message: Message,
+    stored: Stored,
     /// The statuses it had in this life, oldest first.
     history: Vec<StatusKind>,
     /// The first of `history` that a power cut may lead back to.
@@ -60,9 +62,10 @@ struct Known {
 }
 
 impl Known {
-    fn new(message: Message, status: StatusKind) -> Known {
+    fn new(message: Message, stored: Stored, status: StatusKind) -> Known {
         Known {
             message,
+            stored,
             history: vec![status],
             synced: 0,
             written: 0,
@@ -98,8 +101,11 @@ pub(crate) struct Ledger {
     /// Changes that were asked for and not answered.
     asked: BTreeMap<u64, (Change, SequenceSet)>,
     asked_next: u64,
-    /// The highest time that messages before were asked to expire.
-    floor: UnixSeconds,
+    /// How often something was to become of messages.
+    events: u64,
+    pub(crate) times: Times,
+    /// How often the broker has looked at the clock.
+    pub(crate) looks: u64,
     pub(crate) stored: u64,
     pub(crate) consumed: u64,
     pub(crate) checks: u64,
@@ -123,11 +129,12 @@ impl Ledger {
             known.synced = known.history.len() - 1;
         }
         for message in messages {
-            self.take_in(message, StatusKind::Accepted);
+            let stored = self.times.stored(message.created);
+            self.take_in(message, stored, StatusKind::Accepted);
         }
     }
 
-    fn take_in(&mut self, message: &Message, status: StatusKind) {
+    fn take_in(&mut self, message: &Message, stored: Stored, status: StatusKind) {
         let topic = self.in_flight.remove(&*message.data);
         assert_eq!(
             topic.as_ref(),
@@ -135,7 +142,7 @@ impl Ledger {
             "nobody sent {message:?}"
         );
         self.stored += 1;
-        let known = Known::new(message.clone(), status);
+        let known = Known::new(message.clone(), stored, status);
         let before = self.known.insert(message.sequence.0, known);
         assert!(before.is_none(), "a sequence came twice: {message:?}");
     }
@@ -168,6 +175,7 @@ impl Ledger {
             }
         }
         self.asked_next += 1;
+        self.events += 1;
         self.asked.insert(self.asked_next, (change, sequences));
         self.asked_next
     }
@@ -217,11 +225,41 @@ impl Ledger {
 
     /// What was created before `floor` is to expire.
     pub(crate) fn expiring(&mut self, floor: UnixSeconds) {
-        self.floor = self.floor.max(floor);
         for known in self.known.values_mut() {
             if known.message.created < floor {
+                self.events += u64::from(known.gone.is_none());
+                let is_old = known.gone.is_some() || self.times.may_expire(&known.stored);
+                assert!(is_old, "expires early, {:?}: {known:?}", self.times);
                 known.perhaps_gone();
             }
+        }
+    }
+
+    /// What is dated ahead of the clock, which says that it is `now`, and was stored before `end`
+    /// is to expire; which.
+    pub(crate) fn expiring_ahead(&mut self, now: UnixSeconds, end: Sequence) -> Vec<u64> {
+        let mut expiring = vec![];
+        for (sequence, known) in self.known.range_mut(..end.0) {
+            if known.gone.is_none() && is_ahead(known.message.created, now) {
+                let was_kept = self.times.was_kept(&known.stored);
+                assert!(was_kept, "expires early, {:?}: {known:?}", self.times);
+                known.perhaps_gone();
+                self.events += 1;
+                expiring.push(*sequence);
+            }
+        }
+        expiring
+    }
+
+    /// With a broker that has run for long: neither is there what is old, nor what was dated
+    /// ahead.
+    pub(crate) fn grown_old(&self, keep_seconds: u32) {
+        let now = self.times.clock();
+        let oldest = UnixSeconds(now.0 - keep_seconds - 60);
+        for known in self.known.values().filter(|known| known.gone.is_none()) {
+            let created = known.message.created;
+            let is_kept = created < oldest || is_ahead(created, now);
+            assert!(!is_kept, "is kept for ever, {:?}: {known:?}", self.times);
         }
     }
 
@@ -243,6 +281,7 @@ impl Ledger {
         let mut purged = vec![];
         for (sequence, known) in &mut self.known {
             let matches = known.message.topic == *topic && known.gone.is_none();
+            self.events += u64::from(matches);
             if matches && unsure.contains(sequence) {
                 known.perhaps_gone();
             } else if matches && kinds.contains(&known.status()) {
@@ -272,6 +311,11 @@ impl Ledger {
             };
             known.withdrawn |= meant && known.gone == Some(Gone::Deleted);
         }
+    }
+
+    /// How much has been done to messages: two with the same history and as much are the same.
+    pub(crate) fn done(&self) -> u64 {
+        self.events + self.stored
     }
 
     /// How many changes were asked for.
@@ -376,7 +420,8 @@ impl Ledger {
             assert!(present.insert(sequence, message).is_none(), "listed twice");
             if !self.known.contains_key(&sequence) {
                 assert_ne!(end, End::Closed, "not answered and stored: {message:?}");
-                self.take_in(message, message.status.kind());
+                let stored = self.times.stored_sometime();
+                self.take_in(message, stored, message.status.kind());
             }
         }
         for (sequence, known) in &mut self.known {
@@ -457,6 +502,7 @@ impl std::fmt::Debug for Known {
             .field("sequence", &self.message.sequence.0)
             .field("topic", &self.message.topic)
             .field("created", &self.message.created.0)
+            .field("stored", &self.stored)
             .field("bytes", &self.message.data.len())
             .field("history", &self.history)
             .field("synced", &self.synced)
@@ -468,6 +514,11 @@ impl std::fmt::Debug for Known {
             .field("withdrawn", &self.withdrawn)
             .finish()
     }
+}
+
+/// Whether a message is dated on a day behind tomorrow.
+fn is_ahead(created: UnixSeconds, now: UnixSeconds) -> bool {
+    day_of(created).0 > day_of(now).0 + 1
 }
 
 /// Counts, of all messages and of each topic, are those of the list.

@@ -1,12 +1,14 @@
 //! Random histories of the whole broker on a simulated disk, beside a plain model: producers,
 //! consumers that keep up, are slow or fail, an operator, sweeps, expiry, snapshots, a clock
-//! that jumps, a disk that is full, fails, tears or turns bits, kills, power cuts and restarts,
-//! and files of other histories of the store.
+//! that jumps or is far ahead for one start, a disk that is full, fails, tears or turns bits,
+//! kills, power cuts and restarts, and files of other histories of the store.
 //!
 //! After each of them: what was answered is there with its data and its status, the order of
 //! each topic holds, counts are those of the lists, growth is what was accepted, nothing is
-//! consumed that no consumer was written, and nothing expires early. Everything is decided by
-//! the history's seed, which a failure prints: `DPMQ_SEED=<seed>` runs it again, and tells each
+//! consumed that no consumer was written, nothing expires early by the time that has really
+//! passed, and all does in the end, what is dated ahead too. The mirror tells what the log alone
+//! does, and what can go on without time needs no nudge. Everything is decided by the history's
+//! seed, which a failure prints: `DPMQ_SEED=<seed>` runs it again, and tells each
 //! step. `DPMQ_SIMULATION_SECONDS` is how long it goes on, or `DPMQ_SEEDS` for how many
 //! histories.
 
@@ -20,9 +22,11 @@
 mod common_store;
 mod histories;
 mod ledger;
+mod mirror;
 mod rot;
 #[path = "../simulated_disk/mod.rs"]
 mod simulated_disk;
+mod times;
 mod watched;
 mod world;
 
@@ -66,7 +70,8 @@ fn nothing_is_lost_in_any_history() {
     });
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        eprintln!("the history of DPMQ_SEED={} fails", SEED.get());
+        let (seed, before) = (SEED.get(), SEED.get().saturating_sub(first));
+        eprintln!("the history of DPMQ_SEED={seed} fails, and {before} before did not");
         hook(panic);
     }));
     let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));

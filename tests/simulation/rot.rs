@@ -26,6 +26,9 @@ impl World {
         }
         self.disk.set_faults(Faults::default());
         self.disk.set_others(None);
+        // Somebody may want it, however old it really is.
+        self.times.keep(None);
+        self.set_clock();
         let age = *self.random.of(&[0, 10, 1000]);
         let floor = UnixSeconds(self.clock.now().0 - age);
         self.say(|| format!("what is older than {age} s expires, and bits turn"));

@@ -99,6 +99,25 @@ impl Store for Watched {
         expired
     }
 
+    fn newest(&self) -> Option<UnixSeconds> {
+        self.store.newest()
+    }
+
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.ledger().looks += 1;
+        self.store.ahead(now)
+    }
+
+    fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
+        let sequences = self.ledger().expiring_ahead(now, end);
+        let expired = self.store.expire_ahead(now, end);
+        self.pass_answers();
+        if let Ok(deleted) = &expired {
+            self.ledger().purged(&sequences, deleted.all());
+        }
+        expired
+    }
+
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let sequences = self.ledger().purging(topic, kinds);
         let purged = self.store.purge(topic, kinds);
@@ -155,6 +174,14 @@ impl Store for Watched {
 
     fn health(&self) -> Health {
         self.store.health()
+    }
+
+    fn damage(&self) -> Vec<String> {
+        self.store.damage()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.store.is_alive()
     }
 
     fn usage(&self) -> Option<Usage> {

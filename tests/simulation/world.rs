@@ -23,6 +23,7 @@ use crate::common_store::{NOON, Random, copy_dir, memory_dir, topic};
 use crate::histories::{Aside, Doubt};
 use crate::ledger::{Deleted, End, Ledger};
 use crate::simulated_disk::{Cut, Faults, Others, SimDisk};
+use crate::times::Times;
 use crate::watched::Watched;
 
 /// Steps of a life at the most.
@@ -31,6 +32,12 @@ const STEPS_MAX: u64 = 90;
 const DRAIN_STEPS: usize = 3000;
 /// Rounds without any change after which nothing happens any more by itself.
 const STILL_ROUNDS: usize = 30;
+
+/// The longest time between two checks.
+const CHECK_MS_MAX: u64 = 5000;
+/// Quarters of the time for which messages are kept, after which everything is old: a clock that
+/// was set is believed after one such time, and then there is one more.
+const GROWING_STEPS: usize = 12;
 
 /// What histories had in them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +57,9 @@ pub(crate) struct Tally {
     pub(crate) consumed: u64,
     pub(crate) checks: u64,
     pub(crate) drained: u64,
+    pub(crate) grown_old: u64,
+    pub(crate) far_ahead: u64,
+    pub(crate) compared: u64,
 }
 
 impl Tally {
@@ -69,6 +79,9 @@ impl Tally {
         self.consumed += other.consumed;
         self.checks += other.checks;
         self.drained += other.drained;
+        self.grown_old += other.grown_old;
+        self.far_ahead += other.far_ahead;
+        self.compared += other.compared;
     }
 }
 
@@ -78,13 +91,18 @@ pub(crate) struct World {
     pub(crate) root: tempfile::TempDir,
     pub(crate) disk: SimDisk,
     pub(crate) clock: Clock,
+    pub(crate) times: Times,
+    /// How often the broker had looked at the clock when that was set.
+    set_at: Option<u64>,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    options: Options,
+    pub(crate) options: Options,
     topics: Vec<Topic>,
     /// Messages sent so far: each has its number in its data.
     sent: u64,
     /// How the life before ended.
     pub(crate) end: End,
+    /// Of so many times between two lives, somebody may be at work with copies in one.
+    pub(crate) copies: u64,
     /// A copy of the store.
     pub(crate) aside: Option<Aside>,
     pub(crate) doubt: Doubt,
@@ -136,10 +154,14 @@ impl World {
         let root = memory_dir();
         let disk = SimDisk::new(root.path(), random.next());
         let clock = Clock::manual(NOON);
+        let copies = *random.of(&[1, 3, 3]);
         let options = Options {
             clock: clock.clone(),
             files: Arc::new(disk.clone()),
-            segment_bytes: *random.of(&[2 << 10, 16 << 10, 128 << 10]),
+            segment_bytes: match copies {
+                1 => 2 << 10,
+                _ => *random.of(&[2 << 10, 16 << 10, 128 << 10]),
+            },
             snapshot_every: Duration::from_secs(3600),
             reserve_bytes: 4 << 10,
             ..Options::new(root.path().join("data"))
@@ -152,10 +174,13 @@ impl World {
             root,
             disk,
             clock,
+            times: Times::default(),
+            set_at: None,
             ledger: Arc::default(),
             options,
             sent: 0,
             end: End::Closed,
+            copies,
             aside: None,
             doubt: Doubt::default(),
             turned: false,
@@ -197,9 +222,16 @@ impl World {
             .start_paused(true)
             .build()
             .unwrap();
+        self.begin_times();
+        let files = self.compared_files();
+        let cut = self.tally.cut_while_opening;
         runtime.block_on(async {
             let mut life = self.open();
+            if let Some(files) = files.filter(|_| self.tally.cut_while_opening == cut) {
+                self.compare(&life.store.store, &files);
+            }
             self.settle_doubt(&life.store.store);
+            self.set_clock();
             self.ledger().recovered(&life.store.store, self.end);
             self.let_others_in(&life);
             self.live(&mut life, last).await;
@@ -281,6 +313,8 @@ impl World {
             let store = Arc::new(Watched::new(store, self.ledger.clone()));
             let turns = Turns::default();
             let settings = self.settings(turns.clone());
+            self.times.keep(settings.clean_after_seconds);
+            self.set_clock();
             let drains = settings.re_push;
             self.say(|| format!("{settings:?}, {queue:?}"));
             let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
@@ -320,7 +354,7 @@ impl World {
             },
             re_push: !random.one_in(8),
             clean_after_seconds: *random.of(&[None, Some(20), Some(500), Some(50_000)]),
-            check_every: Duration::from_millis(*random.of(&[50, 1000, 5000])),
+            check_every: Duration::from_millis(*random.of(&[50, 1000, CHECK_MS_MAX])),
             clock: self.clock.clone(),
             blocking: Blocking::InTurn(turns),
         }
@@ -333,12 +367,18 @@ impl World {
             life.store.store.abandon();
             return End::PowerCut;
         }
-        // What a power cut tears out of the log beside is another matter.
-        let bits_turn = self.tally.power_cuts == 0 && self.random.one_in(3);
+        let bits_turn = self.random.one_in(3);
         if bits_turn {
             self.rot(life);
         }
-        match self.random.between(0, if bits_turn { 1 } else { 3 }) {
+        // What is copied is closed.
+        let closes = self.copies == 1 && self.random.one_in(2);
+        let last = match (closes, bits_turn) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 3,
+        };
+        match self.random.between(0, last) {
             0 => {
                 let closed = life.store.close();
                 self.say(|| format!("close: {closed:?}"));
@@ -429,7 +469,10 @@ impl World {
             }
         }
         if life.drains && (last || self.random.one_in(4)) {
-            self.drain(life).await;
+            let drained = self.drain(life).await;
+            if drained && (last || self.random.one_in(4)) {
+                self.grow_old(life).await;
+            }
         }
     }
 
@@ -449,11 +492,11 @@ impl World {
             }
             62..=67 => self.join(life),
             68..=70 => self.leave(life),
-            71..=86 => self.consume(life),
-            87 => self.jump(life).await,
-            88..=91 => self.operate(life),
-            92 => self.hang_up(life),
-            93 => self.nudge(life).await,
+            71..=83 => self.consume(life),
+            84 => self.jump(life).await,
+            85..=89 => self.operate(life),
+            90 => self.hang_up(life),
+            91..=93 => self.nudge(life).await,
             94..=98 => self.fault(life),
             _ => {
                 let faults = Faults {
@@ -507,6 +550,8 @@ impl World {
         for deleted in deleted {
             self.ledger().withdraw(&deleted);
         }
+        // What is found in work that blocks is answered as by a store that is closed.
+        assert!(!self.ledger.is_poisoned(), "see above");
         if let Some(why) = life.tasks.ended().now_or_never() {
             panic!("{why}");
         }
@@ -529,9 +574,33 @@ impl World {
 
     async fn time(&mut self, ms: u64) {
         self.say(|| format!("{ms} ms pass"));
+        self.times.pass(ms);
+        self.set_clock();
         tokio::time::advance(Duration::from_millis(ms)).await;
-        let seconds = u32::try_from(ms.div_ceil(1000)).unwrap();
-        self.clock.set(UnixSeconds(self.clock.now().0 + seconds));
+    }
+
+    pub(crate) fn set_clock(&self) {
+        self.clock.set(self.times.clock());
+        self.ledger().times = self.times.clone();
+    }
+
+    /// Some time after the life before; now and then the clock is far ahead, until the next one.
+    fn begin_times(&mut self) {
+        let stopped = *self.random.of(&[0, 0, 1, 60, 3600]);
+        self.times.pass(self.random.between(0, stopped * 1000));
+        let is_far = !self.times.was_far() && self.random.one_in(10);
+        let days = if is_far {
+            self.random.between(30, 200)
+        } else {
+            0
+        };
+        if is_far {
+            self.say(|| format!("the clock is {days} days ahead"));
+            self.tally.far_ahead += 1;
+        }
+        self.set_at = None;
+        self.times.begin(i64::try_from(days * 24 * 3600).unwrap());
+        self.set_clock();
     }
 
     /// The clock is set, in either direction, while nothing expires: what comes meanwhile with an
@@ -541,15 +610,18 @@ impl World {
             life.turns.pass(0);
             tokio::task::yield_now().await;
         }
+        // Of two times between two looks at the clock nobody knows the first.
+        let looks = self.ledger().looks;
+        if self.set_at == Some(looks) {
+            return;
+        }
+        self.set_at = Some(looks);
         let by = *self.random.of(&[30, 3600, 86_400]);
-        let by = u32::try_from(self.random.between(1, by)).unwrap();
-        let now = self.clock.now().0;
-        let to = match self.random.one_in(2) {
-            true => now + by,
-            false => now - by,
-        };
-        self.say(|| format!("the clock goes from {now} to {to}"));
-        self.clock.set(UnixSeconds(to));
+        let by = i64::try_from(self.random.between(1, by)).unwrap();
+        let by = if self.random.one_in(2) { by } else { -by };
+        self.say(|| format!("the clock is set by {by} s"));
+        self.times.set(by);
+        self.set_clock();
     }
 
     fn join(&mut self, life: &mut Life) {
@@ -602,20 +674,20 @@ impl World {
         let broker = life.broker.clone();
         let some = self.ledger().some(number);
         let Some(message) = some else { return };
-        let kinds = match self.random.between(0, 2) {
+        let kinds = match self.random.between(0, 3) {
             0 => &StatusKind::ALL[..],
             1 => &[StatusKind::Accepted, StatusKind::NotConsumed],
+            2 => &[StatusKind::Accepted],
             _ => &[StatusKind::Consumed],
         };
         let what = self.random.between(0, 3);
         self.say(|| format!("an operator does {what} to {}", message.sequence.0));
+        if what == 0 {
+            return life.purge(message.topic, kinds);
+        }
         let deleted = life.deleted.clone();
         life.operators.spawn(async move {
             let done = match what {
-                0 => {
-                    let purged = broker.purge(message.topic.clone(), kinds).await;
-                    purged.ok().map(|_| Deleted::Topic(message.topic))
-                }
                 1 => {
                     drop(broker.push_again(&message).await);
                     None
@@ -635,9 +707,15 @@ impl World {
         life.operators.abort_all();
     }
 
-    /// With consumers that take everything, whatever can go on without time does so by itself.
+    /// With consumers that take everything, whatever can go on without time does so by itself;
+    /// perhaps after what was to be pushed to some of them is gone.
     async fn nudge(&mut self, life: &mut Life) {
         self.say(|| "everything that can goes on".into());
+        if self.random.one_in(2) {
+            let topic = self.random.of(&self.topics).clone();
+            self.say(|| format!("without what waits of {topic}"));
+            life.purge(topic, &[StatusKind::Accepted]);
+        }
         let still = self.settle(life).await;
         drop(life.subscribe(topic("nobody's")));
         life.queue.keep_in_memory(life.queue_bytes);
@@ -705,8 +783,8 @@ impl World {
         self.disk.set_faults(faults);
     }
 
-    /// With everything in order, everything that waits is delivered.
-    async fn drain(&mut self, life: &mut Life) {
+    /// With everything in order, everything that waits is delivered; whether it is.
+    async fn drain(&mut self, life: &mut Life) -> bool {
         life.faults = Faults::default();
         self.disk.set_faults(life.faults);
         life.consumers.clear();
@@ -721,7 +799,7 @@ impl World {
                 .refusing
                 .is_some_and(|why| why.contains("sync failed"));
             if trouble {
-                return;
+                return false;
             }
             life.take_all(&self.ledger);
             for _ in 0..4 {
@@ -735,7 +813,8 @@ impl World {
             if self.ledger().waiting().is_empty() && !asked {
                 self.tally.drained += 1;
                 life.store.pass_answers();
-                return self.ledger().check(&life.store.store);
+                self.ledger().check(&life.store.store);
+                return true;
             }
             self.time(1000).await;
         }
@@ -743,6 +822,23 @@ impl World {
             eprintln!("{:?}", life.broker.life(&message));
         }
         panic!("not delivered: {:?}", self.ledger().waiting());
+    }
+
+    /// With everything in order, everything expires, whatever its date.
+    async fn grow_old(&mut self, life: &mut Life) {
+        let Some(keep_ms) = self.times.kept_ms() else {
+            return;
+        };
+        for _ in 0..GROWING_STEPS {
+            self.time(keep_ms / 4 + CHECK_MS_MAX).await;
+            if self.settle(life).await.is_none() {
+                return;
+            }
+        }
+        self.tally.grown_old += 1;
+        self.ledger()
+            .grown_old(u32::try_from(keep_ms / 1000).unwrap());
+        self.ledger().check(&life.store.store);
     }
 }
 
@@ -755,6 +851,16 @@ impl Life {
             since: UnixSeconds(0),
             key: "secretKey".into(),
         })
+    }
+
+    /// An operator purges a topic.
+    fn purge(&mut self, topic: Topic, kinds: &'static [StatusKind]) {
+        let (broker, deleted) = (self.broker.clone(), self.deleted.clone());
+        self.operators.spawn(async move {
+            let purged = broker.purge(topic.clone(), kinds).await;
+            let done = purged.ok().map(|_| Deleted::Topic(topic));
+            deleted.lock().unwrap().extend(done);
+        });
     }
 
     /// All consumers take what is there.
