@@ -1,6 +1,6 @@
 //! What the edges count of their clients: connections, logins, sessions that the server ended.
 //!
-//! `server.rs`, `http/` and `ws/` count here; nothing is decided by it.
+//! `server/`, `http/` and `ws/` count here; nothing is decided by it.
 
 use crate::measure::Counter;
 

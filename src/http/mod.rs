@@ -2,7 +2,7 @@
 //!
 //! The routes of the console API are in `api/`.
 //!
-//! Called by `server.rs`, which merges in the WebSocket routes, puts everything behind a
+//! Called by `server/`, which merges in the WebSocket routes, puts everything behind a
 //! [`Gate`] and wraps it in [`for_pages`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
 //!
 //! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `pages.rs`, `metrics.rs` or

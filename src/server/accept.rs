@@ -1,7 +1,7 @@
 //! Accepts connections and serves each, within bounds: how many there are, how long one may
 //! keep the server waiting, and how much it may say before it is known.
 //!
-//! `server.rs` starts it. What is asked is none of its business: requests go to the router.
+//! `server/` starts it. What is asked is none of its business: requests go to the router.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

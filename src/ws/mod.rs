@@ -1,7 +1,7 @@
 //! The WebSocket side of the wire contract: upgrade, path checks, frame limits, and how a
 //! session ends.
 //!
-//! Called by `server.rs`. A session is a task of its own; it talks to the broker through the
+//! Called by `server/`. A session is a task of its own; it talks to the broker through the
 //! same handle as everybody and keeps nothing when it ends.
 
 #[cfg(test)]

@@ -62,11 +62,11 @@ const RULES: &[(&str, Scope)] = &[
     ),
     (
         "crate::broker",
-        Never(&["src/store", "src/wire.rs", "src/message.rs", "src/access"]),
+        Never(&["src/store", "src/wire", "src/message.rs", "src/access"]),
     ),
     (
         "crate::store",
-        Never(&["src/wire.rs", "src/message.rs", "src/access"]),
+        Never(&["src/wire", "src/message.rs", "src/access"]),
     ),
     (
         "crate::access",
@@ -74,7 +74,7 @@ const RULES: &[(&str, Scope)] = &[
             "src/broker",
             "src/store",
             "src/message.rs",
-            "src/wire.rs",
+            "src/wire",
             "src/config",
         ]),
     ),
@@ -82,7 +82,7 @@ const RULES: &[(&str, Scope)] = &[
         "std::fs",
         Never(&[
             "src/message.rs",
-            "src/wire.rs",
+            "src/wire",
             "src/store/commit/",
             "src/store/disk.rs",
             "src/store/index/",
@@ -100,7 +100,7 @@ const RULES: &[(&str, Scope)] = &[
     ("Local::now", Never(&["src"])),
     ("chrono::Utc::now", Never(&["src"])),
     ("chrono::Local::now", Never(&["src"])),
-    ("tokio", Never(&["src/message.rs", "src/wire.rs"])),
+    ("tokio", Never(&["src/message.rs", "src/wire"])),
     ("serde", Never(&["src/message.rs"])),
 ];
 

@@ -275,7 +275,7 @@ fn folders(sources: &Sources) -> Vec<String> {
                 "{folder}: has {count} files, more than {FOLDER_FILES_MAX}"
             ));
         }
-        if is_held && sources.contains_key(&format!("{folder}.rs")) {
+        if sources.contains_key(&format!("{folder}.rs")) {
             broken.push(format!("{folder}.rs: its place is {folder}/mod.rs"));
         }
     }
