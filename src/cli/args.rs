@@ -7,8 +7,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use super::client::ServerUrl;
+use super::failure::Failure;
+use super::trust::Trust;
 use crate::access::Right;
+use crate::cli::url::ServerUrl;
+use crate::config::Config;
 use crate::message::Topic;
 
 /// A lightweight message broker: durable before it answers, pushed over WebSocket.
@@ -482,6 +485,22 @@ impl Serve {
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)))
             .collect()
+    }
+}
+
+impl Address {
+    /// The server that is asked for, or the configured one.
+    pub(super) fn server(&self, config: &Config) -> Result<ServerUrl, Failure> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => ServerUrl::configured(config)?,
+        };
+        let trust = match (&self.ca, &config.server.tls) {
+            (Some(file), _) => Trust::Ca(file.clone()),
+            (None, Some(files)) if url.is_here(config) => Trust::Itself(files.certificate.clone()),
+            (None, _) => Trust::System,
+        };
+        Ok(url.trusting(trust))
     }
 }
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::args::Server;
-use super::client::ServerUrl;
-use super::output::{Output, complain};
+use super::output::Output;
 use super::verify::{print, refuse_damaged};
-use super::{Failure, bytes_bar, request, show};
+use super::{Failure, request};
+use crate::cli::bar::{bytes_bar, show};
+use crate::cli::failure::complain;
+use crate::cli::url::ServerUrl;
 use crate::config::Config;
 use crate::store::{Files, OsFiles, Received, verify_file};
 
@@ -48,7 +50,7 @@ async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
 /// damaged log is kept, since there is no better one, and told of.
 pub(super) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
-    let url = ServerUrl::of(config, &server.address)?;
+    let url = server.address.server(config)?;
     if dest.as_os_str() == "-" {
         return stream(&url, config.mq.secret_key.expose());
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use super::args::Address;
-use super::client::ServerUrl;
 use super::output::Output;
 use super::{Failure, request};
+use crate::cli::url::ServerUrl;
 use crate::config::Config;
 
 const ROUTE: &str = "/health/ready";
@@ -22,7 +22,7 @@ pub(super) fn run(
     address: &Address,
     wait: Option<Duration>,
 ) -> Result<(), Failure> {
-    let url = ServerUrl::of(config, address)?;
+    let url = address.server(config)?;
     let (begin, wait) = (Instant::now(), wait.unwrap_or_default());
     loop {
         let unready = match ask(&url) {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::Failure;
 use super::args::{Key, NewKey};
-use super::client::ServerUrl;
-use super::output::{Output, complain};
-use super::{request, stream};
+use super::output::Output;
+use super::{Failure, request, stream};
 use crate::access::{KeysError, KeysFile, ListedKey, Token};
+use crate::cli::failure::complain;
+use crate::cli::url::ServerUrl;
 use crate::clock::Clock;
 use crate::config::Config;
 
@@ -45,7 +45,7 @@ fn make(config: &Config, file: &KeysFile, new: &NewKey) -> Result<(), Failure> {
     complain(&key.line());
     if key.expires.is_some_and(|at| at <= Clock::system().now()) {
         complain("warning: it has expired already, and is good for nothing");
-    } else if let Ok(url) = ServerUrl::of(config, &new.address) {
+    } else if let Ok(url) = new.address.server(config) {
         complain(&in_effect(&url, &token));
     }
     Ok(())

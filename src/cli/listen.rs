@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Deserialize;
 
-use super::Failure;
 use super::args::Listen;
-use super::client::{self, ServerUrl, Side, Socket, Target};
+use super::client::{self, Socket, Target};
 use super::interrupt::Interrupt;
-use super::output::{Output, complain, counted};
-use super::request;
+use super::output::{Output, counted};
+use super::{Failure, request};
+use crate::cli::failure::complain;
+use crate::cli::url::{ServerUrl, Side};
 use crate::config::Config;
 
 /// The first pause before the server is tried again, and the longest.
@@ -65,7 +66,7 @@ async fn begin(config: &Config, args: &Listen, target: &Target) -> Result<Socket
     if args.quiet {
         return Ok(target.open().await?);
     }
-    let url = ServerUrl::of(config, &args.client.server.address)?;
+    let url = args.client.server.address.server(config)?;
     let waiting = waiting(&url, config.mq.secret_key.expose(), args).await;
     let socket = target.open().await?;
     let topic = args.topic.as_str();

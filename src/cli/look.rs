@@ -5,12 +5,13 @@ use chrono::{DateTime, Local};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Failure;
 use super::args::{Peek, Topics, Watch};
-use super::client::{ServerUrl, route};
+use super::client::route;
 use super::interrupt::Interrupt;
-use super::output::{Output, complain, counted};
-use super::request;
+use super::output::{Output, counted};
+use super::{Failure, request};
+use crate::cli::failure::complain;
+use crate::cli::url::ServerUrl;
 use crate::config::Config;
 
 /// The longest event: the data of a watched message is cut, and each of its bytes may be escaped.
@@ -42,7 +43,7 @@ pub(super) async fn topics(config: &Config, args: &Topics) -> Result<(), Failure
         waiting: u64,
         consumers: u64,
     }
-    let url = ServerUrl::of(config, &args.server.address)?;
+    let url = args.server.address.server(config)?;
     let key = config.mq.secret_key.expose();
     let mut out = Output::open();
     let mut next = None;
@@ -72,7 +73,7 @@ pub(super) async fn peek(config: &Config, args: &Peek) -> Result<(), Failure> {
     struct List {
         messages: Vec<Box<RawValue>>,
     }
-    let url = ServerUrl::of(config, &args.server.address)?;
+    let url = args.server.address.server(config)?;
     let count = args.count.to_string();
     let mut query = vec![("topic", args.topic.as_str()), ("limit", &count)];
     query.extend(args.status.as_deref().map(|status| ("status", status)));
@@ -116,7 +117,7 @@ fn one_line(text: &str) -> String {
 /// Shows what is published from now on, until Ctrl-C, or `--count` messages.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn watch(config: &Config, args: &Watch) -> Result<(), Failure> {
-    let url = ServerUrl::of(config, &args.server.address)?;
+    let url = args.server.address.server(config)?;
     let mut interrupt = Interrupt::listen()?;
     tokio::select! {
         () = interrupt.next() => Ok(()),

@@ -5,10 +5,12 @@
 
 mod args;
 mod backup;
+mod bar;
 mod bench;
 mod client;
 mod completions;
 mod doctor;
+mod failure;
 mod health;
 mod input;
 mod interrupt;
@@ -21,6 +23,7 @@ mod restore;
 mod send;
 mod stream;
 mod trust;
+mod url;
 mod verify;
 
 use std::path::Path;
@@ -29,60 +32,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::args::{Command, Common, Serve, Server};
+use self::output::Output;
 use crate::access::KeysFile;
+use crate::cli::failure::EXIT_USAGE;
 use crate::config::{Config, ConfigError, ListenHost, Sources};
-use crate::store::{Checked, StoreError};
 use crate::{server, telemetry};
 
 pub use self::args::Args;
-
-use self::args::{Command, Common, Serve, Server};
-use self::output::Output;
-
-/// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
-const EXIT_USAGE: u8 = 64;
-
-/// Why a command did not succeed.
-#[derive(Debug)]
-pub enum Failure {
-    /// The arguments or the configuration cannot be used.
-    Usage(String),
-    /// It failed while running.
-    Run(anyhow::Error),
-    /// Whoever read the output has gone, as `head` does; nothing is wrong.
-    ReaderGone,
-}
-
-impl Failure {
-    /// Says what is wrong on standard error; the exit code for it.
-    pub fn report(self) -> ExitCode {
-        let (text, code) = match self {
-            Failure::Usage(text) => (text, EXIT_USAGE),
-            Failure::Run(error) => (format!("{error:#}"), 1),
-            Failure::ReaderGone => return ExitCode::SUCCESS,
-        };
-        output::complain(&format!("error: {text}"));
-        ExitCode::from(code)
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure::Usage(error.to_string())
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Run(error.into())
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::Run(error)
-    }
-}
+pub use self::failure::Failure;
 
 /// Reads the arguments of the process.
 ///
@@ -171,22 +129,6 @@ fn sources(common: Common, overrides: Vec<(String, String)>) -> Sources {
         environment: std::env::vars_os().collect(),
         overrides: common.set.into_iter().chain(overrides).collect(),
     }
-}
-
-/// A bar of bytes; it shows at a terminal only.
-fn bytes_bar() -> ProgressBar {
-    ProgressBar::new(0).with_style(
-        ProgressStyle::with_template(
-            "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        )
-        .expect("a valid template"),
-    )
-}
-
-/// Shows how far a check is.
-fn show(bar: &ProgressBar, at: Checked) {
-    bar.set_length(at.total);
-    bar.set_position(at.done);
 }
 
 fn serve(sources: Sources) -> Result<(), Failure> {

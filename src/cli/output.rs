@@ -1,4 +1,4 @@
-//! Standard output, one line at a time, and complaints on standard error.
+//! Standard output, one line at a time.
 
 use std::io::{self, ErrorKind, StdoutLock, Write};
 
@@ -39,9 +39,4 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),
     }
-}
-
-/// Writes a line to standard error. When even that fails there is nobody left to tell.
-pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::ServerUrl;
 use super::stream;
+use crate::cli::url::ServerUrl;
 
 /// How long the server may take to connect, to answer, and for each piece of a reply.
 const ANSWER_TIME: Duration = Duration::from_secs(60);

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
+use super::Failure;
 use super::output::{Output, counted};
 use super::verify::print;
-use super::{Failure, bytes_bar, show};
+use crate::cli::bar::{bytes_bar, show};
 use crate::config::{Config, Durability};
 use crate::store::{Options, Restored, restore};
 

@@ -12,9 +12,11 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::Failure;
 use super::args::Send;
-use super::client::{self, Side, Socket, Target};
+use super::client::{self, Socket, Target};
 use super::input::{Input, Messages};
-use super::output::{Output, complain, counted};
+use super::output::{Output, counted};
+use crate::cli::failure::complain;
+use crate::cli::url::Side;
 use crate::config::Config;
 
 /// Messages sent ahead of their acknowledgements. The acknowledgements of this many fit into

@@ -6,8 +6,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::either::Either;
 
-use super::client::ServerUrl;
 use super::trust;
+use crate::cli::url::ServerUrl;
 
 /// A connection that was made.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;

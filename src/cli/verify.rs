@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::Failure;
 use super::output::{Output, counted};
-use super::{Failure, bytes_bar, show};
+use crate::cli::bar::{bytes_bar, show};
 use crate::config::{Config, Durability};
 use crate::store::{Files, OsFiles, Report, verify_file, verify_store};
 

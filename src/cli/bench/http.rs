@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::outbound::{Outbound, refusal};
 use super::schedule::{Clock, Plan, Step};
-use crate::cli::client::ServerUrl;
 use crate::cli::stream;
+use crate::cli::url::ServerUrl;
 use crate::message::Topic;
 
 const SEND: &str = "/Producer/Send";

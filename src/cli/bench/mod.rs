@@ -16,14 +16,14 @@ mod progress;
 mod report;
 mod schedule;
 mod server;
+mod settings;
 
-use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
+use futures_util::StreamExt;
+use futures_util::stream::{self, TryStreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,9 +42,12 @@ use self::schedule::{Clock, Extent, Plan};
 use self::server::Facts;
 use super::Failure;
 use super::args::Bench;
-use super::client::{ServerUrl, Side, Target};
+use super::client::Target;
 use super::interrupt::Interrupt;
-use super::output::{Output, complain};
+use super::output::Output;
+use crate::cli::bench::settings::{End, Settings};
+use crate::cli::failure::complain;
+use crate::cli::url::{ServerUrl, Side};
 use crate::config::Config;
 use crate::message::Topic;
 
@@ -52,95 +55,6 @@ use crate::message::Topic;
 const CONNECTING_MAX: usize = 64;
 /// How long the removal of what a run has left may take.
 const CLEAR_TIME: Duration = Duration::from_secs(10);
-
-/// What is measured, as it is reported.
-#[derive(Debug, Serialize)]
-struct Settings {
-    url: String,
-    topic: String,
-    #[serde(skip)]
-    fresh_topic: bool,
-    http: bool,
-    acks: bool,
-    producers: u16,
-    consumers: u16,
-    size_bytes: usize,
-    window: Option<u64>,
-    rate_per_s: Option<u64>,
-    count: Option<u64>,
-    duration_s: Option<f64>,
-}
-
-impl Settings {
-    /// What the pace of the server will do to this run, if it has one that can be reached.
-    fn limited_by(&self, server: &Facts) -> Option<String> {
-        let pace = server.pace_per_s().filter(|_| self.consumers > 0)?;
-        let rate = self.rate_per_s.map(|rate| rate as f64);
-        if rate.is_some_and(|rate| rate <= pace) {
-            return None;
-        }
-        let messages = match (self.count, self.duration_s, rate) {
-            (Some(count), _, _) => Some(count as f64),
-            (None, Some(seconds), Some(rate)) => Some(seconds * rate),
-            _ => None,
-        };
-        if messages.is_some_and(|messages| messages <= pace) {
-            return None;
-        }
-        let then = match messages {
-            Some(messages) => format!(
-                "these {} take {} s to be delivered",
-                progress::whole(messages),
-                progress::whole((messages / pace).ceil())
-            ),
-            None => "what is sent faster than that is not delivered in time".to_owned(),
-        };
-        Some(format!(
-            "the server has a pace of {pace} messages a second for all topics together: {then}; \
-             without it, --set mq.pushMessagesSpeed=0 there"
-        ))
-    }
-}
-
-impl Display for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |count: u16| if count == 1 { "" } else { "s" };
-        let (producers, consumers) = (self.producers, self.consumers);
-        write!(f, "{producers} producer{}", s(producers))?;
-        if self.http {
-            f.write_str(" over HTTP")?;
-        }
-        write!(f, ", {consumers} consumer{}, ", s(consumers))?;
-        write!(f, "messages of {} bytes", self.size_bytes)?;
-        if let Some(window) = self.window {
-            write!(f, ", at most {window} in flight for each producer")?;
-        }
-        if let Some(rate) = self.rate_per_s {
-            write!(f, ", {rate} a second")?;
-        }
-        match (self.count, self.duration_s) {
-            (Some(count), _) => write!(f, ", {count} of them"),
-            (None, Some(seconds)) => write!(f, ", for {seconds} s"),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-/// How a run has ended.
-enum End {
-    /// Everything was sent, answered and received.
-    Complete,
-    /// By Ctrl-C.
-    Interrupted,
-    /// Nothing moved for so long.
-    Stalled(Duration),
-    /// There was more to receive so long after the last was sent.
-    Late(Duration),
-    /// At the server's pace the rest takes so long.
-    TooLate(Duration),
-    /// A connection has ended, or the server said what cannot be understood.
-    Failed(anyhow::Error),
-}
 
 /// Everybody of a run, logged in.
 struct Clients {
@@ -168,7 +82,7 @@ pub(super) async fn run(config: &Config, args: Bench) -> Result<(), Failure> {
             args.size
         )));
     }
-    let url = ServerUrl::of(config, &args.server.address)?;
+    let url = args.server.address.server(config)?;
     let run = getrandom::u32().context("no random number for this run")?;
     let topic: Topic = match &args.topic {
         Some(topic) => topic.clone(),

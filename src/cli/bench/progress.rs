@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::figures::{Gauge, Totals};
-use crate::cli::output::complain;
+use crate::cli::failure::complain;
 
 /// Time between two looks at the gauges.
 pub(super) const LOOK: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use super::ledger::Owed;
 use super::outbound::Outbound;
 use super::progress::whole;
 use super::server::Facts;
-use super::{End, Settings};
+use crate::cli::bench::settings::{End, Settings};
 
 /// A measurement. Its fields, and what they mean, are listed in `docs/bench.md`.
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! What a check found, and what to do about it.
 
 use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -73,4 +74,30 @@ impl Display for Finding {
             None => Ok(()),
         }
     }
+}
+
+/// Places that are named, of those that are wrong.
+const NAMED_MAX: usize = 3;
+
+/// The folder that holds `file`, or will: a server makes those that are missing.
+pub(super) fn folder_of(file: &Path) -> PathBuf {
+    let there = file.ancestors().skip(1).find(|folder| folder.is_dir());
+    match there {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The first few of `paths`, and how many more there are.
+pub(super) fn named(paths: &[&Path]) -> String {
+    let names: Vec<String> = paths
+        .iter()
+        .take(NAMED_MAX)
+        .map(|path| path.display().to_string())
+        .collect();
+    let more = match paths.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.join(", ") + &more
 }

@@ -11,8 +11,8 @@ use rlimit::Resource;
 use rustix::fs::Access;
 
 use super::finding::Finding;
-use crate::cli::client::ServerUrl;
 use crate::cli::health;
+use crate::cli::url::ServerUrl;
 use crate::config::Config;
 use crate::telemetry;
 

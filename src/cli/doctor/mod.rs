@@ -11,19 +11,15 @@ mod privacy;
 mod settings;
 mod store;
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
 use self::finding::{Finding, State};
 use super::Failure;
 use super::output::Output;
+use crate::cli::doctor::finding::folder_of;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Durability};
-
-/// Places that are named, of those that are wrong.
-const NAMED_MAX: usize = 3;
 
 /// Looks at what `config` is about, and prints what was found.
 pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(), Failure> {
@@ -67,29 +63,6 @@ fn examine(config: &Config) -> Vec<Finding> {
     findings.push(machine::clock(store::newest(file), config));
     findings.extend(store::dates(file, now));
     findings
-}
-
-/// The folder that holds `file`, or will: a server makes those that are missing.
-fn folder_of(file: &Path) -> PathBuf {
-    let there = file.ancestors().skip(1).find(|folder| folder.is_dir());
-    match there {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// The first few of `paths`, and how many more there are.
-fn named(paths: &[&Path]) -> String {
-    let names: Vec<String> = paths
-        .iter()
-        .take(NAMED_MAX)
-        .map(|path| path.display().to_string())
-        .collect();
-    let more = match paths.len() - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    names.join(", ") + &more
 }
 
 fn print(findings: &[Finding], json: bool) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
-use super::{folder_of, named};
+use crate::cli::doctor::finding::{folder_of, named};
 use crate::config::{Config, Durability};
 use crate::store::{OsFiles, places};
 use crate::telemetry;

@@ -11,7 +11,7 @@ use rustix::fs::Access;
 
 use super::finding::Finding;
 use super::machine::changed;
-use super::named;
+use crate::cli::doctor::finding::named;
 use crate::message::UnixSeconds;
 use crate::store::{self, Dates, Examined, Files, OsFiles, Present, StoreError, examine, places};
 

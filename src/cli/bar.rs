@@ -1,0 +1,21 @@
+//! How far a command is, shown at a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::store::Checked;
+
+/// A bar of bytes; it shows at a terminal only.
+pub(super) fn bytes_bar() -> ProgressBar {
+    ProgressBar::new(0).with_style(
+        ProgressStyle::with_template(
+            "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        )
+        .expect("a valid template"),
+    )
+}
+
+/// Shows how far a check is.
+pub(super) fn show(bar: &ProgressBar, at: Checked) {
+    bar.set_length(at.total);
+    bar.set_position(at.done);
+}
