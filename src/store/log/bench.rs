@@ -1,19 +1,19 @@
-//! For `benches/` alone: the bytes of the log without the writer around them.
+//! Encodes and decodes frames of the log without the writer, for `benches/` alone.
 
 use crate::message::Message;
 use crate::store::log::encode::encode_messages;
 use crate::store::log::frame::{FrameError, HEAD_BYTES, Head};
 
-/// The seed of a store matters to what a checksum is, not to how long it takes.
+/// Any seed will do: it changes the checksums, not the time they take.
 const SEED: u32 = 7;
 
-/// Appends `messages`, which are of consecutive sequences, to `out` as frames of the log.
+/// Appends `messages`, which have consecutive sequences, to `out` as frames of the log.
 pub fn encode(out: &mut Vec<u8>, messages: &[Message]) {
     encode_messages(out, SEED, messages);
 }
 
-/// Checks and decodes frames that [`encode`] wrote; says how many messages they have, or
-/// `None` if one of them is damaged.
+/// Checks and decodes frames that [`encode`] wrote. Returns the number of their messages, or `None`
+/// if a frame is damaged.
 pub fn decode(bytes: &[u8]) -> Option<usize> {
     frames(bytes).ok()
 }

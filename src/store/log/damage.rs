@@ -48,24 +48,24 @@ impl Findings {
     }
 }
 
-/// The most that a disk writes to a wrong place at once.
+/// The most that a disk writes to the wrong place at once.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
 
-/// Bytes of the log that are no frame.
+/// Bytes of the log that are not a valid frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
     pub(crate) segment: u32,
     pub(crate) path: PathBuf,
     pub(crate) from: u64,
-    /// Where the next good frame begins, or where the segment ends.
+    /// Where the next valid frame begins, or the segment ends.
     pub(crate) to: u64,
     pub(crate) what: FrameError,
-    /// What the frame tells of itself, where nothing but its data is damaged.
+    /// The frame's meta, if only its data is damaged.
     pub(crate) meta: Option<Meta>,
 }
 
 impl Damage {
-    /// Where it begins.
+    /// Where the damage begins.
     pub(crate) fn position(&self) -> Position {
         Position::at(self.segment, self.from)
     }
@@ -89,7 +89,7 @@ impl Damage {
         Position::at(self.segment, (block * BLOCK_BYTES).min(u32::MAX.into()))
     }
 
-    /// Where it ends.
+    /// Where the damage ends.
     pub(crate) fn end(&self) -> Position {
         Position::at(self.segment, self.to)
     }

@@ -1,15 +1,16 @@
-//! The frames that messages are written in.
+//! Encodes messages as frames.
 
 use crate::message::Message;
 use crate::store::log::frame::{self, FRAME_DATA_TARGET, FRAME_MESSAGES_MAX, Frame, NewMessage};
 
-/// A frame of messages in the group's buffer: where, and which.
+/// A frame of messages in the buffer of a group: where it begins, and which messages it has.
 pub(crate) struct Written {
     pub(in crate::store) offset: usize,
     pub(in crate::store) messages: std::ops::Range<usize>,
 }
 
-/// Appends `messages`, which are of consecutive sequences, to `out` as frames; says where each is.
+/// Appends `messages`, which have consecutive sequences, to `out` as frames. Returns where each
+/// frame is.
 pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]) -> Vec<Written> {
     let mut frames = vec![];
     for range in frame_ranges(messages) {
@@ -30,7 +31,7 @@ pub(crate) fn encode_messages(out: &mut Vec<u8>, seed: u32, messages: &[Message]
     frames
 }
 
-/// A message as a frame takes it.
+/// Borrows a message in the form that a frame takes.
 pub(crate) fn new_message(message: &Message) -> NewMessage<'_> {
     NewMessage {
         code: message.code,
@@ -40,13 +41,13 @@ pub(crate) fn new_message(message: &Message) -> NewMessage<'_> {
     }
 }
 
-/// Cuts messages into frames of limited length.
+/// Splits messages into frames of limited size.
 pub(crate) fn frame_ranges(messages: &[Message]) -> Vec<std::ops::Range<usize>> {
     let mut ranges = vec![];
     let (mut start, mut bytes) = (0, 0);
     for (at, message) in messages.iter().enumerate() {
         let full = at - start >= FRAME_MESSAGES_MAX || bytes >= FRAME_DATA_TARGET;
-        // A large message has a frame of its own, so that its neighbours are read without it.
+        // A large message has a frame of its own, so that its neighbours can be read without it.
         let large = message.data.len() >= FRAME_DATA_TARGET && at > start;
         if full || large {
             ranges.push(start..at);

@@ -1,6 +1,6 @@
 //! The log: append-only segments of checksummed frames. What is in it happened.
 //!
-//! One end writes ([`local`]), any thread reads what is complete ([`segments`], [`walk`]). It
+//! One end writes ([`local`]). Any thread reads what is complete ([`segments`], [`walk`]). The log
 //! imports `fs` and the store's words.
 
 #[doc(hidden)]

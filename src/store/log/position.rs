@@ -1,6 +1,6 @@
-//! Places in the log.
+//! Positions in the log.
 
-/// The place of a byte in the log. Positions are in the order in which bytes were written.
+/// The position of a byte in the log. Positions have the order in which the bytes were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position {
     pub(crate) segment: u32,
@@ -15,7 +15,7 @@ impl Position {
         }
     }
 
-    /// This position as one number of the same order.
+    /// This position as one number, with the same order.
     pub(crate) fn to_u64(self) -> u64 {
         u64::from(self.segment) << 32 | u64::from(self.offset)
     }

@@ -1,4 +1,4 @@
-//! Which seed the checksums of a log begin with.
+//! Finds the seed with which the checksums of a log begin.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,11 +8,11 @@ use crate::store::error::StoreError;
 use crate::store::log::frame::{self, HEAD_BYTES, Head};
 use crate::store::log::segment::{READ_AHEAD, SEGMENT_HEAD_BYTES, Segment};
 
-/// How far a frame is looked for.
+/// The number of bytes in which a frame is searched for.
 const SEARCH_BYTES: u64 = 1 << 20;
 
-/// The seed with which most segments can be read, of those in their heads and of `told`; a new
-/// one where there is no segment. A wrong seed would make all the log look damaged.
+/// The seed with which most segments can be read, among those in their heads and in `told`. Without
+/// segments it is new. With a wrong seed the whole log would look damaged.
 pub(in crate::store) fn of(
     heads: &[(Arc<Segment>, Option<u32>)],
     told: &[u32],
@@ -29,7 +29,7 @@ pub(in crate::store) fn of(
         *votes.entry(seed).or_default() += 1;
     }
     let mut best = vec![];
-    // The first frames tell, unless they are damaged themselves.
+    // The first frames decide, unless they are damaged themselves.
     for search_bytes in [1, SEARCH_BYTES] {
         best.clear();
         for (&seed, &votes) in &votes {

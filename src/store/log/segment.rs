@@ -1,4 +1,4 @@
-//! One file of the log: its head, its bytes, its name, and what a sync of it came to.
+//! One file of the log: its head, its bytes, its name, and the result of its last sync.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(crate) const SEGMENT_HEAD_BYTES: u64 = HEAD_LEN as u64;
 
 pub(super) const HEAD_LEN: usize = 16;
 
-/// One read brings in the head and the meta of nearly every frame.
+/// One read of this size brings in the head and the meta of nearly every frame.
 pub(in crate::store) const READ_AHEAD: usize = 8 << 10;
 
 /// One file of the log.
@@ -24,13 +24,13 @@ pub(crate) struct Segment {
     pub(crate) number: u32,
     pub(crate) path: PathBuf,
     pub(in crate::store) file: Box<dyn StoredFile>,
-    /// The bytes of head and whole frames; what lies behind is not to be read.
+    /// The length of the head and the whole frames. Bytes after it must not be read.
     pub(in crate::store) end: AtomicU64,
-    /// Every message in this segment and before has at most this sequence.
+    /// No message in this segment or before it has a higher sequence.
     pub(in crate::store) last_sequence: AtomicU64,
-    /// What it begins with is of another segment.
+    /// Whether its first bytes belong to another segment.
     pub(super) misplaced: AtomicBool,
-    /// Why a sync of it failed, if one did.
+    /// The error of a failed sync.
     pub(super) failed: Mutex<Option<StoreError>>,
 }
 
@@ -43,18 +43,18 @@ impl Segment {
         self.last_sequence.load(Ordering::Relaxed)
     }
 
-    /// What the recovery found to be the last sequence.
+    /// Sets the last sequence, which the recovery has found.
     pub(crate) fn set_last_sequence(&self, last_sequence: u64) {
         self.last_sequence.store(last_sequence, Ordering::Relaxed);
     }
 
-    /// Whether what it begins with was found to be of another segment.
+    /// Whether its first bytes belong to another segment.
     pub(in crate::store) fn is_misplaced(&self) -> bool {
         self.misplaced.load(Ordering::Relaxed)
     }
 
-    /// Puts the right bytes where they were lost or damaged, and syncs them; readers see what
-    /// is behind the end that there was.
+    /// Writes the right bytes where they were lost or damaged, and syncs them. Readers then see
+    /// what they add after the end.
     pub(in crate::store) fn heal(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         self.file
             .write_all_at(bytes, offset)
@@ -68,9 +68,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Asks the disk to keep everything in the file. Any thread may, and the system tells an
-    /// error of the disk to one of them only, whichever wrote what is lost: after a sync has
-    /// failed, every other one fails too.
+    /// Syncs the file; any thread may. The system reports a disk error to only one of the callers,
+    /// no matter which one wrote the lost bytes. So once a sync has failed, every later one fails too.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         let mut failed = self.failed.lock().expect("no holder of this lock panics");
         if let Some(error) = &*failed {
@@ -99,7 +98,7 @@ impl Segment {
         }
     }
 
-    /// See [`Segments::written_between`].
+    /// The part of `Segments::written_between` in this segment.
     pub(super) fn written_between(&self, from: u64, to: u64) -> Result<u64, StoreError> {
         let mut end = to;
         while end > from {
@@ -114,7 +113,7 @@ impl Segment {
         Ok(0)
     }
 
-    /// Reads up to `len` bytes from `offset` on, fewer only at the segment's end.
+    /// Reads up to `len` bytes from `offset` on. Fewer only at the segment's end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         let rest = usize::try_from(self.end().saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len.min(rest)];
@@ -139,7 +138,7 @@ pub(super) fn describe(error: FrameError) -> &'static str {
 
 /// The numbers of the segments in `dir`, ascending.
 pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>, StoreError> {
-    // A restore that was cut off leaves none.
+    // An interrupted restore leaves no folder of this name.
     let names = match files.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => vec![],
         names => names.doing("list", dir)?,
@@ -150,12 +149,12 @@ pub(crate) fn segment_numbers(files: &dyn Files, dir: &Path) -> Result<Vec<u32>,
     Ok(numbers)
 }
 
-/// The file of a segment.
+/// The path of a segment's file.
 pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.seg"))
 }
 
-/// A segment of these bytes; also tells the seed in its head, if that can be read.
+/// Opens a segment from its file. Also returns the seed in its head, if that can be read.
 pub(super) fn read_segment(
     number: u32,
     path: PathBuf,
@@ -181,7 +180,7 @@ pub(super) fn read_segment(
     Ok((segment, (inside == Some(number)).then_some(seed)))
 }
 
-/// What the file of a segment begins with.
+/// The head of a segment's file.
 pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..8].copy_from_slice(&SEGMENT_MAGIC);
@@ -190,7 +189,7 @@ pub(crate) fn segment_head(seed: u32, number: u32) -> [u8; HEAD_LEN] {
     head
 }
 
-/// The number of the segment whose file begins with `bytes`, if they are such.
+/// The number of the segment whose head `bytes` begin with, if they begin with one.
 pub(crate) fn segment_number(bytes: &[u8]) -> Option<u32> {
     let head = bytes.get(..HEAD_LEN)?;
     let number = head[12..].try_into().ok()?;

@@ -1,4 +1,4 @@
-//! Walks over the frames of the log in the order of writing, and around damage.
+//! Walks over the frames of the log in the order in which they were written, and past damage.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
 use crate::store::log::segments::{Located, Segments};
 
-/// Damage is searched for the next good frame in steps of this many bytes.
+/// The search for the next valid frame reads this many bytes at a time.
 const SEARCH_BYTES: usize = 1 << 20;
 
 impl Segments {
-    /// Walks over the frames from `position` on; `check_data` reads their data too.
+    /// Walks over the frames from `position` on. `check_data` also reads their data.
     pub(crate) fn walk(&self, position: Position, check_data: bool) -> Walk<'_> {
         Walk::new(self, position, check_data)
     }
@@ -30,23 +30,23 @@ impl Segments {
 /// What [`Walk::next`] meets.
 pub(crate) enum Step {
     Frame(Located),
-    /// Stepped over.
+    /// Damage that the walk has passed.
     Damage(Damage),
 }
 
-/// An iteration over frames in the order of writing.
+/// A walk over the frames in the order in which they were written.
 pub(crate) struct Walk<'a> {
     segments: &'a Segments,
     position: Position,
     check_data: bool,
-    /// See [`Damage::doubtful_until`].
+    /// Frames before this position may belong elsewhere: see [`Damage::doubtful_until`].
     doubtful: Position,
-    /// The same before the last damage.
+    /// The value of `doubtful` before the last damage.
     doubtful_before: Position,
 }
 
 impl<'a> Walk<'a> {
-    /// From `position` on; `check_data` reads the data of frames too.
+    /// Begins at `position`. `check_data` also reads the data of frames.
     pub(crate) fn new(segments: &'a Segments, position: Position, check_data: bool) -> Walk<'a> {
         Walk {
             segments,
@@ -57,12 +57,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where the next step is taken.
+    /// Where the next step begins.
     pub(crate) fn position(&self) -> Position {
         self.position
     }
 
-    /// Goes back to the last damage, which has been healed: nothing is doubtful for it.
+    /// Goes back to the last damage, which has been healed. Its frames are not doubtful then.
     pub(crate) fn go_back(&mut self, damage: &Damage) {
         self.position = damage.position();
         self.doubtful = self.doubtful_before;
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
     /// The next frame or damage; `None` at the end of the log.
     pub(crate) fn next(&mut self) -> Result<Option<Step>, StoreError> {
         loop {
-            let Some(segment) = self.segments.at_or_behind(self.position.segment) else {
+            let Some(segment) = self.segments.at_or_after(self.position.segment) else {
                 return Ok(None);
             };
             if segment.number != self.position.segment {
@@ -85,7 +85,7 @@ impl<'a> Walk<'a> {
                 let Some(next) = segment.number.checked_add(1) else {
                     return Ok(None);
                 };
-                if self.segments.at_or_behind(next).is_none() {
+                if self.segments.at_or_after(next).is_none() {
                     return Ok(None);
                 }
                 self.position = Position::at(next, SEGMENT_HEAD_BYTES);
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
                 Err(StoreError::Corrupt { .. }) if is_doubtful => {
                     return self.search(segment, FrameError::Data);
                 }
-                // A frame whose data alone is damaged still tells where it ends.
+                // A frame with only its data damaged still says where it ends.
                 Err(StoreError::Corrupt { .. }) => {
                     let to = located.next.offset.into();
                     let damage = self.damage(segment, to, FrameError::Data, Some(located.meta));
@@ -122,8 +122,8 @@ impl<'a> Walk<'a> {
         Ok(Step::Frame(located))
     }
 
-    /// Steps over what is no frame. What is found behind may be of another place, and is
-    /// believed only if it is whole.
+    /// Passes bytes that are not a frame. Frames found after them may belong elsewhere, and count
+    /// only if they are whole.
     fn search(&mut self, segment: &Arc<Segment>, what: FrameError) -> Result<Step, StoreError> {
         let next = self.next_good(segment, self.position.offset.into())?;
         let damage = self.damage(segment, next.unwrap_or(segment.end()), what, None);
@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         Ok(Step::Damage(damage))
     }
 
-    /// Steps over the bytes up to `to`.
+    /// Passes the bytes up to `to`.
     fn damage(
         &mut self,
         segment: &Segment,
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The frame at `at`, all but its data, or why there is none.
+    /// The frame at `at` without its data, or why there is none.
     fn read(
         &self,
         segment: &Arc<Segment>,
@@ -163,13 +163,13 @@ impl<'a> Walk<'a> {
         self.segments.try_meta_in(segment, at)
     }
 
-    /// The first place behind `from` in a segment where a good frame begins.
+    /// The first place after `from` in a segment where a valid frame begins.
     fn next_good(&self, segment: &Arc<Segment>, from: u64) -> Result<Option<u64>, StoreError> {
         let mut offset = from + 1;
         while offset < segment.end() {
             let bytes = segment.read(offset, SEARCH_BYTES)?;
             let Some(found) = frame::find_magic(&bytes) else {
-                // A magic may lie across the border of two steps.
+                // A magic may lie across the border of two reads.
                 offset += (bytes.len() as u64).saturating_sub(3).max(1);
                 continue;
             };
@@ -195,7 +195,7 @@ mod tests {
 
     const SEED: u32 = 7;
 
-    /// A segment with frames of one message each; its bytes, and where each frame begins.
+    /// A segment with one message per frame: its bytes, and where each frame begins.
     fn segment_of(frames: u64) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut begins) = (segment_head(SEED, 1).to_vec(), vec![]);
         for number in 1..=frames {
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn damage_that_is_healed_is_read_again_and_leaves_no_doubt() {
         let (whole, begins) = segment_of(5);
-        // Of the second and the fourth frame the head, of the last one the data.
+        // The heads of the second and the fourth frame, and the data of the last one.
         let mut damaged = whole.clone();
         for at in [begins[1], begins[3], begins[5] - 1] {
             damaged[at] ^= 1;
@@ -254,7 +254,7 @@ mod tests {
                 &[1, 3, 4]
             };
             assert_eq!(met, all);
-            // A frame whose data alone is damaged is believed where nothing before is.
+            // A frame with only its data damaged counts where nothing before it is damaged.
             let last = last.unwrap();
             assert_eq!(last.from, begins[4] as u64);
             assert_eq!(last.meta.is_some(), heals_the_first);

@@ -153,7 +153,7 @@ impl Healer {
             }
         }
         if let Some(last) = lacking.last().filter(|(number, ..)| *number >= known)
-            && let Some(next) = segments.at_or_behind(newest.saturating_add(1))
+            && let Some(next) = segments.at_or_after(newest.saturating_add(1))
             && !leads_to(&segments, catalog, *last, &next)?
         {
             *kin = Kin::Other;

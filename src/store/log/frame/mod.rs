@@ -1,4 +1,4 @@
-//! The bytes of a log frame: what is checked, and what is in it.
+//! The bytes of a log frame: their layout, checksums and encoding.
 //!
 //! ```text
 //!  0  magic      4  "DMQ" and the frame version, 1; a newer one keeps the head's form
@@ -10,10 +10,10 @@
 //!     data          the data of the frame's messages, one after the other
 //! ```
 //!
-//! Meta and data are checked apart, so that a search reads 20 bytes a message and not its data.
-//! Both checksums begin with the seed of the store, which no producer knows: data that looks
-//! like a frame is not taken for one when a damaged log is searched for the next good frame.
-//! A frame is applied whole or not at all.
+//! Meta and data have separate checksums, so that a search reads 20 bytes per message and not its
+//! data. Both checksums begin with the seed of the store, which no producer knows. So a search
+//! through a damaged log does not take a message's data for a frame, even if it looks like one. A
+//! frame is applied whole or not at all.
 
 use std::path::Path;
 
@@ -27,9 +27,9 @@ use crate::store::error::StoreError;
 const MAGIC: [u8; 4] = *b"DMQ\x01";
 /// The bytes before meta.
 pub(crate) const HEAD_BYTES: usize = 20;
-/// More than any meta has: 256 messages of as many topics, or the changes of one request.
+/// More than any meta needs: 256 messages of as many topics, or the changes of one request.
 const META_BYTES_MAX: usize = 64 << 20;
-/// A frame is closed when it has this many messages …
+/// A frame is closed after this many messages …
 pub(crate) const FRAME_MESSAGES_MAX: usize = 256;
 /// … or this much data.
 pub(crate) const FRAME_DATA_TARGET: usize = 64 << 10;
@@ -60,7 +60,7 @@ pub(crate) struct Checkpoint {
     pub(crate) quarters: Vec<(u32, u64)>,
 }
 
-/// A message as meta tells it.
+/// A message in the meta of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) sequence: Sequence,
@@ -68,24 +68,24 @@ pub(crate) struct Entry {
     pub(crate) created: UnixSeconds,
     /// Index in [`Meta::topics`].
     pub(crate) topic: u32,
-    /// Where in the frame's data.
+    /// Where its data begins in the frame's data.
     pub(crate) offset: u32,
     pub(crate) len: u32,
 }
 
-/// The decoded meta of a frame, applied in this order.
+/// The decoded meta of a frame. Its fields are applied in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Meta {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) topics: Vec<Topic>,
-    /// Messages accepted, of consecutive sequences.
+    /// The messages accepted. Their sequences are consecutive.
     pub(crate) entries: Vec<Entry>,
     /// Every message created before this time is gone.
     pub(crate) cutoff: Option<UnixSeconds>,
     pub(crate) changes: Vec<(Change, SequenceSet)>,
 }
 
-/// The stored form of [`Meta`]: an array of arrays, repeats written once.
+/// The stored form of [`Meta`]: an array of arrays, in which repeats are written once.
 #[derive(Default, Serialize, Deserialize)]
 struct RawMeta<'a> {
     checkpoint: Option<Checkpoint>,
@@ -100,11 +100,11 @@ struct RawMessages<'a> {
     first: u64,
     #[serde(borrow)]
     topics: Vec<&'a str>,
-    /// (index of the topic, how many messages in a row)
+    /// (index of the topic, number of messages in a row)
     topic_runs: Vec<(u32, u32)>,
-    /// (time of creation, how many messages in a row)
+    /// (time of creation, number of messages in a row)
     created_runs: Vec<(u32, u32)>,
-    /// 20 bytes a message
+    /// 20 bytes per message
     #[serde(with = "serde_bytes", borrow)]
     codes: &'a [u8],
     lens: Vec<u32>,
@@ -114,11 +114,11 @@ struct RawMessages<'a> {
 struct RawChange {
     code: u8,
     at: u32,
-    /// (sequences passed over since the range before, sequences in the range)
+    /// (sequences skipped since the range before, sequences in the range)
     spans: Vec<(u64, u64)>,
 }
 
-/// Why bytes are not a frame.
+/// Why bytes are not a valid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     /// The bytes end before the frame does.
@@ -148,7 +148,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads a head; nothing in it is checked but the magic and the bounds.
+    /// Reads a head. Only the magic and the bounds are checked.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Head, FrameError> {
         let bytes = bytes.get(..HEAD_BYTES).ok_or(FrameError::Cut)?;
         if bytes[..4] != MAGIC {
@@ -169,12 +169,12 @@ impl Head {
         Ok(head)
     }
 
-    /// The bytes of the whole frame.
+    /// The length of the whole frame.
     pub(crate) fn frame_len(&self) -> usize {
         HEAD_BYTES + self.meta_len + self.data_len
     }
 
-    /// Checks and decodes meta; `head_and_meta` begins with the head.
+    /// Checks and decodes the meta. `head_and_meta` begins with the head.
     pub(crate) fn meta(&self, seed: u32, head_and_meta: &[u8]) -> Result<Meta, FrameError> {
         let end = HEAD_BYTES + self.meta_len;
         let bytes = head_and_meta.get(..end).ok_or(FrameError::Cut)?;
@@ -197,8 +197,8 @@ impl Head {
     }
 }
 
-/// The version of the frame that `bytes` begin with, if it is newer than those that are read
-/// here. It is one only if its checksum is right: otherwise it is damage.
+/// The version of the frame that `bytes` begin with, if this version cannot read it. The frame
+/// counts only if its checksum is right: otherwise it is damage.
 pub(crate) fn newer_version(seed: u32, bytes: &[u8]) -> Option<u8> {
     let (name, version) = (&MAGIC[..3], bytes.get(3)?);
     if bytes[..3] != *name || *version <= MAGIC[3] {
@@ -211,7 +211,7 @@ pub(crate) fn newer_version(seed: u32, bytes: &[u8]) -> Option<u8> {
     (checksum(seed, &[&bytes[..16], meta]) == head.head_crc).then_some(*version)
 }
 
-/// The newest version of frames that is read here.
+/// The newest version of frames that this version reads.
 pub(crate) const VERSION: u8 = MAGIC[3];
 
 /// The offset of the next place in `bytes` where a frame may begin.
@@ -227,7 +227,7 @@ fn checksum(seed: u32, parts: &[&[u8]]) -> u32 {
     hasher.finalize()
 }
 
-/// What a frame is written from; see [`Meta`].
+/// The content of a frame to be written. [`Meta`] is its decoded form.
 #[derive(Default)]
 pub(crate) struct Frame<'a> {
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -414,12 +414,12 @@ fn entries(raw: &RawMessages<'_>, topics: usize, data_len: usize) -> Option<Vec<
 #[cfg(test)]
 pub(crate) mod fuzz;
 
-/// The frame's version is newer than those that are read here.
+/// Says that this version cannot read frames of that version.
 pub(crate) fn newer_frame(path: &Path, version: u8) -> StoreError {
     newer(path, version.into(), VERSION.into())
 }
 
-/// Something in `path` has a newer format than the one that is known here.
+/// Says that something in `path` has a newer format than this version reads.
 pub(crate) fn newer(path: &Path, found: u32, known: u32) -> StoreError {
     StoreError::FormatTooNew {
         path: path.to_owned(),

@@ -1,8 +1,8 @@
-//! The segments of the log, for reading: files of frames, and walks over them.
+//! The reading end of the log: all its segments, open for any thread.
 //!
-//! A segment is a file `log/<number>.seg`: 16 bytes of head (magic, seed of the checksums,
-//! number), then frames ([`crate::store::log::frame`]), the first of which has the [`Checkpoint`]. Any thread
-//! reads what is complete ([`Segments`]); the writing end is [`crate::store::log::local`].
+//! A segment is a file `log/<number>.seg`. It has 16 bytes of head (magic, seed of the checksums,
+//! number), then frames ([`crate::store::log::frame`]). The first frame has the [`Checkpoint`]. Any
+//! thread reads what is complete ([`Segments`]). The writing end is [`crate::store::log::local`].
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -20,16 +20,16 @@ use crate::store::log::segment::{
     segment_number, segment_numbers, segment_path,
 };
 
-/// Two segments that begin with so many equal bytes are the same one twice: no two have the
-/// same number and checkpoint.
+/// Two files that begin with this many equal bytes are copies of one segment: no two segments have
+/// the same number and checkpoint.
 const SAME_BYTES: usize = 64;
 
-/// A frame's meta and where it is.
+/// The meta of a frame, and where the frame is.
 pub(crate) struct Located {
-    /// Keeps the file open: the frame can be read even when the segment is given back.
+    /// Keeps the file open: the frame can be read even after the segment is purged.
     pub(crate) segment: Arc<Segment>,
     pub(crate) position: Position,
-    /// Where the frame behind it begins.
+    /// Where the next frame begins.
     pub(crate) next: Position,
     pub(crate) head: Head,
     pub(crate) meta: Meta,
@@ -44,9 +44,9 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Opens what is in `dir`; also returns the segments whose first bytes are not what they
-    /// should be. Nothing is read but the heads and the first frames. `seeds` are what others
-    /// tell of the seed, for the case that a head is damaged.
+    /// Opens the segments in `dir`. Also returns those whose first bytes are not what they should
+    /// be. Only the heads and the first frames are read. `seeds` are the seeds known elsewhere, in
+    /// case a head is damaged.
     pub(in crate::store) fn open(
         files: &Arc<dyn Files>,
         dir: &Path,
@@ -54,7 +54,7 @@ impl Segments {
     ) -> Result<(Arc<Segments>, Vec<Arc<Segment>>), StoreError> {
         files.create_dirs(dir).doing("create", dir)?;
         let mut numbers = segment_numbers(&**files, dir)?;
-        // A crash while a segment was begun leaves one without a whole head.
+        // A crash while a segment was created leaves a file without a whole head.
         if let Some(&last) = numbers.last() {
             let path = segment_path(dir, last);
             let file = files.open(&path, OpenHow::Read);
@@ -73,7 +73,7 @@ impl Segments {
         Segments::of(files, dir, opened, seeds)
     }
 
-    /// The segments of these numbers, names and bytes, which are in `dir` or are only read.
+    /// Segments from numbers, names and open files, whether they are in `dir` or only read.
     pub(crate) fn of(
         files: &Arc<dyn Files>,
         dir: &Path,
@@ -124,7 +124,7 @@ impl Segments {
         self.lock_read().keys().next().copied()
     }
 
-    pub(in crate::store) fn at_or_behind(&self, number: u32) -> Option<Arc<Segment>> {
+    pub(in crate::store) fn at_or_after(&self, number: u32) -> Option<Arc<Segment>> {
         let map = self.lock_read();
         map.range(number..)
             .next()
@@ -143,7 +143,7 @@ impl Segments {
         Ok(segment.read(0, HEAD_LEN)? == head)
     }
 
-    /// Makes an empty file for a segment that is missing, to be healed.
+    /// Creates an empty file for a missing segment, to be healed.
     pub(in crate::store) fn make(&self, number: u32) -> Result<Arc<Segment>, StoreError> {
         let path = segment_path(&self.dir, number);
         let file = self.files.open(&path, OpenHow::Create);
@@ -155,7 +155,7 @@ impl Segments {
         Ok(segment)
     }
 
-    /// The file of a segment, whether it is there or not.
+    /// The path of a segment's file, whether it exists or not.
     pub(in crate::store) fn path_of(&self, number: u32) -> PathBuf {
         segment_path(&self.dir, number)
     }
@@ -167,8 +167,8 @@ impl Segments {
             .insert(segment.number, segment);
     }
 
-    /// How many bytes of a segment, from `from` to `to`, there are before the zeros that end
-    /// them: room for what was to come is no part of what was written.
+    /// The number of bytes of a segment, from `from` to `to`, before the zeros at its end.
+    /// Preallocated zeros do not count as written.
     pub(in crate::store) fn written_between(
         &self,
         segment: u32,
@@ -249,7 +249,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Reads the frame at `position`, all but its data.
+    /// Reads the frame at `position` without its data.
     pub(crate) fn meta_at(&self, position: Position) -> Result<Located, StoreError> {
         let segment = self.get(position.segment).ok_or_else(|| {
             let path = segment_path(&self.dir, position.segment);
@@ -268,7 +268,7 @@ impl Segments {
         located.map_err(|error| segment.corrupt(offset, describe(error)))
     }
 
-    /// The frame at `offset`, all but its data, or why there is none.
+    /// The frame at `offset` without its data, or why there is none.
     pub(in crate::store) fn try_meta_in(
         &self,
         segment: &Arc<Segment>,
@@ -304,7 +304,7 @@ impl Segments {
         }))
     }
 
-    /// Reads and checks the data of a frame that begins at `offset`.
+    /// Reads and checks the data of the frame that begins at `offset`.
     pub(crate) fn data_of(
         &self,
         segment: &Segment,
@@ -340,13 +340,13 @@ pub(in crate::store) fn create_segment(
         let file = files.open(&aside, OpenHow::Replace)?;
         file.write_all_at(&bytes, 0)?;
         file.sync()?;
-        // Whatever has the name of a segment is whole, also after a power cut.
+        // A file that has the name of a segment is whole, also after a power cut.
         files.rename(&aside, &path)?;
         files.sync_dir(&segments.dir)?;
         Ok(file)
     };
     let file = create().inspect_err(|_| {
-        // Best effort: the next one replaces it anyway.
+        // Best effort: the next attempt replaces it anyway.
         let _ = files.remove_file(&aside);
         let _ = files.remove_file(&path);
     });
