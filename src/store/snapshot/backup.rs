@@ -1,5 +1,5 @@
-//! A copy of a running store: the bytes of its log up to one moment, in the form of the
-//! snapshot's file.
+//! A copy of a running store: the bytes of its log up to one moment, in the form of the snapshot's
+//! file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,16 +9,17 @@ use crate::store::log::segment::Segment;
 use crate::store::log::segments::Segments;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, file_head};
 
-/// Read and sent at once: small, so that the log's own reads and syncs come in between.
+/// Bytes read and sent at once. The amount is small, so that reads and syncs of the log come in
+/// between.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// See the module. It keeps the files of its segments open: they can be read to their ends even
-/// when the log has given them back.
+/// A copy of a running store. It keeps the files of its segments open, so it can read them to their
+/// ends even after the log has purged them.
 pub struct Backup {
     log: Arc<Segments>,
-    /// What is left of each segment: from where, up to where.
+    /// What is left of each segment: from which offset, up to which.
     rest: VecDeque<(Arc<Segment>, u64, u64)>,
-    /// The place behind the last byte of the log that is in it.
+    /// The end of the log that the copy has.
     end: (u32, u64),
     next: Next,
     bytes: u64,
@@ -26,17 +27,17 @@ pub struct Backup {
 
 enum Next {
     Head,
-    /// The last of them has no bytes.
+    /// The last chunk has no bytes.
     Chunks,
     Nothing,
 }
 
 impl Backup {
-    /// A copy of what can be read of `log` now. Whatever was answered before was published
-    /// before, and so it is in it.
+    /// A copy of what `log` has published. Everything that was answered before is published, and so
+    /// it is in the copy.
     pub(crate) fn of(log: &Arc<Segments>) -> Backup {
-        // The segments first and their ends second: only the newest of them grows meanwhile,
-        // so it is the log up to one place, whatever is begun behind.
+        // First the segments, then their ends: only the newest segment grows meanwhile. So the copy
+        // is the log up to one position, even if a new segment begins.
         let segments = log.from(0);
         let rest: VecDeque<_> = segments
             .into_iter()
@@ -44,7 +45,7 @@ impl Backup {
                 let end = segment.end();
                 (segment, 0, end)
             })
-            // One that damage has left without a byte: a chunk without bytes means the end.
+            // Damage can leave a segment without a byte, and a chunk without bytes means the end.
             .filter(|(.., end)| *end > 0)
             .collect();
         let chunks: u64 = rest
@@ -64,17 +65,17 @@ impl Backup {
         }
     }
 
-    /// How many bytes it has in all.
+    /// The size of the whole copy in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many bytes the log has now: it tells whether something is being stored.
+    /// The current size of the log in bytes. A caller sees by it whether messages are being stored.
     pub fn log_bytes(&self) -> u64 {
         self.log.bytes()
     }
 
-    /// The bytes that come next; `None` at the end. Blocks.
+    /// The next bytes; `None` at the end. Blocks.
     ///
     /// # Errors
     /// When the log cannot be read.

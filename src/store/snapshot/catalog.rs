@@ -1,4 +1,4 @@
-//! Which bytes of the log are where in a snapshot.
+//! Knows where in a snapshot the bytes of the log are.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,19 +9,19 @@ use crate::store::log::position::Position;
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, read_head};
 use crate::store::snapshot::chunks::{ChunkRead, Chunks};
 
-/// Where in a snapshot the bytes of the log are. Chunks are checked when they are read.
+/// Where in a snapshot the bytes of the log are. A chunk is checked when it is read.
 pub(crate) struct Catalog {
     pub(super) chunks: Chunks,
-    /// By the segment and the offset in it: how many bytes, and where the chunk is.
+    /// By segment and offset in it: the number of bytes, and where the chunk is.
     places: BTreeMap<(u32, u32), (u32, u64)>,
     /// The end of the last chunk.
     pub(super) end: u64,
-    /// Where the file is damaged, with chunks behind.
+    /// Where the file is damaged, if chunks follow the damage.
     pub(super) damaged: Option<u64>,
 }
 
 impl Catalog {
-    /// The catalog of the snapshot at `path`, if there is one of the log of `seed`.
+    /// The catalog of the snapshot at `path`, if there is a snapshot with the log's seed.
     pub(crate) fn open(
         files: &dyn Files,
         path: &Path,
@@ -39,8 +39,8 @@ impl Catalog {
         }
     }
 
-    /// Goes from chunk to chunk. A head is believed if what it says fits to the chunk before;
-    /// otherwise, and at the end, the chunk's checksum decides.
+    /// Goes from chunk to chunk. A head counts if it continues the chunk before. Otherwise, and at
+    /// the end, the chunk's checksum decides.
     pub(super) fn read(file: Box<dyn StoredFile>, path: &Path) -> Result<Catalog, StoreError> {
         let mut catalog = Catalog {
             chunks: Chunks::new(file, path)?,
@@ -54,7 +54,7 @@ impl Catalog {
             let at = catalog.end;
             if let Some(head) = catalog.believable(at, before.map(|(_, end)| end))? {
                 let end = head.end();
-                // One without bytes only says that a copy ends there.
+                // A chunk without bytes only marks the end of a copy.
                 if head.len > 0 {
                     let place = (head.segment, head.offset);
                     catalog.places.insert(place, (head.len, at));
@@ -106,12 +106,12 @@ impl Catalog {
         }
     }
 
-    /// Whether the file is damaged, with chunks behind the damage.
+    /// Whether the file is damaged, with chunks after the damage.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.is_some()
     }
 
-    /// Everything that it has of the log is before this.
+    /// The end of the log that the snapshot has.
     pub(crate) fn covered(&self) -> Position {
         let last = self.places.last_key_value();
         last.map_or(Position::default(), |(&(segment, offset), &(len, _))| {
@@ -122,7 +122,7 @@ impl Catalog {
         })
     }
 
-    /// The segments of which it has something, and up to which byte.
+    /// The segments in the snapshot, each with the offset up to which it is there.
     pub(crate) fn segments(&self) -> BTreeMap<u32, u64> {
         let places = self.places.iter();
         places
@@ -130,7 +130,7 @@ impl Catalog {
             .collect()
     }
 
-    /// The bytes of each segment that are in the file.
+    /// The number of bytes of each segment that are in the file.
     pub(super) fn bytes_of_segments(&self) -> BTreeMap<u32, u64> {
         let mut bytes = BTreeMap::new();
         for (&(segment, _), &(len, _)) in &self.places {
@@ -139,7 +139,8 @@ impl Catalog {
         bytes
     }
 
-    /// Where the chunk ends that has the byte `at` of a segment, or the next one begins.
+    /// Where the chunk ends that has the byte `at` of a segment. If there is none, where the next
+    /// one begins.
     pub(crate) fn chunk_end(&self, segment: u32, at: u64) -> Option<u64> {
         let places = self.places.range((segment, 0)..=(segment, u32::MAX));
         places
@@ -149,8 +150,7 @@ impl Catalog {
             .find(|border| *border > at)
     }
 
-    /// The log's bytes of a segment from `from` to `to`; `None` if not all of them are in
-    /// chunks that are whole.
+    /// The bytes of a segment from `from` to `to`. `None` unless all of them are in whole chunks.
     pub(crate) fn bytes(
         &self,
         segment: u32,
@@ -161,7 +161,7 @@ impl Catalog {
         Ok((bytes.len() as u64 >= to.saturating_sub(from)).then_some(bytes))
     }
 
-    /// As many of them as there are in chunks that are whole, without a hole.
+    /// As many of those bytes as whole chunks have without a hole.
     pub(crate) fn bytes_from(
         &self,
         segment: u32,
@@ -197,7 +197,7 @@ impl Catalog {
     }
 }
 
-/// How many bytes the chunk at `at` has, its head included, if it is whole and ends before `end`.
+/// The length of the chunk at `at` with its head, if it is whole and ends before `end`.
 pub(super) fn whole_chunk(
     file: &dyn StoredFile,
     path: &Path,

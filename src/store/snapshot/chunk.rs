@@ -1,4 +1,4 @@
-//! The bytes of the file: its head, and the heads of its chunks.
+//! The layout of the file: its head, and the heads of its chunks.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::StoredFile;
 use crate::store::log::position::Position;
 
-/// What the file begins with.
+/// The first bytes of the file.
 pub(crate) const MAGIC: [u8; 8] = *b"DPMQSNAP";
 pub(super) const FORMAT: u32 = 1;
 pub(super) const HEAD_BYTES: u64 = HEAD_LEN as u64;
@@ -15,11 +15,11 @@ pub(super) const HEAD_LEN: usize = 16;
 pub(super) const CHUNK_MAGIC: [u8; 4] = *b"CHNK";
 pub(super) const CHUNK_HEAD_BYTES: usize = 20;
 
-/// The bytes of a chunk are small enough that the log's syncs do not wait long behind one.
+/// Bytes in one chunk: few enough that the log's syncs do not wait long for one.
 pub(super) const CHUNK_BYTES_MAX: usize = 4 << 20;
 
-/// What is before the bytes of a chunk. One without bytes says that nothing follows: a copy of
-/// a running store ends so, and the file that a running store writes never does.
+/// The head of a chunk. A chunk without bytes marks the end: a copy of a running store ends so, and
+/// the file of a running store never does.
 pub(super) struct ChunkHead {
     pub(super) segment: u32,
     pub(super) offset: u32,
@@ -28,8 +28,8 @@ pub(super) struct ChunkHead {
 }
 
 impl ChunkHead {
-    /// `None` if no chunk begins so: a length that none has would be read in vain, again and
-    /// again where the file is damaged and messages look like heads.
+    /// Parses a head; `None` if it cannot be one. A length beyond the limit would be read in vain,
+    /// again and again where the file is damaged and messages look like heads.
     pub(super) fn parse(bytes: &[u8; CHUNK_HEAD_BYTES]) -> Option<ChunkHead> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
@@ -55,7 +55,7 @@ impl ChunkHead {
         head
     }
 
-    /// Where in the log its bytes end.
+    /// Where in the log the chunk's bytes end.
     pub(super) fn end(&self) -> Position {
         Position {
             segment: self.segment,
@@ -76,7 +76,7 @@ fn checksum(head: &[u8], bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What a file begins with.
+/// The head of a file with this seed.
 pub(super) fn file_head(seed: u32) -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..8].copy_from_slice(&MAGIC);
@@ -100,7 +100,7 @@ pub(super) fn read_head(file: &dyn StoredFile, path: &Path) -> Result<u32, Store
     seed_of(&head, path)
 }
 
-/// The seed in a file that begins with `head`.
+/// The seed in `head`, the beginning of a file.
 pub(super) fn seed_of(head: &[u8; HEAD_LEN], path: &Path) -> Result<u32, StoreError> {
     let not_ours = |what: &str| StoreError::NotOurs {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The segments in a snapshot's file, read where they are, without unpacking them.
+//! Reads the segments in a snapshot's file in place, without unpacking them.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -9,11 +9,11 @@ use crate::store::fs::files::StoredFile;
 use crate::store::log::segment::{segment_head, segment_path};
 use crate::store::snapshot::parts::Part;
 
-/// Where the bytes of segments are in a file; it is told each [`Part`] in the order of the file.
+/// Where the bytes of segments are in a file. It gets each [`Part`] in the order of the file.
 #[derive(Default)]
 pub(crate) struct Contents(BTreeMap<u32, Vec<Piece>>);
 
-/// Bytes of a segment that lie together.
+/// Consecutive bytes of a segment.
 #[derive(Clone, Copy)]
 struct Piece {
     /// Where they begin in the segment.
@@ -24,7 +24,7 @@ struct Piece {
 }
 
 impl Contents {
-    /// Takes note of a part.
+    /// Adds a part.
     pub(crate) fn add(&mut self, part: &Part) {
         let Some((segment, offset)) = part.place.filter(|_| !part.bytes.is_empty()) else {
             return;
@@ -36,19 +36,19 @@ impl Contents {
         });
     }
 
-    /// Where in the file the byte at `offset` of a segment is, or the one behind it if it is
-    /// not there; the segment's end is behind its last byte.
+    /// Where in the file the byte at `offset` of a segment is. If the file lacks it: where the next
+    /// byte is, or the end of the last one.
     pub(crate) fn at(&self, segment: u32, offset: u64) -> u64 {
         let pieces = self.0.get(&segment).map_or(&[][..], Vec::as_slice);
-        let behind = pieces.partition_point(|piece| piece.offset + piece.len < offset.max(1));
-        let piece = pieces.get(behind).or(pieces.last());
+        let after = pieces.partition_point(|piece| piece.offset + piece.len < offset.max(1));
+        let piece = pieces.get(after).or(pieces.last());
         piece.map_or(0, |piece| {
             piece.at + offset.saturating_sub(piece.offset).min(piece.len)
         })
     }
 
-    /// Each segment, to be read: its number, a name for it, and its bytes. What the file lacks
-    /// of a segment reads as zeros; its head is the one that it should have.
+    /// Each segment for reading: its number, a name for it, and its bytes. Bytes that the file
+    /// lacks read as zeros. The head of a segment reads as it should be.
     pub(crate) fn segments(
         &self,
         file: Box<dyn StoredFile>,
@@ -79,7 +79,7 @@ struct Within {
     file: Arc<dyn StoredFile>,
     head: Vec<u8>,
     len: u64,
-    /// By their offset.
+    /// The pieces by their offset in the segment.
     pieces: Vec<Piece>,
 }
 
@@ -97,14 +97,14 @@ impl StoredFile for Within {
             return Ok(read);
         }
         let read = |rest: u64| usize::try_from(rest).unwrap_or(usize::MAX).min(wanted);
-        let behind = self.pieces.partition_point(|piece| piece.offset <= offset);
-        let piece = behind.checked_sub(1).map(|at| self.pieces[at]);
+        let after = self.pieces.partition_point(|piece| piece.offset <= offset);
+        let piece = after.checked_sub(1).map(|at| self.pieces[at]);
         if let Some(piece) = piece.filter(|piece| offset < piece.offset + piece.len) {
             let read = read(piece.offset + piece.len - offset);
             let at = piece.at + (offset - piece.offset);
             return self.file.read_at(&mut bytes[..read], at);
         }
-        let next = self.pieces.get(behind).map_or(self.len, |next| next.offset);
+        let next = self.pieces.get(after).map_or(self.len, |next| next.offset);
         let read = read(next - offset);
         bytes[..read].fill(0);
         Ok(read)

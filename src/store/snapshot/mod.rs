@@ -7,15 +7,15 @@
 //! chunk   …   until the end of the file
 //! ```
 //!
-//! [`Backup`] makes the same bytes from the log of a running store, and [`Received`] takes them
-//! in; they end with a chunk without bytes, so that a file cut off later is known for one.
+//! [`Backup`] makes the same bytes from the log of a running store, and [`Received`] takes them in.
+//! They end with a chunk without bytes, which shows that nothing is cut off.
 //!
-//! Chunks are appended in the order of the log and synced one by one, so whatever a copy
-//! catches of a file that is being written is a state the store really had. Restoring is
-//! writing the chunks back to where they came from, and recovering as after a crash. When more
-//! of the file is dead than alive it is written anew beside and renamed over the old one.
+//! Chunks are appended in the order of the log and synced one by one. So a copy taken while the
+//! file is being written is always a state that the store really had. A restore writes the chunks
+//! back into segments, and recovers as after a crash. When more of the file is dead than alive, a
+//! new one is written and renamed over the old one.
 //!
-//! It imports `log` and `fs`; who mends the log before it is copied is told to it.
+//! It imports `log` and `fs`. Its owner passes in what mends the log before a copy.
 
 pub(super) mod backup;
 pub(super) mod catalog;
@@ -45,24 +45,23 @@ use crate::store::snapshot::chunk::{
 };
 use crate::store::snapshot::chunks::{ChunkRead, Chunks};
 
-/// Looks at a segment before it is copied, and takes back what it has lost; says whether some of
-/// it stays lost.
+/// Checks and heals a segment before it is copied. Returns whether some of it stays lost.
 pub(crate) type Mend = Box<dyn FnMut(&Segment, &Findings) -> Result<bool, StoreError>>;
-/// Makes the [`Mend`] of a log, which takes it back from the snapshot at the path.
+/// Makes the [`Mend`] of a log, which heals it from the snapshot at the path.
 pub(crate) type Mender = fn(&Arc<dyn Files>, &Path, &Arc<Segments>) -> Mend;
 
-/// So many parts of a segment that are dead are put up with, besides as much as is alive, before
-/// the file is written anew.
+/// Dead bytes that are tolerated, as a part of a segment, in addition to as many as are alive.
+/// Beyond that a new file is written.
 const SLACK_PARTS: u64 = 8;
 
-/// The seed that the file at `path` tells, if it is a snapshot.
+/// The seed of the snapshot at `path`, if there is one.
 pub(crate) fn seed(files: &dyn Files, path: &Path) -> Option<u32> {
     let file = files.open(path, OpenHow::Read).ok()?;
     read_head(&*file, path).ok()
 }
 
-/// Refuses the file at `path`, if there is one, when it is a snapshot of a newer format. Before
-/// a chunk of this format it is the number that is damaged.
+/// Refuses a snapshot of a newer format at `path`. If a chunk of this format follows, it is the
+/// number that is damaged.
 pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
     let file = match files.open(path, OpenHow::Read) {
         Ok(file) => file,
@@ -81,7 +80,7 @@ pub(crate) fn refuse_newer(files: &dyn Files, path: &Path) -> Result<(), StoreEr
     }
 }
 
-/// Removes what is left of a file that was being written anew.
+/// Removes an unfinished new file.
 pub(crate) fn remove_unfinished(files: &dyn Files, path: &Path) -> Result<(), StoreError> {
     let aside = aside(path);
     match files.remove_file(&aside) {
@@ -95,15 +94,15 @@ pub(crate) struct Snapshot {
     files: Arc<dyn Files>,
     path: PathBuf,
     seed: u32,
-    /// Absent while there is no file of this store.
+    /// `None` while no file of this store exists.
     open: Option<OpenFile>,
-    /// There is a file that is not to be replaced: somebody's backup.
+    /// The file must not be replaced: it is somebody's backup.
     kept: bool,
-    /// Where the file is damaged; it is to be written anew.
+    /// Where the file is damaged. The next update writes a new one.
     damage: Option<u64>,
-    /// Up to here the chunks were checked.
+    /// The chunks up to here have been checked.
     checked: u64,
-    /// Dead bytes that are put up with before the file is written anew.
+    /// Dead bytes that are tolerated before a new file is written.
     slack: u64,
     findings: Arc<Findings>,
     mender: Mender,
@@ -113,26 +112,26 @@ pub(crate) struct Snapshot {
 enum Existing {
     Nothing,
     Whole(OpenFile),
-    /// Where, and up to which position it has something all the same.
+    /// Where the damage begins, and up to which position of the log the file has something.
     Damaged(u64, Position),
-    /// It is of another store, or none that can be read.
+    /// A file of another store, or one that cannot be read.
     Foreign,
 }
 
 struct OpenFile {
     file: Box<dyn StoredFile>,
-    /// The bytes of whole chunks.
+    /// The length of the whole chunks.
     end: u64,
-    /// Everything in the log before this is in the file.
+    /// The file has everything in the log before this position.
     covered: Position,
-    /// The bytes of each segment that are in the file.
+    /// The number of bytes of each segment that are in the file.
     segments: BTreeMap<u32, u64>,
 }
 
 impl Snapshot {
-    /// The snapshot at `path` of `log`. A file that is of another store, or has more than the
-    /// log, is left alone until the first update, which puts it aside. Before the file is written
-    /// anew, `mender` looks at the log; damage that is met in it goes to `findings`.
+    /// The snapshot at `path` of `log`. If the file belongs to another store, or has more than the
+    /// log, the first update renames it and begins a new one. Before a new file is written,
+    /// `mender` checks the log. Damage that it meets goes to `findings`.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         path: &Path,
@@ -162,7 +161,7 @@ impl Snapshot {
         };
         match found {
             Existing::Nothing => {}
-            // What the log has lost of it, and may not be written anew, is somebody's backup.
+            // It has what the log has lost, so it is somebody's backup.
             Existing::Whole(open) if open.covered > log_end => snapshot.kept = true,
             Existing::Whole(open) => snapshot.open = Some(open),
             Existing::Damaged(at, covered) => {
@@ -174,24 +173,24 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Where the file is damaged, as far as that is known and it has not been written anew.
+    /// Where the file is damaged, as far as is known. `None` once a new one is written.
     pub(crate) fn damage(&self) -> Option<u64> {
         self.damage
     }
 
-    /// The file.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The next file is written beside, and the one that is there kept under another name: it
-    /// may have what the log has lost.
+    /// Keeps the present file under another name, since it may have what the log has lost. The next
+    /// update writes a new one.
     pub(crate) fn keep(&mut self) {
         self.kept |= self.open.take().is_some() || self.damage.is_some();
     }
 
-    /// Checks the next chunk that was there at the start; says how many bytes it has, 0 at the
-    /// end. A damaged file is written anew by the next update.
+    /// Checks the next chunk that was there at the start. Returns its number of bytes, 0 at the
+    /// end. If it is damaged, the next update writes a new file.
     pub(crate) fn check_next(&mut self) -> Result<u64, StoreError> {
         let Some(open) = self.open.as_ref().filter(|open| self.checked < open.end) else {
             return Ok(0);
@@ -211,39 +210,39 @@ impl Snapshot {
         self.open.as_ref().map(|open| open.covered)
     }
 
-    /// Brings the file up to what is in the log now; what is in it then is synced.
+    /// Brings the file up to the present end of the log, and syncs it.
     pub(crate) fn update(&mut self, log: &Arc<Segments>) -> Result<(), StoreError> {
         let segments = log.from(0);
         let Some(first) = segments.first().map(|segment| segment.number) else {
             return Ok(());
         };
-        // Where the log has given back what the file lacks, a copy taken while the rest is
-        // appended would have a hole in its history.
+        // If the log has purged what the file lacks, appending the rest would leave a hole in the
+        // history of a copy taken meanwhile.
         let Some(open) = self
             .open
             .as_mut()
             .filter(|open| first <= open.covered.segment)
         else {
-            return self.write_anew(log, &segments);
+            return self.rewrite(log, &segments);
         };
         if let Err(error) = open.append(&segments, &self.path) {
-            // Half a chunk at the end would hide those written after it.
+            // Half a chunk at the end would hide the chunks after it.
             open.file.set_len(open.end).doing("cut", &self.path)?;
             return Err(error);
         }
         let dead: u64 = open.segments.range(..first).map(|(_, bytes)| bytes).sum();
         let live: u64 = segments.iter().map(|segment| segment.end()).sum();
         if dead > live + self.slack
-            && let Err(error) = self.write_anew(log, &segments)
+            && let Err(error) = self.rewrite(log, &segments)
         {
             tracing::warn!(%error, dead, "the snapshot has everything, and could not be made smaller");
         }
         Ok(())
     }
 
-    /// Writes the log to a new file, and puts it in the place of the old one, of which nothing
-    /// is lost that the log has not.
-    fn write_anew(
+    /// Writes the log to a new file, which replaces the old one. The old file has nothing then that
+    /// the log lacks.
+    fn rewrite(
         &mut self,
         log: &Arc<Segments>,
         segments: &[Arc<Segment>],
@@ -273,7 +272,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Copies the log, each segment after a look at its frames: the old file may have the only
+    /// Copies the log, and checks the frames of each segment first: the old file may have the only
     /// good copy of one.
     fn copy(
         &mut self,
@@ -291,7 +290,7 @@ impl Snapshot {
         open.file.sync().doing("sync", path)
     }
 
-    /// Puts the new file in the place of the old one, which gets another name if it is kept.
+    /// Puts the new file in the place of the old one, which is renamed if it is to be kept.
     fn replace(&mut self, new: &Path) -> Result<(), StoreError> {
         let files = &self.files;
         if self.kept && files.exists(&self.path).doing("look at", &self.path)? {
@@ -301,7 +300,8 @@ impl Snapshot {
             renamed.doing("rename", &self.path)?;
         }
         self.kept = false;
-        // What has lost its name is not to be appended to, whatever fails from here on.
+        // The old file has lost its name: nothing may be appended to it, whatever fails from here
+        // on.
         self.open = None;
         files.rename(new, &self.path).doing("rename", new)?;
         let folder = parent(&self.path);
@@ -310,7 +310,7 @@ impl Snapshot {
 }
 
 impl OpenFile {
-    /// Appends what the log has and the file does not.
+    /// Appends what the log has and the file lacks.
     fn append(&mut self, segments: &[Arc<Segment>], path: &Path) -> Result<(), StoreError> {
         for segment in segments {
             let mut offset = match segment.number.cmp(&self.covered.segment) {
@@ -327,13 +327,13 @@ impl OpenFile {
                 self.file
                     .write_all_at(&head, self.end)
                     .doing("write to", path)?;
-                let behind = self.end + CHUNK_HEAD_BYTES as u64;
+                let after = self.end + CHUNK_HEAD_BYTES as u64;
                 self.file
-                    .write_all_at(&bytes, behind)
+                    .write_all_at(&bytes, after)
                     .doing("write to", path)?;
                 self.file.sync().doing("sync", path)?;
                 let len = bytes.len() as u64;
-                self.end = behind + len;
+                self.end = after + len;
                 offset += len;
                 *self.segments.entry(segment.number).or_default() += len;
                 self.covered = Position {
@@ -352,8 +352,8 @@ fn aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Finds out what a file covers by its chunks' heads; a last chunk that is not whole is cut.
-/// Nothing comes of a file of another store; one that is damaged is left as it is.
+/// Finds out what a file covers from the heads of its chunks. An incomplete last chunk is removed.
+/// A file of another store, or a damaged one, is left as it is.
 fn read_chunks(file: Box<dyn StoredFile>, path: &Path, seed: u32) -> Result<Existing, StoreError> {
     match read_head(&*file, path) {
         Ok(its_seed) if its_seed == seed => {}
@@ -432,7 +432,7 @@ mod tests {
         log.drop_preallocated().unwrap();
         let original = fs::read(segment_path(&dir.path().join("log"), 1)).unwrap();
         assert_eq!(unpacked(&path, &dir.path().join("out")), original);
-        // Opened again it goes on where it was.
+        // Opened again, it continues where it was.
         drop(snapshot);
         let snapshot = open(&path, &log).unwrap();
         assert_eq!(snapshot.covered(), Some(log.end()));
@@ -449,7 +449,7 @@ mod tests {
         log.publish(2);
         snapshot.update(log.segments()).unwrap();
         let more = fs::read(&path).unwrap();
-        // The log has lost it, and the recovery could not take it back.
+        // The log has lost it, and the recovery could not heal it.
         log.truncate(one).unwrap();
         let mut snapshot = open(&path, &log).unwrap();
         assert!(snapshot.covered().is_none());

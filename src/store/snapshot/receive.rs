@@ -1,4 +1,4 @@
-//! Takes in a copy of a running store, and checks it while it is written.
+//! Receives a copy of a running store, and checks it while writing it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use crate::store::fs::files::{Files, OpenHow, StoredFile, parent};
 use crate::store::fs::layout::{free_name, with_suffix};
 use crate::store::snapshot::chunk::{CHUNK_HEAD_BYTES, ChunkHead, HEAD_BYTES, HEAD_LEN, seed_of};
 
-/// Written between two syncs, so that the last one has not the whole file to write.
+/// Bytes between syncs, so that the final sync is short.
 const SYNC_BYTES: u64 = 8 << 20;
 
-/// A file that is written beside its place, and put there when it is whole; dropped before, it
-/// is removed.
+/// A file that is written under a temporary name, and renamed when it is whole. If dropped before,
+/// it is removed.
 pub struct Received {
     files: Arc<dyn Files>,
     path: PathBuf,
     aside: PathBuf,
     file: Box<dyn StoredFile>,
-    /// What has come and is not a whole chunk yet.
+    /// Bytes received that are not a whole chunk yet.
     pending: Vec<u8>,
     written: u64,
     synced: u64,
-    /// The place of the last byte that came, and how many came of its segment.
+    /// The position of the last byte received, and the number of bytes received of its segment.
     reached: Option<(u32, u32)>,
-    /// The chunk has come that says that nothing follows.
+    /// The chunk that marks the end has been received.
     ended: bool,
     placed: bool,
 }
 
 impl Received {
-    /// Begins a file that is to be at `path`, where nothing may be yet.
+    /// Creates the file for `path`, where nothing may exist yet.
     ///
     /// # Errors
     /// [`StoreError::Occupied`] if something is there.
@@ -52,12 +52,12 @@ impl Received {
         })
     }
 
-    /// Where the bytes are until they are all there.
+    /// The temporary path, until the copy is whole.
     pub fn aside(&self) -> &Path {
         &self.aside
     }
 
-    /// Takes the bytes that come next. Blocks.
+    /// Writes the next bytes. Blocks.
     ///
     /// # Errors
     /// When they are not those of a copy, or cannot be written.
@@ -78,10 +78,10 @@ impl Received {
         Ok(())
     }
 
-    /// Everything has come: syncs it. Blocks.
+    /// Syncs the copy, which must be complete. Blocks.
     ///
     /// # Errors
-    /// When the end has not come.
+    /// When the end is missing.
     pub fn end(&mut self) -> Result<(), StoreError> {
         if !self.ended || !self.pending.is_empty() {
             return Err(self.wrong(0, "the copy ends before its end"));
@@ -89,10 +89,10 @@ impl Received {
         self.file.sync().doing("sync", &self.aside)
     }
 
-    /// Puts the file in its place, durably. Blocks.
+    /// Gives the file its name, durably. Blocks.
     ///
     /// # Errors
-    /// [`StoreError::Occupied`] if something has come to be there.
+    /// [`StoreError::Occupied`] if something has taken that name meanwhile.
     pub fn place(mut self) -> Result<(), StoreError> {
         refuse_occupied(&*self.files, &self.path)?;
         let renamed = self.files.rename(&self.aside, &self.path);
@@ -102,8 +102,8 @@ impl Received {
         self.files.sync_dir(folder).doing("sync", folder)
     }
 
-    /// The length of the head or the chunk that begins at `at` in what is pending, if it is
-    /// all there; checks it.
+    /// The length of the head or chunk that begins at `at` in the pending bytes, if it is all
+    /// there. Checks it.
     fn next_len(&mut self, at: usize) -> Result<Option<usize>, StoreError> {
         let bytes = &self.pending[at..];
         if self.written + (at as u64) < HEAD_BYTES {
@@ -154,7 +154,7 @@ impl Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if !self.placed {
-            // Best effort: what stays has a name that says that it is a part.
+            // Best effort: the name of what stays says that it is unfinished.
             let _ = self.files.remove_file(&self.aside);
         }
     }

@@ -1,4 +1,4 @@
-//! From a snapshot back to the segments of a log.
+//! Writes the segments of a log from a snapshot.
 
 use std::path::{Path, PathBuf};
 
@@ -7,19 +7,19 @@ use crate::store::fs::files::{Files, OpenHow, StoredFile};
 use crate::store::log::segment::{segment_head, segment_path};
 use crate::store::snapshot::parts::Parts;
 
-/// What [`unpack`] met.
+/// The result of [`unpack`].
 #[derive(Debug, Default)]
 pub(crate) struct Unpacked {
     pub(crate) bytes: u64,
-    /// Where chunks were damaged, by offset in the file. Where it is clear where their bytes go
-    /// they are written out all the same: the frames in them have checksums of their own.
+    /// Where chunks are damaged, by offset in the file. If it is clear where their bytes belong,
+    /// they are written all the same: the frames in them have checksums of their own.
     pub(crate) damaged: Vec<u64>,
-    /// The bytes of a last chunk that is not whole, as in a copy of a file being written.
+    /// The length of an incomplete last chunk, as in the copy of a file that was being written.
     pub(crate) torn: u64,
 }
 
-/// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them; `progress`
-/// is told how many bytes of how many are done.
+/// Writes the segments in the snapshot at `path` to the folder `dir`, and syncs them. `progress`
+/// gets the bytes done and the bytes in all.
 pub(crate) fn unpack(
     files: &dyn Files,
     path: &Path,
@@ -74,7 +74,8 @@ impl Output<'_> {
         };
         file.write_all_at(bytes, offset.into())
             .and_then(|()| {
-                // The log is not opened without its heads, and they may be damaged too.
+                // The log cannot be opened without the segments' heads, and those may be damaged
+                // too.
                 file.write_all_at(&segment_head(self.seed, segment), 0)
             })
             .doing("write to", &path)?;
