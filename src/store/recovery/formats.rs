@@ -1,8 +1,8 @@
-//! What a newer version has written is refused by name, before a byte of the store is touched.
+//! Refuses by name what a newer version has written, before a byte of the store is touched.
 //!
-//! A change of what is stored raises the number in the file `format`; log and snapshot have marks
-//! of their own beside it, for a store whose files have been brought together by hand. A mark
-//! counts only where nothing around it is of today's form: otherwise it is a mark that is damaged.
+//! A change of the stored form raises the number in the file `format`. Log and snapshot have marks
+//! of their own as well, for a store whose files were brought together by hand. A mark counts only
+//! where nothing around it has today's form: otherwise the mark is damaged.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::store::log::segment::{
 use crate::store::recovery::migrate;
 use crate::store::snapshot;
 
-/// Looks at the marks of a store: its number, the snapshot's, and the first bytes of each segment.
+/// Reads the marks of a store: its number, the snapshot's, and the first bytes of each segment.
 pub(crate) fn refuse_newer(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     migrate::check(files, &layout.dir)?;
     snapshot::refuse_newer(files, &layout.snapshot)?;

@@ -1,4 +1,4 @@
-//! The mirror as a start finds it: whether it can be used, and is of the log.
+//! Loads the mirror at a start, and decides whether it can be used and belongs to the log.
 
 use crate::store::error::StoreError;
 use crate::store::fs::layout::Layout;
@@ -8,11 +8,11 @@ use crate::store::log::position::Position;
 use crate::store::log::segments::Segments;
 use crate::store::mirror::{self, Mirror};
 
-/// The mirror, and the state it stands for.
+/// The mirror, and the state that it stands for.
 pub(super) struct LoadedMirror {
     pub(super) mirror: Mirror,
     pub(super) index: Index,
-    /// Why the state is nothing: the mirror is to be built from the log.
+    /// Why the state is empty: the mirror must be built from the log.
     pub(super) unusable: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl LoadedMirror {
         });
         let (mirror, index) = match opened {
             Ok(opened) => opened,
-            // Another one could not be opened either.
+            // A new mirror could not be opened either.
             Err(error) if error.is_of_machine() => return Err(error),
             Err(error) => {
                 mirror::put_aside(&layout.sled)?;
@@ -46,7 +46,7 @@ impl LoadedMirror {
         })
     }
 
-    /// An empty one, where none is any more.
+    /// An empty mirror in place of one that is lost.
     fn anew(
         layout: &Layout,
         reserve: &Reserve,
@@ -59,7 +59,7 @@ impl LoadedMirror {
         })
     }
 
-    /// The same, or an empty one if this is not of the log with `segments`.
+    /// The same mirror, or an empty one if it does not belong to the log with `segments`.
     pub(super) fn of_log(
         self,
         segments: &Segments,
@@ -73,7 +73,7 @@ impl LoadedMirror {
             mirror::put_aside(&layout.sled)?;
             LoadedMirror::anew(layout, reserve, "it is of another log".into())?
         } else if self.unusable.is_none() && self.index.applied().segment < oldest {
-            // What the segments between told, as of deletions, nobody knows any more.
+            // Nobody knows any more what the segments in between said, for example about deletions.
             drop(self.mirror);
             mirror::remove(&layout.sled)?;
             LoadedMirror::anew(layout, reserve, "it is older than the log".into())?
@@ -85,7 +85,7 @@ impl LoadedMirror {
     }
 }
 
-/// Opens the mirror, or one that is not open where there is no room for that.
+/// Opens the mirror. On a full disk, returns one that is not open.
 fn open_mirror(layout: &Layout, reserve: &Reserve) -> Result<Mirror, StoreError> {
     match reserve.spend(Urgency::Deletion, || Mirror::open(&layout.sled)) {
         Err(error) if error.is_full() => {

@@ -55,7 +55,7 @@ fn read(files: &dyn Files, path: &Path) -> Result<u32, StoreError> {
         })
 }
 
-/// As much of a damaged text as is fit for a line.
+/// As much of a damaged text as fits into a line.
 fn start_of(text: &str) -> &str {
     const BYTES_MAX: usize = 60;
     &text[..text.floor_char_boundary(BYTES_MAX)]

@@ -1,5 +1,5 @@
-//! From what a crash left to a running store: the mirror and the log behind it; the log alone
-//! where the mirror is lost; the snapshot where all is lost.
+//! Opens what a crash has left: from the mirror and the log after it; from the log alone if the
+//! mirror is lost; from the snapshot if both are lost.
 //!
 //! It imports `repair`, `reader`, `mirror`, `snapshot`, `index`, `log` and `fs`.
 
@@ -39,11 +39,11 @@ use crate::store::repair::heal::{Healer, mender};
 use crate::store::repair::scrub::Scrub;
 use crate::store::snapshot::{self, Snapshot};
 
-/// A log of at most this size is read whole before the store answers.
+/// The largest log that is read whole before the store answers.
 const SCRUB_AT_START_BYTES_MAX: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
-/// Refuses a link at the place of the store that leads to nothing: a disk that is not mounted would
-/// be taken for an empty store, and the link be replaced.
+/// Refuses a link at the store's path that leads to nothing. A disk that is not mounted would look
+/// like an empty store, and the link would be replaced.
 pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     for path in [&layout.snapshot, &layout.dir] {
         if let Some(target) = files.dangling(path).doing("look at", path)? {
@@ -56,7 +56,7 @@ pub(crate) fn refuse_dangling(files: &dyn Files, layout: &Layout) -> Result<(), 
     Ok(())
 }
 
-/// Removes everything the store has; a file that it did not write is left.
+/// Removes everything the store has. A file that it did not write stays.
 pub(crate) fn clear(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     mirror::remove(&layout.sled)?;
     files.remove_dir(&layout.dir).doing("remove", &layout.dir)?;
@@ -67,8 +67,8 @@ pub(crate) fn clear(files: &dyn Files, layout: &Layout) -> Result<(), StoreError
     Ok(())
 }
 
-/// Reads the store back. The folder must be locked by the caller. A full disk keeps no store
-/// that is there closed: its mirror is opened in what `reserve` has, or is left for later.
+/// Reads the store back. The caller has locked the folder. A full disk does not keep an existing
+/// store closed: its mirror is opened with the help of `reserve`, or left for later.
 pub(crate) fn open(
     files: &Arc<dyn Files>,
     layout: &Layout,
@@ -99,7 +99,7 @@ pub(crate) fn open(
         damage: vec![],
         imported: None,
     };
-    // A restore that was cut off is begun again: its folder gets its name only when it is whole.
+    // An interrupted restore begins again: its folder gets its name only when it is whole.
     let restoring = layout.dir.join("log.restoring");
     files.remove_dir(&restoring).doing("remove", &restoring)?;
     snapshot::remove_unfinished(&**files, &layout.snapshot)?;
@@ -191,8 +191,8 @@ pub(crate) fn open(
     })
 }
 
-/// Whatever can be told of the log's files without reading them: damaged heads, files that are
-/// missing or too short.
+/// Reports what the log's files show without being read: damaged heads, missing files, and files
+/// that are too short.
 fn heal_files(
     segments: &Segments,
     damaged_heads: &[Arc<Segment>],
@@ -229,8 +229,8 @@ fn heal_files(
     Ok(())
 }
 
-/// Takes back the oldest segments if there are messages in them, as mirror and log tell together:
-/// a mirror alone may be from before those expired, and some segments have been given back since.
+/// Restores the oldest segments if they have messages, which mirror and log together tell: a mirror
+/// alone may be from before those messages expired, and the log may have purged segments since.
 fn bring_back_oldest(
     segments: &Segments,
     index: &Index,
@@ -278,8 +278,8 @@ fn restore(
     files.sync_dir(&layout.dir).doing("sync", &layout.dir)
 }
 
-/// The names that a process which was killed gave are found like any other, and yet only the
-/// system's memory may have them. Before they are built upon they must be on the disk.
+/// A killed process may have created names that only the system's memory has. They must be on disk
+/// before anything builds on them.
 fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     for dir in [&layout.log, &layout.dir, parent(&layout.snapshot)] {
         files.sync_dir(dir).doing("sync", dir)?;
@@ -287,7 +287,7 @@ fn keep_names(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells each segment what its last message is: the next one's checkpoint says so.
+/// Sets the last message of each segment, which the next one's checkpoint tells.
 fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
     let segments = log.segments().from(0);
     let last = index.next_sequence().0 - 1;
@@ -296,7 +296,7 @@ fn set_last_sequences(log: &Log, index: &Index) -> Result<(), StoreError> {
             segment: pair[1].number,
             offset: u32::try_from(SEGMENT_HEAD_BYTES).unwrap_or_default(),
         };
-        // Without its checkpoint nobody knows: the segment is kept as long as any message is.
+        // Without that checkpoint nobody knows: the segment is kept as long as any message.
         let checkpoint = match log.segments().meta_at(first) {
             Ok(located) => located.meta.checkpoint,
             Err(StoreError::Corrupt { .. }) => None,

@@ -1,4 +1,4 @@
-//! A store read back, before its threads run.
+//! A store that has been read back, before its threads run.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::store::recovery::recovered::Recovered;
 use crate::store::repair::scrub::Scrub;
 use crate::store::snapshot::Snapshot;
 
-/// A store read back, before its threads run.
+/// A store that has been read back, before its threads run.
 pub(crate) struct Opened {
     pub(crate) log: Log,
     pub(crate) index: Index,
@@ -19,13 +19,13 @@ pub(crate) struct Opened {
     pub(crate) snapshot: Snapshot,
     pub(crate) recovered: Recovered,
     pub(crate) findings: Arc<Findings>,
-    /// What is left to be read, if that is much.
+    /// What is left to be scrubbed in the background, if that is much.
     pub(crate) scrub: Option<Scrub>,
     /// Whether the file at the snapshot's path is one of the original, still to be imported.
     pub(crate) original: bool,
 }
 
-/// Writes all of the index to the mirror, and the mirror to the disk.
+/// Writes the whole index to the mirror, and the mirror to the disk.
 pub(crate) fn mirror_all(opened: &mut Opened) -> Result<(), StoreError> {
     opened.index.mark_all_dirty();
     opened.mirror.apply(&opened.index.take_changes())?;

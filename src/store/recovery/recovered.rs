@@ -1,4 +1,4 @@
-//! What a start or an import found.
+//! The results of a start and of an import.
 
 use std::path::PathBuf;
 
@@ -7,29 +7,29 @@ use crate::store::counts::Counts;
 /// Where the messages came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// There was nothing.
+    /// Nowhere: the store is new.
     Nothing,
     /// The store's own log.
     Log,
-    /// The snapshot: the store was gone.
+    /// The snapshot: the rest of the store was gone.
     Snapshot,
 }
 
-/// What was found at the start, for the log and for whoever asks.
+/// What a start found, for the log and the console.
 #[derive(Clone, Debug)]
 pub struct Recovered {
     /// Where the messages came from.
     pub origin: Origin,
-    /// What there is now.
+    /// The messages there are now.
     pub counts: Counts,
-    /// Frames of the log that the mirror did not have.
+    /// Frames of the log that the mirror lacked.
     pub replayed: u64,
     /// Why the mirror was built anew, if it was.
     pub mirror_rebuilt: Option<String>,
-    /// Bytes at the end of the log, or of the snapshot it was restored from, that are not whole
-    /// and were cut off: of a write that was not finished, or damage of the last one.
+    /// Incomplete bytes at the end of the log, or of the snapshot it was restored from. They were
+    /// cut off: they come from an unfinished write, or from damage to the last one.
     pub torn_bytes: u64,
-    /// What was damaged and is whole again, each as a sentence.
+    /// What was damaged and is healed, each as a sentence.
     pub healed: Vec<String>,
     /// What of the log or the snapshot cannot be read, each as a sentence.
     pub damage: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Recovered {
     pub imported: Option<(Imported, PathBuf)>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Messages added to the store.

@@ -1,4 +1,4 @@
-//! Applies the log behind the mirror, and settles how the log ends.
+//! Applies the log after the mirror's position, and decides how the log ends.
 
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
@@ -17,13 +17,13 @@ use crate::store::recovery::recovered::Recovered;
 use crate::store::repair::coverage::{Coverage, lost_text};
 use crate::store::repair::heal::Healer;
 
-/// Times of consumption that a replay keeps in memory; the mirror gets them when there are more.
+/// Times of consumption that a replay keeps in memory. Beyond that, they go to the mirror.
 const TIMES_MAX: usize = 64 << 10;
 
-/// More than is left of the first segment if a crash came while it was begun.
+/// More than a crash can leave of the first segment while it is created.
 const BEGUN_BYTES: u64 = 4 << 10;
 
-/// See the module.
+/// Applies the log after the mirror's position to the index.
 pub(crate) struct Replay<'a> {
     pub(crate) log: &'a mut Log,
     pub(crate) index: &'a mut Index,
@@ -32,19 +32,19 @@ pub(crate) struct Replay<'a> {
     pub(crate) healer: &'a mut Healer,
     pub(crate) findings: &'a Findings,
     pub(crate) recovered: &'a mut Recovered,
-    /// What is before was synced, and somebody may know of it: mirror or snapshot have it.
+    /// Everything before was synced, and a client may know of it: mirror or snapshot have it.
     pub(crate) known: Position,
-    /// What is before is on the disk for certain.
+    /// Everything before is on the disk for certain.
     pub(crate) durable: Position,
-    /// The newest segment has bytes that are no frame.
+    /// The newest segment has bytes that are not a frame.
     pub(crate) holes: bool,
-    /// There is no room for more in the mirror.
+    /// The mirror takes no more, because the disk is full.
     pub(crate) mirror_full: bool,
 }
 
 impl Replay<'_> {
-    /// Does it, and settles how the log ends: what a crash left of an unfinished write is cut
-    /// off; where synced bytes are gone, it goes on in a new segment.
+    /// Replays the log, and decides how it ends. What a crash has left of an unfinished write is
+    /// cut off. Where synced bytes are gone, the log continues in a new segment.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let segments = self.log.segments().clone();
         self.drop_undone(&segments)?;
@@ -89,9 +89,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A segment that could not be begun for certain is removed, and the log goes on before it;
-    /// a power cut may bring it back. Its checkpoint would tell that messages are gone which came
-    /// into the log meanwhile.
+    /// Removes a segment whose creation was not certain to succeed, and continues before it. A
+    /// power cut may bring the segment back, and its checkpoint would then say that newer messages
+    /// are gone.
     fn drop_undone(&mut self, segments: &Segments) -> Result<(), StoreError> {
         let end = self.log.end();
         let first = Position::at(end.segment, SEGMENT_HEAD_BYTES);
@@ -108,20 +108,20 @@ impl Replay<'_> {
             Err(error) => return Err(error),
         };
         match checkpoint {
-            Some(checkpoint) if checkpoint.next < first_behind(segments, before.number)? => {
+            Some(checkpoint) if checkpoint.next < first_after(segments, before.number)? => {
                 self.log.drop_newest(before)
             }
             _ => Ok(()),
         }
     }
 
-    /// What was lost stays lost, and is not counted, for nobody may have been told of it; but its
-    /// sequences are not given away again: readers still find them where the damage is.
+    /// Passes over lost messages. They are not counted, since nobody may have been told of them.
+    /// But their sequences are not used again: readers still find them where the damage is.
     fn pass_over(&mut self, damage: Damage, coverage: &mut Coverage) {
         let (position, next) = (damage.position(), damage.end());
         let newest = damage.segment == self.log.end().segment;
         self.holes |= newest;
-        // What was before the newest segment was synced when that was begun.
+        // Creating the newest segment synced everything before it.
         if newest && position >= self.known {
             let text = format!("{damage} (or it is of a write that was not finished)");
             self.findings.note(position, &text);
@@ -136,7 +136,7 @@ impl Replay<'_> {
         }
     }
 
-    /// The mirror takes times of consumption, when there are many.
+    /// Hands times of consumption to the mirror when there are many.
     fn mirror_times(&mut self) -> Result<(), StoreError> {
         if self.index.times.len() >= TIMES_MAX && !self.mirror_full {
             // The mirror must not be ahead of what a power cut leaves.
@@ -155,7 +155,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A file system that writes nothing in its place needs room for that.
+    /// A file system that never overwrites in place needs free space for that.
     fn write_again(&self) -> Result<(), StoreError> {
         let write = || self.log.write_again(self.durable);
         self.reserve.spend(Urgency::Deletion, write)
@@ -184,9 +184,9 @@ impl Replay<'_> {
                 self.pass_over(damage, coverage);
             }
         }
-        // What is served from now on must not be forgotten, and what is mirrored was synced.
+        // What is served from now on must not be forgotten, and what is mirrored must be synced.
         self.write_again()?;
-        // A hole may begin with what was to be a longer frame: with more behind it, it would be
+        // A hole may begin with the head of a longer frame. With more bytes after it, it would be
         // taken for one.
         if lost || self.holes {
             let checkpoint = self.index.checkpoint();
@@ -197,8 +197,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A crash leaves no more of a first segment than its beginning. If nothing of a longer one
-    /// can be read, the seed of the checksums is not known, and nothing may be cut.
+    /// A crash leaves only the beginning of a first segment. If nothing of a longer one can be
+    /// read, the seed of the checksums is unknown, and nothing may be cut off.
     fn refuse_all_unreadable(&self, damage: &Damage) -> Result<(), StoreError> {
         let only = self.log.segments().oldest() == Some(damage.segment);
         if only && damage.from <= SEGMENT_HEAD_BYTES && damage.to > BEGUN_BYTES {
@@ -210,11 +210,11 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The log ends before `known`: says so, and forgets the messages that were behind.
+    /// The log ends before `known`: reports that, and forgets the messages after its end.
     fn lose_tail(&mut self, known: Position) -> Result<(), StoreError> {
         let end = self.log.end();
         let segments = self.log.segments();
-        let first = first_behind(segments, end.segment)?;
+        let first = first_after(segments, end.segment)?;
         let next = self.index.next_sequence().0;
         let path = segments.path_of(end.segment);
         let mut text = format!(
@@ -240,8 +240,8 @@ impl Replay<'_> {
     }
 }
 
-/// The first message that is in no frame of a segment, nor of those before.
-fn first_behind(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
+/// The first message that is in no frame of a segment, nor of those before it.
+fn first_after(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
     let mut walk = segments.walk(Position::at(segment, 0), false);
     let mut first = 1;
     while let Some(step) = walk.next()? {

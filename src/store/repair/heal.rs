@@ -1,10 +1,9 @@
-//! Takes back from the snapshot what the log has lost: both have the same bytes at the same
-//! places.
+//! Heals the log from the snapshot: both have the same bytes at the same places.
 //!
-//! Bytes are put only where the log's own are missing or fail their checksums, and only from
-//! chunks that are whole. At every start this comes before anything is appended, so that the
-//! snapshot never has bytes of a place that the log then writes differently; what cannot be
-//! taken back makes the log go on in a new segment, see [`crate::store::recovery`].
+//! Bytes are written only where the log's own are missing or fail their checksums, and only from
+//! whole chunks. At every start this happens before anything is appended. So the snapshot never has
+//! bytes of a place that the log then writes differently. If something cannot be healed, the log
+//! continues in a new segment, see [`crate::store::recovery`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,27 +22,27 @@ use crate::store::repair::kin::{self, Kin, last_frame_end, whole_frame};
 use crate::store::snapshot::Mend;
 use crate::store::snapshot::catalog::Catalog;
 
-/// The snapshot is believed where it agrees with so many bytes of the log before.
+/// The snapshot counts where it agrees with this many bytes of the log before.
 const AGREEING_BYTES: u64 = 512;
 /// More than nearly every frame has.
 const FRAME_BYTES: u64 = 256 << 10;
-/// What is taken back of a segment with a damaged head: the block of the disk that it is in.
+/// The bytes healed in a segment with a damaged head: the disk block of the head.
 const HEAD_BLOCK_BYTES: u64 = BLOCK_BYTES;
 
-/// What looks at the log before a snapshot is written anew.
+/// What checks and heals the log before a new snapshot is written.
 pub(crate) fn mender(files: &Arc<dyn Files>, snapshot: &Path, log: &Arc<Segments>) -> Mend {
     let mut healer = Healer::new(files, snapshot, log);
     Box::new(move |segment, findings| healer.segment(segment, findings))
 }
 
-/// See the module.
+/// Heals the segments of a log from the snapshot.
 pub(crate) struct Healer {
     files: Arc<dyn Files>,
     snapshot: PathBuf,
     segments: Arc<Segments>,
     source: Option<Source>,
     looked: bool,
-    /// The segments whose frames were healed for what is behind them.
+    /// The segments whose frames were healed to make what follows them comparable.
     within: BTreeSet<u32>,
 }
 
@@ -54,7 +53,7 @@ struct Source {
 }
 
 impl Healer {
-    /// Heals `segments` from the file `snapshot`, which is not read before it is needed.
+    /// Heals `segments` from the file `snapshot`, which is read only when needed.
     pub(crate) fn new(files: &Arc<dyn Files>, snapshot: &Path, segments: &Arc<Segments>) -> Healer {
         Healer {
             files: files.clone(),
@@ -79,15 +78,15 @@ impl Healer {
         Ok(self.source.as_mut())
     }
 
-    /// The snapshot, if it is of the history of the log.
+    /// The snapshot, if it has the history of the log.
     fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
         let source = self.source()?;
         let same = source.filter(|source| matches!(source.kin, Kin::Same(_)));
         Ok(same.map(|source| &source.catalog))
     }
 
-    /// Everything that the snapshot has of the log is before this; `None` if it is of another
-    /// history of the same store, as a copy put beside it may be.
+    /// The snapshot has nothing of the log from this position on. `None` if it has another history
+    /// of the same store, as a copy put there by hand may have.
     pub(crate) fn covered(&mut self) -> Result<Option<Position>, StoreError> {
         let oldest = self.segments.oldest().unwrap_or_default();
         let Some(Source { catalog, kin }) = self.source()? else {
@@ -96,14 +95,14 @@ impl Healer {
         let covered = catalog.covered();
         Ok(match kin {
             Kin::Same(_) => Some(covered),
-            // What it has may have been given back since.
+            // The log may have purged since what the snapshot has.
             Kin::Unknown if covered.segment < oldest => Some(covered),
             Kin::Unknown | Kin::Other => None,
         })
     }
 
-    /// Heals the beginning of a segment whose head is damaged: from the snapshot, or, if its
-    /// first frame can be read, from what the head must be. Says whether that was possible.
+    /// Heals the beginning of a segment with a damaged head: from the snapshot, or, if its first
+    /// frame can be read, from what the head must be. Returns whether that was possible.
     pub(crate) fn head(&mut self, segment: &Segment) -> Result<bool, StoreError> {
         let number = segment.number;
         let end = HEAD_BLOCK_BYTES.min(segment.end()).max(SEGMENT_HEAD_BYTES);
@@ -126,8 +125,8 @@ impl Healer {
         Ok(whole)
     }
 
-    /// Takes back segments behind `from` that are missing, and the ends of those that are too
-    /// short; says each in `healed`.
+    /// Restores missing segments from the number `from` on, and the ends of those that are too
+    /// short. Adds a text for each to `healed`.
     pub(crate) fn ends(&mut self, from: u32, healed: &mut Vec<String>) -> Result<(), StoreError> {
         let segments = self.segments.clone();
         let oldest = segments.oldest().unwrap_or_default();
@@ -135,7 +134,7 @@ impl Healer {
             return Ok(());
         };
         let newest = catalog.covered().segment;
-        // Before this number the snapshot is known to be of the log.
+        // Segments before this number are known to have the snapshot's history.
         let known = match kin {
             Kin::Same(number) => *number,
             Kin::Unknown if newest < oldest => 0,
@@ -162,7 +161,7 @@ impl Healer {
         for (number, mut at, end) in lacking {
             let segment = match segments.get(number) {
                 Some(segment) => {
-                    // The end is compared by what is before it.
+                    // The comparison of the end needs what is before it.
                     self.within(&segment, u64::MAX, healed)?;
                     at = last_frame_end(&segments, &segment)?;
                     segment
@@ -207,8 +206,8 @@ impl Healer {
         Ok(())
     }
 
-    /// Heals the damaged frames of a segment of a log that is in use. What cannot be healed goes to
-    /// `findings`; true if the snapshot has other bytes than the log there.
+    /// Heals the damaged frames of a segment while the log is in use. What cannot be healed goes to
+    /// `findings`. Returns whether the snapshot has other bytes than the log there.
     pub(crate) fn segment(
         &mut self,
         segment: &Segment,
@@ -250,8 +249,8 @@ impl Healer {
         Ok(others)
     }
 
-    /// Heals damaged frames, or what is damaged before them, by which they are compared; says
-    /// what. Where that is something they are read again.
+    /// Heals damaged frames, or the damage before them that hinders the comparison. Returns texts
+    /// of what was healed; if there are any, the caller reads the frames again.
     pub(crate) fn frames(&mut self, damage: &Damage) -> Result<Vec<String>, StoreError> {
         let mut healed = vec![];
         let Some(segment) = self.segments.get(damage.segment) else {
@@ -280,11 +279,11 @@ impl Healer {
         if !agrees(segment, catalog, damage.from)? {
             return Ok(None);
         }
-        // What seems good behind the damage may be of another place.
+        // Frames after the damage that look valid may belong elsewhere.
         let until = u64::from(damage.doubtful_until().offset) + FRAME_BYTES;
         let until = until.min(segment.end());
         let mut bytes = catalog.bytes_from(damage.segment, damage.from, until)?;
-        // Where the log's own frame tells which messages it has, these are no others.
+        // The log's own frame may say which messages it has: the snapshot's must have the same.
         if let Some(meta) = &damage.meta
             && !whole_frame(segments.seed, &bytes).is_ok_and(|(_, kept)| kept == *meta)
         {
@@ -292,11 +291,11 @@ impl Healer {
         }
         let damaged = usize::try_from(damage.to - damage.from).unwrap_or(usize::MAX);
         let own = segment.read(damage.from, bytes.len().min(damaged))?;
-        let skipped = behind_hole(segments.seed, &own, &bytes);
+        let skipped = hole_before_frame(segments.seed, &own, &bytes);
         bytes.drain(..skipped);
         let (from, damaged) = (damage.from + skipped as u64, damaged - skipped);
         let has_all = from + bytes.len() as u64 >= damage.to;
-        // What the snapshot has behind so many of its bytes, up to the end of the damage.
+        // The number of the snapshot's bytes after the first `len`, up to the end of the damage.
         let lacking = |len: usize| bytes.len().min(damaged) - len;
         let mut healed = 0;
         for (len, _) in frames_of(segments.seed, &bytes) {
@@ -315,7 +314,7 @@ impl Healer {
         }
         bytes.truncate(healed);
         if segment.read(from, healed)? == bytes {
-            // It is what was written, and still not what can be used.
+            // It is what was written, and still cannot be used.
             return Ok(None);
         }
         segment.heal(from, &bytes)?;
@@ -323,9 +322,9 @@ impl Healer {
     }
 }
 
-/// How many bytes the log's own, `own`, and the snapshot's, `kept`, have in common before a frame
-/// that is whole in the latter: a hole that a power cut has left in both. 0 if there is none.
-fn behind_hole(seed: u32, own: &[u8], kept: &[u8]) -> usize {
+/// The number of equal bytes at the beginning of the log's `own` and the snapshot's `kept` before a
+/// whole frame in the latter: a hole that a power cut has left in both. 0 if there is none.
+fn hole_before_frame(seed: u32, own: &[u8], kept: &[u8]) -> usize {
     if whole_frame(seed, kept).is_ok() {
         return 0;
     }
@@ -354,8 +353,8 @@ fn agrees(segment: &Segment, catalog: &Catalog, at: u64) -> Result<bool, StoreEr
     }
 }
 
-/// Whether what is to be taken, of the newest segment that the snapshot has, leads to the
-/// segment `next` of the log, which the snapshot does not have.
+/// Whether the frames to be restored, of the newest segment that the snapshot has, lead to the
+/// segment `next` of the log, which the snapshot lacks.
 fn leads_to(
     segments: &Segments,
     catalog: &Catalog,
@@ -374,14 +373,14 @@ fn leads_to(
         let last = meta.entries.last().map(|entry| entry.sequence.0 + 1);
         last.max(meta.checkpoint.as_ref().map(|checkpoint| checkpoint.next))
     });
-    // What became of messages tells nothing: it may be of any history.
+    // Outcomes of messages prove nothing: they may be of any history.
     Ok(messages
         .max()
         .is_some_and(|reached| reached <= checkpoint.next))
 }
 
-/// Writes what the snapshot has of a segment from `at` to `end`; where that is not whole there
-/// will be zeros, which are damage. Returns where the last byte is.
+/// Writes the snapshot's bytes of a segment from `at` to `end`. Where the snapshot has none, zeros
+/// remain, which are damage. Returns where the last byte is.
 fn copy_back(
     segments: &Segments,
     segment: &Segment,
@@ -412,8 +411,7 @@ fn healed_text(segment: &Segment, from: u64, to: u64) -> String {
     format!("{path} from byte {from} to {to}: taken back from the snapshot")
 }
 
-/// Where the frames end that `bytes` begin with, one behind the other and each whole, and what
-/// is in them.
+/// The consecutive whole frames that `bytes` begin with: where each ends, and its meta.
 fn frames_of(seed: u32, bytes: &[u8]) -> Vec<(usize, Meta)> {
     let (mut at, mut frames) = (0, vec![]);
     while let Ok((len, meta)) = whole_frame(seed, &bytes[at..]) {

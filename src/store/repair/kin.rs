@@ -1,7 +1,7 @@
-//! Whether a snapshot is of the history that the log has: both have the same bytes at the same
-//! places, up to the newest place that both have. A store that was put back to an earlier day
-//! and went on has another history than the snapshot of the day after, with the same seed and
-//! often with the same bytes before the day on which they part.
+//! Decides whether a snapshot has the history of the log: both have the same bytes at the same
+//! places, up to the newest place that both have. A store that was put back to an earlier day and
+//! went on has another history than the snapshot of the later day. Both have the same seed, and
+//! often the same bytes before the day on which they part.
 
 use crate::store::error::StoreError;
 use crate::store::log::frame::{self, FrameError, Head, Meta};
@@ -12,31 +12,32 @@ use crate::store::log::walk::{Step, Walk};
 use crate::store::repair::coverage::Coverage;
 use crate::store::snapshot::catalog::Catalog;
 
-/// So much before the newest common place is compared first. There is nearly always a message
-/// in it, whose code no other history has.
+/// Bytes before the newest common place that are compared first. They nearly always have a message,
+/// whose code no other history has.
 const COMPARED_BYTES: u64 = 1 << 20;
 
-/// What a snapshot is to the log.
+/// The relation of a snapshot to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Kin {
-    /// It is of the same history; both have bytes of this segment, and it is the newest.
+    /// The same history. Both have bytes of this segment, and it is the newest such one.
     Same(u32),
     /// Log and snapshot have no place in common.
     Unknown,
-    /// It is of another history.
+    /// Another history.
     Other,
 }
 
-/// What the comparison of one segment tells.
+/// The result of comparing one segment.
 enum Compared {
-    /// A message is the same, and nothing behind it differs.
+    /// A message is the same, and nothing after it differs.
     Same,
     /// Nothing differs, and there is no message.
     Nothing,
     Differs,
 }
 
-/// What `catalog` is to the log with `segments`. The newest common place that tells decides.
+/// The relation of `catalog` to the log with `segments`. The newest common place with evidence
+/// decides.
 pub(in crate::store) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin, StoreError> {
     let covered = catalog.segments();
     let mut newest = None;
@@ -59,13 +60,13 @@ pub(in crate::store) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin
     let Some(number) = found.or(newest) else {
         return nothing_in_common(segments);
     };
-    if parts_behind(segments, catalog, number)? {
+    if diverges(segments, catalog, number)? {
         return Ok(Kin::Other);
     }
     Ok(Kin::Same(number))
 }
 
-/// Nothing contradicts a snapshot if nothing of the log can be read.
+/// If nothing of the log can be read, nothing contradicts the snapshot.
 fn nothing_in_common(segments: &Segments) -> Result<Kin, StoreError> {
     let mut walk = segments.walk(Position::default(), true);
     while let Some(step) = walk.next()? {
@@ -76,11 +77,12 @@ fn nothing_in_common(segments: &Segments) -> Result<Kin, StoreError> {
     Ok(Kin::Same(u32::MAX))
 }
 
-/// Whether the log has more of a segment than the snapshot, which goes on in another one.
-fn parts_behind(segments: &Segments, catalog: &Catalog, number: u32) -> Result<bool, StoreError> {
+/// Whether the log has more of a segment than the snapshot, although the snapshot continues in
+/// another one.
+fn diverges(segments: &Segments, catalog: &Catalog, number: u32) -> Result<bool, StoreError> {
     let covered = catalog.segments();
     let goes_on = covered.keys().next_back() > Some(&number);
-    // What is damaged in the snapshot may have been the rest of the segment.
+    // The damaged part of the snapshot may have been the rest of the segment.
     if !goes_on || catalog.is_damaged() {
         return Ok(false);
     }
@@ -106,8 +108,8 @@ fn compare(
     compare_frames(segments, segment, catalog, common)
 }
 
-/// Frame by frame: what is damaged tells nothing, and neither does a frame that a disk has put
-/// to a wrong place.
+/// Compares frame by frame. Damaged frames prove nothing, nor do frames that the disk has written
+/// to the wrong place.
 fn compare_frames(
     segments: &Segments,
     segment: &Segment,
@@ -175,7 +177,7 @@ pub(in crate::store) fn whole_frame(seed: u32, bytes: &[u8]) -> Result<(usize, M
     Ok((len, meta))
 }
 
-/// Where the last good frame of a segment ends, or whatever is behind it begins.
+/// Where the last valid frame of a segment ends, or the damage at its end begins.
 pub(in crate::store) fn last_frame_end(
     segments: &Segments,
     segment: &Segment,

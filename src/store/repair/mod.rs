@@ -1,4 +1,4 @@
-//! What is damaged: found by reading what nobody asks for, and taken back from the snapshot.
+//! Finds damage by reading what nobody asks for, and heals it from the snapshot.
 //!
 //! It imports `snapshot`, `index` and `log`.
 

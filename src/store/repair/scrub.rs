@@ -1,9 +1,9 @@
-//! Reads what nobody has asked for: damage is known before it is needed, and healed while the
+//! Reads what nobody has asked for: damage is found before the data is needed, and healed while the
 //! snapshot still has the bytes.
 //!
-//! The recovery reads the log behind the mirror; the scrub reads all that is before, and then
-//! the chunks of the snapshot. It is done before the store answers where that is little, and
-//! otherwise on the snapshot's thread at a pace that nobody notices.
+//! The recovery reads the log after the mirror's position. The scrub reads everything before it,
+//! and then the chunks of the snapshot. A small store is scrubbed before it answers, a larger one
+//! on the snapshot's thread, slowly enough that nobody notices.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::store::repair::coverage::Coverage;
 use crate::store::repair::heal::Healer;
 use crate::store::snapshot::Snapshot;
 
-/// See the module.
+/// Reads the log and the snapshot step by step, and heals damage.
 pub(crate) struct Scrub {
     segments: Arc<Segments>,
     healer: Healer,
@@ -27,15 +27,15 @@ pub(crate) struct Scrub {
     coverage: Coverage,
     from: Position,
     to: Position,
-    /// Whether what is found is said at once.
+    /// Whether findings are logged at once.
     report_now: bool,
     log_done: bool,
-    /// What was taken back from the snapshot and not been said yet, each as a sentence.
+    /// What was healed and has not been logged yet, each as a sentence.
     pub(crate) healed: Vec<String>,
 }
 
 impl Scrub {
-    /// Reads what is before `to` in the log; `next` is the first message behind.
+    /// Reads the log before `to`. `next` is the first message after it.
     pub(crate) fn new(
         segments: &Arc<Segments>,
         healer: Healer,
@@ -64,8 +64,8 @@ impl Scrub {
         Ok(())
     }
 
-    /// Reads about so many bytes in the background; what is found is said at once. False when
-    /// there is nothing more.
+    /// Reads about `bytes` bytes in the background, and logs findings at once. Returns false when
+    /// everything is read.
     pub(crate) fn go_on(
         &mut self,
         bytes: u64,
@@ -88,7 +88,7 @@ impl Scrub {
         Ok(more)
     }
 
-    /// Reads about so many bytes of the log; false when there is nothing more.
+    /// Reads about `bytes` bytes of the log. Returns false when all of it is read.
     fn step(&mut self, bytes: u64) -> Result<bool, StoreError> {
         let segments = self.segments.clone();
         let mut walk = Walk::new(&segments, self.from, true);
@@ -135,7 +135,7 @@ impl Scrub {
         Ok(())
     }
 
-    /// Says which messages `index` has and the log does not.
+    /// Reports the messages that `index` has and the log lacks.
     fn finish(&self, index: &Index) {
         let before = self.coverage.before();
         for missing in self.coverage.missing().into_iter().chain(before) {
@@ -147,9 +147,9 @@ impl Scrub {
         }
     }
 
-    /// Checks the next chunks of the snapshot, about so many bytes; false when there are no
-    /// more. A damaged snapshot is written anew from the log by the next update, and kept
-    /// beside if the log has damage itself.
+    /// Checks the next chunks of the snapshot, about `bytes` bytes. Returns false when all are
+    /// checked. If the snapshot is damaged, the next update writes a new one from the log. It keeps
+    /// the old one if the log has damage itself.
     fn check(&mut self, snapshot: &mut Snapshot, bytes: u64) -> Result<bool, StoreError> {
         let mut read = 0;
         while read < bytes && snapshot.damage().is_none() {
@@ -171,7 +171,7 @@ impl Scrub {
         Ok(read >= bytes)
     }
 
-    /// At the start what was found is said with everything else, later at once.
+    /// During the start, findings are logged with everything else; later, at once.
     fn found(&self, position: Position, what: &dyn Display) {
         if self.report_now {
             self.findings.report(position, what);
