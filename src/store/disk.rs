@@ -327,13 +327,13 @@ impl Store for DiskStore {
     }
 
     fn ahead(&self, now: UnixSeconds) -> u64 {
-        self.reader.lock().count_behind(Day::last_not_ahead(now))
+        self.reader.lock().count_after(Day::last_not_ahead(now))
     }
 
     fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
         let (aged, counts) = {
             let index = self.reader.lock();
-            let aged = index.behind(Day::last_not_ahead(now), end);
+            let aged = index.created_after(Day::last_not_ahead(now), end);
             let counts = index.counts_of(&aged);
             (aged, counts)
         };

@@ -19,7 +19,7 @@ use crate::store::error::StoreError;
 use crate::store::growth::{Calendar, Day, Growth};
 use crate::store::health::Health;
 use crate::store::measures::Usage;
-use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
+use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_after};
 use crate::store::snapshot::backup::Backup;
 
 /// Messages in memory, and nowhere else.
@@ -395,7 +395,7 @@ impl Store for MemoryStore {
             }
             bytes += message.data.len();
             if bytes > bytes_max || messages.len() == LISTED_MAX {
-                let rest = rest_behind(&messages, message.data.len());
+                let rest = rest_after(&messages, message.data.len());
                 return Ok(Listed { messages, rest });
             }
             messages.push(message.clone());

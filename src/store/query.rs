@@ -88,7 +88,7 @@ pub enum Rest {
 pub(crate) const LISTED_MAX: usize = 1024;
 
 /// What is behind `messages` of a list, whose next one has `bytes` and is not among them.
-pub(crate) fn rest_behind(messages: &[Message], bytes: usize) -> Rest {
+pub(crate) fn rest_after(messages: &[Message], bytes: usize) -> Rest {
     match messages.last() {
         Some(last) => Rest::Before(last.mark()),
         None => Rest::Large(bytes),

@@ -45,7 +45,8 @@ pub(crate) struct Lag {
 }
 
 impl Watermarks {
-    /// For a log that ends at `end`, with nothing left to mirror; a snapshot is due at this interval.
+    /// For a log that ends at `end`, with nothing left to mirror. A snapshot is due at this
+    /// interval.
     pub(crate) fn new(end: Position, snapshot_every: Duration) -> Watermarks {
         let state = WatermarkState {
             mirror_due: false,

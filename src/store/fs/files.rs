@@ -1,9 +1,8 @@
-//! All I/O of the log, the snapshot and the format's number: one narrow interface, so that what
-//! a disk may do to it can be tested without one.
+//! All I/O of the log, the snapshot and the format's number goes through one narrow interface, so
+//! that tests can simulate a disk.
 //!
-//! [`OsFiles`] is the real disk. Another implementation may keep what was synced apart from what
-//! was only written, cut the power, or fail; the tests have one. The mirror is sled's own, which
-//! does its I/O itself.
+//! [`OsFiles`] is the real disk. The tests have an implementation that keeps synced bytes apart
+//! from written ones, cuts the power, or fails. The mirror's I/O is sled's own.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -17,17 +16,17 @@ use crate::regular;
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenHow {
-    /// For reading; it must be there.
+    /// For reading. The file must exist.
     Read,
-    /// For reading and writing; it must be there.
+    /// For reading and writing. The file must exist.
     Write,
-    /// For reading and writing; an empty one is made where there is none.
+    /// For reading and writing. Created empty if it does not exist.
     Create,
-    /// For reading and writing; what was in it is gone.
+    /// For reading and writing. Created empty, or emptied.
     Replace,
 }
 
-/// Something held while it is kept, as a lock.
+/// Something that lasts until it is dropped, such as a lock.
 pub type Held = Box<dyn Any + Send + Sync>;
 
 /// Files and folders.
@@ -35,68 +34,68 @@ pub trait Files: Debug + Send + Sync {
     /// Opens a file.
     ///
     /// # Errors
-    /// `NotFound` where there is none and none is to be made.
+    /// `NotFound` if it does not exist and is not to be created.
     fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn StoredFile>>;
 
-    /// The names of what is in a folder, in no order.
+    /// The names in a folder, in no order.
     ///
     /// # Errors
-    /// `NotFound` where there is no such folder.
+    /// `NotFound` if the folder does not exist.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// Whether there is a file or a folder.
+    /// Whether a file or a folder exists.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When the file system does not say.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Where a link leads that leads to nothing.
+    /// The target of a link that leads to nothing.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When the file system does not say.
     fn dangling(&self, _: &Path) -> io::Result<Option<PathBuf>> {
         Ok(None)
     }
 
-    /// Makes a folder in one that is there.
+    /// Creates a folder in an existing one.
     ///
     /// # Errors
-    /// `AlreadyExists` where there is something of that name.
+    /// `AlreadyExists` if something has that name.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// `NotFound` where there is none.
+    /// `NotFound` if it does not exist.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder with everything in it, if it is there.
+    /// Removes a folder with everything in it, if it exists.
     ///
     /// # Errors
-    /// When something in it cannot be removed; the rest may be gone.
+    /// When something in it cannot be removed. The rest may be gone.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Gives a file or a folder another name, at which nothing but a file may be; that is
-    /// replaced at once.
+    /// Renames a file or a folder. A file at the new name is replaced at once; nothing else may be
+    /// there.
     ///
     /// # Errors
-    /// When the file system refuses; then nothing has changed.
+    /// When the file system refuses. Then nothing has changed.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Makes durable which names are in a folder; what is in the files has a sync of its own.
+    /// Makes the names in a folder durable. The contents of its files have their own sync.
     ///
     /// # Errors
-    /// When the disk refuses; then nobody knows which names are durable.
+    /// When the disk refuses. Then nobody knows which names are durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Keeps other processes from locking the same file, which is made, until the answer is
-    /// dropped.
+    /// Locks a file against other processes until the result is dropped. Creates the file if
+    /// needed.
     ///
     /// # Errors
-    /// `WouldBlock` while another process has it.
+    /// `WouldBlock` while another process has the lock.
     fn lock(&self, path: &Path) -> io::Result<Held>;
 
-    /// Makes a folder and those that it is in; their names are durable.
+    /// Creates a folder and its parents, and makes their names durable.
     ///
     /// # Errors
     /// As [`Files::create_dir`] and [`Files::sync_dir`].
@@ -113,7 +112,7 @@ pub trait Files: Debug + Send + Sync {
         self.sync_dir(parent)
     }
 
-    /// Everything in a file.
+    /// The whole content of a file.
     ///
     /// # Errors
     /// As [`Files::open`] and [`StoredFile::read_at`].
@@ -128,25 +127,25 @@ pub trait Files: Debug + Send + Sync {
 
 /// An open file. Several threads may use it at once.
 pub trait StoredFile: Send + Sync {
-    /// Reads some bytes from `offset` on; 0 at the end only.
+    /// Reads some bytes from `offset` on. Returns 0 only at the end.
     ///
     /// # Errors
     /// When the disk refuses.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes some of `bytes` at `offset`, and says how many.
+    /// Writes some of `bytes` at `offset`, and returns how many.
     ///
     /// # Errors
     /// When the disk refuses or is full.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// How many bytes it has.
+    /// The length in bytes.
     ///
     /// # Errors
     /// When the disk refuses.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether it has no bytes.
+    /// Whether the file has no bytes.
     ///
     /// # Errors
     /// As [`StoredFile::len`].
@@ -154,23 +153,23 @@ pub trait StoredFile: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Cuts it off, or fills it up with zeros.
+    /// Truncates the file, or extends it with zeros.
     ///
     /// # Errors
     /// When the disk refuses.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Makes durable what is in it, and its length; its name is the folder's to sync.
+    /// Makes the content and the length durable. The name needs a sync of the folder.
     ///
     /// # Errors
-    /// When the disk refuses; then nobody knows what of the writes since the last sync is
-    /// durable, and another sync that succeeds does not tell.
+    /// When the disk refuses. Then nobody knows which writes since the last sync are durable, and a
+    /// later successful sync does not tell.
     fn sync(&self) -> io::Result<()>;
 
-    /// Fills `bytes` with what is at `offset`.
+    /// Fills `bytes` from `offset` on.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the file ends before.
+    /// `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.read_at(bytes, offset) {
@@ -189,7 +188,7 @@ pub trait StoredFile: Send + Sync {
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors
-    /// As [`StoredFile::write_at`]; some of them may be written.
+    /// As [`StoredFile::write_at`]. Some of the bytes may be written.
     fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.write_at(bytes, offset) {
@@ -206,7 +205,7 @@ pub trait StoredFile: Send + Sync {
     }
 }
 
-/// The folder that a file is in.
+/// The folder of a file.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -277,7 +276,7 @@ impl Files for OsFiles {
             .write(true)
             .open(path);
         let file = match made {
-            // One that is there can be locked all the same, as a check does.
+            // On a read-only disk, an existing file can still be locked, as a check does.
             Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
                 File::open(path).map_err(|_| error)?
             }

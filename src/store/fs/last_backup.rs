@@ -1,5 +1,5 @@
-//! When a backup was sent whole last: a line in a file of the store's folder, for whoever asks
-//! how old the newest backup is.
+//! When a complete backup was last sent: a line in a file in the store's folder, which tells how
+//! old the newest backup is.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,21 +12,21 @@ use crate::store::fs::files::{Files, OpenHow};
 const NAME: &str = "last-backup";
 const ASIDE: &str = "last-backup.tmp";
 
-/// See the module. One at a time writes it.
+/// When a complete backup was last sent. One thread at a time writes it.
 pub(crate) struct LastBackup(Mutex<Option<UnixSeconds>>);
 
 impl LastBackup {
-    /// That of the store in `dir`. A file that cannot be read keeps no store closed.
+    /// Reads it for the store in `dir`. If the file cannot be read, the store still opens.
     pub(crate) fn of(files: &dyn Files, dir: &Path) -> LastBackup {
         LastBackup(Mutex::new(last(files, dir).unwrap_or_default()))
     }
 
-    /// When it was; `None`: never.
+    /// The time of the last backup; `None`: never.
     pub(crate) fn get(&self) -> Option<UnixSeconds> {
         *self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// It is `at` from now on, durably. Blocks.
+    /// Sets the time to `at`, durably. Blocks.
     pub(crate) fn note(
         &self,
         files: &dyn Files,
@@ -49,7 +49,7 @@ impl LastBackup {
     }
 }
 
-/// What the file in `dir` says; `None` if there is none, or it has no time.
+/// The time in the file in `dir`; `None` if there is no file or no time in it.
 pub(crate) fn last(files: &dyn Files, dir: &Path) -> Result<Option<UnixSeconds>, StoreError> {
     let path = dir.join(NAME);
     match files.read(&path) {

@@ -1,11 +1,11 @@
-//! Where the files of a store are, and the names beside them.
+//! The paths of a store's files.
 
 use std::path::{Path, PathBuf};
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::Files;
 
-/// Where the files of a store are.
+/// The paths of a store's files.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// `persistentFile`.
@@ -27,7 +27,7 @@ impl Layout {
         }
     }
 
-    /// The log in the folder of a store.
+    /// The path of the log in the folder of a store.
     pub(crate) fn log_in(dir: &Path) -> PathBuf {
         dir.join("log")
     }
@@ -40,7 +40,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// `wanted`, or with a number behind if there is such a file.
+/// `wanted`, or with a number appended if that name is taken.
 pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, StoreError> {
     let (mut path, mut number) = (wanted.to_owned(), 1);
     while files.exists(&path).doing("look at", &path)? {
@@ -50,12 +50,12 @@ pub(crate) fn free_name(files: &dyn Files, wanted: &Path) -> Result<PathBuf, Sto
     Ok(path)
 }
 
-/// Where a store is made before it has its name.
+/// The path at which a restore builds a store.
 pub(crate) fn unfinished(layout: &Layout) -> PathBuf {
     with_suffix(&layout.dir, ".restoring")
 }
 
-/// Refuses to begin with nothing where a restore was cut off.
+/// Refuses to start an empty store where a restore was interrupted.
 pub(crate) fn refuse_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     let path = unfinished(layout);
     let begun = files.exists(&path).doing("look at", &path)?;
@@ -65,7 +65,7 @@ pub(crate) fn refuse_unfinished(files: &dyn Files, layout: &Layout) -> Result<()
     }
 }
 
-/// Removes what a restore that was cut off has left.
+/// Removes what an interrupted restore has left.
 pub(crate) fn clear_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
     let path = unfinished(layout);
     files.remove_dir(&path).doing("remove", &path)

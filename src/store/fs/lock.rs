@@ -1,6 +1,6 @@
-//! Keeps a store to one process, at three places: a lock file beside the store, which versions
-//! before this one know alone; one in its folder, whatever name leads there; and the segment that
-//! is written, which stays locked when both files have been removed.
+//! Locks a store for one process, in three places: a lock file beside the store, the only one that
+//! earlier versions know; one in its folder, whatever path leads there; and the segment being
+//! written, which stays locked when both files have been removed.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::store::error::{IoContext, StoreError, is_full};
 use crate::store::fs::files::{Files, Held};
 use crate::store::fs::layout::{Layout, with_suffix};
 
-/// The locks of a store, kept until it is dropped.
+/// The locks of a store, held until dropped.
 pub(crate) struct Lock {
     _beside: Held,
     inside: Option<Held>,
 }
 
 impl Lock {
-    /// Keeps other processes off the store, whether its folder is there or not.
+    /// Locks the store against other processes, whether its folder exists or not.
     ///
     /// # Errors
     /// [`StoreError::Locked`] while another process has it.
@@ -32,7 +32,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// The same for a look at a store: nothing is made where no server has been.
+    /// The same for an offline check: it creates nothing where no server has been.
     pub(crate) fn take_if_there(
         files: &dyn Files,
         layout: &Layout,
@@ -44,33 +44,33 @@ impl Lock {
         Ok([if_there(&beside(layout))?, if_there(&inside(layout))?])
     }
 
-    /// Locks the folder of the store, which has been made.
+    /// Locks the folder of the store, which must exist.
     pub(crate) fn enter(&mut self, files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
         if self.inside.is_some() {
             return Ok(());
         }
         self.inside = match hold(files, &inside(layout)) {
-            // A full disk keeps no store closed, and its log is locked all the same.
+            // A full disk does not keep a store closed, and its log is locked all the same.
             Err(StoreError::Io { error, .. }) if is_full(error.kind()) => None,
             held => Some(held?),
         };
         Ok(())
     }
 
-    /// The folder is removed, and its lock with it.
+    /// The folder is about to be removed, and its lock with it.
     pub(crate) fn leave(&mut self) {
         self.inside = None;
     }
 }
 
-/// The lock of the segment that a process writes.
+/// Locks the segment that a process writes.
 pub(crate) struct Fence {
     files: Arc<dyn Files>,
     held: Option<(PathBuf, Held)>,
 }
 
 impl Fence {
-    /// One that stands nowhere yet.
+    /// A fence without a segment yet.
     pub(crate) fn new(files: &Arc<dyn Files>) -> Fence {
         Fence {
             files: files.clone(),
@@ -78,7 +78,7 @@ impl Fence {
         }
     }
 
-    /// Locks the segment at `path`, which is there, and then lets go of the one before.
+    /// Locks the segment at `path`, which exists, and then unlocks the one before.
     ///
     /// # Errors
     /// [`StoreError::Locked`] while another process writes it.

@@ -1,6 +1,7 @@
-//! The disk below a store: files, their names, locks, and room that is kept free.
+//! The disk below a store: files, their names, locks, and reserved space.
 //!
-//! It imports the errors alone. Only here and in the mirror, whose files are sled's, is `std::fs` named.
+//! It imports the errors alone. Only this module and the mirror, whose files are sled's, name
+//! `std::fs`.
 
 pub(super) mod files;
 pub(super) mod last_backup;

@@ -1,9 +1,9 @@
-//! Room on the disk that messages may not take: a file of bytes that mean nothing. When the disk
-//! is full it is cut, so that what makes room can be written: deletions, expiry, and the segment
-//! behind which dead ones are given back.
+//! Reserves disk space that messages may not use: a file of random bytes. On a full disk it is
+//! shrunk, so that what frees space can be written: deletions, expiry, and the segment that lets
+//! dead ones be purged.
 //!
-//! Until it is whole again nothing is written that can wait: no messages, mirror or snapshot. So
-//! it takes what becomes free before they do.
+//! Until the reserve is whole again, everything that can wait is refused: messages, mirror and
+//! snapshot. So the reserve takes space that becomes free before they do.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
 
-/// Enough for a mirror to be opened, and for the deletions of a million scattered messages.
+/// Enough to open a mirror, and for the deletions of a million scattered messages.
 pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
 
-/// Bytes that no file system makes fewer of: compressed ones would keep no room.
+/// Bytes that no file system compresses: compressed ones would reserve less.
 static FILLING: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let words = std::iter::repeat_with(|| {
@@ -28,19 +28,19 @@ static FILLING: LazyLock<Vec<u8>> = LazyLock::new(|| {
     words.take(8 << 10).flatten().collect()
 });
 
-/// How much of the reserve may be used for something.
+/// How much of the reserve a write may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// What became of messages: half of it.
+    /// Outcomes of messages: half of it.
     Outcome,
     /// Deletions, and the mirror at a start: three quarters.
     Deletion,
-    /// Expiry and what follows from it, which give room back: all of it.
+    /// Expiry and what follows from it, which free space: all of it.
     Expiry,
 }
 
 impl Urgency {
-    /// What is left of `bytes`.
+    /// What such a write leaves of `bytes`.
     fn leaves(self, bytes: u64) -> u64 {
         match self {
             Urgency::Outcome => bytes / 2,
@@ -50,7 +50,7 @@ impl Urgency {
     }
 }
 
-/// See the module.
+/// Disk space that messages may not use.
 pub(crate) struct Reserve {
     files: Arc<dyn Files>,
     path: PathBuf,
@@ -60,7 +60,7 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of the store in `dir`, of so many bytes. Nothing is written yet.
+    /// A reserve of this many bytes for the store in `dir`. Nothing is written yet.
     pub(crate) fn new(files: &Arc<dyn Files>, dir: &Path, bytes: u64) -> Reserve {
         Reserve {
             files: files.clone(),
@@ -75,15 +75,15 @@ impl Reserve {
         self.file.lock().expect("no holder of this lock panics")
     }
 
-    /// Whether nothing of it is in use.
+    /// Whether the reserve is whole.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Relaxed)
     }
 
-    /// Makes it whole, before something is written that can wait.
+    /// Makes the reserve whole, before something is written that can wait.
     ///
     /// # Errors
-    /// When the disk is full. One that cannot be written for another reason keeps nobody up.
+    /// When the disk is full. Any other error is ignored.
     pub(crate) fn fill(&self) -> Result<(), StoreError> {
         if self.is_whole() {
             return Ok(());
@@ -120,8 +120,8 @@ impl Reserve {
         Ok(())
     }
 
-    /// Does `write`, and where the disk is full once more with as much of the reserve as is for
-    /// it. Nobody fills it meanwhile.
+    /// Calls `write`. If the disk is full, shrinks the reserve as far as `urgency` allows and calls
+    /// `write` once more. Nobody refills the reserve meanwhile.
     pub(crate) fn spend<T>(
         &self,
         urgency: Urgency,
@@ -139,7 +139,7 @@ impl Reserve {
         }
     }
 
-    /// Cuts it to `len` bytes; whether it had more.
+    /// Shrinks the file to `len` bytes. Returns whether it had more.
     fn cut(&self, held: &mut Option<Box<dyn StoredFile>>, len: u64) -> bool {
         if held.is_none() {
             *held = self.files.open(&self.path, OpenHow::Write).ok();
@@ -190,7 +190,7 @@ mod tests {
             });
             assert!(written.is_ok());
             assert_eq!((seen.len(), seen[1]), (2, left), "{urgency:?}");
-            // There is no more for it.
+            // The disk has no space for more of it.
             assert!(reserve.spend(urgency, || Err::<(), _>(full())).is_err());
             assert_eq!((len(), reserve.is_whole()), (left, false), "{urgency:?}");
         }

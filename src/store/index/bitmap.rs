@@ -1,6 +1,6 @@
-//! Which of the 1,024 messages of a block are in a status.
+//! Tells which of the 1,024 messages of a block are in a status.
 
-/// How many messages a block has.
+/// The number of messages in a block.
 pub(crate) const BLOCK_LEN: u64 = 1024;
 const WORDS: usize = 16;
 /// The bytes of a bitmap in the mirror.
@@ -11,7 +11,7 @@ pub(crate) const BITMAP_BYTES: usize = WORDS * 8;
 pub(crate) struct Bitmap([u64; WORDS]);
 
 impl Bitmap {
-    /// The bits from `first` up to but not including `end`; both at most [`BLOCK_LEN`].
+    /// The bits from `first` up to but not including `end`. Both are at most [`BLOCK_LEN`].
     pub(crate) fn range(first: u64, end: u64) -> Bitmap {
         let mut words = [0; WORDS];
         for (word, base) in words.iter_mut().zip((0_u64..).step_by(64)) {
@@ -24,7 +24,7 @@ impl Bitmap {
         Bitmap(words)
     }
 
-    /// How many bits are set.
+    /// The number of bits set.
     pub(crate) fn len(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }
@@ -40,7 +40,7 @@ impl Bitmap {
             .is_some_and(|word| word >> (bit % 64) & 1 == 1)
     }
 
-    /// Takes out and returns the bits that `mask` has too.
+    /// Removes and returns the bits that `mask` also has.
     pub(crate) fn take(&mut self, mask: &Bitmap) -> Bitmap {
         let mut taken = [0; WORDS];
         for ((word, mask), taken) in self.0.iter_mut().zip(mask.0).zip(&mut taken) {
@@ -64,7 +64,7 @@ impl Bitmap {
         }
     }
 
-    /// Keeps the bits for which `keep` says so.
+    /// Keeps the bits for which `keep` returns true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
         for (word, base) in self.0.iter_mut().zip((0_u64..).step_by(64)) {
             let mut rest = *word;
@@ -78,7 +78,7 @@ impl Bitmap {
         }
     }
 
-    /// The bits that are set, ascending.
+    /// The bits set, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.0
             .iter()

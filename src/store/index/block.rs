@@ -1,4 +1,4 @@
-//! What is known of 1,024 consecutive messages without reading them.
+//! What the index knows of 1,024 consecutive messages without reading them.
 
 use crate::message::{StatusKind, UnixSeconds};
 use crate::store::growth::Day;
@@ -6,14 +6,14 @@ use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 use crate::store::index::topics::BlockTopics;
 use crate::store::log::position::Position;
 
-/// Positions are kept of every 64th message.
+/// Positions are kept for every 64th message.
 pub(crate) const RUN_LEN: u64 = 64;
 const RUNS: usize = 16;
 /// The bytes of [`Block::to_bytes`] before the topics.
 const FIXED_BYTES: usize = 8 + RUNS * 8;
 
-/// The messages of one block that were created on one day: which of them are in which status.
-/// A message in no bitmap is gone, or not there yet.
+/// The messages of one block created on one day: which are in which status. A message in no bitmap
+/// is gone, or does not exist yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DayBits {
     pub(crate) day: Day,
@@ -29,7 +29,7 @@ pub(crate) struct Block {
     pub(crate) created_min: UnixSeconds,
     pub(crate) created_max: UnixSeconds,
     pub(crate) topics: BlockTopics,
-    /// For each run, the frame that has its first message.
+    /// For each run, the frame with its first message.
     pub(crate) runs: [Position; RUNS],
 }
 
@@ -77,7 +77,7 @@ impl Block {
         all
     }
 
-    /// Whether this one is not gone.
+    /// Whether this message is not gone.
     pub(crate) fn is_live(&self, bit: u64) -> bool {
         let mut all = self.days.iter().flat_map(|day| &day.bits);
         all.any(|bits| bits.contains(bit))
@@ -96,7 +96,7 @@ impl Block {
             .any(|day| !day.bits[kind.index()].is_empty())
     }
 
-    /// Which run a message of the block is in, by its place in the block.
+    /// The run of a message, by its place in the block.
     pub(crate) fn run_of(bit: u64) -> usize {
         debug_assert!(bit < BLOCK_LEN);
         usize::try_from(bit / RUN_LEN).unwrap_or_default() % RUNS

@@ -9,7 +9,7 @@ use crate::store::index::block::Block;
 use crate::store::index::topics::{TopicChanges, TopicTable};
 use crate::store::log::position::Position;
 
-/// What the mirror does not have yet.
+/// What the mirror lacks.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     pub(super) blocks: BTreeSet<u64>,

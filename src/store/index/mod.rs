@@ -1,9 +1,9 @@
-//! The state that the log adds up to, in memory: which messages are in which status, counts,
-//! growth, the cutoff of expiry, and what of it the mirror does not have yet.
+//! The state that the log adds up to, in memory: the status of every message, counts, growth, the
+//! cutoff of expiry, and what the mirror lacks of it.
 //!
-//! The writer applies each frame once it is in the log; readers take a short lock; the mirror
-//! takes what changed. A block of 1,024 messages costs under a kilobyte. It imports the
-//! places and frames of `log`, and the store's words.
+//! The writer applies each frame once it is in the log. Readers take a short lock. The mirror takes
+//! what changed. A block of 1,024 messages costs under a kilobyte. The index imports the positions
+//! and frames of `log`, and the store's words.
 
 pub(super) mod bitmap;
 pub(super) mod block;
@@ -27,10 +27,10 @@ use crate::store::index::topics::TopicTable;
 use crate::store::log::frame::{Checkpoint, Meta};
 use crate::store::log::position::Position;
 
-/// See the module.
+/// The state that the log adds up to.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// The number of `blocks[0]`: the first sequence in it, divided by 1,024.
+    /// The number of `blocks[0]`: its first sequence, divided by 1,024.
     first_block: u64,
     blocks: VecDeque<Block>,
     counts: BTreeMap<Day, [u64; 3]>,
@@ -38,7 +38,7 @@ pub(crate) struct Index {
     topics: TopicTable,
     next: u64,
     cutoff: UnixSeconds,
-    /// Everything before this position of the log is in here.
+    /// The log is applied up to this position.
     applied: Position,
     pub(super) times: ConsumedTimes,
     calendar: Calendar,
@@ -46,7 +46,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An empty state whose next message is the first.
+    /// An empty state, before the first message.
     pub(crate) fn new() -> Index {
         Index {
             next: 1,
@@ -56,8 +56,8 @@ impl Index {
 
     // ---- what the mirror gives at the start
 
-    /// Restores what the mirror had; the counts are those of the bitmaps. `None` if there are
-    /// messages of no topic.
+    /// Restores the state that the mirror had. Counts come from the bitmaps. `None` if there are
+    /// messages without a topic.
     pub(crate) fn restore(restored: IndexState) -> Option<Index> {
         let mut index = Index {
             next: restored.next,
@@ -117,7 +117,7 @@ impl Index {
 
     fn apply_checkpoint(&mut self, checkpoint: &Checkpoint) {
         self.next = self.next.max(checkpoint.next);
-        // No block is dropped for it: imported messages may be older than the cutoff.
+        // No block is dropped: imported messages may be older than the cutoff.
         self.cutoff = self.cutoff.max(UnixSeconds(checkpoint.cutoff));
         if self.first_live() < checkpoint.first_live {
             let mut gone = SequenceSet::new();
@@ -176,7 +176,7 @@ impl Index {
         self.next = self.next.max(first.0 + len);
     }
 
-    /// Applies a change to those messages that are there and may make it.
+    /// Applies a change to those messages that exist and allow it.
     pub(crate) fn change(&mut self, change: Change, sequences: &SequenceSet) {
         let to = change.status();
         for span in sequences.spans() {
@@ -244,8 +244,8 @@ impl Index {
         }
     }
 
-    /// Drops every block whose newest message is older than `cutoff`. Blocks that have newer
-    /// messages too are the caller's to [`Index::change`].
+    /// Drops every block whose newest message is older than `cutoff`. The caller passes the older
+    /// messages of other blocks to [`Index::change`].
     pub(crate) fn raise_cutoff(&mut self, cutoff: UnixSeconds) {
         self.cutoff = self.cutoff.max(cutoff);
         self.dirty.any = true;
@@ -261,13 +261,13 @@ impl Index {
         self.drop_empty_front();
     }
 
-    /// Skips to the sequence `next`: damaged frames hold those before it, so none of
-    /// them is given to another message.
+    /// Skips to the sequence `next`. Damaged frames hold the sequences before it, so no other
+    /// message may get them.
     pub(crate) fn skip_to(&mut self, next: Option<Sequence>) {
         self.next = self.next.max(next.unwrap_or_default().0);
     }
 
-    /// Says that everything before `end` in the log is applied.
+    /// Marks the log as applied up to `end`.
     pub(crate) fn advance(&mut self, end: Position) {
         if end > self.applied {
             self.applied = end;
@@ -292,12 +292,12 @@ impl Index {
         }
     }
 
-    /// The block of a number at or behind the first; blocks in between are empty ones.
+    /// The block with this number, not before the first. Blocks in between are created empty.
     fn block_mut(&mut self, number: u64) -> &mut Block {
         if self.blocks.is_empty() {
             self.first_block = number;
         }
-        // Replay of a log whose mirror was ahead in dropping blocks.
+        // A replay of a log whose mirror had dropped these blocks already.
         while number < self.first_block {
             self.first_block -= 1;
             self.blocks.push_front(Block::default());
@@ -386,7 +386,7 @@ impl Index {
         self.dirty.any
     }
 
-    /// Everything, as if nothing had been mirrored yet; times of consumption are not in it.
+    /// Marks everything as not mirrored, except times of consumption.
     pub(crate) fn mark_all_dirty(&mut self) {
         self.dirty.blocks = self.numbered().map(|(number, _)| number).collect();
         self.dirty.grown = self.dirty.blocks.clone();
@@ -401,8 +401,8 @@ impl Index {
         self.dirty.any = true;
     }
 
-    /// Takes what changed since the last call; after the mirror has it, or has failed to take
-    /// it, call [`Index::mirrored`].
+    /// Takes what changed since the last call. The caller calls [`Index::mirrored`] when the mirror
+    /// has it, or has failed to write it.
     pub(crate) fn take_changes(&mut self) -> Changes {
         let dirty = std::mem::take(&mut self.dirty);
         self.times.flushing = std::mem::take(&mut self.times.pending);
@@ -457,7 +457,7 @@ impl Index {
         }
     }
 
-    /// Ends what [`Index::take_changes`] began: `failed` gives back what was not written.
+    /// Ends what [`Index::take_changes`] began. `failed` returns what was not written.
     pub(crate) fn mirrored(&mut self, failed: Option<Changes>) {
         let flushing = std::mem::take(&mut self.times.flushing);
         let Some(changes) = failed else {
@@ -478,7 +478,7 @@ impl Index {
     }
 }
 
-/// Cuts a range of sequences at the borders of blocks: (block, first bit, end bit).
+/// Splits a range of sequences at the borders of blocks: (block, first bit, end bit).
 fn pieces(first: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
     let end = first + len;
     (first / BLOCK_LEN..end.div_ceil(BLOCK_LEN)).map(move |number| {
@@ -537,7 +537,7 @@ mod tests {
         assert_eq!(counts(&index), (2001, 999, 1000));
         assert_eq!(index.times.get(Sequence(1999)), Some(UnixSeconds(7)));
         assert_eq!(index.times.get(Sequence(2000)), None);
-        // Consumed is final, and unknown messages are passed over.
+        // Consumed is final, and unknown messages are skipped.
         index.change(Change::Requeued, &set(&[(0, 9000)]));
         assert_eq!(counts(&index), (3000, 0, 1000));
         assert!(
@@ -603,7 +603,7 @@ mod tests {
             [(0, 10)]
         );
         assert_eq!(find(&index, StatusKind::Consumed, None, 1, 9999), []);
-        // Cut after so many blocks, with the place to go on.
+        // The search stops after a number of blocks, and says where to continue.
         let (views, next) = index.in_status(
             &[StatusKind::Accepted],
             None,

@@ -1,4 +1,4 @@
-//! Searching the index: which blocks, and which messages of them.
+//! Searches the index for blocks and for messages in them.
 
 use std::ops::Bound;
 
@@ -13,10 +13,10 @@ use crate::store::index::{Index, pieces};
 use crate::store::log::position::Position;
 use crate::store::query::Mark;
 
-/// Blocks that are looked at before the index is let go: everything waits for it.
+/// Blocks examined before the lock of the index is released: everything waits for it.
 const BLOCKS_AT_ONCE: usize = 256;
 
-/// Where a block's messages of interest are.
+/// A block, and the messages in it that are looked for.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockView {
     pub(crate) number: u64,
@@ -27,8 +27,8 @@ pub(crate) struct BlockView {
 
 impl Index {
     /// The blocks, oldest first, with messages of `topics` in one of `kinds` from `from` up to
-    /// `to`; at most `limit` blocks. Also where to go on, unless that was all: a long way without
-    /// any is cut.
+    /// `to`: at most `limit` blocks. Also where to continue, unless that was all. The search stops
+    /// early if it finds nothing for long.
     pub(crate) fn in_status(
         &self,
         kinds: &[StatusKind],
@@ -82,7 +82,7 @@ impl Index {
         bits
     }
 
-    /// How many messages in `kind` have a sequence from `first` to `last`.
+    /// The number of messages in `kind` with a sequence from `first` to `last`.
     pub(crate) fn count_between(&self, kind: StatusKind, first: Sequence, last: Sequence) -> u64 {
         let begin = (first.0 / BLOCK_LEN).max(self.first_block);
         let skip = usize::try_from(begin - self.first_block).unwrap_or(usize::MAX);
@@ -97,7 +97,7 @@ impl Index {
             .sum()
     }
 
-    /// How many messages that are there have a sequence from `first` to `last`.
+    /// The number of existing messages with a sequence from `first` to `last`.
     pub(crate) fn live_between(&self, first: Sequence, last: Sequence) -> u64 {
         let kinds = StatusKind::ALL.into_iter();
         kinds
@@ -105,14 +105,14 @@ impl Index {
             .sum()
     }
 
-    /// Whether a message is there.
+    /// Whether a message exists.
     pub(crate) fn is_live(&self, sequence: Sequence) -> bool {
         let block = self.block(sequence.0 / BLOCK_LEN);
         block.is_some_and(|block| block.is_live(sequence.0 % BLOCK_LEN))
     }
 
-    /// The numbers of the blocks that may have messages of `topics` created from `from` to
-    /// `to` and before `before`, with the time that none of their messages is behind.
+    /// The numbers of the blocks that may have messages of `topics` created from `from` to `to` and
+    /// before `before`. Each comes with a time that none of its messages is after.
     pub(crate) fn created_between(
         &self,
         from: UnixSeconds,
@@ -121,7 +121,7 @@ impl Index {
         topics: Option<&TopicIds>,
         kind: Option<StatusKind>,
     ) -> Vec<(UnixSeconds, u64)> {
-        let is_behind = |block: &Block, number: u64| {
+        let is_past = |block: &Block, number: u64| {
             before.is_some_and(|mark| {
                 let in_block = (block.created_min, Sequence(number * BLOCK_LEN));
                 in_block >= (mark.created, mark.sequence)
@@ -131,7 +131,7 @@ impl Index {
             .filter(|(number, block)| {
                 block.created_min <= to
                     && from <= block.created_max
-                    && !is_behind(block, *number)
+                    && !is_past(block, *number)
                     && topics.is_none_or(|topics| block.topics.has(topics))
                     && match kind {
                         Some(kind) => block.has(kind),
@@ -142,7 +142,7 @@ impl Index {
             .collect()
     }
 
-    /// The messages of a block in `kind`, or all that are there; of `topics` only, if given.
+    /// The messages of a block in `kind`, or all that exist; only those of `topics`, if given.
     pub(crate) fn view(
         &self,
         number: u64,
@@ -164,7 +164,7 @@ impl Index {
         })
     }
 
-    /// One message, if it is there.
+    /// One message, if it exists.
     pub(crate) fn view_of(&self, sequence: Sequence) -> Option<BlockView> {
         let number = sequence.0 / BLOCK_LEN;
         let mut view = self.view(number, None, None)?;
@@ -172,7 +172,7 @@ impl Index {
         Some(view)
     }
 
-    /// The status of a message, if it is there.
+    /// The status of a message, if it exists.
     pub(crate) fn status(&self, sequence: Sequence) -> Option<StatusKind> {
         let block = self.block(sequence.0 / BLOCK_LEN)?;
         StatusKind::ALL
@@ -180,7 +180,7 @@ impl Index {
             .find(|kind| block.in_status(*kind).contains(sequence.0 % BLOCK_LEN))
     }
 
-    /// Tells the topics in a view, each with its first message of it.
+    /// Passes each topic in a view to `each`, with its first message there.
     pub(crate) fn first_of_each_topic<'a>(
         &'a self,
         view: &BlockView,
@@ -206,26 +206,26 @@ impl Index {
         block.is_some_and(|block| block.created_min >= before)
     }
 
-    /// The topic of a message that is there.
+    /// The topic of an existing message.
     pub(crate) fn topic_of(&self, sequence: Sequence) -> Option<&Topic> {
         let block = self.block(sequence.0 / BLOCK_LEN)?;
         self.topics().name(block.topics.of(sequence.0 % BLOCK_LEN)?)
     }
 
-    /// When the newest message was created: at this time, or before if that one is gone.
+    /// When the newest message was created. If that message is gone, the newest one left may be older.
     pub(crate) fn newest(&self) -> Option<UnixSeconds> {
         let blocks = self.numbered().filter(|(_, block)| !block.is_empty());
         blocks.map(|(_, block)| block.created_max).max()
     }
 
-    /// How many messages were created on days behind `day`.
-    pub(crate) fn count_behind(&self, day: Day) -> u64 {
+    /// The number of messages created on days after `day`.
+    pub(crate) fn count_after(&self, day: Day) -> u64 {
         let days = self.counts.range((Bound::Excluded(day), Bound::Unbounded));
         days.map(|(_, counts)| counts.iter().sum::<u64>()).sum()
     }
 
-    /// Those of them that have a sequence before `end`.
-    pub(crate) fn behind(&self, day: Day, end: Sequence) -> SequenceSet {
+    /// Those messages, if their sequence is before `end`.
+    pub(crate) fn created_after(&self, day: Day, end: Sequence) -> SequenceSet {
         let mut sequences = SequenceSet::new();
         for (number, block) in self.numbered() {
             let mut bits = Bitmap::default();
@@ -278,7 +278,7 @@ impl Index {
         counts
     }
 
-    /// How many of these messages are there.
+    /// How many of these messages exist.
     pub(crate) fn counts_of(&self, sequences: &SequenceSet) -> Counts {
         let mut counts = Counts::default();
         for span in sequences.spans() {

@@ -1,8 +1,8 @@
-//! Which topic each message is of: a table of all topics that have messages, with their counts,
+//! Tells the topic of each message: a table of all topics that have messages, with their counts,
 //! and for each block the topics of its messages as places in that table.
 //!
-//! So counts, lists and deletions of one topic touch the index only, whatever the number of
-//! topics. A block of one topic costs four bytes for it, one of several two bytes a message.
+//! So counts, lists and deletions of one topic touch only the index, whatever the number of topics.
+//! A block of one topic costs four bytes for it, a block of several two bytes per message.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::message::{StatusKind, Topic};
 use crate::store::counts::Counts;
 use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
 
-/// Places that are looked at before the index is let go: everything waits for it.
+/// Places examined before the lock of the index is released: everything waits for it.
 const ROWS_AT_ONCE: usize = 1024;
 
 /// A topic's place in the [`TopicTable`].
@@ -19,18 +19,18 @@ pub(crate) struct TopicId(pub(crate) u32);
 
 /// Every topic that has messages.
 ///
-/// A place is given to another topic only when the mirror knows that the topic that had it is
-/// gone: so a mirror that was written in part never has a message under the wrong topic.
+/// A place is given to another topic only when the mirror knows that its former topic is gone. So a
+/// mirror that is written in part never has a message under the wrong topic.
 #[derive(Debug, Default)]
 pub(crate) struct TopicTable {
     rows: Vec<Option<Row>>,
     ids: HashMap<Topic, TopicId>,
-    /// Those without messages; they leave when the mirror is told.
+    /// Topics without messages. They leave when the mirror knows.
     empty: BTreeSet<TopicId>,
     /// Places without a topic that the mirror may not know of.
     leaving: BTreeSet<TopicId>,
     free: BTreeSet<TopicId>,
-    /// New ones that the mirror does not have yet.
+    /// New topics that the mirror lacks.
     fresh: BTreeSet<TopicId>,
 }
 
@@ -47,7 +47,7 @@ impl Row {
     }
 }
 
-/// What the mirror has to write to have the table.
+/// What the mirror must write to have the table.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct TopicChanges {
     pub(crate) fresh: Vec<(TopicId, Topic)>,
@@ -55,7 +55,7 @@ pub(crate) struct TopicChanges {
 }
 
 impl TopicTable {
-    /// The table that a mirror had; nothing is counted yet. `None` if a topic is in two places.
+    /// The table that a mirror had, without counts. `None` if a topic has two places.
     pub(crate) fn restore(names: HashMap<TopicId, Topic>) -> Option<TopicTable> {
         let mut table = TopicTable::default();
         let end = names.keys().max().map_or(0, |last| last.0 as usize + 1);
@@ -103,7 +103,7 @@ impl TopicTable {
         row.expect("a message that is there has its topic in the table")
     }
 
-    /// Counts `messages` of a topic that are in `kind` now and were not there before.
+    /// Counts new `messages` of a topic in `kind`.
     pub(crate) fn add(&mut self, id: TopicId, kind: StatusKind, messages: u64) {
         if messages > 0 {
             let row = self.row_mut(id);
@@ -133,7 +133,7 @@ impl TopicTable {
         }
     }
 
-    /// How many topics have messages.
+    /// The number of topics that have messages.
     pub(crate) fn len(&self) -> usize {
         self.ids.len() - self.empty.len()
     }
@@ -162,8 +162,8 @@ impl TopicTable {
             .map(|row| (&row.topic, counts_of(row.counts)))
     }
 
-    /// Tells some topics with their counts, from a place in the table on; where to go on, unless
-    /// that was all.
+    /// Passes some topics with their counts to `each`, from a place in the table on. Returns where
+    /// to continue, unless that was all.
     pub(crate) fn some_from(
         &self,
         place: usize,
@@ -186,12 +186,12 @@ impl TopicTable {
         ids
     }
 
-    /// Everything, as if nothing had been mirrored yet.
+    /// Marks everything as not mirrored.
     pub(crate) fn mark_all_dirty(&mut self) {
         self.fresh.extend(self.ids.values());
     }
 
-    /// Takes what changed since the last call; see [`TopicTable::mirrored`].
+    /// Takes what changed since the last call. The caller ends it with [`TopicTable::mirrored`].
     pub(crate) fn take_changes(&mut self) -> TopicChanges {
         for id in std::mem::take(&mut self.empty) {
             if let Some(row) = self.rows[id.0 as usize].take() {
@@ -209,7 +209,7 @@ impl TopicTable {
         }
     }
 
-    /// Ends what [`TopicTable::take_changes`] began: `failed` gives back what was not written.
+    /// Ends what [`TopicTable::take_changes`] began. `failed` returns what was not written.
     pub(crate) fn mirrored(&mut self, failed: Option<TopicChanges>) {
         match failed {
             None => self.free.append(&mut self.leaving),
@@ -231,7 +231,7 @@ fn counts_of([accepted, not_consumed, consumed]: [u64; 3]) -> Counts {
 pub(crate) struct TopicIds(Vec<u64>);
 
 impl TopicIds {
-    /// Adds a topic; `false` if it was there.
+    /// Adds a topic. Returns false if it was there.
     pub(crate) fn insert(&mut self, id: TopicId) -> bool {
         let word = id.0 as usize / 64;
         if self.0.len() <= word {
@@ -251,14 +251,14 @@ impl TopicIds {
 /// Which topic each message of a block is of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct BlockTopics {
-    /// The topics, in the order in which they came.
+    /// The topics, in the order of their first message.
     ids: Vec<TopicId>,
-    /// For each message the place of its topic in `ids`; empty while there is only one.
+    /// The place in `ids` of each message's topic. Empty while there is only one topic.
     places: Vec<u16>,
 }
 
 impl BlockTopics {
-    /// The messages from `low` up to `high` are of this topic.
+    /// Sets the topic of the messages from `low` up to `high`.
     pub(crate) fn set(&mut self, low: u64, high: u64, id: TopicId) {
         let (low, high) = (index_of(low), index_of(high));
         let before = low
@@ -293,8 +293,8 @@ impl BlockTopics {
         self.ids.get(usize::from(place)).copied()
     }
 
-    /// Tells the topics of some messages, and how many are of each: one topic may come more
-    /// than once.
+    /// Passes the topics of some messages to `each`, with the number of messages. A topic may come
+    /// more than once.
     pub(crate) fn count(&self, messages: &Bitmap, mut each: impl FnMut(TopicId, u64)) {
         match self.ids[..] {
             [] => {}
@@ -318,7 +318,7 @@ impl BlockTopics {
         }
     }
 
-    /// Whether a message of one of `wanted` is, or was, in the block.
+    /// Whether the block has, or had, a message of one of `wanted`.
     pub(crate) fn has(&self, wanted: &TopicIds) -> bool {
         self.ids.iter().any(|id| wanted.contains(*id))
     }
@@ -336,7 +336,7 @@ impl BlockTopics {
         }
     }
 
-    /// How many topics, the topics, the places: big-endian.
+    /// The number of topics, the topics, the places: big-endian.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(2 + self.ids.len() * 4 + self.places.len() * 2);
         let len = u16::try_from(self.ids.len()).expect("a block has 1,024 messages");

@@ -69,7 +69,7 @@ impl Segment {
     }
 
     /// Syncs the file; any thread may. The system reports a disk error to only one of the callers,
-    /// no matter which one wrote the lost bytes. So once a sync has failed, every later one fails too.
+    /// whether it wrote the lost bytes or not. So once a sync has failed, every later one fails.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         let mut failed = self.failed.lock().expect("no holder of this lock panics");
         if let Some(error) = &*failed {

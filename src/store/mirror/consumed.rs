@@ -1,5 +1,5 @@
-//! The values of the tree `consumed`: 6 bytes a range of messages, its first, its last, and the
-//! time at which they were consumed.
+//! The values of the tree `consumed`: 6 bytes for a range of messages, with its first, its last,
+//! and the time at which they were consumed.
 
 use crate::message::UnixSeconds;
 

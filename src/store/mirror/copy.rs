@@ -1,4 +1,4 @@
-//! A copy of a mirror to look at: sled writes to what it opens, and a check must not.
+//! A copy of a mirror for a check: sled writes to what it opens, and a check must not write.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
@@ -10,15 +10,15 @@ use crate::store::error::{IoContext, StoreError};
 use crate::store::mirror::guard::guarded;
 use crate::store::mirror::{Mirror, remove};
 
-/// A mirror in a folder of its own, which goes with it.
+/// A mirror in a folder of its own, which is removed with it.
 pub(crate) struct MirrorCopy {
     mirror: Option<Mirror>,
     dir: PathBuf,
 }
 
 impl MirrorCopy {
-    /// Copies the mirror in `dir`, which nobody may have open, to the folder for temporary
-    /// files, and opens the copy.
+    /// Copies the mirror in `dir`, which nobody may have open, to the folder for temporary files,
+    /// and opens the copy.
     pub(crate) fn of(dir: &Path) -> Result<MirrorCopy, StoreError> {
         let mut copy = MirrorCopy {
             mirror: None,
@@ -36,7 +36,7 @@ impl MirrorCopy {
             .expect("it is open until it is dropped")
     }
 
-    /// Whether a crash came while the mirror was being written: the log completes it.
+    /// Whether a crash interrupted a change of the mirror: the log completes it.
     pub(crate) fn is_partial(&self) -> Result<bool, StoreError> {
         let trees = self.mirror().trees()?;
         guarded(|| Ok(trees.meta_u64("partial")? != 0))
@@ -46,12 +46,12 @@ impl MirrorCopy {
 impl Drop for MirrorCopy {
     fn drop(&mut self) {
         self.mirror = None;
-        // Best effort: it is in the folder for temporary files.
+        // Best effort: the folder is a temporary one.
         let _ = remove(&self.dir);
     }
 }
 
-/// Makes a folder for temporary files that only this user may look into.
+/// Creates a temporary folder that only this user may read.
 fn own_folder() -> Result<PathBuf, StoreError> {
     loop {
         let random = RandomState::new().hash_one(std::process::id());
@@ -63,7 +63,7 @@ fn own_folder() -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Copies what is in a folder to another that is there.
+/// Copies the files of a folder to another that exists.
 fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(from).doing("list", from)? {
         let entry = entry.doing("list", from)?;

@@ -1,4 +1,4 @@
-//! The keys of the trees: big-endian, so that their order is that of the numbers.
+//! The keys of the trees. They are big-endian, so that they sort as numbers.
 
 use crate::message::StatusKind;
 use crate::store::growth::Day;

@@ -12,16 +12,16 @@
 //! | `quarter` | quarter of an hour since 1970 | how many were accepted |
 //! | `meta` | name | `format`, `seed`, `applied`, `next`, `floor`, `partial`, `sum` |
 //!
-//! Numbers in keys are big-endian, so key order is number order; days have their sign bit
-//! turned. The mirror is never the only place of anything: it is written behind the log, without
-//! a sync of its own, and rebuilt from the log when it is lost. A large change is written in
-//! several transactions, blocks first and `applied` last; until then `partial` is set. That is
-//! sound because the log behind `applied` leads to the same state from there too.
+//! Numbers in keys are big-endian, so keys sort as numbers. Days have their sign bit flipped. The
+//! mirror is never the only place of anything: it is written after the log, without a sync of its
+//! own, and rebuilt from the log when it is lost. A large change is written in several
+//! transactions, blocks first and `applied` last; until then `partial` is set. That is sound
+//! because the log after `applied` leads to the same state from there too.
 //!
-//! `sum` is over every key and value but itself, whatever their order, and written with them in
-//! the same transactions: a page that sled has lost or brought back is noticed at the start.
+//! `sum` covers every other key and value, in any order, and is written with them in the same
+//! transactions. So a start notices a page that sled has lost or brought back.
 //!
-//! It imports `index`, and the places of `log`. Its files are sled's own.
+//! It imports `index`, and the positions of `log`. Its files are sled's own.
 
 mod consumed;
 pub(super) mod copy;
@@ -47,21 +47,21 @@ const SLACK_BYTES: u64 = 64 << 20;
 /// On a smaller volume, one below this part of it: what sled keeps is room that messages lack.
 const SLACK_PARTS: u64 = 16;
 
-/// See the module.
+/// The index in sled.
 pub(crate) struct Mirror {
     dir: PathBuf,
-    /// None while there is no room to open them.
+    /// `None` while the disk is too full to open them.
     trees: RwLock<Option<Arc<Trees>>>,
-    /// The seed of the log that it is of.
+    /// The seed of the log that it mirrors.
     seed: AtomicU32,
     /// Its size on disk when it was rewritten last: no rewrite makes it smaller.
     rewritten_bytes: AtomicU64,
 }
 
 impl Mirror {
-    /// Opens the mirror in `dir`, an empty one if there is none.
+    /// Opens the mirror in `dir`, or an empty one.
     pub(crate) fn open(dir: &Path) -> Result<Mirror, StoreError> {
-        // A crash while sled opened leaves a file that it takes for a good one (sled #1527).
+        // A crash while sled opened leaves a file that sled takes for a good one (sled #1527).
         remove_snaps(dir, ".generating")?;
         remove(&aside(dir))?;
         let trees = open_trees(dir).or_else(|error| {
@@ -80,8 +80,8 @@ impl Mirror {
         })
     }
 
-    /// The mirror in `dir`, for which there is no room: it has nothing, and takes nothing until
-    /// it is written anew.
+    /// A mirror in `dir` that is not open, because the disk is full. It is empty, and takes nothing
+    /// until it is rewritten.
     pub(crate) fn unopened(dir: &Path) -> Mirror {
         Mirror {
             dir: dir.to_owned(),
@@ -115,18 +115,17 @@ impl Mirror {
         }
     }
 
-    /// The seed of the log that it says it is of, if it says so.
+    /// The seed of the log that it mirrors, if it has one.
     pub(crate) fn seed(&self) -> Option<u32> {
         self.opened()?.seed()
     }
 
-    /// Says which log it is of; what is written from now on tells.
+    /// Sets the seed of the log that it mirrors. The next change stores it.
     pub(crate) fn set_seed(&self, seed: u32) {
         self.seed.store(seed, Ordering::Relaxed);
     }
 
-    /// Writes `changes`; all of them are there when this returns, or the next time they will
-    /// be read from the log.
+    /// Writes `changes`. When this fails, what is missing is read from the log at the next start.
     pub(crate) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
         guarded(|| {
             let trees = self.trees()?;
@@ -155,12 +154,12 @@ impl Mirror {
         folder_bytes(&self.dir)
     }
 
-    /// Writes everything from memory to the file, which is not synced.
+    /// Writes everything from memory to the file, without a sync.
     pub(crate) fn write_out(&self) -> Result<(), StoreError> {
         guarded(|| self.trees()?.db.flush().map(drop).map_err(failed))
     }
 
-    /// Writes everything from memory, the disk included.
+    /// Writes everything from memory to the disk, and syncs it.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.write_out()?;
         guarded(|| {
@@ -172,17 +171,17 @@ impl Mirror {
         })
     }
 
-    /// Whether so much of the mirror's space is dead that a new one is worth writing: sled
-    /// reuses space, and hardly ever gives it back.
+    /// Whether the mirror has so much dead space that a new one is worth writing. sled reuses
+    /// space, and hardly ever frees it.
     pub(crate) fn is_bloated(&self, index: &Index) -> bool {
         let expected = 4096 * index.block_count() as u64;
         let rewritten = self.rewritten_bytes.load(Ordering::Relaxed);
         self.bytes() > slack_bytes(&self.dir).max(8 * expected).max(2 * rewritten)
     }
 
-    /// Replaces the mirror by a new one with the same content; `everything` is all there is,
-    /// as [`Index::mark_all_dirty`] leads to. A crash in between leaves no mirror, which the
-    /// next start rebuilds from the log.
+    /// Replaces the mirror with a new one of the same content. `everything` is the complete state,
+    /// as after [`Index::mark_all_dirty`]. A crash in between leaves no mirror, and the next start
+    /// rebuilds it from the log.
     pub(crate) fn rewrite(&self, everything: &Changes) -> Result<(), StoreError> {
         let aside = aside(&self.dir);
         remove(&aside)?;
@@ -206,7 +205,7 @@ impl Mirror {
             new.db.flush().map(drop).map_err(failed)
         });
         if written.is_err() {
-            // Best effort: the next one removes it too.
+            // Best effort: the next rewrite removes it too.
             let _ = remove(&aside);
         }
         written?;
@@ -254,14 +253,14 @@ fn remove_snaps(dir: &Path, suffix: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves a mirror that cannot be used aside, where it can be looked at.
+/// Renames a mirror that cannot be used, so that it can be examined.
 pub(crate) fn put_aside(dir: &Path) -> Result<(), StoreError> {
     let damaged = dir.with_extension("damaged");
     remove(&damaged)?;
     fs::rename(dir, &damaged).doing("rename", dir)
 }
 
-/// Removes a mirror that may not be there.
+/// Removes a mirror, if it exists.
 pub(crate) fn remove(dir: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -407,7 +406,7 @@ mod tests {
         assert_eq!(mirror.load().unwrap().counts().all(), 1024);
     }
 
-    /// What the log has in a history of 36 frames: messages, changes and expiry.
+    /// The log of a history of 36 frames: messages, changes and expiry.
     fn history() -> Vec<Meta> {
         let mut metas = vec![];
         let mut next = 1;
@@ -478,8 +477,8 @@ mod tests {
             .collect()
     }
 
-    /// Whatever a crash leaves of a large change, the log behind leads to the same state, and
-    /// the next start finds nothing wrong.
+    /// Whatever a crash leaves of a large change, the log after it leads to the same state, and the
+    /// next start finds nothing wrong.
     #[test]
     fn a_change_cut_off_anywhere_is_made_up_by_the_log() {
         let history = history();

@@ -1,5 +1,4 @@
-//! The trees themselves: what is read at the start, what is written for a change, and the sum
-//! that both agree on.
+//! The trees in sled: reads them at a start, writes changes, and keeps the sum over both.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -25,15 +24,15 @@ use crate::store::mirror::keys::{
     count_key, day_key, key_day, kind_byte, parse_status_key, parse_u32, parse_u64, status_key,
 };
 
-/// The form of the trees; one of another form is rebuilt from the log.
+/// The form of the trees. A mirror of another form is rebuilt from the log.
 const FORMAT: u64 = 2;
-/// Operations in one transaction: readers of sled wait while one is written.
+/// Operations in one transaction. Readers of sled wait while it is written.
 pub(super) const TRANSACTION_OPS_MAX: usize = if cfg!(test) { 16 } else { 256 };
 /// Memory that sled may use for pages. The mirror of ten million messages is about this size.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Times of consumption are kept in values of this many messages.
+/// Each value of times of consumption covers this many messages.
 pub(super) const TIMES_RUN: u64 = 256;
-/// How long the lock of a database that was just closed is waited for.
+/// How long to wait for the lock of a database that was just closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The trees of one sled database.
@@ -70,7 +69,7 @@ fn hash(tree: Name, key: &[u8], value: &[u8]) -> u64 {
     xxh3_64_with_seed(value, key)
 }
 
-/// One key to write, or to remove.
+/// A key to write or remove.
 pub(super) struct Op {
     pub(super) tree: Name,
     pub(super) key: Vec<u8>,
@@ -78,7 +77,7 @@ pub(super) struct Op {
 }
 
 pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
-    // sled panics then.
+    // Then sled panics.
     if SystemTime::now() < UNIX_EPOCH {
         return Err(StoreError::ClockBefore1970);
     }
@@ -87,7 +86,7 @@ pub(super) fn open_trees(dir: &Path) -> Result<Trees, StoreError> {
             .path(dir)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(500));
-        // Only this process uses the folder, but sled lets go of it in the background.
+        // Only this process uses the folder, but sled closes it in the background.
         let until = Instant::now() + LOCK_PATIENCE;
         let db = loop {
             match config.open() {
@@ -141,7 +140,7 @@ impl Trees {
         parse_u64(&seed).and_then(|seed| u32::try_from(seed).ok())
     }
 
-    /// Whether this is of the form that this version writes, and all that was written.
+    /// Whether the mirror has the form that this version writes, and is complete.
     fn check(&self) -> Result<(), StoreError> {
         let mut sum = 0_u64;
         for (name, tree) in self.all() {
@@ -154,7 +153,7 @@ impl Trees {
         }
         let stored = self.meta_u64("sum")?;
         match self.meta_u64("format")? {
-            // Nothing yet, or the first change was cut off.
+            // Empty, or the first change was interrupted.
             0 if sum == stored => Ok(()),
             FORMAT if sum == stored => Ok(()),
             FORMAT => Err(failed("its content is not what was written")),
@@ -195,7 +194,7 @@ impl Trees {
                 .ok_or_else(|| failed("a bitmap is of no block"))?;
             block.day_mut(day).bits[kind.index()] = bitmap;
         }
-        // Not kept in memory, but what cannot be read should be known now.
+        // The times are not kept in memory, but unreadable ones should be found now.
         for entry in &self.consumed {
             let (_, value) = entry.map_err(failed)?;
             if value.len() % TIME_RANGE_BYTES != 0 {
@@ -252,7 +251,7 @@ impl Trees {
         })
         .ok_or_else(|| failed("there are messages of no topic"))?;
         if partial {
-            // What a replay leads to may be there already, and its counts not.
+            // What a replay leads to may be there already, without its counts.
             index.mark_all_dirty();
         } else {
             self.check_counts(&index)?;
@@ -286,12 +285,13 @@ impl Trees {
         Ok(())
     }
 
-    /// The keys to write for `changes`: times first, `meta` last.
+    /// The operations for `changes`: times first, `meta` last.
     pub(super) fn ops(&self, changes: &Changes, seed: u32) -> Result<Vec<Op>, StoreError> {
         let mut ops = self.times_ops(&changes.times)?;
         let mut put =
             |tree, key: Vec<u8>, value: Option<Vec<u8>>| ops.push(Op { tree, key, value });
-        // Topics come first and go last, so that what a crash leaves of a block has its topics.
+        // Topics are added first and removed last, so that the rest of a block after a crash has
+        // its topics.
         for (id, topic) in &changes.topics.fresh {
             let name = topic.as_str().into();
             put(Name::Topic, id.0.to_be_bytes().to_vec(), Some(name));
@@ -322,7 +322,7 @@ impl Trees {
             for run in first..first + runs_per_block {
                 put(Name::Consumed, run.to_be_bytes().to_vec(), None);
             }
-            // Last, so that what a crash leaves of a bitmap has its block.
+            // Last, so that a bitmap left by a crash has its block.
             put(Name::Block, dropped.block.to_be_bytes().to_vec(), None);
         }
         for (day, counts, growth) in &changes.days {
@@ -433,7 +433,7 @@ impl Trees {
     }
 }
 
-/// Cuts what is to be written into transactions, of which the last makes the others count.
+/// Splits operations into transactions, of which the last makes the others count.
 pub(super) fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
     let partial = |value: u64| Op {
         tree: Name::Meta,
@@ -444,7 +444,7 @@ pub(super) fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
         ops.insert(0, partial(1));
     }
     ops.push(partial(0));
-    // What comes last belongs together: counts, growth, topics that are gone and `applied`.
+    // The last operations belong together: counts, growth, removed topics and `applied`.
     let tail = ops
         .iter()
         .position(|op| match op.tree {
@@ -457,7 +457,7 @@ pub(super) fn transactions(mut ops: Vec<Op>) -> Vec<Vec<Op>> {
         return vec![ops];
     }
     let tail = ops.split_off(tail);
-    // Each with memory of its own: parts that are split off keep the room of the whole.
+    // Each with its own memory: parts split off would keep the capacity of the whole.
     let mut all = vec![];
     let mut ops = ops.into_iter().peekable();
     while ops.peek().is_some() {

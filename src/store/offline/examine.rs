@@ -112,12 +112,12 @@ pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Da
     let index = MirrorCopy::of(&layout.sled)?.mirror().load()?;
     Ok(Dates {
         cutoff: index.cutoff(),
-        ahead: index.count_behind(Day::last_not_ahead(now)),
+        ahead: index.count_after(Day::last_not_ahead(now)),
     })
 }
 
-/// When a backup of the store whose snapshot is at `path` was sent whole last; `None`: never, as far
-/// as its servers know. Also while one runs. Blocks.
+/// When a complete backup of the store whose snapshot is at `path` was last sent; `None`: never, as
+/// far as its servers know. Also works while a server runs. Blocks.
 ///
 /// # Errors
 /// When that cannot be read.

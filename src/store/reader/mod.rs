@@ -1,7 +1,7 @@
-//! Reading messages back: by status in order, for the queue; by time, newest first, for lists.
+//! Reads messages back: by status in order, for the queue; by time, newest first, for lists.
 //!
-//! The index says which blocks and messages, the log has their meta and data. All of it blocks
-//! on the disk, so it runs on threads that may. It imports `mirror`, `index` and `log`.
+//! The index says which blocks and messages match; the log has their meta and data. Reads block on
+//! the disk, so they run on threads that may block. The reader imports `mirror`, `index` and `log`.
 
 pub(super) mod found;
 mod waiting;
@@ -22,10 +22,10 @@ use crate::store::log::damage::Findings;
 use crate::store::log::frame::Entry;
 use crate::store::log::segments::Segments;
 use crate::store::mirror::Mirror;
-use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_behind};
+use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_after};
 use crate::store::reader::found::{DataCache, FoundMessage, find};
 
-/// See the module.
+/// Reads messages back from the index and the log.
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) segments: Arc<Segments>,
@@ -77,7 +77,7 @@ impl Reader {
     }
 
     fn consumed_at(&self, sequence: Sequence) -> Result<UnixSeconds, StoreError> {
-        // Memory first: what it hands to the mirror it forgets only when the mirror has it.
+        // Memory first: the index forgets a time only after the mirror has it.
         let recent = self.lock().times.get(sequence);
         match recent {
             Some(at) => Ok(at),
@@ -85,7 +85,7 @@ impl Reader {
         }
     }
 
-    /// A message, or `None` where its bytes are damaged, which is said once.
+    /// A message; `None` if its bytes are damaged, which is reported once.
     fn message_or_report(
         &self,
         found: &FoundMessage,
@@ -102,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// See [`crate::store::Store::scan`].
+    /// The messages in a status, oldest first: see [`crate::store::Store::scan`].
     pub(crate) fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         const BLOCKS: usize = 4;
         let topics = scan.topics.as_ref().map(|topics| self.ids(topics));
@@ -117,7 +117,7 @@ impl Reader {
                     .in_status(&[scan.kind], topics.as_ref(), scanned.next, scan.to, BLOCKS);
             for found in views.iter().map(|view| self.find(view)) {
                 for found in &found? {
-                    // A place in the table may have come to be another topic's meanwhile.
+                    // Meanwhile this place in the table may have been given to another topic.
                     let topics = scan.topics.as_ref();
                     if topics.is_some_and(|topics| !topics.contains(&found.topic)) {
                         continue;
@@ -128,7 +128,7 @@ impl Reader {
                     }
                     if let Some(message) = self.message_or_report(found, scan.kind, &mut cache)? {
                         bytes += message.data.len();
-                        // A frame has messages of any topics.
+                        // A frame may have messages of any topic.
                         scanned.messages.push(match topics {
                             Some(_) => found.without_frame(message),
                             None => message,
@@ -150,7 +150,7 @@ impl Reader {
         self.lock().topics().ids(topics)
     }
 
-    /// See [`crate::store::Store::list`].
+    /// The newest messages that match: see [`crate::store::Store::list`].
     pub(crate) fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
         let from = query.from.unwrap_or(UnixSeconds::MIN);
         let to = query.to.unwrap_or(UnixSeconds::MAX);
@@ -159,8 +159,8 @@ impl Reader {
             to = to.min(mark.created);
         }
         let topics = query.topic.as_ref().map(|topic| self.ids([topic]));
-        // Blocks by the newest that they may hold, messages by what they are: a block is
-        // opened when nothing already found is newer than it may be.
+        // The heap has blocks by the newest time that they may hold, and messages by their own
+        // time. A block is opened when no message found so far is newer than that.
         let mut blocks: BinaryHeap<(UnixSeconds, u64)> = self
             .lock()
             .created_between(from, to, query.before, topics.as_ref(), query.status)
@@ -184,7 +184,7 @@ impl Reader {
             let len = found.entry.len as usize;
             bytes += len;
             if bytes > bytes_max || messages.len() == LISTED_MAX {
-                let rest = rest_behind(&messages, len);
+                let rest = rest_after(&messages, len);
                 return Ok(Listed { messages, rest });
             }
             if let Some(message) = self.message_or_report(&found, status, &mut cache)? {
@@ -224,8 +224,8 @@ impl Reader {
         Ok(())
     }
 
-    /// See [`crate::store::Store::find`]: the code tells when the message was created, and so the few
-    /// blocks that it can be in.
+    /// The message with a code: see [`crate::store::Store::find`]. The code tells when the message
+    /// was created, and so the few blocks that it can be in.
     pub(crate) fn message_with(
         &self,
         code: MessageCode,
@@ -251,7 +251,7 @@ impl Reader {
         Ok(Listed { messages, rest })
     }
 
-    /// A message with the status that it has now; `None` if it is gone.
+    /// The message with its present status; `None` if it is gone.
     fn now(&self, found: &FoundMessage) -> Result<Option<Message>, StoreError> {
         let status = self.lock().status(found.entry.sequence);
         let message = |status| self.message(found, status, &mut DataCache::default());
@@ -259,8 +259,8 @@ impl Reader {
         Ok(message.map(|message| found.without_frame(message)))
     }
 
-    /// The messages of a topic in one of `kinds`, from `from` on and before `end`, of a limited
-    /// number of blocks; and where to go on, unless that was all.
+    /// The messages of a topic in one of `kinds`, with sequences from `from` up to but not
+    /// including `end`, in a limited number of blocks. Also where to continue, unless that was all.
     pub(crate) fn of_topic(
         &self,
         topic: &Topic,
@@ -281,7 +281,7 @@ impl Reader {
         (sequences.collect(), next)
     }
 
-    /// When a message was created, if it is there.
+    /// When a message was created, if it exists.
     fn created(&self, sequence: Sequence) -> Result<Option<UnixSeconds>, StoreError> {
         let view = self.lock().view_of(sequence);
         let found = view.map(|view| self.find(&view)).transpose()?;

@@ -1,4 +1,4 @@
-//! What waits: the oldest message that is not consumed, of all and of each topic.
+//! Finds the oldest message that is not consumed, of all topics and of each.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use crate::store::error::StoreError;
 use crate::store::index::bitmap::BLOCK_LEN;
 use crate::store::reader::Reader;
 
-/// The statuses of a message that still waits.
+/// The statuses of a message that is not consumed.
 const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
 
 impl Reader {
-    /// See [`crate::store::Store::oldest_waiting_of`].
+    /// The oldest waiting message of each topic: see [`crate::store::Store::oldest_waiting_of`].
     pub(crate) fn oldest_waiting_of(
         &self,
         topics: &[Topic],
@@ -23,8 +23,9 @@ impl Reader {
             .collect()
     }
 
-    /// See [`crate::store::Store::waiting_before`]. Sequences are in the order of time, so a few
-    /// messages are read to find where `before` is among them.
+    /// The topics with a message that waits since before `before`: see
+    /// [`crate::store::Store::waiting_before`]. Sequences have the order of time, so a few reads
+    /// find where `before` is among them.
     pub(crate) fn waiting_before(
         &self,
         topics: &[Topic],
@@ -38,7 +39,7 @@ impl Reader {
         let (mut low, mut high) = (0, first.len());
         while low < high {
             let middle = low.midpoint(high);
-            // What is gone meanwhile was old.
+            // A message that is gone meanwhile was old.
             match self.created(first[middle].0)? {
                 Some(created) if created >= before => high = middle,
                 Some(_) | None => low = middle + 1,
@@ -49,7 +50,7 @@ impl Reader {
         Ok(places)
     }
 
-    /// See [`crate::store::Store::oldest_waiting`].
+    /// The oldest waiting message: see [`crate::store::Store::oldest_waiting`].
     pub(crate) fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
         let mut from = Some(Sequence::default());
         while let Some(first) = from {
@@ -66,10 +67,9 @@ impl Reader {
         Ok(None)
     }
 
-    /// The first message of each topic that is not consumed, as far as it can be from before
-    /// `before`.
+    /// The first message of each topic that is not consumed, if it may be from before `before`.
     fn first_waiting_of(&self, topics: &[Topic], before: UnixSeconds) -> Vec<Option<Sequence>> {
-        // Naming more of them to the index costs more than looking at what nobody asked for.
+        // Naming more topics to the index costs more than seeing topics that nobody asked for.
         const NAMED_MAX: usize = 256;
         let mut first = vec![None; topics.len()];
         let mut open: HashMap<&Topic, usize> = topics.iter().zip(0..).collect();

@@ -29,7 +29,7 @@ impl LoadedMirror {
             Err(error) if error.is_of_machine() => return Err(error),
             Err(error) => {
                 mirror::put_aside(&layout.sled)?;
-                return LoadedMirror::anew(layout, reserve, error.to_string());
+                return LoadedMirror::empty(layout, reserve, error.to_string());
             }
         };
         let unusable = match index.applied() {
@@ -47,7 +47,7 @@ impl LoadedMirror {
     }
 
     /// An empty mirror in place of one that is lost.
-    fn anew(
+    fn empty(
         layout: &Layout,
         reserve: &Reserve,
         reason: String,
@@ -71,12 +71,12 @@ impl LoadedMirror {
         let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
             drop(self.mirror);
             mirror::put_aside(&layout.sled)?;
-            LoadedMirror::anew(layout, reserve, "it is of another log".into())?
+            LoadedMirror::empty(layout, reserve, "it is of another log".into())?
         } else if self.unusable.is_none() && self.index.applied().segment < oldest {
             // Nobody knows any more what the segments in between said, for example about deletions.
             drop(self.mirror);
             mirror::remove(&layout.sled)?;
-            LoadedMirror::anew(layout, reserve, "it is older than the log".into())?
+            LoadedMirror::empty(layout, reserve, "it is older than the log".into())?
         } else {
             self
         };

@@ -24,7 +24,7 @@ pub struct Recovered {
     pub counts: Counts,
     /// Frames of the log that the mirror lacked.
     pub replayed: u64,
-    /// Why the mirror was built anew, if it was.
+    /// Why the mirror was rebuilt, if it was.
     pub mirror_rebuilt: Option<String>,
     /// Incomplete bytes at the end of the log, or of the snapshot it was restored from. They were
     /// cut off: they come from an unfinished write, or from damage to the last one.

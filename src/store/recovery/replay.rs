@@ -250,9 +250,9 @@ fn first_after(segments: &Segments, segment: u32) -> Result<u64, StoreError> {
                 .meta
                 .checkpoint
                 .map_or(0, |checkpoint| checkpoint.next);
-            let behind = frame.meta.entries.last();
-            let behind = behind.map_or(0, |entry| entry.sequence.0 + 1);
-            first = first.max(checkpoint).max(behind);
+            let after = frame.meta.entries.last();
+            let after = after.map_or(0, |entry| entry.sequence.0 + 1);
+            first = first.max(checkpoint).max(after);
         }
     }
     Ok(first)

@@ -1,6 +1,6 @@
-//! What works behind a [`DiskStore`](crate::store::disk::DiskStore): the writer, the mirror and the
-//! snapshot. Each has a thread of its own, or all are driven step by step by hand, so that a
-//! simulation decides what happens when.
+//! Drives the writer, the mirror and the snapshot of a
+//! [`DiskStore`](crate::store::disk::DiskStore). Each has its own thread. In a simulation, the
+//! caller drives them step by step and decides what happens when.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use crate::store::threads::snapshotting::SnapshotThread;
 pub enum Work {
     /// The writer serves at most so many requests.
     Write(usize),
-    /// The mirror takes what the log has and it has not; the next step writes it.
+    /// The mirror takes what it lacks of the log. The next step writes it.
     Take,
     /// The mirror catches up with the log.
     Mirror,
@@ -30,7 +30,7 @@ pub enum Work {
     Snapshot,
 }
 
-/// The parts that work.
+/// The parts that do the work.
 pub(in crate::store) struct Engine {
     pub(in crate::store) requests: UnboundedReceiver<Request>,
     pub(in crate::store) writer: Writer,
@@ -45,14 +45,15 @@ pub(in crate::store) enum Drive {
     Ended,
 }
 
-/// A step of one part may be done in the midst of a step of another, as threads do it.
+/// The parts, driven by calls. A step of one may come in the middle of a step of another, as with
+/// threads.
 pub(in crate::store) struct ByHand {
     writer: Mutex<(UnboundedReceiver<Request>, Writer)>,
     mirror: Mutex<(MirrorThread, Option<Taken>)>,
     snapshot: Mutex<SnapshotThread>,
 }
 
-/// A thread for each.
+/// One thread for each part.
 pub(in crate::store) struct Threads {
     writer: JoinHandle<Result<(), StoreError>>,
     mirror: JoinHandle<Result<(), StoreError>>,
@@ -85,7 +86,8 @@ impl Engine {
 }
 
 impl ByHand {
-    /// Does one step, unless its part is in the midst of one; says how many requests were served.
+    /// Does one step, unless its part is in the middle of one. Returns the number of requests
+    /// served.
     pub(in crate::store) fn work(&self, work: Work) -> Result<usize, StoreError> {
         match work {
             Work::Write(most) => Ok(self.write(most)),
@@ -143,7 +145,7 @@ impl ByHand {
 }
 
 impl Threads {
-    /// Waits until the writer has done what it was asked, and then for the others.
+    /// Waits until the writer has finished its requests, and then for the other threads.
     fn join(self, watermarks: &Watermarks) -> Result<(), StoreError> {
         let joined = |thread: JoinHandle<Result<(), StoreError>>| {
             thread.join().unwrap_or(Err(StoreError::Closed))
@@ -157,7 +159,7 @@ impl Threads {
 }
 
 impl Drive {
-    /// What is driven by hand.
+    /// The parts, if they are driven by hand.
     pub(in crate::store) fn by_hand(&self) -> Option<Arc<ByHand>> {
         match self {
             Drive::ByHand(parts) => Some(parts.clone()),
@@ -165,7 +167,7 @@ impl Drive {
         }
     }
 
-    /// Ends what works, once it has done what it was asked before [`Request::Close`].
+    /// Ends the parts, once the requests before [`Request::Close`] are done.
     pub(in crate::store) fn close(&mut self, watermarks: &Watermarks) -> Result<(), StoreError> {
         match std::mem::replace(self, Drive::Ended) {
             Drive::Threads(threads) => threads.join(watermarks),

@@ -1,5 +1,5 @@
-//! The thread behind the log that keeps the mirror and the space up to date. No answer waits for
-//! it.
+//! The thread that keeps the mirror up to date after the log, and removes dead segments. No answer
+//! waits for it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -15,40 +15,40 @@ use crate::store::log::position::Position;
 use crate::store::log::segment::Segment;
 use crate::store::reader::Reader;
 
-/// The mirror lags the log by about this: groups that come meanwhile are written together.
+/// The mirror lags the log by about this. Groups that arrive meanwhile are written together.
 const MIRROR_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often the space of the mirror is looked at.
+/// The interval at which the size of the mirror is checked.
 const SPACE_CHECK: Duration = Duration::from_secs(20);
 
-/// How often sled is asked whether it could write: it says so only then.
+/// The interval at which sled is asked to write: only then it reports its errors.
 const WRITTEN_CHECK: Duration = Duration::from_millis(500);
 
-/// After a failure the mirror is tried again in this time.
+/// The pause before the mirror is tried again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the mirror is to be written.
+/// What the mirror has to write next.
 pub(crate) struct Taken {
     changes: Option<Changes>,
-    /// Whether the mirror is begun anew.
-    anew: bool,
+    /// Whether the mirror is replaced by a new one.
+    rewrite: bool,
     dead: Vec<Arc<Segment>>,
     at: Instant,
 }
 
-/// Keeps the mirror: see the module.
+/// Keeps the mirror up to date.
 pub(crate) struct MirrorThread {
     pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) reader: Reader,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) poison: Poison,
     pub(crate) trouble: Trouble,
-    /// It could not be written: sled does not go on after that, and is begun anew.
+    /// The mirror could not be written. sled cannot continue after that, so a new one is begun.
     pub(crate) broken: Cell<bool>,
 }
 
 impl MirrorThread {
-    /// Runs until [`Watermarks::close`]; then the mirror has everything, on disk.
+    /// Runs until [`Watermarks::close`]. Then the mirror has everything, on disk.
     pub(crate) fn run(self) -> Result<(), StoreError> {
         let mut space_checked = Instant::now();
         let mut written_checked = Instant::now();
@@ -85,7 +85,7 @@ impl MirrorThread {
         written
     }
 
-    /// Catches up, and sees to it that all of it is on disk.
+    /// Catches up with the log, and syncs the mirror to the disk.
     pub(crate) fn end(&self) -> Result<(), StoreError> {
         self.step(&mut Instant::now())?;
         self.flush()
@@ -101,7 +101,7 @@ impl MirrorThread {
         self.put(taken)
     }
 
-    /// Takes what the log has and the mirror has not, if anything, for [`MirrorThread::put`].
+    /// Takes what the mirror lacks of the log, if anything, for [`MirrorThread::put`].
     pub(crate) fn take(&self, space_checked: &mut Instant) -> Option<Taken> {
         let dead = {
             let mut state = self.watermarks.lock();
@@ -112,10 +112,10 @@ impl MirrorThread {
             *space_checked = Instant::now();
             self.reader.mirror.is_bloated(&self.reader.lock())
         };
-        let anew = bloated || self.broken.get();
+        let rewrite = bloated || self.broken.get();
         let at = Instant::now();
         let mut index = self.reader.lock();
-        if anew {
+        if rewrite {
             index.mark_all_dirty();
         }
         if !index.is_dirty() {
@@ -124,7 +124,7 @@ impl MirrorThread {
         let changes = index.is_dirty().then(|| index.take_changes());
         (changes.is_some() || !dead.is_empty()).then_some(Taken {
             changes,
-            anew,
+            rewrite,
             dead,
             at,
         })
@@ -137,18 +137,18 @@ impl MirrorThread {
         };
         let Taken {
             changes,
-            anew,
+            rewrite,
             dead,
             at,
         } = taken;
         if self.poison.get().is_some() {
-            // Memory, and so what was taken, may tell more than the log has: the mirror must not.
+            // Memory, and so `changes`, may know more than the log has. The mirror must not.
             self.return_changes(changes);
             self.watermarks.lock().dead.splice(..0, dead);
             return Ok(());
         }
         let caught_up = match self.reserve.fill() {
-            Ok(()) => changes.map_or(Ok(()), |changes| self.write(changes, anew, at)),
+            Ok(()) => changes.map_or(Ok(()), |changes| self.write(changes, rewrite, at)),
             Err(error) => {
                 self.return_changes(changes);
                 Err(error)
@@ -156,12 +156,12 @@ impl MirrorThread {
         };
         let caught_up = caught_up.and_then(|()| match dead.is_empty() {
             true => Ok(()),
-            // A start need not read the whole log then.
+            // So the next start need not read the whole log.
             false => self.flush().inspect_err(|_| self.broken.set(true)),
         });
         let unlinked = match &caught_up {
             Err(StoreError::Poisoned(_)) => caught_up.clone(),
-            // A mirror that could not be written may be written in the room that they give.
+            // On a full disk, their space may let the mirror be written.
             _ => self.reader.segments.unlink(&dead),
         };
         if unlinked.is_err() {
@@ -176,10 +176,10 @@ impl MirrorThread {
         }
     }
 
-    fn write(&self, changes: Changes, anew: bool, at: Instant) -> Result<(), StoreError> {
+    fn write(&self, changes: Changes, rewrite: bool, at: Instant) -> Result<(), StoreError> {
         let applied = changes.applied;
         let written = self.sync_up_to(applied).and_then(|()| {
-            if anew {
+            if rewrite {
                 self.reader.mirror.rewrite(&changes)?;
             }
             self.reader.mirror.apply(&changes)

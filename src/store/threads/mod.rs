@@ -1,5 +1,4 @@
-//! What works behind a store: writer, mirror and snapshot, each on a thread of its own or step by
-//! step.
+//! The threads of a store: writer, mirror and snapshot, or a simulation in their place.
 //!
 //! It imports `commit`, `reader`, `repair`, `mirror` and `snapshot`.
 

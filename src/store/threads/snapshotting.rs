@@ -1,4 +1,4 @@
-//! The thread behind the log that keeps the snapshot up to date. No answer waits for it.
+//! The thread that keeps the snapshot up to date after the log. No answer waits for it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::store::log::segments::Segments;
 use crate::store::repair::scrub::Scrub;
 use crate::store::snapshot::Snapshot;
 
-/// What is read of an unread log at once …
+/// Bytes of the log that are scrubbed at once …
 const SCRUB_BYTES: u64 = 8 << 20;
 
-/// … and the pause behind it: at most 32 MiB a second.
+/// … and the pause after them: at most 32 MiB a second.
 const SCRUB_PAUSE: Duration = Duration::from_millis(250);
 
-/// Keeps the snapshot up to date, and reads what the start left unread.
+/// Keeps the snapshot up to date, and scrubs what the start left unread.
 pub(crate) struct SnapshotThread {
     pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) segments: Arc<Segments>,
@@ -30,7 +30,7 @@ pub(crate) struct SnapshotThread {
 }
 
 impl SnapshotThread {
-    /// Writes a snapshot every so often, until [`Watermarks::close`], and one more then.
+    /// Writes a snapshot every interval until [`Watermarks::close`], and a last one then.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let mut last = Instant::now();
         loop {
@@ -66,7 +66,7 @@ impl SnapshotThread {
         }
     }
 
-    /// Reads a little more of what has not been read since the start.
+    /// Scrubs a little more of what has not been read since the start.
     fn scrub_on(&mut self) {
         let Some(scrub) = &mut self.scrub else {
             return;
