@@ -143,13 +143,7 @@ impl MessageCode {
 
     /// The 40 lower-case hex digits, as ASCII.
     pub fn to_hex(self) -> [u8; 40] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = [0; 40];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        hex
+        *const_hex::const_encode::<20, false>(&self.0).as_byte_array()
     }
 }
 
@@ -162,24 +156,14 @@ impl FromStr for MessageCode {
             return Err(refuse());
         }
         let mut bytes = [0; 20];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |c: u8| {
-                char::from(c)
-                    .to_digit(16)
-                    .and_then(|d| u8::try_from(d).ok())
-            };
-            match (digit(pair[0]), digit(pair[1])) {
-                (Some(high), Some(low)) => *byte = high << 4 | low,
-                _ => return Err(refuse()),
-            }
-        }
+        const_hex::decode_to_slice(text, &mut bytes).map_err(|_| refuse())?;
         Ok(MessageCode(bytes))
     }
 }
 
 impl fmt::Display for MessageCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(const_hex::const_encode::<20, false>(&self.0).as_str())
     }
 }
 
@@ -334,6 +318,26 @@ mod tests {
         assert_eq!(text.parse(), Ok(code));
         assert_eq!(code.created(), UnixSeconds(1_639_392_557));
         assert_ne!(draft.code(UnixSeconds(1_639_392_557), 8), code);
+    }
+
+    #[test]
+    fn a_code_is_40_digits_and_nothing_else() {
+        let digits = "0123456789abcdef";
+        let code = [digits, digits, "01234567"].concat();
+        assert_eq!(code.parse::<MessageCode>().unwrap().to_string(), code);
+        let upper = code.to_uppercase().parse::<MessageCode>().unwrap();
+        assert_eq!(upper.to_string(), code);
+        for wrong in [
+            String::new(),
+            code[1..].to_owned(),
+            format!("{code}0"),
+            format!("0x{code}"),
+            format!("0x{}", &code[2..]),
+            format!("{}g", &code[1..]),
+            format!("{}é", &code[2..]),
+        ] {
+            assert!(wrong.parse::<MessageCode>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Token {
     pub fn random() -> Result<Token, TokenError> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).map_err(TokenError)?;
-        Ok(Token(format!("{START}{}", hex(&bytes))))
+        Ok(Token(format!("{START}{}", const_hex::encode(bytes))))
     }
 
     /// The token, for its owner.
@@ -71,7 +71,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{KIND}{}", hex(&self.0))
+        write!(f, "{KIND}{}", const_hex::encode(self.0))
     }
 }
 
@@ -86,20 +86,12 @@ impl FromStr for Digest {
     }
 }
 
-fn hex(bytes: &[u8; BYTES]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
+/// The bytes of 64 lower-case digits.
 fn from_hex(text: &str) -> Option<[u8; BYTES]> {
-    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if text.len() != 2 * BYTES || !text.bytes().all(is_digit) {
+    if text.len() != 2 * BYTES || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
-    let mut bytes = [0; BYTES];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-    }
-    Some(bytes)
+    const_hex::decode_to_array(text).ok()
 }
 
 #[cfg(test)]
@@ -140,6 +132,8 @@ mod tests {
             format!("dpmq_{digits}A"),
             format!("DPMQ_{digits}0"),
             format!("dpmq_{digits}00"),
+            format!("dpmq_0x{digits}0"),
+            format!("dpmq_0x{}", &digits[1..]),
             format!("dpmq_{digits}é"),
         ] {
             assert_eq!(Digest::of(&wrong), None, "{wrong}");

@@ -112,11 +112,7 @@ fn content_type(name: &str) -> Option<&'static str> {
 
 /// What the content is known by: the packed bytes are others, so they have another tag.
 fn tag(hash: &[u8; 32], packed: bool) -> HeaderValue {
-    let hex: String = hash
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = const_hex::encode(&hash[..16]);
     let end = if packed { "-gzip" } else { "" };
     let tag = format!("\"{hex}{end}\"");
     HeaderValue::from_str(&tag).expect("hex digits and quotes are ASCII")

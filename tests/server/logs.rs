@@ -233,7 +233,7 @@ async fn neither_keys_nor_messages_are_in_the_log_at_any_level() {
         .await;
         let log = log().await;
         for secret in [OWN, DATA] {
-            let bytes: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let bytes = const_hex::encode(secret);
             let list = format!("{:?}", secret.as_bytes());
             for form in [secret, &bytes, list.trim_matches(['[', ']'])] {
                 assert!(!log.contains(form), "{form} is in the log at {level}");

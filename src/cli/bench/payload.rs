@@ -49,10 +49,8 @@ pub(super) struct Pattern {
 impl Pattern {
     /// For messages of `message_bytes`, which are at least [`HEADER_BYTES`].
     pub(super) fn new(run: u32, message_bytes: usize) -> Pattern {
-        let mut digits = [0; RUN_BYTES];
-        encode(&run.to_be_bytes(), &mut digits);
         Pattern {
-            run: digits,
+            run: *const_hex::const_encode::<4, false>(&run.to_be_bytes()).as_byte_array(),
             filler: filler(message_bytes.saturating_sub(HEADER_BYTES)),
         }
     }
@@ -70,10 +68,8 @@ impl Pattern {
         fields[8..CHECKED_BYTES].copy_from_slice(&stamp.at_ns.to_be_bytes());
         let sum = crc32fast::hash(&fields[..CHECKED_BYTES]);
         fields[CHECKED_BYTES..].copy_from_slice(&sum.to_be_bytes());
-        let mut digits = [0; 2 * FIELDS_BYTES];
-        encode(&fields, &mut digits);
         out.extend_from_slice(&self.run);
-        out.extend_from_slice(&digits);
+        out.extend_from_slice(const_hex::const_encode::<FIELDS_BYTES, false>(&fields).as_bytes());
         out.extend_from_slice(&self.filler);
     }
 
@@ -145,24 +141,11 @@ fn filler(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
-fn encode(bytes: &[u8], digits: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-}
-
+/// Lower-case digits only: a message with others has been changed.
 fn decode(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    for (pair, byte) in digits.chunks_exact(2).zip(bytes) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
-    }
-    Some(())
+    let lower = !digits.iter().any(u8::is_ascii_uppercase);
+    let decoded = lower.then(|| const_hex::decode_to_slice(digits, bytes))?;
+    decoded.ok()
 }
 
 #[cfg(test)]
@@ -221,7 +204,9 @@ mod tests {
             };
             assert_eq!(pattern.read_frame(&changed), expected, "byte {at}");
         }
-        for changed in [&data[..127], &data[..20], &format!("{data}x")] {
+        let upper = data.replace("9abc", "9Abc");
+        assert_ne!(upper, data);
+        for changed in [&upper, &data[..127], &data[..20], &format!("{data}x")] {
             assert_eq!(pattern.read_frame(&frame(changed)), Reading::Changed);
         }
     }

@@ -143,7 +143,7 @@ fn token() -> Result<String, Refusal> {
         tracing::error!(%error, "the system gives no random numbers");
         Refusal::internal("the system gives no random numbers")
     })?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    Ok(const_hex::encode(bytes))
 }
 
 /// POST /api/exports.
