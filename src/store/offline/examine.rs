@@ -1,5 +1,5 @@
-//! A look at a store that costs the same for ten messages and for ten million: what there is, and
-//! what would keep a server from starting. Nothing is written, no frame is read.
+//! Examines a store at a cost that does not depend on the number of messages: what it has, and what
+//! would keep a server from starting. Nothing is written, and no frame is read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,33 +20,33 @@ use crate::store::recovery::{formats, refuse_dangling};
 /// What the next start of a server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Present {
-    /// Nothing: it makes a new store.
+    /// Nothing: it creates a new store.
     Nothing,
     /// A store.
     Store,
-    /// A snapshot alone, which it makes a store of.
+    /// Only a snapshot, from which it builds a store.
     Snapshot,
     /// A data file of the original, which a start imports.
     Original,
 }
 
-/// What a look at a store found.
+/// The result of [`examine`].
 #[derive(Debug)]
 pub struct Examined {
-    /// What there is.
+    /// What the store consists of.
     pub present: Present,
     /// Bytes of the log.
     pub log_bytes: u64,
-    /// Bytes of the file at the snapshot's place.
+    /// Bytes of the file at the snapshot's path.
     pub snapshot_bytes: u64,
-    /// Damage of the first bytes of the log's files, and notes; its totals are zero.
+    /// Damage to the first bytes of the log's files, and notes. The totals are zero.
     pub report: Report,
 }
 
-/// The files and folders that a store at `path` is made of, those that are there.
+/// The files and folders of a store at `path`, those that exist.
 ///
 /// # Errors
-/// When that cannot be told.
+/// When the file system does not say.
 pub fn places(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let Layout { snapshot, dir, .. } = Layout::new(path);
     let mut there = vec![];
@@ -58,11 +58,11 @@ pub fn places(files: &dyn Files, path: &Path) -> Result<Vec<PathBuf>, StoreError
     Ok(there)
 }
 
-/// Looks at the store whose snapshot is, or would be, at `path`. Blocks.
+/// Examines the store whose snapshot is, or would be, at `path`. Blocks.
 ///
 /// # Errors
-/// What would keep a server from starting: another one has it open, a restore was cut off, its
-/// format is newer, something else is in its place, or it cannot be read.
+/// What would keep a server from starting: another one has the store open, a restore was
+/// interrupted, its format is newer, something else is in its place, or it cannot be read.
 pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreError> {
     let layout = Layout::new(path);
     refuse_dangling(&**files, &layout)?;
@@ -101,8 +101,8 @@ pub struct Dates {
     pub ahead: u64,
 }
 
-/// How the store whose snapshot is at `path` is dated, as its mirror tells, when it is `now`.
-/// Blocks; the mirror is copied to the folder for temporary files.
+/// How the store whose snapshot is at `path` is dated according to its mirror, if the time is
+/// `now`. Blocks. The mirror is copied to the folder for temporary files.
 ///
 /// # Errors
 /// When another process has it open, or there is no mirror that can be read.
@@ -120,12 +120,12 @@ pub fn dates(files: &Arc<dyn Files>, path: &Path, now: UnixSeconds) -> Result<Da
 /// far as its servers know. Also works while a server runs. Blocks.
 ///
 /// # Errors
-/// When that cannot be read.
+/// When the file cannot be read.
 pub fn last_backup(files: &dyn Files, path: &Path) -> Result<Option<UnixSeconds>, StoreError> {
     last_backup::last(files, &Layout::new(path).dir)
 }
 
-/// The bytes of a file; none if it is not there.
+/// The length of a file; 0 if it does not exist.
 fn len(files: &dyn Files, path: &Path) -> Result<u64, StoreError> {
     match files.exists(path).doing("look at", path)? {
         true => {

@@ -1,4 +1,4 @@
-//! What is done with a store that is not running, or with a copy of one: a restore, a look, a check.
+//! Works on a store that is not running, or on a copy of one: restore, examine, verify.
 //!
 //! It imports `recovery`, the options and what both import.
 

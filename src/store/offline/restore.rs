@@ -1,8 +1,8 @@
-//! From a snapshot's file, or a copy of a running store, to a store in an empty place.
+//! Builds a store in an empty place from a snapshot's file, or from a copy of a running store.
 //!
-//! Everything is made in a folder beside, `<name>.db.restoring`, which gets the store's name when
-//! its log is whole and synced. A crash before leaves that folder, and no server starts beside
-//! it; one after leaves a store.
+//! The store is built in the folder `<name>.db.restoring`, which is renamed once its log is whole
+//! and synced. A crash before that leaves the folder, and no server starts with it there. A crash
+//! after that leaves a store.
 
 use std::path::Path;
 
@@ -20,26 +20,26 @@ use crate::store::recovery::opened::mirror_all;
 use crate::store::recovery::{self, migrate, refuse_dangling};
 use crate::store::snapshot;
 
-/// What a restore came to.
+/// The result of a restore.
 #[derive(Debug)]
 pub enum Restored {
-    /// The store is there, durably.
+    /// The store exists, durably.
     Done {
         /// What the check of the file found.
         report: Report,
-        /// The messages that the store has.
+        /// The messages in the store.
         counts: Counts,
     },
-    /// The file is damaged: nothing was done.
+    /// The file is damaged, and nothing was done.
     Damaged(Report),
 }
 
-/// Checks the file at `from`, and makes the store of `options` from it. `damaged`: also from a
-/// file that is damaged, of which everything is taken that is whole. Blocks.
+/// Checks the file at `from`, and builds the store of `options` from it. With `damaged`, it also
+/// takes everything that is whole from a damaged file. Blocks.
 ///
 /// # Errors
-/// When there is a store or a snapshot already, a server has it open, `from` cannot be read, is
-/// no snapshot or has a newer format, or the disk refuses.
+/// When a store or a snapshot exists already, a server has it open, `from` cannot be read, is not a
+/// snapshot or has a newer format, or the disk refuses.
 pub fn restore(
     options: &Options,
     from: &Path,
@@ -77,7 +77,7 @@ pub fn restore(
     })
 }
 
-/// Makes the folder of the store, with a log and without a mirror.
+/// Builds the folder of the store, with a log and without a mirror.
 fn unpack(
     files: &dyn Files,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! Reads the log from its beginning, every byte of it, and checks that it adds up.
+//! Reads every byte of the log from its beginning, and checks that it adds up.
 
 use std::path::Path;
 
@@ -16,31 +16,31 @@ use crate::store::offline::verify::report::{Fault, Place, Report, range};
 use crate::store::offline::verify::steps::Steps;
 use crate::store::offline::verify::times::Times;
 
-/// Frames between two looks at what the index has to hand over.
+/// The number of frames after which changes are taken out of the index.
 const FRAMES_BETWEEN: u64 = 1024;
 
-/// See the module.
+/// Checks the log, and the mirror where the log reaches its position.
 pub(in crate::store) struct LogCheck<'a, 'p> {
     segments: &'a Segments,
-    /// Where the bytes of a segment are, from and up to an offset in it.
+    /// The place of the bytes of a segment, from and up to an offset in it.
     place: &'a dyn Fn(u32, u64, u64) -> Place,
     report: &'a mut Report,
     steps: &'a mut Steps<'p>,
     index: Index,
     times: Times,
-    /// The segment of the frame before.
+    /// The segment of the last frame.
     segment: Option<u32>,
-    /// The sequence that comes next, once that is known.
+    /// The next sequence, once it is known.
     next: Option<u64>,
-    /// No frame behind these bytes has been met yet.
+    /// Bytes that are not a frame, while no frame has followed them.
     open: Option<Unread>,
     /// Something before cannot be read, so what follows need not agree with it.
     lost: bool,
-    /// Messages whose code has another time than they have.
+    /// The number of messages whose code has another time than their own.
     other_times: u64,
 }
 
-/// Bytes that are no frame.
+/// Bytes that are not a frame.
 struct Unread {
     segment: u32,
     from: u64,
@@ -71,7 +71,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         }
     }
 
-    /// Checks everything, the mirror too where the log has come to its place.
+    /// Checks everything, also the mirror when the log reaches its position.
     pub(in crate::store) fn run(
         mut self,
         mut mirror: Option<MirrorCheck>,
@@ -134,7 +134,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         Ok(())
     }
 
-    /// What is wrong with bytes that are no frame.
+    /// What is wrong with bytes that are not a frame.
     fn unread(&self, damage: &Damage) -> Result<Unread, StoreError> {
         let segment = number_of(&damage.path);
         let at = Position {
@@ -155,7 +155,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         })
     }
 
-    /// What could not be read is damage, now that something follows.
+    /// Reports unread bytes as damage, now that something follows them.
     fn close(&mut self) {
         if let Some(unread) = self.open.take() {
             let place = (self.place)(unread.segment, unread.from, unread.to);
@@ -190,7 +190,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         Ok(())
     }
 
-    /// Messages come in the order of their sequences, and what becomes of them comes later.
+    /// Messages come in the order of their sequences, and their outcomes come later.
     fn sequences(&mut self, frame: &Located) {
         let entries = &frame.meta.entries;
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
@@ -223,7 +223,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         (self.place)(position.segment, position.offset.into(), next.offset.into())
     }
 
-    /// Messages from `next` up to `first` should have come before this frame.
+    /// Messages from `next` up to `first` are missing before this frame.
     fn missing(&mut self, frame: &Located, next: u64, first: u64) {
         let gone = range(next, first);
         let damaged = self.report.findings.last_mut().filter(|_| self.lost);
@@ -264,7 +264,8 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             return;
         }
         let found = self.index.checkpoint();
-        // Days are those of the server's time zone, which need not be this one: their sum counts.
+        // Days are those of the server's time zone, which may be another one: only their sum
+        // counts.
         let days = |growth: &[(i32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
         let quarters = |growth: &[(u32, u64)]| growth.iter().map(|(_, count)| count).sum::<u64>();
         let rows = [
@@ -294,7 +295,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         }
     }
 
-    /// Checks the data of a frame; whether it can be read.
+    /// Checks the data of a frame. Returns whether it can be read.
     fn data(&mut self, frame: &Located) -> Result<bool, StoreError> {
         let offset = frame.position.offset;
         let all = || frame.meta.entries.iter().map(|entry| entry.sequence);

@@ -1,4 +1,4 @@
-//! Holds the mirror against the log.
+//! Compares the mirror with the log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::store::mirror::copy::MirrorCopy;
 use crate::store::offline::verify::report::{Fault, Place, Report};
 use crate::store::offline::verify::times::Times;
 
-/// A mirror that could be loaded, and what it stands for.
+/// A mirror that could be loaded, and its state.
 pub(in crate::store) struct MirrorCheck {
     copy: MirrorCopy,
     index: Index,
@@ -22,7 +22,7 @@ pub(in crate::store) struct MirrorCheck {
 }
 
 impl MirrorCheck {
-    /// Loads the mirror in `dir`; `None`, with a finding or a note, if there is none to load.
+    /// Loads the mirror in `dir`; `None`, with a finding or a note, if that is not possible.
     pub(in crate::store) fn open(
         dir: &Path,
         report: &mut Report,
@@ -53,13 +53,13 @@ impl MirrorCheck {
         }
     }
 
-    /// The place in the log that it stands for.
+    /// The position in the log that it stands for.
     pub(in crate::store) fn applied(&self) -> Position {
         self.index.applied()
     }
 
-    /// Compares it with what the log says up to `reached`; where some of the log is `lost`, only
-    /// message by message.
+    /// Compares it with the log up to `reached`. If some of the log is `lost`, only message by
+    /// message.
     pub(in crate::store) fn compare(
         &self,
         log: &Index,
@@ -150,7 +150,8 @@ impl MirrorCheck {
     }
 
     fn numbers(&self, log: &Index, report: &mut Report) {
-        // Days are those of the server's time zone, which need not be this one: their sum counts.
+        // Days are those of the server's time zone, which may be another one: only their sum
+        // counts.
         let accepted = |index: &Index| index.growth().iter().map(|(_, n)| n).sum::<u64>();
         let topics = |index: &Index| -> BTreeMap<String, _> {
             let topics = index.topics().iter();

@@ -1,8 +1,8 @@
-//! Checks a store that is not running, or a snapshot's file, and says exactly what is wrong.
+//! Checks a store that is not running, or a snapshot's file, and reports exactly what is wrong.
 //!
-//! It reads and never writes: the mirror, which sled writes to when it opens it, is looked at in
-//! a copy. What the server would pass over by name is damage here; what a crash leaves and the
-//! next start makes up for is a note.
+//! It never writes: sled writes to a mirror when it opens it, so the check opens a copy. Damage
+//! that a server would skip by name is a finding here. What a crash leaves and the next start
+//! repairs is a note.
 
 mod log;
 mod mirror;
@@ -31,7 +31,7 @@ use crate::store::recovery::identify::{SnapshotFile, identify};
 /// Checks the snapshot, or the copy of a running store, at `path`. Blocks.
 ///
 /// # Errors
-/// When it cannot be read, is no snapshot, or has a newer format.
+/// When it cannot be read, is not a snapshot, or has a newer format.
 pub fn verify_file(
     files: &Arc<dyn Files>,
     path: &Path,
@@ -67,7 +67,7 @@ pub fn verify_file(
 /// Checks the store whose snapshot is, or would be, at `path`. Blocks.
 ///
 /// # Errors
-/// When a server has it open, it cannot be read, has a newer format, or there is none.
+/// When a server has it open, it cannot be read, has a newer format, or does not exist.
 pub fn verify_store(
     files: &Arc<dyn Files>,
     path: &Path,

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The results of a check.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,27 +6,27 @@ use std::path::PathBuf;
 use crate::sequences::{SequenceSet, Span};
 use crate::store::counts::Counts;
 
-/// Findings that are kept; of more only the number is.
+/// The most findings kept. Of further ones only the number is kept.
 const FINDINGS_MAX: usize = 1000;
-/// Ranges of messages that are told of one finding.
+/// The most ranges of messages shown for one finding.
 const RANGES_TOLD: usize = 8;
 
-/// What a check found: nothing wrong, or what and where.
+/// The result of a check: what is wrong and where, if anything.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What is wrong, in the order in which it was met; at most 1,000.
+    /// What is wrong, in the order of the check; at most 1,000.
     pub findings: Vec<Finding>,
-    /// How many more there were.
+    /// The number of further findings.
     pub more_findings: u64,
-    /// What is no damage, and worth knowing.
+    /// What is not damage, but worth knowing.
     pub notes: Vec<String>,
-    /// What there is.
+    /// What was checked.
     pub totals: Totals,
     /// The file says itself that it is complete, as a backup does.
     pub ended: bool,
 }
 
-/// What there is, as far as it can be read.
+/// What was checked, as far as it can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Files of the log, or their copies in the snapshot.
@@ -48,7 +48,7 @@ pub struct Finding {
     pub place: Place,
     /// What.
     pub fault: Fault,
-    /// The sequences of the messages that it concerns, as far as they are known.
+    /// The sequences of the messages concerned, as far as they are known.
     pub messages: SequenceSet,
 }
 
@@ -59,20 +59,20 @@ pub struct Place {
     pub path: PathBuf,
     /// The first byte.
     pub from: u64,
-    /// The byte behind the last; none are meant where this is 0.
+    /// The byte after the last; 0 if no bytes are meant.
     pub to: u64,
 }
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A segment does not begin as one.
+    /// A segment does not begin with a segment's head.
     #[error("the segment's head is damaged")]
     SegmentHead,
-    /// A segment between others is not there.
+    /// A segment between others does not exist.
     #[error("the segment is missing")]
     SegmentMissing,
-    /// Bytes of the log are no frame.
+    /// Bytes of the log are not a valid frame.
     #[error("{0}")]
     Frame(&'static str),
     /// The first frame of a segment is not a checkpoint.
@@ -81,11 +81,11 @@ pub enum Fault {
     /// The checkpoint contradicts the segments before it.
     #[error("{what} is {told} here, and {found} by the segments before")]
     Checkpoint {
-        /// What it tells.
+        /// The value in question.
         what: &'static str,
-        /// As it is told.
+        /// Its value in the checkpoint.
         told: u64,
-        /// As the segments before say.
+        /// Its value according to the segments before.
         found: u64,
     },
     /// Messages have sequences that others have had.
@@ -94,7 +94,7 @@ pub enum Fault {
     /// Messages between others are in no frame.
     #[error("messages are missing before this frame")]
     Missing,
-    /// Something became of messages that are not there yet.
+    /// An outcome comes before its message is stored.
     #[error("it is of messages that are not stored before it")]
     ToCome,
     /// Data of messages is not UTF-8.
@@ -103,7 +103,7 @@ pub enum Fault {
     /// Bytes of the snapshot are not the chunk that was written.
     #[error("the chunk is not what was written")]
     Chunk,
-    /// A chunk does not go on where the one before ended.
+    /// A chunk does not continue where the one before ended.
     #[error("there is a hole in the history before this chunk")]
     Hole,
     /// The snapshot has other bytes than the log.
@@ -115,18 +115,18 @@ pub enum Fault {
     /// The mirror cannot be read.
     #[error("{0}")]
     Mirror(String),
-    /// The mirror says something else than the log up to the same place.
+    /// The mirror contradicts the log up to the same position.
     #[error("{what} is not as the log says")]
     MirrorDiffers {
-        /// What is.
+        /// The value in question.
         what: &'static str,
     },
-    /// The mirror or the snapshot has seen more of the log than there is.
+    /// The mirror or the snapshot has seen more of the log than exists.
     #[error("the log was longer: it is known up to byte {known} of {}", segment.display())]
     LogCutOff {
-        /// The segment that was seen last.
+        /// The last segment that was seen.
         segment: PathBuf,
-        /// Up to where it was.
+        /// The offset up to which it was seen.
         known: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! Checks a snapshot's chunks, and holds their bytes against the log.
+//! Checks a snapshot's chunks, and compares their bytes with the log.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::store::offline::verify::steps::Steps;
 use crate::store::snapshot::contents::Contents;
 use crate::store::snapshot::parts::{Part, Parts};
 
-/// A snapshot whose chunks have been looked at.
+/// A snapshot whose chunks have been checked.
 pub(in crate::store) struct Chunked {
     pub(in crate::store) file: Box<dyn StoredFile>,
     pub(in crate::store) seed: u32,
     pub(in crate::store) contents: Contents,
 }
 
-/// Looks at every chunk of the snapshot at `path`; where `log` has the same bytes, they are
+/// Checks every chunk of the snapshot at `path`. Where `log` has the same places, the bytes are
 /// compared.
 pub(in crate::store) fn check(
     files: &dyn Files,

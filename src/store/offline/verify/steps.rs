@@ -1,18 +1,18 @@
-//! How far a check is.
+//! Reports the progress of a check.
 
-/// How far a check is, in bytes.
+/// The progress of a check, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// Bytes looked at.
+    /// Bytes checked.
     pub done: u64,
-    /// Bytes there are.
+    /// Bytes in all.
     pub total: u64,
 }
 
-/// Is told how far a check is.
+/// Called with the progress of a check.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(Checked);
 
-/// Counts bytes, and tells how far it is.
+/// Counts bytes, and reports the progress.
 pub(super) struct Steps<'a> {
     progress: Progress<'a>,
     at: Checked,

@@ -1,4 +1,4 @@
-//! When messages were consumed, as the log tells.
+//! Keeps when messages were consumed according to the log.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::store::index::bitmap::BLOCK_LEN;
 pub(super) struct Times(BTreeMap<u64, Box<[u32]>>);
 
 impl Times {
-    /// Takes what the index has to hand over.
+    /// Takes the changes out of the index.
     pub(super) fn take(&mut self, index: &mut Index) {
         let changes = index.take_changes();
         index.mirrored(None);
