@@ -1,25 +1,25 @@
-//! What becomes of messages that are stored.
+//! The outcomes of stored messages.
 
 use crate::message::{StatusKind, UnixSeconds};
 
-/// What became of messages that are stored.
+/// An outcome of stored messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Back on their way to be pushed.
+    /// To be pushed again.
     Requeued,
-    /// Pushed, and nobody was written to.
+    /// Pushed, but written to no consumer.
     NotConsumed,
-    /// Pushed, and somebody was written to.
+    /// Pushed, and written to a consumer.
     Consumed {
         /// When the first write succeeded.
         at: UnixSeconds,
     },
-    /// Gone.
+    /// Deleted.
     Deleted,
 }
 
 impl Change {
-    /// The status that the messages have now, if they are still there.
+    /// The new status of the messages; `None` if they are deleted.
     pub(crate) fn status(self) -> Option<StatusKind> {
         match self {
             Change::Requeued => Some(StatusKind::Accepted),
@@ -29,7 +29,7 @@ impl Change {
         }
     }
 
-    /// Whether it tells what happened to messages, not what is to happen to them.
+    /// Whether it records what has happened to messages, rather than what is to happen.
     pub(crate) fn is_outcome(self) -> bool {
         match self {
             Change::NotConsumed | Change::Consumed { .. } => true,

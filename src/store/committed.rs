@@ -1,12 +1,12 @@
-//! How a store tells that messages are stored: to the queue, and to their producer.
+//! How a store reports that messages are stored: to the queue, and to their producer.
 
 use tokio::sync::oneshot;
 
 use crate::message::{Message, MessageCode};
 use crate::store::error::StoreError;
 
-/// Is called with messages just stored, in the order in which they were, before their
-/// producers are answered. It must be quick: everything waits for it.
+/// Called with messages just stored, in their order, before their producers get an answer. It must
+/// be quick: everything waits for it.
 pub type Committed = Box<dyn FnMut(Vec<Message>) + Send>;
 
 /// The codes of messages just stored, or why none of them was.

@@ -1,17 +1,17 @@
-//! How many messages there are, by status and by topic.
+//! The number of messages by status and by topic.
 
 use std::ops::AddAssign;
 
 use crate::message::{StatusKind, Topic};
 
-/// How many messages are in each status.
+/// The number of messages in each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Stored and on their way to be pushed.
+    /// Stored, and to be pushed.
     pub accepted: u64,
-    /// Pushed, and nobody was written to.
+    /// Pushed, but written to no consumer.
     pub not_consumed: u64,
-    /// Pushed, and somebody was written to.
+    /// Pushed, and written to a consumer.
     pub consumed: u64,
 }
 
@@ -24,7 +24,7 @@ impl AddAssign for Counts {
 }
 
 impl Counts {
-    /// The count of a status.
+    /// The number in one status.
     pub(crate) fn of(&mut self, kind: StatusKind) -> &mut u64 {
         match kind {
             StatusKind::Accepted => &mut self.accepted,
@@ -33,13 +33,13 @@ impl Counts {
         }
     }
 
-    /// All messages there are.
+    /// The number of all messages.
     pub fn all(&self) -> u64 {
         self.accepted + self.not_consumed + self.consumed
     }
 }
 
-/// How many messages of a topic there are.
+/// The number of messages of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicCounts {
     /// The topic; it has at least one message.

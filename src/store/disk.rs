@@ -1,4 +1,4 @@
-//! The engine with a disk: puts log, index, mirror and snapshot together.
+//! The engine with a disk: connects log, index, mirror and snapshot.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -40,7 +40,7 @@ use crate::store::threads::mirroring::MirrorThread;
 use crate::store::threads::snapshotting::SnapshotThread;
 use crate::store::{Store, recovery};
 
-/// Messages on disk: an answer means synced.
+/// Messages on disk: it answers after the sync.
 pub struct DiskStore {
     requests: UnboundedSender<Request>,
     reader: Reader,
@@ -56,7 +56,7 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the store, recovering what a crash left; a data file of the original at the
+    /// Opens the store, and recovers what a crash has left. A data file of the original at the
     /// snapshot's path is imported, and kept as `<name>.original`. Blocks.
     ///
     /// # Errors
@@ -70,8 +70,8 @@ impl DiskStore {
         Ok((store, recovered))
     }
 
-    /// The same without threads: it does nothing until [`DiskStore::work`] is called, for
-    /// simulations. Calls that wait for the writer do its work themselves.
+    /// Opens the store without threads, for simulations: it does nothing until [`DiskStore::work`]
+    /// is called. Calls that wait for the writer do the writer's work themselves.
     ///
     /// # Errors
     /// As [`DiskStore::open`].
@@ -85,24 +85,24 @@ impl DiskStore {
         Ok((store, recovered))
     }
 
-    /// Does a step of a store that is driven by hand, also from within a step of another part;
-    /// says how many requests were served.
+    /// Does one step of a store opened by hand, also during a step of another part. Returns the
+    /// number of requests served.
     ///
     /// # Errors
-    /// When mirror or snapshot could not be written; a writer tells those who asked.
+    /// When mirror or snapshot could not be written. The writer sends its errors to its callers.
     #[doc(hidden)]
     pub fn work(&self, work: Work) -> Result<usize, StoreError> {
         let parts = self.drive().by_hand().ok_or(StoreError::Closed)?;
         parts.work(work)
     }
 
-    /// Ends a store that is driven by hand as a crash does: nothing more is written.
+    /// Ends a store opened by hand as a crash would: nothing more is written.
     #[doc(hidden)]
     pub fn abandon(&self) {
         *self.drive() = Drive::Ended;
     }
 
-    /// Everything but who drives it.
+    /// Builds everything except the threads.
     fn assemble(
         options: &Options,
         committed: Committed,
@@ -117,10 +117,10 @@ impl DiskStore {
             import_legacy(&*options.files, &mut opened, &layout)?;
         }
         if opened.recovered.origin != Origin::Log {
-            // From now on an empty mirror means that one was lost.
+            // From now on, an empty mirror means that one was lost.
             mirror_all(&mut opened)?;
         }
-        // What cannot be had now is taken before the next message.
+        // If this fails, the reserve is filled before the next message.
         let _ = reserve.fill();
         let reserve = Arc::new(reserve);
         let recovered = opened.recovered.clone();
@@ -201,16 +201,16 @@ impl DiskStore {
         mut answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         if self.drive().by_hand().is_some() {
-            // Its turn comes when nobody else is at work, so what was asked for is done now.
+            // No other thread runs the writer, so this call does it.
             while self.work(Work::Write(usize::MAX))? > 0 {}
             return answer.try_recv().unwrap_or(Err(StoreError::Closed));
         }
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Takes messages of an original over into the store that is not running: codes, times
-    /// and statuses are kept, messages that are there already are passed over. `progress` is
-    /// told how many are done. Blocks; all is synced when it returns.
+    /// Imports messages of an original into the store, which must not be running. Codes, times and
+    /// statuses are kept. Messages that it has already are skipped. `progress` gets the number done
+    /// so far. Blocks. Everything is synced when it returns.
     ///
     /// # Errors
     /// As [`DiskStore::open`].
@@ -230,7 +230,7 @@ impl DiskStore {
     }
 }
 
-/// A store read back, and kept from other processes.
+/// A store that has been read back, locked against other processes.
 struct Locked {
     opened: Opened,
     reserve: Reserve,
@@ -497,7 +497,7 @@ impl Store for DiskStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        // Whoever closes too waits until it is done.
+        // Another caller of `close` waits here until it is done.
         let mut drive = self.drive();
         let _ = self.requests.send(Request::Close);
         drive.close(&self.watermarks)

@@ -1,29 +1,29 @@
-//! What can go wrong with the store.
+//! The errors of the store.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why the store could not do what it was asked for.
+/// Why the store could not do what was requested.
 ///
 /// It is `Clone` because one failed write is the answer to every message of its group.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system refused. What was being written is not stored; later writes may succeed.
+    /// The file system refused. What was being written is not stored. Later writes may succeed.
     #[error("{doing} {}: {error}", path.display())]
     Io {
-        /// What was being done, as "write to".
+        /// What was being done, such as "write to".
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         error: Arc<io::Error>,
     },
-    /// There is no room for what was asked for; there may be soon.
+    /// Memory is short at the moment; a later try may succeed.
     #[error("the server is busy with large messages, try again later")]
     Busy,
-    /// A sync failed, so nobody knows what is on the disk: nothing more is accepted until a
-    /// restart has read it back.
+    /// A sync failed, so nobody knows what is on the disk. Nothing more is accepted until a restart
+    /// has read it back.
     #[error("nothing more is stored since a sync failed: {0}")]
     Poisoned(Arc<str>),
     /// Stored bytes are not what was written.
@@ -39,11 +39,11 @@ pub enum StoreError {
     /// The store was written by a newer version.
     #[error("{} has format {found}; this version reads up to {known}", path.display())]
     FormatTooNew {
-        /// The file that says so.
+        /// The file with that format.
         path: PathBuf,
         /// The format found.
         found: u32,
-        /// The newest format that is understood.
+        /// The newest format that this version reads.
         known: u32,
     },
     /// A file is not what its name says.
@@ -54,34 +54,34 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
-    /// What was to be written is there already.
+    /// Something exists where the store would write.
     #[error("{} is there already, and nothing is overwritten", path.display())]
     Occupied {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A restore was begun and not ended.
+    /// A restore was interrupted.
     #[error("a restore was cut off, and {} is what is left of it: run dpmq restore again, or remove that folder to begin with nothing", path.display())]
     RestoreCutOff {
-        /// The folder that it was made in.
+        /// The folder in which it was building the store.
         path: PathBuf,
     },
     /// Another process has the store open.
     #[error("another process has the store open ({} is locked): stop that broker first, or name another file in mq.persistentFile", path.display())]
     Locked {
-        /// The file that it has locked.
+        /// The locked file.
         path: PathBuf,
     },
-    /// sled cannot be opened on a disk that is full; the log is not affected.
+    /// sled cannot be opened on a full disk. The log is not affected.
     #[error("no space is left to open {}: make room on its disk; nothing is lost", path.display())]
     NoSpace {
         /// The folder of the mirror.
         path: PathBuf,
     },
-    /// sled cannot be opened by a clock before 1970; nothing is wrong with what is stored.
+    /// sled cannot be opened by a clock before 1970. What is stored is not affected.
     #[error("the clock is before 1970: set it, and start again")]
     ClockBefore1970,
-    /// sled refused; the log is not affected.
+    /// sled refused. The log is not affected.
     #[error("the mirror failed: {0}")]
     Mirror(Arc<str>),
     /// The store is closed.
@@ -90,7 +90,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the disk is full, or what this user may have of it.
+    /// Whether the disk, or this user's quota, is full.
     pub(crate) fn is_full(&self) -> bool {
         match self {
             StoreError::Io { error, .. } => is_full(error.kind()),
@@ -99,7 +99,7 @@ impl StoreError {
         }
     }
 
-    /// Whether it is not what is stored that is wrong, but the machine that opens it.
+    /// Whether the machine is at fault, and not what is stored.
     pub(crate) fn is_of_machine(&self) -> bool {
         matches!(
             self,
@@ -107,7 +107,7 @@ impl StoreError {
         )
     }
 
-    /// What is damaged and where, without saying so again.
+    /// The place and kind of the damage, without the word "damaged".
     pub(crate) fn text(&self) -> String {
         match self {
             StoreError::Corrupt { path, offset, what } => {
@@ -117,7 +117,7 @@ impl StoreError {
         }
     }
 
-    /// What went wrong, without where: for clients, who are not to know the server's files.
+    /// The cause without the place: clients must not learn the server's paths.
     pub fn cause(&self) -> String {
         match self {
             StoreError::Io { error, .. } => error.to_string(),
@@ -138,12 +138,12 @@ impl StoreError {
     }
 }
 
-/// Whether an error of this kind says that there is no room.
+/// Whether an error of this kind means a full disk.
 pub(crate) fn is_full(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-/// Adds to an I/O error what was being done, and where.
+/// Adds to an I/O error what was being done, and to which path.
 pub(crate) trait IoContext<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError>;
 }

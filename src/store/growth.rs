@@ -1,4 +1,4 @@
-//! How many messages were accepted, by the server's local days and by quarters of an hour.
+//! Counts accepted messages by the server's local days and by quarters of an hour.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveTime, TimeDelta};
 use crate::clock;
 use crate::message::UnixSeconds;
 
-/// Growth is remembered for this many days that had any …
+/// Growth is kept for this many days that had messages …
 const DAYS: usize = 400;
 /// … and for this many quarters of an hour.
 pub(crate) const QUARTERS: usize = 31 * 96;
-/// The quarters of an hour begin at multiples of this, as every zone's days do.
+/// Quarters of an hour begin at multiples of this, as the days of every time zone do.
 const QUARTER_SECONDS: u32 = 900;
 
 /// A day of the server's local time, as days since 1970-01-01.
@@ -24,7 +24,7 @@ impl Day {
         NaiveDate::from_epoch_days(self.0).unwrap_or_default()
     }
 
-    /// The last day whose messages are not dated ahead of a clock that says `now`: tomorrow.
+    /// The last day whose messages are not dated ahead of a clock that shows `now`: tomorrow.
     pub(crate) fn last_not_ahead(now: UnixSeconds) -> Day {
         Day(Calendar::default().day(now).0 + 1)
     }
@@ -34,8 +34,7 @@ impl Day {
     }
 }
 
-/// Tells the day of a time; remembers the day it told last, since the next time is nearly
-/// always in it.
+/// Tells the day of a time. Remembers the last day, since the next time is nearly always in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calendar {
     last: Option<(UnixSeconds, UnixSeconds, Day)>,
@@ -54,7 +53,7 @@ impl Calendar {
             .with_timezone(&Local)
             .date_naive();
         let day = Day::of_date(date);
-        // Where midnight does not exist, or twice, only the time itself is remembered.
+        // Where midnight does not exist, or comes twice, only this time is remembered.
         let midnight = |date: NaiveDate| {
             let local = date.and_time(NaiveTime::MIN);
             let offset = clock::offset_of(local).single()?;
@@ -72,7 +71,7 @@ impl Calendar {
     }
 }
 
-/// How many messages were accepted, those included that have been deleted.
+/// The number of messages accepted, including deleted ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Growth {
     pub(crate) days: BTreeMap<Day, u64>,
@@ -81,7 +80,7 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    /// Counts messages created at `created`, on `day`; returns the key of their quarter.
+    /// Counts messages created at `created`, on `day`. Returns the key of their quarter.
     pub(crate) fn add(&mut self, day: Day, created: UnixSeconds, count: u64) -> u32 {
         let quarter = created.0 / QUARTER_SECONDS;
         *self.days.entry(day).or_default() += count;
@@ -89,20 +88,20 @@ impl Growth {
         quarter
     }
 
-    /// The days that are remembered.
+    /// The days that are kept.
     pub(crate) fn by_day(&self) -> Vec<(Day, u64)> {
         let days = last(&self.days, DAYS);
         days.map(|(day, n)| (*day, *n)).collect()
     }
 
-    /// The quarters that are remembered, each by its begin.
+    /// The quarters that are kept, each by its beginning.
     pub(crate) fn by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
         last(&self.quarters, QUARTERS)
             .map(|(quarter, n)| (UnixSeconds(quarter * QUARTER_SECONDS), *n))
             .collect()
     }
 
-    /// Drops what is not remembered any longer; returns the keys of days and quarters.
+    /// Drops the days and quarters that are too old to be kept. Returns their keys.
     pub(crate) fn forget(&mut self) -> (Vec<Day>, Vec<u32>) {
         let days = forget(&mut self.days, DAYS);
         (days, forget(&mut self.quarters, QUARTERS))
@@ -114,7 +113,7 @@ fn last<K, V>(map: &BTreeMap<K, V>, len: usize) -> impl Iterator<Item = (&K, &V)
     map.iter().skip(map.len().saturating_sub(len))
 }
 
-/// Drops all but the last `len` entries; returns their keys.
+/// Drops all but the last `len` entries. Returns their keys.
 fn forget<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, len: usize) -> Vec<K> {
     let first = last(map, len).next().map(|(key, _)| *key);
     let kept = first.map(|first| map.split_off(&first)).unwrap_or_default();

@@ -1,26 +1,26 @@
-//! What the store measures of itself: by its threads while they work, for whoever shows it.
+//! The store's measurements: its threads take them while they work, the metrics show them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::measure::{Histogram, MESSAGES, SECONDS, Spread};
 
-/// See the module.
+/// The store's measurements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measures {
-    /// Messages of each group that was synced.
+    /// The number of messages in each synced group.
     pub group_messages: Spread,
     /// Seconds that each of these syncs took.
     pub sync_seconds: Spread,
-    /// Bytes of the log that the mirror does not have yet.
+    /// Bytes of the log that the mirror lacks.
     pub mirror_lag_bytes: u64,
     /// How long ago the oldest of them was written; zero if there are none.
     pub mirror_lag: Duration,
-    /// How long ago the snapshot had everything, or the store was opened.
+    /// How long ago the snapshot last had everything, or the store was opened.
     pub snapshot_age: Duration,
 }
 
-/// What the writer measures.
+/// The measurements of the writer.
 #[derive(Debug)]
 pub(crate) struct Syncs {
     pub(crate) group_messages: Histogram,
@@ -36,7 +36,7 @@ impl Default for Syncs {
     }
 }
 
-/// What a store takes of the disk, in bytes.
+/// The disk space that a store uses, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The folder of log and mirror.

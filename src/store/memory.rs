@@ -30,7 +30,7 @@ pub struct MemoryStore {
 
 struct State {
     messages: BTreeMap<Sequence, Message>,
-    /// Their places in a list.
+    /// Their positions in a list.
     marks: BTreeSet<Mark>,
     counts: Counts,
     topics: HashMap<Topic, Counts>,
@@ -71,7 +71,7 @@ impl MemoryStore {
 }
 
 impl State {
-    /// See [`Store::ahead`].
+    /// The messages dated ahead of the clock: see [`Store::ahead`].
     fn ahead(&self, now: UnixSeconds) -> impl Iterator<Item = Sequence> + '_ {
         let (last, mut calendar) = (Day::last_not_ahead(now), Calendar::default());
         let ahead = move |message: &&Message| calendar.day(message.created) > last;
@@ -89,7 +89,7 @@ impl State {
         Some(kind)
     }
 
-    /// Removes all of them; how many there were.
+    /// Removes these messages. Returns their number by status.
     fn remove_all(&mut self, sequences: &[Sequence]) -> Counts {
         let mut counts = Counts::default();
         for kind in sequences.iter().filter_map(|at| self.remove(*at)) {
@@ -98,7 +98,7 @@ impl State {
         counts
     }
 
-    /// Counts a message that went from one status to another, came or went.
+    /// Counts a message that changed its status, came or went.
     fn count(&mut self, topic: &Topic, from: Option<StatusKind>, to: Option<StatusKind>) {
         let of_topic = self.topics.entry(topic.clone()).or_default();
         for counts in [&mut self.counts, of_topic] {

@@ -1,8 +1,8 @@
-//! Where messages are kept: the one trait the broker speaks to, and its two engines.
+//! Stores messages: the trait that the broker uses, and its two engines.
 //!
-//! [`DiskStore`] is a log that is synced before anybody is answered, and sled trees that mirror
-//! it; [`MemoryStore`] keeps nothing over a restart. Only this module names sled and
-//! MessagePack. Calls that read or wait say so: they block on the disk, and belong on a thread
+//! [`DiskStore`] has a log that is synced before the producer gets its answer, and sled trees that
+//! mirror it. [`MemoryStore`] keeps nothing over a restart. Only this module names sled and
+//! MessagePack. The docs of calls that read or wait say that they block: they belong on a thread
 //! that may.
 
 mod change;
@@ -59,45 +59,45 @@ pub use snapshot::{backup::Backup, receive::Received};
 #[doc(hidden)]
 pub use threads::drive::Work;
 
-/// Keeps messages and what becomes of them.
+/// Keeps messages and their outcomes.
 ///
-/// What is appended gets its sequence, time and code in the order of the calls. A call that
-/// has returned, or whose receiver has resolved, is seen by every later read.
+/// Appended messages get their sequence, time and code in the order of the calls. Once a call has
+/// returned, or its receiver has resolved, every later read sees the result.
 pub trait Store: Send + Sync + 'static {
-    /// Stores messages. The receiver resolves once they are as safe as the store makes them:
-    /// synced to disk, for one that has a disk. `permit` is given back then.
+    /// Stores messages. The receiver resolves once they are safe: synced, if the store has a disk.
+    /// `permit` is released then.
     fn append(&self, drafts: Vec<Draft>, permit: Option<OwnedSemaphorePermit>) -> Appended;
 
-    /// Records what became of messages; those that are gone, or may not change so, are passed
-    /// over. Deletions are synced; other changes are not at once: after a power cut, the last
-    /// of them may have to be made again. The receiver, which may be dropped, resolves when
-    /// reads see the change.
+    /// Records outcomes of messages. Messages that are gone, or may not change so, are skipped.
+    /// Deletions are synced. Other changes are not synced at once: a power cut may lose the last of
+    /// them. The receiver, which may be dropped, resolves when reads see the change.
     fn change(
         &self,
         change: Change,
         sequences: SequenceSet,
     ) -> oneshot::Receiver<Result<(), StoreError>>;
 
-    /// Deletes every message created before `cutoff`, and says how many were in each status.
+    /// Deletes every message created before `cutoff`. Returns the number deleted in each status.
     /// Blocks.
     ///
     /// # Errors
-    /// When the log cannot be read or written; then nothing is deleted.
+    /// When the log cannot be read or written. Then nothing is deleted.
     fn expire(&self, cutoff: UnixSeconds) -> Result<Counts, StoreError>;
 
-    /// When the newest message was created, as far as that is known without reading the log.
+    /// When the newest message was created, as far as the store knows without reading the log.
     fn newest(&self) -> Option<UnixSeconds> {
         None
     }
 
-    /// How many messages are dated ahead of the clock, which says that it is `now`: by more than a
-    /// day, and surely by more than two. They were stored under another clock, or came so.
+    /// The number of messages dated ahead of the clock, if the time is `now`. Those ahead by more
+    /// than two days always count, those ahead by at most one day never. They were stored under a
+    /// wrong clock, or imported so.
     fn ahead(&self, _now: UnixSeconds) -> u64 {
         0
     }
 
-    /// Deletes those of them that were stored before `end`, and says how many were in each
-    /// status. Blocks.
+    /// Deletes the messages dated ahead of the clock, as [`Store::ahead`] counts them, that were
+    /// stored before `end`. Returns the number deleted in each status. Blocks.
     ///
     /// # Errors
     /// As [`Store::expire`].
@@ -105,43 +105,43 @@ pub trait Store: Send + Sync + 'static {
         Ok(Counts::default())
     }
 
-    /// How many messages there are.
+    /// The number of messages in each status.
     fn counts(&self) -> Counts;
 
-    /// How many messages were accepted on each day of the last 400 that had any, deleted ones
-    /// included.
+    /// The number of messages accepted on each of the last 400 days that had any, including deleted
+    /// ones.
     fn growth(&self) -> Vec<(Day, u64)>;
 
-    /// How many messages were accepted in each quarter of an hour of the last 31 days that had
-    /// any, by its begin; deleted ones included.
+    /// The number of messages accepted in each quarter of an hour of the last 31 days that had any,
+    /// by its beginning, including deleted ones.
     fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)>;
 
-    /// How many messages there are of each topic that has any, in no order.
+    /// The number of messages of each topic that has any, in no order.
     fn topics(&self) -> Vec<TopicCounts>;
 
-    /// The same, told one by one, without a copy of all where that can be.
+    /// Passes each topic that has messages to `each`, with their number by status. [`DiskStore`]
+    /// does so without a copy of all topics.
     fn each_topic(&self, each: &mut dyn FnMut(&Topic, Counts)) {
         for TopicCounts { topic, counts } in self.topics() {
             each(&topic, counts);
         }
     }
 
-    /// How many messages there are of a topic.
+    /// The number of messages of a topic.
     fn topic(&self, topic: &Topic) -> Counts;
 
-    /// How many topics have messages.
+    /// The number of topics that have messages.
     fn topic_count(&self) -> usize;
 
-    /// When the oldest message that is not consumed was created: of each of `topics`, in their
+    /// When the oldest message that is not consumed was created, for each of `topics` in their
     /// order. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
     fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError>;
 
-    /// The places of those of `topics` that have a message which is not consumed and was created
-    /// before `before`, in their order. However many topics there are, the disk is asked about
-    /// few of them. Blocks.
+    /// The indices of those of `topics` with an unconsumed message created before `before`,
+    /// ascending. The disk is read for few of the topics, however many there are. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
@@ -165,59 +165,58 @@ pub trait Store: Send + Sync + 'static {
     /// As [`Store::scan`].
     fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError>;
 
-    /// How many accepted messages have a sequence from `first` to `last`.
+    /// The number of accepted messages with a sequence from `first` to `last`.
     fn accepted_between(&self, first: Sequence, last: Sequence) -> u64;
 
-    /// Takes out those messages that are gone.
+    /// Removes those messages that are gone from the list.
     fn retain_live(&self, messages: &mut Vec<Message>);
 
-    /// The message with this code, if it is there: a list of at most one. Blocks.
+    /// The message with this code, if it exists: a list of at most one. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
     fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError>;
 
-    /// Deletes the messages of a topic that are in one of `kinds` and were stored before the
-    /// call; says how many. They are gone for good when it returns. Blocks.
+    /// Deletes the messages of a topic that are in one of `kinds` and were stored before the call.
+    /// Returns their number. The deletion is durable when it returns. Blocks.
     ///
     /// # Errors
-    /// When the log cannot be written; some of them may be gone then.
+    /// When the log cannot be written. Some of them may be gone then.
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError>;
 
     /// What cannot be written at the moment.
     fn health(&self) -> Health;
 
-    /// What of the store was found to be damaged, each as a sentence. The rest is served.
+    /// The damage found in the store, each as a sentence. Everything else is served.
     fn damage(&self) -> Vec<String> {
         vec![]
     }
 
-    /// Whether what is asked for is still served: false once the writer has ended, whatever
-    /// ended it.
+    /// Whether requests are still served: false once the writer has ended, for any reason.
     fn is_alive(&self) -> bool {
         true
     }
 
-    /// Writes something that means nothing, if what was to be written last was refused: so a
-    /// disk that takes messages again is noticed though nobody sends any. Does not wait.
+    /// Writes an empty record if the last write was refused. So the store notices that the disk
+    /// works again although no client sends anything. Does not wait.
     fn probe(&self) {}
 
-    /// Writes a snapshot so often from now on, if there are any.
+    /// Changes the interval between snapshots, if the store has any.
     fn write_snapshot_every(&self, _: Duration) {}
 
-    /// What the store measures of itself; `None` if it does not sync.
+    /// The store's measurements; `None` if it does not sync.
     fn measures(&self) -> Option<Measures> {
         None
     }
 
-    /// What the store takes of the disk; `None` if it has none. Blocks.
+    /// The disk space that the store uses; `None` if it has no disk. Blocks.
     fn usage(&self) -> Option<Usage>;
 
-    /// A copy of what is stored now, everything answered so far included; `None` if it is not
-    /// on a disk.
+    /// A copy of what is stored now, with everything answered so far; `None` if the store has no
+    /// disk.
     fn backup(&self) -> Option<Backup>;
 
-    /// A backup was sent whole at this time, which is kept. Blocks.
+    /// Records that a complete backup was sent at this time. Blocks.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -225,12 +224,12 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
-    /// When a backup was sent whole last; `None`: never.
+    /// When a complete backup was last sent; `None`: never.
     fn last_backup(&self) -> Option<UnixSeconds> {
         None
     }
 
-    /// The sequence that the next message gets.
+    /// The sequence of the next message.
     fn next_sequence(&self) -> Sequence;
 
     /// Messages created before this time are deleted.
@@ -239,18 +238,18 @@ pub trait Store: Send + Sync + 'static {
     /// Reads messages in a status, oldest first. Blocks.
     ///
     /// # Errors
-    /// When the disk cannot be read; damaged messages are reported and passed over.
+    /// When the disk cannot be read. Damaged messages are reported and skipped.
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError>;
 
-    /// Reads what matches, newest first by time of creation and then by sequence: a limited
-    /// number of messages, with at most `bytes_max` of data together. Blocks.
+    /// Reads the messages that match, newest first by time of creation and then by sequence. Their
+    /// number is limited, and their data to `bytes_max` in all. Blocks.
     ///
     /// # Errors
     /// As [`Store::scan`].
     fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError>;
 
-    /// Ends the store: everything asked for before is done and synced, the snapshot is brought
-    /// up to date, and later calls are refused. Blocks.
+    /// Closes the store: finishes and syncs everything requested before, brings the snapshot up to
+    /// date, and refuses later calls. Blocks.
     ///
     /// # Errors
     /// When something could not be written.

@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! How to open a store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use crate::store::log::local::SEGMENT_BYTES_TARGET;
 /// How to open a [`DiskStore`](crate::store::disk::DiskStore).
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The snapshot file; the store itself is in a folder of this name with `.db` behind.
+    /// The path of the snapshot. The store itself is in a folder of this name with `.db` appended.
     pub snapshot: PathBuf,
-    /// Time between two snapshots.
+    /// The interval between two snapshots.
     pub snapshot_every: Duration,
-    /// Whether to begin with nothing, and remove what there is.
+    /// Whether to remove the existing store and begin an empty one.
     pub clear: bool,
-    /// Where the time comes from.
+    /// The source of the time.
     pub clock: Clock,
-    /// The disk that log and snapshot are on.
+    /// The disk of log and snapshot.
     pub files: Arc<dyn Files>,
-    /// The log begins a new file when the newest has this many bytes, at most a GiB.
+    /// The size at which the log begins a new file, at most a GiB.
     pub segment_bytes: u64,
-    /// Bytes of the disk that are kept for what makes room when it is full.
+    /// Bytes of the disk reserved for what frees space when the disk is full.
     pub reserve_bytes: u64,
 }
 

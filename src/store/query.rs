@@ -1,10 +1,10 @@
-//! What is asked of a store, and what it reads: messages in a status, in order, and lists.
+//! Queries to a store, and their results: messages in a status, in order, and lists.
 
 use std::collections::HashSet;
 
 use crate::message::{Message, Sequence, StatusKind, Topic, UnixSeconds};
 
-/// The place of a message in a list, which goes by time of creation and then sequence.
+/// The position of a message in a list, which is sorted by time of creation and then sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     /// When the message was created.
@@ -14,7 +14,7 @@ pub struct Mark {
 }
 
 impl Message {
-    /// Its place in a list.
+    /// Its position in a list.
     pub fn mark(&self) -> Mark {
         Mark {
             created: self.created,
@@ -34,7 +34,7 @@ pub struct Query {
     pub status: Option<StatusKind>,
     /// Of this topic; `None`: of any.
     pub topic: Option<Topic>,
-    /// Older than this one: where a list that was read in part goes on.
+    /// Older than this one: where a list that was read in part continues.
     pub before: Option<Mark>,
 }
 
@@ -47,47 +47,47 @@ pub struct Scan {
     pub topics: Option<HashSet<Topic>>,
     /// From this sequence on.
     pub from: Sequence,
-    /// Up to and with this sequence.
+    /// Up to and including this sequence.
     pub to: Sequence,
     /// At most this many messages.
     pub messages_max: usize,
-    /// No more messages once they have this much data together.
+    /// No more messages once their data reaches this size.
     pub bytes_max: usize,
 }
 
-/// What a [`Scan`] read.
+/// The result of a [`Scan`].
 #[derive(Clone, Debug, Default)]
 pub struct Scanned {
     /// The messages, in ascending order of sequence.
     pub messages: Vec<Message>,
-    /// Where to go on; behind [`Scan::to`] when there is nothing more.
+    /// Where to continue; after [`Scan::to`] when there is nothing more.
     pub next: Sequence,
 }
 
-/// What [`Store::list`](crate::store::Store::list) read.
+/// The result of [`Store::list`](crate::store::Store::list).
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The messages, newest first.
     pub messages: Vec<Message>,
-    /// What is behind them.
+    /// What follows them.
     pub rest: Rest,
 }
 
-/// What is behind the messages of a [`Listed`].
+/// What follows the messages of a [`Listed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// Nothing.
     Nothing,
     /// There may be more, older than this.
     Before(Mark),
-    /// A message with so many bytes of data, more than were asked for: no other was read.
+    /// A message with this many bytes of data, more than were requested. No other was read.
     Large(usize),
 }
 
-/// The most messages that [`Store::list`](crate::store::Store::list) reads.
+/// The most messages that one [`Store::list`](crate::store::Store::list) reads.
 pub(crate) const LISTED_MAX: usize = 1024;
 
-/// What is behind `messages` of a list, whose next one has `bytes` and is not among them.
+/// What follows `messages` in a list whose next message has `bytes` of data and is not among them.
 pub(crate) fn rest_after(messages: &[Message], bytes: usize) -> Rest {
     match messages.last() {
         Some(last) => Rest::Before(last.mark()),

@@ -68,7 +68,7 @@ impl Group {
         self.bytes += sequences.spans().len() * SPAN_BYTES;
         let begin = sequences.spans().first().map_or(0, |span| span.first);
         match self.changes.last_mut() {
-            // What is not behind would have to be sorted in, again for every request.
+            // Anything else would have to be sorted in, again for every request.
             Some((last, set))
                 if *last == change && set.spans().last().is_none_or(|s| s.end() <= begin) =>
             {
@@ -80,7 +80,7 @@ impl Group {
         }
     }
 
-    /// Whether it is refused on a full disk; what is not says how much of the reserve it may use.
+    /// `None` if a full disk refuses the group. Otherwise, how much of the reserve it may use.
     pub(super) fn urgency(&self) -> Option<Urgency> {
         match () {
             () if self.probe || !self.messages.is_empty() => None,
@@ -90,7 +90,7 @@ impl Group {
         }
     }
 
-    /// Takes out what came with messages and need not be refused with them.
+    /// Takes the changes out of a group: they need not be refused with its messages.
     pub(super) fn take_changes(&mut self) -> Group {
         Group {
             changes: std::mem::take(&mut self.changes),
@@ -99,18 +99,18 @@ impl Group {
         }
     }
 
-    /// Whether it is answered only when it is synced: it has messages, or deletes some.
+    /// Whether it is answered only after a sync: it has messages, or deletes some.
     pub(super) fn is_synced(&self) -> bool {
         !self.messages.is_empty() || self.deletes()
     }
 
-    /// Whether messages are deleted: once they are not listed any more they must not come back.
+    /// Whether messages are deleted: once lists lack them, no crash may bring them back.
     pub(super) fn deletes(&self) -> bool {
         let mut changes = self.changes.iter();
         self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
     }
 
-    /// The changes in pieces that each fit well into a frame.
+    /// The changes in pieces that fit into a frame each.
     pub(super) fn change_frames(&self) -> impl Iterator<Item = Vec<(Change, SequenceSet)>> + '_ {
         let mut rest = self
             .changes

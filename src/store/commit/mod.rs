@@ -1,5 +1,4 @@
-//! From requests to answers: groups, the order in which they are in the log, and the state that
-//! they lead to.
+//! Turns requests into answers: groups, their order in the log, and the state that they lead to.
 //!
 //! It imports `index`, `log`, `fs` and the store's words.
 

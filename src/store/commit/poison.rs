@@ -1,13 +1,13 @@
-//! What a failed sync does to the store.
+//! The effect of a failed sync on the store.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::store::error::StoreError;
 
-/// Set once a sync has failed: what is on the disk is not known, and nothing more is written.
+/// Set once a sync has failed: nobody knows what is on the disk, so nothing more is written.
 pub(crate) type Poison = Arc<OnceLock<Arc<str>>>;
 
-/// What a sync came to: a failed one poisons the store.
+/// Poisons the store if a sync has failed.
 pub(crate) fn poison_on_error(
     synced: Result<(), StoreError>,
     poison: &Poison,

@@ -1,24 +1,24 @@
-//! What is said of messages that cannot be stored: the first at once, and that it is over when
-//! it has been for a while. On a disk that is nearly full small groups still fit where large ones
-//! do not, many times a second.
+//! Decides what is logged about refused messages: the first refusal at once, and its end once
+//! nothing has been refused for a while. On a nearly full disk, small groups still fit where large
+//! ones do not, many times a second.
 
 use std::time::{Duration, Instant};
 
-/// Nothing is refused for so long when it is over.
+/// Refusals are over when nothing has been refused for this long.
 const CALM: Duration = Duration::from_secs(10);
 
-/// See the module. The caller says what time it is.
+/// Tracks refused messages. The caller passes the time.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// How many messages were refused since that was said.
+    /// The number of messages refused since the refusals began.
     messages: usize,
     last: Option<Instant>,
-    /// Whether something was stored since the last one.
+    /// Whether something was stored since the last refusal.
     stored: bool,
 }
 
 impl Refusals {
-    /// So many messages were refused; whether that is to be said.
+    /// Records refused messages. Returns whether to log it.
     pub(crate) fn refused(&mut self, messages: usize, now: Instant) -> bool {
         let is_news = !self.is_open() || self.stored && self.is_calm(now);
         self.messages += messages;
@@ -27,13 +27,13 @@ impl Refusals {
         is_news
     }
 
-    /// Whether something was refused, and it was not said that it is over.
+    /// Whether messages were refused, and the end of that was not logged.
     pub(crate) fn is_open(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Something was stored; how many messages had been refused, if it is to be said that this
-    /// is over.
+    /// Records that something was stored. Returns the number of messages refused before, if the end
+    /// of the refusals is to be logged.
     pub(crate) fn stored(&mut self, now: Instant) -> Option<usize> {
         self.stored = true;
         (self.is_open() && self.is_calm(now)).then(|| std::mem::take(self).messages)

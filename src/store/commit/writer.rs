@@ -1,8 +1,8 @@
-//! The one writer: a thread that takes what waits, writes it in one append, syncs once, and
-//! answers everybody.
+//! The writer: one thread that takes the waiting requests, writes them in one append, syncs once,
+//! and answers them all.
 //!
-//! Order, sequences, times, batching and failure have their home here. It never waits for
-//! anything but the disk and the next request.
+//! It owns order, sequences, times, batching and failure. It waits only for the disk and for the
+//! next request.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ const RETRY_POLL: Duration = Duration::from_millis(5);
 /// A buffer larger than this is not kept.
 const BUFFER_KEPT_BYTES: usize = 16 << 20;
 
-/// See the module.
+/// Writes requests to the log, and answers them.
 pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) index: Arc<Mutex<Index>>,
@@ -54,7 +54,7 @@ pub(crate) struct Writer {
     pub(crate) id_counter: u128,
     /// Outcomes that could not be written, and wait for a retry.
     pub(crate) retry: Vec<(Change, SequenceSet)>,
-    /// Why something was not written last.
+    /// Why the last write failed.
     pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
     pub(crate) refusals: Refusals,
@@ -65,8 +65,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Serves requests until [`Request::Close`], or until nobody can ask any more; then
-    /// everything written is synced.
+    /// Serves requests until [`Request::Close`], or until nobody can send any more. Then syncs
+    /// everything written.
     pub(crate) fn run(
         mut self,
         mut requests: UnboundedReceiver<Request>,
@@ -98,7 +98,7 @@ impl Writer {
         !self.retry.is_empty()
     }
 
-    /// Writes what was asked for, and answers; whether [`Request::Close`] was among it.
+    /// Writes the requests, and answers them. Returns whether [`Request::Close`] was among them.
     pub(crate) fn serve(&mut self, requests: &mut Vec<Request>) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut closing = false;
@@ -119,7 +119,7 @@ impl Writer {
         closing
     }
 
-    /// Everything written is synced, unless something could not be written.
+    /// Syncs everything written, unless something could not be written.
     pub(crate) fn end(mut self) -> Result<(), StoreError> {
         let retries = self.has_retry();
         match (self.poison.get(), self.refused) {
@@ -220,8 +220,8 @@ impl Writer {
         self.maintain();
     }
 
-    /// Appends the group, and syncs it if somebody waits for that. Returns where it begins
-    /// and the frames of messages.
+    /// Appends the group, and syncs it if a caller waits for that. Returns where it begins, and its
+    /// frames of messages.
     fn write(
         &mut self,
         group: &Group,
@@ -267,14 +267,14 @@ impl Writer {
         if group.is_synced()
             && let Err(error) = self.sync_group(group.messages.len())
         {
-            // Whoever waits is told that it is not stored, so better it is not found either.
+            // The caller learns that it is not stored, so no read should find it.
             self.log.rollback(start);
             return Err(error);
         }
         Ok((start, frames))
     }
 
-    /// Syncs a group of so many messages.
+    /// Syncs a group of this many messages.
     fn sync_group(&self, messages: usize) -> Result<(), StoreError> {
         let start = Instant::now();
         self.sync()?;
@@ -289,7 +289,7 @@ impl Writer {
         poison_on_error(self.log.sync(), &self.poison)
     }
 
-    /// Makes a written group visible, and answers.
+    /// Makes a written group visible, and answers its requests.
     fn finish(&mut self, group: Group, (start, frames): (Position, Vec<Written>), buffer: &[u8]) {
         if !buffer.is_empty() {
             if self.refusals.is_open() && self.reserve.is_whole() {
@@ -317,7 +317,7 @@ impl Writer {
             (self.committed)(group.messages);
         }
         for (done, codes, permit) in answers {
-            // Whoever does not wait any more has no use for the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = done.send(Ok(codes));
             drop(permit);
         }
@@ -332,10 +332,10 @@ impl Writer {
             tracing::error!(%error, "messages are refused, because they cannot be stored");
         }
         self.trouble.note(Component::Log, Some(error));
-        // What somebody waits for was not done, and they hear so; what happened has happened.
+        // Requests with a waiting caller fail. Outcomes have happened, so they are kept.
         group.changes.retain(|(change, _)| change.is_outcome());
         if matches!(error, StoreError::Poisoned(_)) {
-            // Nothing can be written any more: memory at least tells what really happened.
+            // Nothing can be written any more, so at least memory has the outcomes.
             for (change, sequences) in &group.changes {
                 self.lock().change(*change, sequences);
             }
@@ -351,7 +351,7 @@ impl Writer {
         }
     }
 
-    /// Begins the next segment; `to_purge`: so that the one before can be given back.
+    /// Begins the next segment. With `to_purge`, it does so to purge the one before.
     fn roll(&mut self, checkpoint: &Checkpoint, to_purge: bool) -> Result<(), StoreError> {
         self.log.drop_preallocated()?;
         self.sync()?;
@@ -363,7 +363,7 @@ impl Writer {
         }
     }
 
-    /// Begins the next segment where one is due, and gives back those whose messages are gone.
+    /// Begins the next segment when it is due, and purges segments whose messages are all gone.
     fn maintain(&mut self) {
         if self.poison.get().is_some() {
             return;

@@ -212,7 +212,8 @@ impl Index {
         self.topics().name(block.topics.of(sequence.0 % BLOCK_LEN)?)
     }
 
-    /// When the newest message was created. If that message is gone, the newest one left may be older.
+    /// When the newest message was created. If that message is gone, the newest one left may be
+    /// older.
     pub(crate) fn newest(&self) -> Option<UnixSeconds> {
         let blocks = self.numbered().filter(|(_, block)| !block.is_empty());
         blocks.map(|(_, block)| block.created_max).max()

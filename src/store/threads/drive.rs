@@ -20,7 +20,7 @@ use crate::store::threads::snapshotting::SnapshotThread;
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// The writer serves at most so many requests.
+    /// The writer serves at most this many requests.
     Write(usize),
     /// The mirror takes what it lacks of the log. The next step writes it.
     Take,

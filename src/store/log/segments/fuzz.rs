@@ -62,7 +62,7 @@ pub(crate) fn walk(dir: &Path) -> (Vec<FramePlace>, usize) {
     (frames, damaged)
 }
 
-/// A segment that was walked over after its bytes behind the head were changed.
+/// A walk over a segment whose bytes after the head were changed.
 struct Walked {
     changed: Vec<u8>,
     found: Vec<FramePlace>,
