@@ -507,7 +507,7 @@ impl Store for DiskStore {
 impl Drop for DiskStore {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tracing::error!(%error, "the store did not end well");
+            tracing::error!(%error, "the store was not closed cleanly");
         }
     }
 }

@@ -55,13 +55,13 @@ pub enum StoreError {
         what: String,
     },
     /// Something exists where the store would write.
-    #[error("{} is there already, and nothing is overwritten", path.display())]
+    #[error("{} is there already, and is not overwritten", path.display())]
     Occupied {
         /// The file or folder.
         path: PathBuf,
     },
     /// A restore was interrupted.
-    #[error("a restore was cut off, and {} is what is left of it: run dpmq restore again, or remove that folder to begin with nothing", path.display())]
+    #[error("a restore was cut off and left {}: run dpmq restore again, or remove that folder to start with an empty store", path.display())]
     RestoreCutOff {
         /// The folder in which it was building the store.
         path: PathBuf,

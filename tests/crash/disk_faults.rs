@@ -330,7 +330,7 @@ async fn a_start_needs_no_room_on_the_disk() {
     it.server.start_again().await;
     it.expect(&["before"]).await;
     assert!(
-        it.log_has("the mirror is not open"),
+        it.log_has("too full to open the mirror"),
         "{:?}",
         it.server.log()
     );

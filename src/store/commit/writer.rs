@@ -381,7 +381,9 @@ impl Writer {
                     self.lock().advance(self.log.end());
                     self.watermarks.written(true, self.log.end());
                 }
-                Err(error) => tracing::error!(%error, "the log goes on in its old segment"),
+                Err(error) => {
+                    tracing::error!(%error, "no new log segment can be created; the log continues in the old one")
+                }
             }
         }
         if self.log.segments().has_dead(first_live) {

@@ -127,12 +127,12 @@ impl Segment {
 pub(super) fn describe(error: FrameError) -> &'static str {
     match error {
         FrameError::Cut => "the frame is cut off",
-        FrameError::Magic => "no frame begins here",
+        FrameError::Magic => "these bytes are not a frame",
         FrameError::Length => "the frame's lengths are impossible",
         FrameError::Head => "the checksum of the frame's head is wrong",
         FrameError::Data => "the checksum of the frame's data is wrong",
         FrameError::Content => "the frame's content cannot be read",
-        FrameError::Place => "the frame belongs to another place",
+        FrameError::Place => "the frame belongs elsewhere in the log",
     }
 }
 

@@ -68,7 +68,7 @@ impl Mirror {
             if error.is_of_machine() {
                 return Err(error);
             }
-            tracing::warn!(%error, "opening the mirror again without its snapshots");
+            tracing::warn!(%error, "the mirror could not be opened; it is tried again without sled's own snapshots");
             remove_snaps(dir, "")?;
             open_trees(dir)
         })?;

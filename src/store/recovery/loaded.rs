@@ -71,7 +71,7 @@ impl LoadedMirror {
         let loaded = if self.mirror.seed().is_some_and(|other| other != seed) {
             drop(self.mirror);
             mirror::put_aside(&layout.sled)?;
-            LoadedMirror::empty(layout, reserve, "it is of another log".into())?
+            LoadedMirror::empty(layout, reserve, "it belongs to another log".into())?
         } else if self.unusable.is_none() && self.index.applied().segment < oldest {
             // Nobody knows any more what the segments in between said, for example about deletions.
             drop(self.mirror);
@@ -89,7 +89,7 @@ impl LoadedMirror {
 fn open_mirror(layout: &Layout, reserve: &Reserve) -> Result<Mirror, StoreError> {
     match reserve.spend(Urgency::Deletion, || Mirror::open(&layout.sled)) {
         Err(error) if error.is_full() => {
-            tracing::warn!(%error, "the mirror is not open, and the whole log is read instead; it is written when there is room");
+            tracing::warn!(%error, "the disk is too full to open the mirror: the whole log is read instead, and the mirror is written when there is space");
             Ok(Mirror::unopened(&layout.sled))
         }
         opened => opened,

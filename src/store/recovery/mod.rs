@@ -206,7 +206,7 @@ fn heal_files(
     };
     for segment in damaged_heads {
         if healer.head(segment)? {
-            let healed = head_text(segment) + "; it is written anew";
+            let healed = head_text(segment) + "; it is rewritten";
             recovered.healed.push(healed);
         }
     }
@@ -263,7 +263,7 @@ fn restore(
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {
             format!(
-                "{} at byte {offset}: a chunk is not what was written",
+                "{} at byte {offset}: a chunk is damaged",
                 layout.snapshot.display()
             )
         }));

@@ -123,7 +123,7 @@ impl Replay<'_> {
         self.holes |= newest;
         // Creating the newest segment synced everything before it.
         if newest && position >= self.known {
-            let text = format!("{damage} (or it is of a write that was not finished)");
+            let text = format!("{damage} (or it is a write that was not finished)");
             self.findings.note(position, &text);
         } else {
             self.findings.note(position, &damage);

@@ -408,7 +408,7 @@ fn copy_back(
 
 fn healed_text(segment: &Segment, from: u64, to: u64) -> String {
     let path = segment.path.display();
-    format!("{path} from byte {from} to {to}: taken back from the snapshot")
+    format!("{path} from byte {from} to {to}: restored from the snapshot")
 }
 
 /// The consecutive whole frames that `bytes` begin with: where each ends, and its meta.

@@ -164,7 +164,7 @@ impl Scrub {
             }
             let path = snapshot.path().display();
             self.healed.push(format!(
-                "{path} at byte {at}: not what was written; the snapshot is written anew from the log"
+                "{path} at byte {at}: a chunk is damaged; a new snapshot is written from the log"
             ));
             return Ok(false);
         }

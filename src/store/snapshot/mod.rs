@@ -235,7 +235,7 @@ impl Snapshot {
         if dead > live + self.slack
             && let Err(error) = self.rewrite(log, &segments)
         {
-            tracing::warn!(%error, dead, "the snapshot has everything, and could not be made smaller");
+            tracing::warn!(%error, dead, "the snapshot is complete, but could not be made smaller");
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl Snapshot {
         let files = &self.files;
         if self.kept && files.exists(&self.path).doing("look at", &self.path)? {
             let kept = free_name(&**files, &with_suffix(&self.path, ".other"))?;
-            tracing::warn!(kept = %kept.display(), "the snapshot was not of this log");
+            tracing::warn!(kept = %kept.display(), "the file at the snapshot's path does not belong to this log, and was renamed");
             let renamed = files.rename(&self.path, &kept);
             renamed.doing("rename", &self.path)?;
         }

@@ -65,7 +65,7 @@ impl MirrorThread {
             }
             if let Err(error) = result {
                 if news {
-                    tracing::error!(%error, "the mirror is behind; it is tried again every {RETRY_PAUSE:?}, and a restart makes it up from the log");
+                    tracing::error!(%error, "the mirror cannot be written; it is tried again every {RETRY_PAUSE:?}, and a restart completes it from the log");
                 }
                 self.watermarks.lock().mirror_due = true;
                 if self.watermarks.pause(RETRY_PAUSE) {

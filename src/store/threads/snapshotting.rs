@@ -75,7 +75,7 @@ impl SnapshotThread {
             Ok(true) => {}
             Ok(false) => self.scrub = None,
             Err(error) => {
-                tracing::error!(%error, "the store is not checked any further until a restart");
+                tracing::error!(%error, "the check of the store failed; the rest is not checked until a restart");
                 self.scrub = None;
             }
         }

@@ -293,7 +293,7 @@ impl Victim {
         self.tally.longest_start = self.tally.longest_start.max(begin.elapsed());
         let log = self.server.log();
         let has = |text: &str| log.iter().any(|line| line.contains(text));
-        self.tally.torn += usize::from(has("of an unfinished write"));
+        self.tally.torn += usize::from(has("a write that was not finished"));
         let rebuilt = has("the mirror was built anew");
         self.tally.mirrors_rebuilt += usize::from(rebuilt && !self.without_mirror);
         self.without_mirror = false;

@@ -124,7 +124,7 @@ pub(crate) enum FrameError {
     /// The bytes end before the frame does.
     #[error("the frame is cut off")]
     Cut,
-    #[error("no frame begins here")]
+    #[error("these bytes are not a frame")]
     Magic,
     #[error("the frame's lengths are impossible")]
     Length,
@@ -134,7 +134,7 @@ pub(crate) enum FrameError {
     Data,
     #[error("the frame's content cannot be read")]
     Content,
-    #[error("the frame belongs to another place")]
+    #[error("the frame belongs elsewhere in the log")]
     Place,
 }
 

@@ -113,7 +113,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
             if written > 0 {
                 let place = (self.place)(torn.segment, torn.from, torn.from + written);
                 self.report.note(format!(
-                    "{place}: the end of the log is an unfinished write of a crash, of which nobody was told; the next start cuts it off"
+                    "{place}: the log ends with an unfinished write, which was never acknowledged; the next start removes it"
                 ));
             }
         }
@@ -127,7 +127,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         totals.topics = self.index.topics().len() as u64;
         if self.other_times > 0 {
             self.report.note(format!(
-                "{} messages have codes of another time than their own, as an import may bring: they are not found by code",
+                "{} messages have codes with another time than their own, as after an import: a search by code does not find them",
                 self.other_times
             ));
         }

@@ -78,7 +78,7 @@ impl MirrorCheck {
         }
         if self.copy.is_partial()? {
             report.note(format!(
-                "the mirror in {} was being written when a crash came; the next start completes it from the log",
+                "a crash interrupted a change of the mirror in {}; the next start completes it from the log",
                 self.dir.display()
             ));
             return Ok(());

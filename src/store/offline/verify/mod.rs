@@ -48,7 +48,7 @@ pub fn verify_file(
     } = snapshot::check(&**files, path, None, &mut report, &mut step)?;
     if !report.ended {
         report.note(format!(
-            "{} does not say where it ends: it is the file of a server, or was cut off",
+            "{} does not say where it ends: it is the file of a server, or is cut off",
             path.display()
         ));
     }
@@ -118,7 +118,7 @@ pub fn verify_store(
         }
         SnapshotFile::Nothing => report.note(format!("there is no snapshot at {}", path.display())),
         SnapshotFile::Original => report.note(format!(
-            "{} is a data file of the original, which the next start takes over",
+            "{} is a data file of the original, which the next start imports",
             path.display()
         )),
     }
@@ -145,7 +145,7 @@ pub(crate) fn open_log(
         let len = file.len().doing("look at", &path)?;
         if len <= SEGMENT_HEAD_BYTES && Some(number) == newest {
             report.note(format!(
-                "{} was begun when a crash came: the next start removes it",
+                "a crash interrupted the creation of {}: the next start removes it",
                 path.display()
             ));
             continue;

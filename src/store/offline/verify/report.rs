@@ -76,10 +76,10 @@ pub enum Fault {
     #[error("{0}")]
     Frame(&'static str),
     /// The first frame of a segment is not a checkpoint.
-    #[error("the segment does not begin with what was before it")]
+    #[error("the segment does not begin with a checkpoint")]
     NoCheckpoint,
     /// The checkpoint contradicts the segments before it.
-    #[error("{what} is {told} here, and {found} by the segments before")]
+    #[error("{what} is {told} here, but {found} according to the segments before")]
     Checkpoint {
         /// The value in question.
         what: &'static str,
@@ -89,25 +89,25 @@ pub enum Fault {
         found: u64,
     },
     /// Messages have sequences that others have had.
-    #[error("messages are there a second time")]
+    #[error("messages appear a second time")]
     Twice,
     /// Messages between others are in no frame.
     #[error("messages are missing before this frame")]
     Missing,
     /// An outcome comes before its message is stored.
-    #[error("it is of messages that are not stored before it")]
+    #[error("an outcome comes before its message")]
     ToCome,
     /// Data of messages is not UTF-8.
     #[error("the data of messages is not UTF-8")]
     Text,
     /// Bytes of the snapshot are not the chunk that was written.
-    #[error("the chunk is not what was written")]
+    #[error("the chunk is damaged")]
     Chunk,
     /// A chunk does not continue where the one before ended.
     #[error("there is a hole in the history before this chunk")]
     Hole,
     /// The snapshot has other bytes than the log.
-    #[error("its bytes are not those of {}", segment.display())]
+    #[error("its bytes differ from those of {}", segment.display())]
     Differs {
         /// The segment that it is a copy of.
         segment: PathBuf,
@@ -116,13 +116,13 @@ pub enum Fault {
     #[error("{0}")]
     Mirror(String),
     /// The mirror contradicts the log up to the same position.
-    #[error("{what} is not as the log says")]
+    #[error("{what} differs from the log")]
     MirrorDiffers {
         /// The value in question.
         what: &'static str,
     },
     /// The mirror or the snapshot has seen more of the log than exists.
-    #[error("the log was longer: it is known up to byte {known} of {}", segment.display())]
+    #[error("the log was longer: mirror or snapshot know it up to byte {known} of {}", segment.display())]
     LogCutOff {
         /// The last segment that was seen.
         segment: PathBuf,

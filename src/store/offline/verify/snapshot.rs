@@ -33,7 +33,7 @@ pub(in crate::store) fn check(
         let same = log.seed == seed || log.from(0).is_empty();
         if !same {
             report.note(format!(
-                "{} is the snapshot of another store; the next one puts it aside",
+                "{} is the snapshot of another store; the next snapshot renames it",
                 path.display()
             ));
         }
@@ -81,7 +81,7 @@ pub(in crate::store) fn check(
     if parts.torn() > 0 {
         let (len, torn) = (parts.len(), parts.torn());
         report.note(format!(
-            "{} from byte {} to {len}: the last chunk is not complete, as in the copy of a file that is being written, or one cut off",
+            "{} from byte {} to {len}: the last chunk is incomplete, as in a copy made while the file was written, or in a file cut off",
             path.display(),
             len - torn
         ));
@@ -92,7 +92,7 @@ pub(in crate::store) fn check(
         && (segment, u64::from(offset)) > (newest.number, newest.end())
     {
         report.note(format!(
-            "{} has more of the log than there is, as after a power cut; the next one is written anew",
+            "{} has more than the log, as after a power cut; the next snapshot replaces it",
             path.display()
         ));
     }
