@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::tallies::Tallies;
-use super::topics::Arrivals;
 use super::watch::Watchers;
+use crate::broker::rates::Arrivals;
 use crate::message::Message;
 
 /// See the module.

@@ -1,10 +1,11 @@
 //! Where work that blocks on the disk runs.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Scan, Scanned, Store, StoreError};
 
 /// The threads for work that blocks, or none.
 #[derive(Clone, Debug, Default)]
@@ -81,4 +82,15 @@ impl Disk {
         };
         running.await.unwrap_or(Err(StoreError::Closed))
     }
+}
+
+/// After a failure to read, the next try is in this time.
+pub(super) const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// Reads messages back on a thread that may block; `None` if that fails.
+pub(super) async fn read_back(disk: &Disk, scan: Scan) -> Option<Scanned> {
+    let scanned = disk.run(move |store| store.scan(&scan)).await;
+    scanned
+        .inspect_err(|error| tracing::error!(%error, "messages could not be read back"))
+        .ok()
 }

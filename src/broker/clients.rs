@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use super::Broker;
-use super::consumers::OutboxLimits;
+use crate::broker::outbox::Outbox;
 use crate::message::{Topic, UnixSeconds};
 
 /// A client, as the console shows it.
@@ -49,17 +48,6 @@ pub struct Client {
     pub messages: u64,
     /// What waits for it; `None` for a producer.
     pub outbox: Option<Outbox>,
-}
-
-/// How full an outbox is.
-#[derive(Clone, Copy, Debug)]
-pub struct Outbox {
-    /// Messages that wait.
-    pub messages: usize,
-    /// Their data.
-    pub bytes: usize,
-    /// How much may wait.
-    pub limits: OutboxLimits,
 }
 
 /// Why the broker ends a client's session.
@@ -123,16 +111,16 @@ impl Numbers {
 }
 
 /// A connected producer.
-struct Producer {
+pub(super) struct Producer {
     number: u64,
-    info: Arc<ClientInfo>,
+    pub(super) info: Arc<ClientInfo>,
     /// Messages received from it and stored.
     messages: AtomicU64,
-    close: Closer,
+    pub(super) close: Closer,
 }
 
 impl Producer {
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client {
             number: self.number,
             role: Role::Producer,
@@ -157,13 +145,13 @@ impl Producers {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Producer>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Producer>>> {
         self.connected
             .lock()
             .expect("no holder of this lock panics")
     }
 
-    fn join(self: &Arc<Producers>, info: ClientInfo) -> ProducerSession {
+    pub(super) fn join(self: &Arc<Producers>, info: ClientInfo) -> ProducerSession {
         let producer = Arc::new(Producer {
             number: self.numbers.next(),
             info: Arc::new(info),
@@ -218,62 +206,5 @@ impl ProducerSession {
 impl Drop for ProducerSession {
     fn drop(&mut self) {
         self.producers.lock().remove(&self.producer.number);
-    }
-}
-
-impl Broker {
-    /// Adds a producer to the list of clients.
-    pub fn join_producer(&self, client: ClientInfo) -> ProducerSession {
-        self.0.producers.join(client)
-    }
-
-    /// Everybody who is connected, longest first.
-    pub fn clients(&self) -> Vec<Client> {
-        let mut clients = self.0.consumers.clients();
-        let producers = self.0.producers.lock();
-        clients.extend(producers.values().map(|producer| producer.client()));
-        drop(producers);
-        clients.sort_unstable_by_key(|client| client.number);
-        clients
-    }
-
-    /// How many consumers are connected, and how many producers.
-    pub fn client_counts(&self) -> (usize, usize) {
-        let producers = self.0.producers.lock().len();
-        (self.0.consumers.count(), producers)
-    }
-
-    /// The client with this number.
-    pub fn client(&self, number: u64) -> Option<Client> {
-        let producer = self.0.producers.lock().get(&number).cloned();
-        match producer {
-            Some(producer) => Some(producer.client()),
-            None => Some(self.0.consumers.find(number)?.client()),
-        }
-    }
-
-    /// Ends the sessions of all who logged in with the key of this name.
-    pub fn end_sessions_of(&self, key: &str, reason: CloseReason) {
-        for producer in self.0.producers.lock().values() {
-            if *producer.info.key == *key {
-                producer.close.close(reason);
-            }
-        }
-        self.0.consumers.close_of(key, reason);
-    }
-
-    /// Ends a client's session; `false` if there is none of this number. It is off the list
-    /// when its session has ended, which may take a moment.
-    pub fn disconnect(&self, number: u64) -> bool {
-        let reason = CloseReason::Disconnected;
-        if let Some(producer) = self.0.producers.lock().get(&number) {
-            producer.close.close(reason);
-            return true;
-        }
-        let consumer = self.0.consumers.find(number);
-        consumer.is_some_and(|consumer| {
-            consumer.close(reason);
-            true
-        })
     }
 }

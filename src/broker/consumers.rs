@@ -5,7 +5,7 @@
 //! room beside others that have it is too slow, and is closed.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,87 +13,26 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::Settings;
-use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Outbox, Role};
+use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Role};
 use super::delivery::{Delivery, Outcomes, Ticket, large_bytes};
 use super::in_flight::{InFlight, OfTopic};
-use super::topics::{LaneState, Rate};
+use super::outbox::OutboxUse;
 use super::trace::{Recipient, Roster, Trace};
+use crate::broker::settings::Settings;
+use crate::broker::topic_state::LaneState;
 use crate::message::{Message, Sequence, Topic};
 use crate::sequences::SequenceSet;
-
-/// How much may wait for one consumer.
-#[derive(Clone, Copy, Debug)]
-pub struct OutboxLimits {
-    /// In messages.
-    pub messages: usize,
-    /// In bytes of data.
-    pub bytes: usize,
-}
 
 /// A connected consumer and its outbox. The limits are passed by at most one batch.
 pub(super) struct Consumer {
     number: u64,
     info: Arc<ClientInfo>,
     outbox: mpsc::UnboundedSender<Ticket>,
-    messages: AtomicUsize,
-    bytes: AtomicUsize,
-    /// Of these, the memory of large messages.
-    large: AtomicUsize,
-    limits: OutboxLimits,
-    /// Woken when a consumer of the topic has room again, joins or leaves.
-    room: Arc<Notify>,
-    /// The same, for all topics.
-    any_room: Arc<Notify>,
-    /// Messages written to it.
-    written: AtomicU64,
-    /// What was to be written to it, and is not.
-    missed_messages: AtomicU64,
-    missed_bytes: AtomicU64,
-    /// How fast they were.
-    rate: Mutex<Rate>,
+    used: Arc<OutboxUse>,
     close: Closer,
 }
 
 impl Consumer {
-    fn has_room(&self) -> bool {
-        self.messages.load(Ordering::Relaxed) < self.limits.messages
-            && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
-    }
-
-    pub(super) fn reserve(&self, messages: usize, bytes: usize, large: usize) {
-        self.large.fetch_add(large, Ordering::Relaxed);
-        self.messages.fetch_add(messages, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn give_back(&self, messages: usize, bytes: usize, large: usize) {
-        self.large.fetch_sub(large, Ordering::Relaxed);
-        let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
-        let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
-        if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
-            self.room.notify_one();
-            self.any_room.notify_one();
-        }
-    }
-
-    /// Counts messages that were written to it.
-    pub(super) fn wrote(&self, messages: usize, now: Instant) {
-        self.written.fetch_add(messages as u64, Ordering::Relaxed);
-        self.rate().add(messages, now);
-    }
-
-    /// Counts messages that were to be written to it, and are not any more.
-    pub(super) fn miss(&self, messages: usize, bytes: usize) {
-        self.missed_messages
-            .fetch_add(messages as u64, Ordering::Relaxed);
-        self.missed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    fn rate(&self) -> MutexGuard<'_, Rate> {
-        self.rate.lock().expect("no holder of this lock panics")
-    }
-
     /// Wants its session to end.
     pub(super) fn close(&self, reason: CloseReason) {
         self.close.close(reason);
@@ -105,12 +44,8 @@ impl Consumer {
             number: self.number,
             role: Role::Consumer,
             info: self.info.clone(),
-            messages: self.written.load(Ordering::Relaxed),
-            outbox: Some(Outbox {
-                messages: self.messages.load(Ordering::Relaxed),
-                bytes: self.bytes.load(Ordering::Relaxed),
-                limits: self.limits,
-            }),
+            messages: self.used.written(),
+            outbox: Some(self.used.outbox()),
         }
     }
 
@@ -187,12 +122,12 @@ impl Subscription {
 
     /// Whether as much waits for it as may.
     pub fn is_full(&self) -> bool {
-        !self.consumer.has_room()
+        !self.consumer.used.has_room()
     }
 
     /// Whether it keeps memory of large messages that another topic or consumer waits for.
     pub fn is_in_the_way(&self) -> bool {
-        self.consumer.large.load(Ordering::Relaxed) > 0 && self.consumers.in_flight.is_wanted()
+        self.consumer.used.has_large() && self.consumers.in_flight.is_wanted()
     }
 
     /// Leaves, and tells who it was, and what it was to get and did not. That comes again unless
@@ -201,10 +136,8 @@ impl Subscription {
         let consumer = self.consumer.clone();
         // What is in the outbox is missed with it.
         drop(self);
-        let missed = Missed {
-            messages: consumer.missed_messages.load(Ordering::Relaxed),
-            bytes: consumer.missed_bytes.load(Ordering::Relaxed),
-        };
+        let (messages, bytes) = consumer.used.missed();
+        let missed = Missed { messages, bytes };
         ((*consumer.info).clone(), missed)
     }
 }
@@ -273,20 +206,16 @@ impl Consumers {
         let (outbox, receiver) = mpsc::unbounded_channel();
         let mut lanes = self.lock();
         let lane = lanes.entry(info.topic.clone()).or_default();
+        let limits = self.settings.borrow().outbox;
         let consumer = Arc::new(Consumer {
             number: self.numbers.next(),
             info: Arc::new(info),
             outbox,
-            messages: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            large: AtomicUsize::new(0),
-            limits: self.settings.borrow().outbox,
-            room: lane.room.clone(),
-            any_room: self.any_room.clone(),
-            written: AtomicU64::new(0),
-            missed_messages: AtomicU64::new(0),
-            missed_bytes: AtomicU64::new(0),
-            rate: Mutex::new(Rate::new(Instant::now())),
+            used: Arc::new(OutboxUse::new(
+                limits,
+                lane.room.clone(),
+                self.any_room.clone(),
+            )),
             close: Closer::new(),
         });
         lane.consumers.push(consumer.clone());
@@ -381,10 +310,8 @@ impl Consumers {
         let lanes = self.lock();
         let all = lanes.values().flat_map(|lane| &lane.consumers);
         all.fold((0, 0), |(messages, bytes), consumer| {
-            (
-                messages + consumer.messages.load(Ordering::Relaxed),
-                bytes + consumer.bytes.load(Ordering::Relaxed),
-            )
+            let outbox = consumer.used.outbox();
+            (messages + outbox.messages, bytes + outbox.bytes)
         })
     }
 
@@ -444,7 +371,9 @@ impl Consumers {
     fn is_uneven(&self, topic: &Topic) -> bool {
         let lanes = self.lock();
         let lane = lanes.get(topic);
-        lane.is_some_and(|lane| lane.has_room() && !lane.consumers.iter().all(|c| c.has_room()))
+        lane.is_some_and(|lane| {
+            lane.has_room() && !lane.consumers.iter().all(|c| c.used.has_room())
+        })
     }
 
     fn hand_over(&self, topic: &Topic, mut messages: Vec<Message>, way: Way) -> Pushed {
@@ -495,8 +424,8 @@ impl Consumers {
         let outcomes = self.outcomes.clone();
         let delivery = Delivery::new(messages, stored, sessions, handover, outcomes, flying);
         for consumer in &lane.consumers {
-            let room = full || consumer.has_room();
-            let ticket = Ticket::new(delivery.clone(), consumer.clone());
+            let room = full || consumer.used.has_room();
+            let ticket = Ticket::new(delivery.clone(), consumer.used.clone());
             if room {
                 consumer.send(ticket);
             } else {
@@ -585,7 +514,9 @@ impl Consumers {
 
 impl Lane {
     fn has_room(&self) -> bool {
-        self.consumers.iter().any(|consumer| consumer.has_room())
+        self.consumers
+            .iter()
+            .any(|consumer| consumer.used.has_room())
     }
 
     fn new_roster(&self) -> Roster {
@@ -596,7 +527,7 @@ impl Lane {
         let rates = self
             .consumers
             .iter()
-            .map(|consumer| consumer.rate().at(now));
+            .map(|consumer| consumer.used.rate().at(now));
         LaneState {
             consumers: self.consumers.len(),
             rate_out: rates.sum(),

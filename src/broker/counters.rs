@@ -3,7 +3,6 @@
 //! This is the one place of these numbers: the history of `super::figures` and whoever shows
 //! them read them here.
 
-use super::Broker;
 use crate::measure::{Counter, Histogram, SECONDS, Spread};
 
 /// Why a message was refused.
@@ -74,7 +73,7 @@ pub(super) struct Counters {
     pub(super) expired_consumed: Counter,
     pub(super) expired_unread: Counter,
     pub(super) deleted: Counter,
-    refused: [Counter; RefusedFor::ALL.len()],
+    pub(super) refused: [Counter; RefusedFor::ALL.len()],
     pub(super) acknowledgement_seconds: Histogram,
     pub(super) push_seconds: Histogram,
 }
@@ -100,31 +99,5 @@ impl Default for Counters {
 impl Counters {
     pub(super) fn refused(&self, why: RefusedFor, messages: usize) {
         self.refused[why as usize].add(messages as u64);
-    }
-}
-
-impl Broker {
-    /// What happened since the start.
-    pub fn totals(&self) -> Totals {
-        let counters = &self.0.activity.counters;
-        Totals {
-            accepted: counters.accepted.get(),
-            delivered: counters.delivered.get(),
-            consumed: counters.consumed.get(),
-            not_consumed: counters.not_consumed.get(),
-            requeued: counters.requeued.get(),
-            expired_consumed: counters.expired_consumed.get(),
-            expired_unread: counters.expired_unread.get(),
-            deleted: counters.deleted.get(),
-            refused: RefusedFor::ALL.map(|why| (why, counters.refused[why as usize].get())),
-            acknowledgement_seconds: counters.acknowledgement_seconds.spread(),
-            push_seconds: counters.push_seconds.spread(),
-        }
-    }
-
-    /// Counts messages that an edge refused before the broker saw them, or that it did not let
-    /// wait any longer. What the broker refuses itself it counts itself.
-    pub fn count_refused(&self, why: RefusedFor, messages: usize) {
-        self.0.activity.counters.refused(why, messages);
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::consumers::Consumer;
 use super::in_flight::Flying;
+use super::outbox::OutboxUse;
 use super::trace::Handover;
 use crate::clock::Clock;
 use crate::measure::Counter;
@@ -108,18 +108,19 @@ impl Delivery {
 /// it is dropped unseen.
 pub struct Ticket {
     delivery: Arc<Delivery>,
-    consumer: Arc<Consumer>,
+    /// The outbox that it is in.
+    used: Arc<OutboxUse>,
     /// This session has written the messages.
     written: AtomicBool,
 }
 
 impl Ticket {
-    pub(super) fn new(delivery: Arc<Delivery>, consumer: Arc<Consumer>) -> Ticket {
+    pub(super) fn new(delivery: Arc<Delivery>, used: Arc<OutboxUse>) -> Ticket {
         let large = delivery.flying.bytes();
-        consumer.reserve(delivery.messages.len(), delivery.bytes, large);
+        used.reserve(delivery.messages.len(), delivery.bytes, large);
         Ticket {
             delivery,
-            consumer,
+            used,
             written: AtomicBool::new(false),
         }
     }
@@ -171,7 +172,7 @@ impl Ticket {
         }
         handover.written();
         let now = Instant::now();
-        self.consumer.wrote(messages.len(), now);
+        self.used.wrote(messages.len(), now);
         let counters = &outcomes.activity.counters;
         let count = messages.len() as u64;
         counters.delivered.add(count);
@@ -201,10 +202,9 @@ impl Drop for Ticket {
         } = &*self.delivery;
         if !*self.written.get_mut() {
             handover.failed();
-            self.consumer.miss(messages.len(), *bytes);
+            self.used.miss(messages.len(), *bytes);
         }
-        self.consumer
-            .give_back(messages.len(), *bytes, flying.bytes());
+        self.used.give_back(messages.len(), *bytes, flying.bytes());
         let last = tickets.fetch_sub(1, Ordering::AcqRel) == 1;
         if last && !written.load(Ordering::Acquire) {
             outcomes.not_consumed(handover.sequences.clone());

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -13,7 +12,9 @@ use super::blocking::Disk;
 use super::consumers::{Consumers, Pushed, Way};
 use super::delivery::is_large;
 use super::queue::{Item, Items, Queue, Refill};
-use super::{READ_RETRY, Settings, read_back};
+use crate::broker::blocking::{READ_RETRY, read_back};
+use crate::broker::pace::Pace;
+use crate::broker::settings::Settings;
 use crate::message::{Message, StatusKind, Topic};
 use crate::store::Scan;
 
@@ -24,31 +25,6 @@ const PUSH_MESSAGES_MAX: usize = 256;
 const PUSH_BYTES_MAX: usize = 1 << 20;
 /// Messages of a topic that is behind, read back at once.
 const REFILL_MESSAGES: usize = 1024;
-
-/// How fast messages leave: a pause after each full batch.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Messages in a batch.
-    pub batch_messages: usize,
-    /// The pause after a batch.
-    pub pause: Duration,
-}
-
-impl Pace {
-    /// The most messages that leave in a second; `None`: as many as can.
-    pub fn per_second(&self) -> Option<f64> {
-        let is_set = !self.pause.is_zero();
-        is_set.then(|| self.batch_messages as f64 / self.pause.as_secs_f64())
-    }
-
-    /// How long it holds back the last of so many queued messages; `None`: all leave at once.
-    pub(super) fn holds_back(&self, queued: usize) -> Option<Duration> {
-        let per_second = self.per_second()?;
-        let seconds = queued as f64 / per_second;
-        (queued > self.batch_messages)
-            .then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-    }
-}
 
 /// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
 /// batch leaves at once.
@@ -274,6 +250,8 @@ fn by_topic(messages: Vec<Message>) -> Vec<(Topic, Vec<Message>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::broker::fixture;
 

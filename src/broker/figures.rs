@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Broker;
 use super::activity::Activity;
 use crate::clock::Clock;
 use crate::message::UnixSeconds;
@@ -132,34 +131,6 @@ pub struct Backlog {
     pub outbox_bytes: usize,
 }
 
-impl Broker {
-    /// The last `points` full steps, fewer if the broker has not run that long.
-    pub fn series(&self, step: Step, points: usize) -> Series {
-        self.0.figures.lock().series(step, points)
-    }
-
-    /// How fast messages come and go.
-    pub fn rates(&self) -> Rates {
-        self.0.figures.lock().rates()
-    }
-
-    /// What waits in the broker.
-    pub fn backlog(&self) -> Backlog {
-        let queue = &self.0.queue;
-        let (queued, queued_on_disk, queue_bytes) = queue.depth();
-        let (outbox_messages, outbox_bytes) = self.0.consumers.outboxes();
-        Backlog {
-            queued,
-            queued_on_disk,
-            queue_bytes,
-            queue_capacity: queue.capacity(),
-            topics_behind: self.0.consumers.topics_behind(),
-            outbox_messages,
-            outbox_bytes,
-        }
-    }
-}
-
 /// Keeps the points, and sees to it that there is one each second.
 pub(super) struct Figures {
     history: Mutex<History>,
@@ -183,7 +154,7 @@ impl Figures {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, History> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, History> {
         self.history.lock().expect("no holder of this lock panics")
     }
 
@@ -209,7 +180,7 @@ impl Figures {
 }
 
 /// The points of each [`Step`].
-struct History {
+pub(super) struct History {
     since: UnixSeconds,
     /// When the newest second ended.
     end: UnixSeconds,
@@ -288,7 +259,7 @@ impl History {
         }
     }
 
-    fn series(&self, step: Step, points: usize) -> Series {
+    pub(super) fn series(&self, step: Step, points: usize) -> Series {
         let ring = self.ring(step);
         let points: Vec<Point> = ring.newest(points).copied().collect();
         let end = self.end.0 - self.end.0 % step.seconds();
@@ -300,7 +271,7 @@ impl History {
         }
     }
 
-    fn rates(&self) -> Rates {
+    pub(super) fn rates(&self) -> Rates {
         let newest = self.ring(Step::Second).newest(RATE_SECONDS);
         let seconds = newest.len().max(1) as f64;
         let sum = newest.fold(Point::default(), |sum, point| sum.map(*point, |a, b| a + b));

@@ -6,9 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{
-    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
-};
+use super::{Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Subscription, Tasks, Ticket};
+use crate::broker::settings::Settings;
 use crate::clock::Clock;
 use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,

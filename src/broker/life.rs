@@ -97,7 +97,8 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::broker::fixture::{Running, Told, message, settings, start, ticket};
-    use crate::broker::{OutboxLimits, Pace, Settings};
+    use crate::broker::settings::Settings;
+    use crate::broker::{OutboxLimits, Pace};
     use crate::clock::Clock;
     use crate::message::Status;
 

@@ -19,43 +19,24 @@ mod fixture;
 mod in_flight;
 mod life;
 mod lists;
+mod observed;
+mod outbox;
+mod pace;
 mod queue;
+mod rates;
+mod sessions;
+mod settings;
 mod steer;
 mod sweep;
 mod tallies;
+mod topic_state;
 mod topics;
 mod trace;
 mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use tokio::sync::watch::{Receiver, Sender, channel};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
-
-pub use blocking::{Blocking, Turns};
-pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, Outbox, ProducerSession, Role};
-pub use concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
-pub use consumers::{Missed, OutboxLimits, Subscription};
-pub use counters::{RefusedFor, Totals};
-pub use delivery::Ticket;
-pub use dispatch::Pace;
-pub use error::{PublishError, PushAgainError};
-pub use figures::{Backlog, Point, Rates, Series, Step};
-pub use life::{Life, Waiting};
-pub use lists::{Held, Piece, Pieces};
-pub use queue::{Items, Queue};
-pub use tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
-pub use topics::TopicState;
-pub use trace::{Push, Recipient};
-pub use watch::{Watch, Watched};
-
-use crate::clock::Clock;
-use crate::message::{Draft, MessageCode, UnixSeconds};
-use crate::store::{Backup, Counts, Day, Query, Scan, Scanned, Store, StoreError};
 use activity::Activity;
 use blocking::Disk;
 use clients::{Numbers, Producers};
@@ -66,6 +47,33 @@ use expiry::Expiry;
 use figures::Figures;
 use lists::Lists;
 use sweep::{Sweep, Wanted};
+use tokio::sync::watch::{Receiver, Sender, channel};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::message::{Draft, MessageCode, UnixSeconds};
+use crate::store::{Backup, Counts, Day, Query, Store, StoreError};
+
+pub use blocking::{Blocking, Turns};
+pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, ProducerSession, Role};
+pub use concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
+pub use consumers::{Missed, Subscription};
+pub use counters::{RefusedFor, Totals};
+pub use delivery::Ticket;
+pub use error::{PublishError, PushAgainError};
+pub use figures::{Backlog, Point, Rates, Series, Step};
+pub use life::{Life, Waiting};
+pub use lists::{Held, Piece, Pieces};
+pub use outbox::{Outbox, OutboxLimits};
+pub use pace::Pace;
+pub use queue::{Items, Queue};
+pub use settings::Settings;
+pub use tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
+pub use topic_state::TopicState;
+pub use trace::{Push, Recipient};
+pub use watch::{Watch, Watched};
 
 /// The most messages that [`Broker::publish`] takes at once.
 pub const PUBLISH_MESSAGES_MAX: usize = 256;
@@ -75,29 +83,6 @@ const INGEST_BYTES_MAX: usize = 64 << 20;
 const INGEST_UNIT_BYTES: usize = 1024;
 /// Operators that wait for a message to be pushed again.
 const WANTED_MAX: usize = 64;
-/// After a failure to read, the next try is in this time.
-const READ_RETRY: Duration = Duration::from_secs(1);
-
-/// How the broker pushes, checks and bounds; see `config/application.yaml`.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How fast messages leave.
-    pub pace: Pace,
-    /// Immediate retries towards a consumer without room.
-    pub retries: u32,
-    /// How much may wait for one consumer.
-    pub outbox: OutboxLimits,
-    /// Whether messages that were not consumed are pushed again.
-    pub re_push: bool,
-    /// Messages older than this many seconds are deleted; `None`: none is.
-    pub clean_after_seconds: Option<u64>,
-    /// Time between two checks.
-    pub check_every: Duration,
-    /// Where the time comes from.
-    pub clock: Clock,
-    /// Where work that blocks on the disk runs.
-    pub blocking: Blocking,
-}
 
 /// The handle to the broker; clones are cheap and the same broker.
 #[derive(Clone)]
@@ -371,14 +356,6 @@ fn not_stored(queue: &Queue, messages: usize) {
     let counters = &queue.activity().counters;
     counters.refused(RefusedFor::NotStored, messages);
     queue.release(messages);
-}
-
-/// Reads messages back on a thread that may block; `None` if that fails.
-async fn read_back(disk: &Disk, scan: Scan) -> Option<Scanned> {
-    let scanned = disk.run(move |store| store.scan(&scan)).await;
-    scanned
-        .inspect_err(|error| tracing::error!(%error, "messages could not be read back"))
-        .ok()
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::READ_RETRY;
 use super::activity::Activity;
 use super::blocking::Disk;
+use crate::broker::blocking::READ_RETRY;
 use crate::message::{Message, Sequence, StatusKind, Topic};
 use crate::store::{Committed, Scan, Store};
 
@@ -410,7 +410,7 @@ impl Queue {
                 messages_max: FEED_MESSAGES,
                 bytes_max: self.chunk_bytes(),
             };
-            let Some(scanned) = super::read_back(&disk, scan).await else {
+            let Some(scanned) = crate::broker::blocking::read_back(&disk, scan).await else {
                 tokio::time::sleep(READ_RETRY).await;
                 continue;
             };

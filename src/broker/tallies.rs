@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::Broker;
 use crate::measure::Counter;
 use crate::message::{Message, Topic, UnixSeconds};
 use crate::store::Store;
@@ -51,20 +50,20 @@ pub struct ToldTopic {
 #[derive(Default)]
 pub(super) struct Tallies {
     /// Whether any topic is wanted.
-    is_on: AtomicBool,
+    pub(super) is_on: AtomicBool,
     told: RwLock<Told>,
 }
 
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     wanted: Option<Wanted>,
-    topics: HashMap<Topic, Arc<Tally>>,
+    pub(super) topics: HashMap<Topic, Arc<Tally>>,
 }
 
 #[derive(Debug, Default)]
-struct Tally {
-    accepted: Counter,
-    delivered: Counter,
+pub(super) struct Tally {
+    pub(super) accepted: Counter,
+    pub(super) delivered: Counter,
 }
 
 impl fmt::Debug for Tallies {
@@ -78,7 +77,7 @@ impl Told {
         self.wanted.as_ref().is_some_and(|wanted| wanted(topic))
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.topics.len() >= TOLD_TOPICS_MAX
     }
 
@@ -95,11 +94,11 @@ impl Told {
 }
 
 impl Tallies {
-    fn read(&self) -> RwLockReadGuard<'_, Told> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Told> {
         self.told.read().expect("no holder of this lock panics")
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Told> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Told> {
         self.told.write().expect("no holder of this lock panics")
     }
 
@@ -142,7 +141,7 @@ impl Tallies {
     }
 
     /// Tells `wanted` from now on. What is told already goes on counting.
-    fn want(&self, wanted: Option<Wanted>) {
+    pub(super) fn want(&self, wanted: Option<Wanted>) {
         let mut told = self.write();
         self.is_on.store(wanted.is_some(), Ordering::Relaxed);
         told.wanted = wanted;
@@ -151,7 +150,7 @@ impl Tallies {
     }
 
     /// Gives places to topics that `store` has messages of; how many find none.
-    fn fill(&self, store: &dyn Store) -> usize {
+    pub(super) fn fill(&self, store: &dyn Store) -> usize {
         let (Some(wanted), known, room) = ({
             let told = self.read();
             let known: HashSet<Topic> = told.topics.keys().cloned().collect();
@@ -179,87 +178,10 @@ impl Tallies {
     }
 
     /// The topics that are told, by name.
-    fn topics(&self) -> Vec<(Topic, Arc<Tally>)> {
+    pub(super) fn topics(&self) -> Vec<(Topic, Arc<Tally>)> {
         let told = self.read().topics.clone();
         let mut topics: Vec<_> = told.into_iter().collect();
         topics.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         topics
-    }
-}
-
-impl Broker {
-    /// Has [`Broker::told_topics`] tell the topics that are wanted, from now on; `None`: none.
-    pub async fn tell_topics(&self, wanted: Option<Wanted>) {
-        let activity = self.0.activity.clone();
-        activity.tallies.want(wanted);
-        for (topic, _) in self.0.consumers.lanes() {
-            activity.tallies.joined(&topic);
-        }
-        let filled = self.0.disk.run(move |store| {
-            activity.tallies.fill(store);
-            Ok(())
-        });
-        // A store that is closed has nothing to be told.
-        let _ = filled.await;
-    }
-
-    /// What there is of the topics that are told.
-    pub async fn told_topics(&self) -> ToldTopics {
-        if !self.0.activity.tallies.is_on.load(Ordering::Relaxed) {
-            return ToldTopics::default();
-        }
-        let broker = self.clone();
-        let told = self.0.disk.run(move |store| Ok(broker.look_at(store)));
-        told.await.unwrap_or_default()
-    }
-
-    fn look_at(&self, store: &dyn Store) -> ToldTopics {
-        let tallies = &self.0.activity.tallies;
-        let is_full = tallies.read().is_full();
-        let left_out = if is_full { self.make_room(store) } else { 0 };
-        let tallies = tallies.topics();
-        let names: Vec<Topic> = tallies.iter().map(|(topic, _)| topic.clone()).collect();
-        let oldest = store.oldest_waiting_of(&names).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the oldest waiting message is not known");
-            vec![None; names.len()]
-        });
-        let topics = tallies.into_iter().zip(oldest);
-        let topics = topics.map(|((topic, tally), oldest_waiting)| {
-            let counts = store.topic(&topic);
-            ToldTopic {
-                waiting: counts.accepted + counts.not_consumed,
-                oldest_waiting,
-                consumers: self.listeners(&topic),
-                accepted: tally.accepted.get(),
-                delivered: tally.delivered.get(),
-                topic,
-            }
-        });
-        ToldTopics {
-            topics: topics.collect(),
-            left_out,
-        }
-    }
-
-    fn listeners(&self, topic: &Topic) -> usize {
-        let lane = self.0.consumers.lane(topic);
-        lane.map_or(0, |lane| lane.consumers)
-    }
-
-    /// Takes the places of topics that have nothing, and gives them to others; how many find none.
-    fn make_room(&self, store: &dyn Store) -> usize {
-        let tallies = &self.0.activity.tallies;
-        let topics = tallies.topics().into_iter().map(|(topic, _)| topic);
-        let gone: Vec<Topic> = topics
-            .filter(|topic| store.topic(topic).all() == 0)
-            .filter(|topic| self.listeners(topic) == 0)
-            .collect();
-        {
-            let mut told = tallies.write();
-            for topic in &gone {
-                told.topics.remove(topic);
-            }
-        }
-        tallies.fill(store)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::Broker;
 use crate::message::{Message, Topic};
 
 /// Watchers at a time.
@@ -53,14 +52,6 @@ impl Drop for Watch {
     }
 }
 
-impl Broker {
-    /// Watches a topic from now on; a watcher that is slow misses messages, and holds up nobody.
-    /// `None` if there are too many watchers already.
-    pub fn watch(&self, topic: Topic) -> Option<Watch> {
-        self.0.activity.watchers.join(topic)
-    }
-}
-
 /// Everybody who watches.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
@@ -74,7 +65,7 @@ impl Watchers {
         self.all.lock().expect("no holder of this lock panics")
     }
 
-    fn join(self: &Arc<Watchers>, topic: Topic) -> Option<Watch> {
+    pub(super) fn join(self: &Arc<Watchers>, topic: Topic) -> Option<Watch> {
         let mut all = self.lock();
         if all.len() >= WATCHERS_MAX {
             return None;

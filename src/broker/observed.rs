@@ -1,0 +1,150 @@
+//! What the broker shows of itself: totals, their history, what waits in it, watchers of a topic.
+
+use std::sync::atomic::Ordering;
+
+use crate::broker::Broker;
+use crate::broker::counters::{RefusedFor, Totals};
+use crate::broker::figures::{Backlog, Rates, Series, Step};
+use crate::broker::tallies::{ToldTopic, ToldTopics, Wanted};
+use crate::broker::watch::Watch;
+use crate::message::Topic;
+use crate::store::Store;
+
+impl Broker {
+    /// What happened since the start.
+    pub fn totals(&self) -> Totals {
+        let counters = &self.0.activity.counters;
+        Totals {
+            accepted: counters.accepted.get(),
+            delivered: counters.delivered.get(),
+            consumed: counters.consumed.get(),
+            not_consumed: counters.not_consumed.get(),
+            requeued: counters.requeued.get(),
+            expired_consumed: counters.expired_consumed.get(),
+            expired_unread: counters.expired_unread.get(),
+            deleted: counters.deleted.get(),
+            refused: RefusedFor::ALL.map(|why| (why, counters.refused[why as usize].get())),
+            acknowledgement_seconds: counters.acknowledgement_seconds.spread(),
+            push_seconds: counters.push_seconds.spread(),
+        }
+    }
+
+    /// Counts messages that an edge refused before the broker saw them, or that it did not let
+    /// wait any longer. What the broker refuses itself it counts itself.
+    pub fn count_refused(&self, why: RefusedFor, messages: usize) {
+        self.0.activity.counters.refused(why, messages);
+    }
+}
+
+impl Broker {
+    /// Watches a topic from now on; a watcher that is slow misses messages, and holds up nobody.
+    /// `None` if there are too many watchers already.
+    pub fn watch(&self, topic: Topic) -> Option<Watch> {
+        self.0.activity.watchers.join(topic)
+    }
+}
+
+impl Broker {
+    /// The last `points` full steps, fewer if the broker has not run that long.
+    pub fn series(&self, step: Step, points: usize) -> Series {
+        self.0.figures.lock().series(step, points)
+    }
+
+    /// How fast messages come and go.
+    pub fn rates(&self) -> Rates {
+        self.0.figures.lock().rates()
+    }
+
+    /// What waits in the broker.
+    pub fn backlog(&self) -> Backlog {
+        let queue = &self.0.queue;
+        let (queued, queued_on_disk, queue_bytes) = queue.depth();
+        let (outbox_messages, outbox_bytes) = self.0.consumers.outboxes();
+        Backlog {
+            queued,
+            queued_on_disk,
+            queue_bytes,
+            queue_capacity: queue.capacity(),
+            topics_behind: self.0.consumers.topics_behind(),
+            outbox_messages,
+            outbox_bytes,
+        }
+    }
+}
+
+impl Broker {
+    /// Has [`Broker::told_topics`] tell the topics that are wanted, from now on; `None`: none.
+    pub async fn tell_topics(&self, wanted: Option<Wanted>) {
+        let activity = self.0.activity.clone();
+        activity.tallies.want(wanted);
+        for (topic, _) in self.0.consumers.lanes() {
+            activity.tallies.joined(&topic);
+        }
+        let filled = self.0.disk.run(move |store| {
+            activity.tallies.fill(store);
+            Ok(())
+        });
+        // A store that is closed has nothing to be told.
+        let _ = filled.await;
+    }
+
+    /// What there is of the topics that are told.
+    pub async fn told_topics(&self) -> ToldTopics {
+        if !self.0.activity.tallies.is_on.load(Ordering::Relaxed) {
+            return ToldTopics::default();
+        }
+        let broker = self.clone();
+        let told = self.0.disk.run(move |store| Ok(broker.look_at(store)));
+        told.await.unwrap_or_default()
+    }
+
+    fn look_at(&self, store: &dyn Store) -> ToldTopics {
+        let tallies = &self.0.activity.tallies;
+        let is_full = tallies.read().is_full();
+        let left_out = if is_full { self.make_room(store) } else { 0 };
+        let tallies = tallies.topics();
+        let names: Vec<Topic> = tallies.iter().map(|(topic, _)| topic.clone()).collect();
+        let oldest = store.oldest_waiting_of(&names).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the oldest waiting message is not known");
+            vec![None; names.len()]
+        });
+        let topics = tallies.into_iter().zip(oldest);
+        let topics = topics.map(|((topic, tally), oldest_waiting)| {
+            let counts = store.topic(&topic);
+            ToldTopic {
+                waiting: counts.accepted + counts.not_consumed,
+                oldest_waiting,
+                consumers: self.listeners(&topic),
+                accepted: tally.accepted.get(),
+                delivered: tally.delivered.get(),
+                topic,
+            }
+        });
+        ToldTopics {
+            topics: topics.collect(),
+            left_out,
+        }
+    }
+
+    fn listeners(&self, topic: &Topic) -> usize {
+        let lane = self.0.consumers.lane(topic);
+        lane.map_or(0, |lane| lane.consumers)
+    }
+
+    /// Takes the places of topics that have nothing, and gives them to others; how many find none.
+    fn make_room(&self, store: &dyn Store) -> usize {
+        let tallies = &self.0.activity.tallies;
+        let topics = tallies.topics().into_iter().map(|(topic, _)| topic);
+        let gone: Vec<Topic> = topics
+            .filter(|topic| store.topic(topic).all() == 0)
+            .filter(|topic| self.listeners(topic) == 0)
+            .collect();
+        {
+            let mut told = tallies.write();
+            for topic in &gone {
+                told.topics.remove(topic);
+            }
+        }
+        tallies.fill(store)
+    }
+}

@@ -1,0 +1,131 @@
+//! What waits for one consumer, how much may, and what it was written.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::rates::Rate;
+
+/// How much may wait for one consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxLimits {
+    /// In messages.
+    pub messages: usize,
+    /// In bytes of data.
+    pub bytes: usize,
+}
+
+/// How full an outbox is.
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox {
+    /// Messages that wait.
+    pub messages: usize,
+    /// Their data.
+    pub bytes: usize,
+    /// How much may wait.
+    pub limits: OutboxLimits,
+}
+
+/// What is in the outbox of a consumer, and what has left it. The limits are passed by at most
+/// one batch.
+pub(super) struct OutboxUse {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Of these, the memory of large messages.
+    large: AtomicUsize,
+    limits: OutboxLimits,
+    /// Woken when a consumer of the topic has room again, joins or leaves.
+    room: Arc<Notify>,
+    /// The same, for all topics.
+    any_room: Arc<Notify>,
+    /// Messages written to it.
+    written: AtomicU64,
+    /// What was to be written to it, and is not.
+    missed_messages: AtomicU64,
+    missed_bytes: AtomicU64,
+    /// How fast they were.
+    rate: Mutex<Rate>,
+}
+
+impl OutboxUse {
+    /// An empty outbox; `room` is woken for the topic, `any_room` for all.
+    pub(super) fn new(limits: OutboxLimits, room: Arc<Notify>, any_room: Arc<Notify>) -> OutboxUse {
+        OutboxUse {
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            large: AtomicUsize::new(0),
+            limits,
+            room,
+            any_room,
+            written: AtomicU64::new(0),
+            missed_messages: AtomicU64::new(0),
+            missed_bytes: AtomicU64::new(0),
+            rate: Mutex::new(Rate::new(Instant::now())),
+        }
+    }
+
+    /// How full it is.
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox {
+            messages: self.messages.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            limits: self.limits,
+        }
+    }
+
+    /// Whether memory of large messages is in it.
+    pub(super) fn has_large(&self) -> bool {
+        self.large.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many messages were written to the consumer.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// How many messages were to be written to it and are not, and the bytes of their data.
+    pub(super) fn missed(&self) -> (u64, u64) {
+        let messages = self.missed_messages.load(Ordering::Relaxed);
+        (messages, self.missed_bytes.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.messages.load(Ordering::Relaxed) < self.limits.messages
+            && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
+    }
+
+    pub(super) fn reserve(&self, messages: usize, bytes: usize, large: usize) {
+        self.large.fetch_add(large, Ordering::Relaxed);
+        self.messages.fetch_add(messages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self, messages: usize, bytes: usize, large: usize) {
+        self.large.fetch_sub(large, Ordering::Relaxed);
+        let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
+        let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
+        if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
+            self.room.notify_one();
+            self.any_room.notify_one();
+        }
+    }
+
+    /// Counts messages that were written to it.
+    pub(super) fn wrote(&self, messages: usize, now: Instant) {
+        self.written.fetch_add(messages as u64, Ordering::Relaxed);
+        self.rate().add(messages, now);
+    }
+
+    /// Counts messages that were to be written to it, and are not any more.
+    pub(super) fn miss(&self, messages: usize, bytes: usize) {
+        self.missed_messages
+            .fetch_add(messages as u64, Ordering::Relaxed);
+        self.missed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn rate(&self) -> MutexGuard<'_, Rate> {
+        self.rate.lock().expect("no holder of this lock panics")
+    }
+}

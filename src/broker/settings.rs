@@ -1,0 +1,29 @@
+//! How the broker pushes, checks and bounds.
+
+use std::time::Duration;
+
+use crate::broker::blocking::Blocking;
+use crate::broker::outbox::OutboxLimits;
+use crate::broker::pace::Pace;
+use crate::clock::Clock;
+
+/// How the broker pushes, checks and bounds; see `config/application.yaml`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How fast messages leave.
+    pub pace: Pace,
+    /// Immediate retries towards a consumer without room.
+    pub retries: u32,
+    /// How much may wait for one consumer.
+    pub outbox: OutboxLimits,
+    /// Whether messages that were not consumed are pushed again.
+    pub re_push: bool,
+    /// Messages older than this many seconds are deleted; `None`: none is.
+    pub clean_after_seconds: Option<u64>,
+    /// Time between two checks.
+    pub check_every: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where work that blocks on the disk runs.
+    pub blocking: Blocking,
+}
