@@ -1,7 +1,6 @@
 //! The engine with a disk: connects log, index, mirror and snapshot.
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -145,7 +144,8 @@ impl DiskStore {
             poison: poison.clone(),
             clock: options.clock.clone(),
             committed,
-            id_counter: random_upper_half(),
+            id_counter: u128::from(getrandom::u64().expect("the system gives random numbers"))
+                << 64,
             retry: vec![],
             refused: None,
             last_created: UnixSeconds::MIN,
@@ -263,11 +263,6 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
         layout,
         lock,
     })
-}
-
-fn random_upper_half() -> u128 {
-    let state = RandomState::new();
-    u128::from(state.hash_one(std::process::id())) << 64
 }
 
 impl Store for DiskStore {

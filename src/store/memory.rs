@@ -1,7 +1,6 @@
 //! The engine without a disk: messages are gone when the process ends (`isPersistent: 0`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -55,7 +54,8 @@ impl MemoryStore {
             calendar: Calendar::default(),
             next: Sequence(1),
             cutoff: UnixSeconds::MIN,
-            id_counter: u128::from(RandomState::new().hash_one(std::process::id())) << 64,
+            id_counter: u128::from(getrandom::u64().expect("the system gives random numbers"))
+                << 64,
             committed,
             closed: false,
         };

@@ -1,7 +1,6 @@
 //! Finds the seed with which the checksums of a log begin.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::store::error::StoreError;
@@ -86,6 +85,5 @@ fn has_frame(segment: &Segment, seed: u32, search_bytes: u64) -> Result<bool, St
 }
 
 fn new_seed() -> u32 {
-    let random = RandomState::new().hash_one(std::process::id());
-    u32::try_from(random >> 32).unwrap_or_default()
+    getrandom::u32().expect("the system gives random numbers")
 }
