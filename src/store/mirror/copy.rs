@@ -1,39 +1,37 @@
 //! A copy of a mirror for a check: sled writes to what it opens, and a check must not write.
 
-use std::fs::{self, DirBuilder};
-use std::hash::{BuildHasher, RandomState};
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
 
 use crate::store::error::{IoContext, StoreError};
+use crate::store::mirror::Mirror;
 use crate::store::mirror::guard::guarded;
-use crate::store::mirror::{Mirror, remove};
 
 /// A mirror in a folder of its own, which is removed with it.
 pub(crate) struct MirrorCopy {
-    mirror: Option<Mirror>,
-    dir: PathBuf,
+    // Fields are dropped in this order: the mirror closes before its folder is removed.
+    mirror: Mirror,
+    _dir: TempDir,
 }
 
 impl MirrorCopy {
     /// Copies the mirror in `dir`, which nobody may have open, to the folder for temporary files,
     /// and opens the copy.
     pub(crate) fn of(dir: &Path) -> Result<MirrorCopy, StoreError> {
-        let mut copy = MirrorCopy {
-            mirror: None,
-            dir: own_folder()?,
-        };
-        copy_folder(dir, &copy.dir)?;
-        copy.mirror = Some(Mirror::open(&copy.dir)?);
-        Ok(copy)
+        let own = own_folder()?;
+        copy_folder(dir, own.path())?;
+        Ok(MirrorCopy {
+            mirror: Mirror::open(own.path())?,
+            _dir: own,
+        })
     }
 
     /// The copy.
     pub(crate) fn mirror(&self) -> &Mirror {
-        self.mirror
-            .as_ref()
-            .expect("it is open until it is dropped")
+        &self.mirror
     }
 
     /// Whether a crash interrupted a change of the mirror: the log completes it.
@@ -43,24 +41,13 @@ impl MirrorCopy {
     }
 }
 
-impl Drop for MirrorCopy {
-    fn drop(&mut self) {
-        self.mirror = None;
-        // Best effort: the folder is a temporary one.
-        let _ = remove(&self.dir);
-    }
-}
-
 /// Creates a temporary folder that only this user may read.
-fn own_folder() -> Result<PathBuf, StoreError> {
-    loop {
-        let random = RandomState::new().hash_one(std::process::id());
-        let dir = std::env::temp_dir().join(format!("dpmq-verify-{random:016x}"));
-        match DirBuilder::new().mode(0o700).create(&dir) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| dir.clone()).doing("create", &dir),
-        }
-    }
+fn own_folder() -> Result<TempDir, StoreError> {
+    tempfile::Builder::new()
+        .prefix("dpmq-verify-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .doing("create a folder in", &std::env::temp_dir())
 }
 
 /// Copies the files of a folder to another that exists.
@@ -77,4 +64,21 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_copy_is_private_and_is_removed_with_it() {
+        let mirror = tempfile::tempdir().unwrap();
+        drop(Mirror::open(mirror.path()).unwrap());
+        let copy = MirrorCopy::of(mirror.path()).unwrap();
+        let dir = copy._dir.path().to_owned();
+        let mode = fs::metadata(&dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(copy);
+        assert!(!dir.exists());
+    }
 }
