@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::cli::Failure;
@@ -151,13 +152,8 @@ impl Display for ServerUrl {
 }
 
 /// `text` as one segment of a path.
-pub(super) fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+pub(super) fn percent_encoded(text: &str) -> PercentEncode<'_> {
+    // A dot too: a segment of dots alone would be taken for a step up.
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, ESCAPED)
 }
