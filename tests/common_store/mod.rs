@@ -273,7 +273,7 @@ pub(crate) struct Content {
     pub(crate) quarters: Vec<(UnixSeconds, u64)>,
     pub(crate) topics: BTreeMap<Topic, Counts>,
     pub(crate) next: Sequence,
-    pub(crate) floor: UnixSeconds,
+    pub(crate) cutoff: UnixSeconds,
 }
 
 pub(crate) fn content(store: &dyn Store) -> Content {
@@ -288,7 +288,7 @@ pub(crate) fn content(store: &dyn Store) -> Content {
             .map(|row| (row.topic, row.counts))
             .collect(),
         next: store.next_sequence(),
-        floor: store.cutoff(),
+        cutoff: store.cutoff(),
     }
 }
 
@@ -333,7 +333,7 @@ pub(crate) struct Model {
     /// By the time divided by 900.
     pub(crate) quarters: BTreeMap<u32, u64>,
     pub(crate) next: u64,
-    pub(crate) floor: UnixSeconds,
+    pub(crate) cutoff: UnixSeconds,
     pub(crate) codes: HashSet<MessageCode>,
 }
 
@@ -374,9 +374,9 @@ impl Model {
     }
 
     /// What expires, by the status that it had.
-    pub(crate) fn expire(&mut self, floor: UnixSeconds) -> Counts {
+    pub(crate) fn expire(&mut self, cutoff: UnixSeconds) -> Counts {
         let before = self.counts();
-        self.messages.retain(|_, message| message.created >= floor);
+        self.messages.retain(|_, message| message.created >= cutoff);
         let after = self.counts();
         let deleted = Counts {
             accepted: before.accepted - after.accepted,
@@ -384,7 +384,7 @@ impl Model {
             consumed: before.consumed - after.consumed,
         };
         if deleted.all() > 0 {
-            self.floor = self.floor.max(floor);
+            self.cutoff = self.cutoff.max(cutoff);
         }
         deleted
     }
@@ -447,7 +447,7 @@ impl Model {
     pub(crate) fn check(&self, store: &dyn Store) {
         assert_eq!(store.counts(), self.counts());
         assert_eq!(store.next_sequence(), Sequence(self.next));
-        assert_eq!(store.cutoff(), self.floor);
+        assert_eq!(store.cutoff(), self.cutoff);
         let growth: Vec<_> = self.growth.iter().map(|(day, n)| (*day, *n)).collect();
         assert_eq!(store.growth(), growth);
         let quarters = self.quarters.iter();

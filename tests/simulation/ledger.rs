@@ -223,10 +223,10 @@ impl Ledger {
         }
     }
 
-    /// What was created before `floor` is to expire.
-    pub(crate) fn expiring(&mut self, floor: UnixSeconds) {
+    /// What was created before `cutoff` is to expire.
+    pub(crate) fn expiring(&mut self, cutoff: UnixSeconds) {
         for known in self.known.values_mut() {
-            if known.message.created < floor {
+            if known.message.created < cutoff {
                 self.events += u64::from(known.gone.is_none());
                 let is_old = known.gone.is_some() || self.times.may_expire(&known.stored);
                 assert!(is_old, "expires early, {:?}: {known:?}", self.times);
@@ -264,12 +264,12 @@ impl Ledger {
     }
 
     /// It has: so many messages.
-    pub(crate) fn expired(&mut self, floor: UnixSeconds, messages: u64) {
+    pub(crate) fn expired(&mut self, cutoff: UnixSeconds, messages: u64) {
         if messages > 0 {
             self.apply_carried();
         }
         for known in self.known.values_mut() {
-            if known.message.created < floor && known.gone == Some(Gone::Perhaps) {
+            if known.message.created < cutoff && known.gone == Some(Gone::Perhaps) {
                 known.gone = Some(Gone::Expired);
             }
         }

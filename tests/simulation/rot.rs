@@ -30,9 +30,9 @@ impl World {
         self.times.keep(None);
         self.set_clock();
         let age = *self.random.of(&[0, 10, 1000]);
-        let floor = UnixSeconds(self.clock.now().0 - age);
+        let cutoff = UnixSeconds(self.clock.now().0 - age);
         self.say(|| format!("what is older than {age} s expires, and bits turn"));
-        let _ = life.store.expire(floor);
+        let _ = life.store.expire(cutoff);
         // What was taken before, and what has come since.
         life.store.work(Work::Mirror);
         life.store.work(Work::Mirror);

@@ -89,12 +89,12 @@ impl Store for Watched {
         receiver
     }
 
-    fn expire(&self, floor: UnixSeconds) -> Result<Counts, StoreError> {
-        self.ledger().expiring(floor);
-        let expired = self.store.expire(floor);
+    fn expire(&self, cutoff: UnixSeconds) -> Result<Counts, StoreError> {
+        self.ledger().expiring(cutoff);
+        let expired = self.store.expire(cutoff);
         self.pass_answers();
         if let Ok(deleted) = &expired {
-            self.ledger().expired(floor, deleted.all());
+            self.ledger().expired(cutoff, deleted.all());
         }
         expired
     }

@@ -79,7 +79,7 @@ fn restored(options: &Options, from: &Path) -> Result<Restored, StoreError> {
 fn a_restored_store_is_the_source_message_by_message() {
     let source = Source::new();
     let expected = content(&source.store);
-    assert!(expected.floor > UnixSeconds::MIN && expected.messages.len() > 1000);
+    assert!(expected.cutoff > UnixSeconds::MIN && expected.messages.len() > 1000);
     let backup = source.path("backup");
     receive(&source.backup(), &backup).unwrap();
     let report = check(&backup);

@@ -90,7 +90,7 @@ contract! {
     scattered_changes_are_made_each
     expiry_is_exact_to_the_second
     an_expiry_is_over_when_it_returns
-    messages_are_not_created_shortly_before_the_floor
+    messages_are_not_created_shortly_before_the_cutoff
     what_is_dated_ahead_expires_by_when_it_came
     each_topic_is_told_once
     growth_counts_deleted_messages_too
@@ -460,12 +460,12 @@ fn an_expiry_is_over_when_it_returns(env: &Env) {
         for receiver in waiting {
             receiver.blocking_recv().unwrap().unwrap();
         }
-        let floor = env.store.cutoff();
-        assert!(list_all(&*env.store).iter().all(|m| m.created >= floor));
+        let cutoff = env.store.cutoff();
+        assert!(list_all(&*env.store).iter().all(|m| m.created >= cutoff));
     }
 }
 
-fn messages_are_not_created_shortly_before_the_floor(env: &Env) {
+fn messages_are_not_created_shortly_before_the_cutoff(env: &Env) {
     env.at(10);
     append(&*env.store, "t", &["a"]);
     assert_eq!(env.store.expire(time(20)).unwrap().all(), 1);
@@ -474,7 +474,7 @@ fn messages_are_not_created_shortly_before_the_floor(env: &Env) {
     };
     assert_eq!(code.created(), time(20));
     assert_eq!(env.store.counts().all(), 1);
-    // A floor far ahead is of a clock that was: what comes now has the time of this one.
+    // A cutoff far ahead is of a clock that was: what comes now has the time of this one.
     assert_eq!(env.store.expire(time(1000)).unwrap().all(), 1);
     let [code] = append(&*env.store, "t", &["c"])[..] else {
         panic!("one code");

@@ -136,10 +136,10 @@ impl World {
             }
             waiting.push((drafts.clone(), self.store().append(drafts, None)));
         }
-        // A floor that is far ahead is of a clock that was.
+        // A cutoff that is far ahead is of a clock that was.
         let now = match self.clock.now() {
-            now if self.model.floor.0.saturating_sub(60) > now.0 => now,
-            now => now.max(self.model.floor),
+            now if self.model.cutoff.0.saturating_sub(60) > now.0 => now,
+            now => now.max(self.model.cutoff),
         };
         if now.0 < self.last_created.0.saturating_sub(60) {
             self.last_created = now;
@@ -219,10 +219,10 @@ impl World {
             return;
         }
         let plus = u32::try_from(self.random.between(0, 1)).unwrap();
-        let floor = UnixSeconds(self.random.of(&times).0 + plus);
-        self.say(format!("expire {floor:?}"));
-        let deleted = self.store().expire(floor).unwrap();
-        assert_eq!(deleted, self.model.expire(floor));
+        let cutoff = UnixSeconds(self.random.of(&times).0 + plus);
+        self.say(format!("expire {cutoff:?}"));
+        let deleted = self.store().expire(cutoff).unwrap();
+        assert_eq!(deleted, self.model.expire(cutoff));
     }
 
     fn move_clock(&mut self) {

@@ -119,8 +119,8 @@ impl History {
             12 if self.random.one_in(2) => Change::Requeued,
             12 => Change::Deleted,
             _ => {
-                let floor = UnixSeconds(NOON.0 + (self.clock.now().0 - NOON.0) / 5);
-                assert_eq!(store.expire(floor).unwrap(), model.expire(floor));
+                let cutoff = UnixSeconds(NOON.0 + (self.clock.now().0 - NOON.0) / 5);
+                assert_eq!(store.expire(cutoff).unwrap(), model.expire(cutoff));
                 return;
             }
         };

@@ -99,7 +99,7 @@ fn messages_are_imported_into_a_store_that_has_some() {
 }
 
 #[test]
-fn what_is_imported_below_the_floor_expires() {
+fn what_is_imported_before_the_cutoff_expires() {
     let place = Place::new();
     let messages = import::read(&fixture("go-data-206")).unwrap().messages;
     let newest = messages.last().unwrap().created;
@@ -118,7 +118,7 @@ fn what_is_imported_below_the_floor_expires() {
         fs::remove_dir_all(place.dir("a/data.db/sled")).unwrap();
     }
     let (store, _) = place.open("a");
-    // The clock was set back: the floor asked for is below the one there was.
+    // The clock was set back: the cutoff asked for is before the present one.
     assert_eq!(store.expire(UnixSeconds(newest.0 + 1)).unwrap().all(), 206);
     assert_eq!(list_all(&store).len(), 5);
     let expected = content(&store);

@@ -93,7 +93,7 @@ fn what_the_mirror_knows_and_the_log_has_lost_is_named() {
         let expected = Content {
             growth: lost.growth.clone(),
             quarters: lost.quarters.clone(),
-            floor: lost.floor,
+            cutoff: lost.cutoff,
             next: lost.next,
             messages: before.messages.clone(),
             counts: before.counts,
