@@ -37,9 +37,9 @@ impl Trouble {
         Health {
             refusing: cause(Component::Log),
             impaired: mirror
-                .map(|cause| format!("the mirror of the log is behind: {cause}"))
+                .map(|cause| format!("the mirror of the log cannot be written: {cause}"))
                 .into_iter()
-                .chain(snapshot.map(|cause| format!("the snapshot is behind: {cause}")))
+                .chain(snapshot.map(|cause| format!("the snapshot cannot be written: {cause}")))
                 .collect(),
         }
     }
