@@ -1,5 +1,5 @@
 //! Who is connected: what producers and consumers have in common, and the list of producers.
-//! Consumers are listed by topic, with their outboxes, in `super::consumers`.
+//! Consumers are listed by topic, with their outboxes, in `crate::broker::push::consumers`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use crate::broker::outbox::Outbox;
+use crate::broker::push::outbox::Outbox;
 use crate::message::{Topic, UnixSeconds};
 
 /// A client, as the console shows it.

@@ -3,77 +3,60 @@
 //! [`Broker`] is the handle that the edges call; the tasks behind it are the dispatch, the
 //! feeder of the queue, the sweep and the figures. Nothing here knows JSON, HTTP or WebSocket.
 
-mod activity;
 mod blocking;
+mod check;
 mod clients;
-mod concerns;
-mod consumers;
-mod counters;
-mod delivery;
-mod dispatch;
 mod error;
-mod expiry;
-mod figures;
 #[cfg(test)]
 mod fixture;
-mod in_flight;
-mod life;
 mod lists;
-mod observed;
-mod outbox;
-mod pace;
+mod observe;
+mod push;
 mod queue;
-mod rates;
 mod sessions;
 mod settings;
 mod steer;
-mod sweep;
-mod tallies;
-mod topic_state;
-mod topics;
-mod trace;
-mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use activity::Activity;
 use blocking::Disk;
 use clients::{Numbers, Producers};
-use consumers::Consumers;
-use delivery::Outcomes;
-use dispatch::Dispatch;
-use expiry::Expiry;
-use figures::Figures;
 use lists::Lists;
-use sweep::{Sweep, Wanted};
 use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::broker::check::expiry::Expiry;
+use crate::broker::check::sweep::{Sweep, Wanted};
+use crate::broker::observe::activity::Activity;
+use crate::broker::observe::figures::Figures;
+use crate::broker::push::consumers::Consumers;
+use crate::broker::push::delivery::Outcomes;
+use crate::broker::push::dispatch::Dispatch;
 use crate::clock::Clock;
 use crate::message::{Draft, MessageCode, UnixSeconds};
 use crate::store::{Backup, Counts, Day, Query, Store, StoreError};
 
 pub use blocking::{Blocking, Turns};
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, ProducerSession, Role};
-pub use concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
-pub use consumers::{Missed, Subscription};
-pub use counters::{RefusedFor, Totals};
-pub use delivery::Ticket;
 pub use error::{PublishError, PushAgainError};
-pub use figures::{Backlog, Point, Rates, Series, Step};
-pub use life::{Life, Waiting};
 pub use lists::{Held, Piece, Pieces};
-pub use outbox::{Outbox, OutboxLimits};
-pub use pace::Pace;
+pub use observe::concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
+pub use observe::counters::{RefusedFor, Totals};
+pub use observe::figures::{Backlog, Point, Rates, Series, Step};
+pub use observe::life::{Life, Waiting};
+pub use observe::tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
+pub use observe::topic_state::TopicState;
+pub use observe::watch::{Watch, Watched};
+pub use push::consumers::{Missed, Subscription};
+pub use push::delivery::Ticket;
+pub use push::outbox::{Outbox, OutboxLimits};
+pub use push::pace::Pace;
+pub use push::trace::{Push, Recipient};
 pub use queue::{Items, Queue};
 pub use settings::Settings;
-pub use tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
-pub use topic_state::TopicState;
-pub use trace::{Push, Recipient};
-pub use watch::{Watch, Watched};
 
 /// The most messages that [`Broker::publish`] takes at once.
 pub const PUBLISH_MESSAGES_MAX: usize = 256;

@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::activity::Activity;
 use super::blocking::Disk;
 use crate::broker::blocking::READ_RETRY;
+use crate::broker::observe::activity::Activity;
 use crate::message::{Message, Sequence, StatusKind, Topic};
 use crate::store::{Committed, Scan, Store};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::broker::blocking::Blocking;
-use crate::broker::outbox::OutboxLimits;
-use crate::broker::pace::Pace;
+use crate::broker::push::outbox::OutboxLimits;
+use crate::broker::push::pace::Pace;
 use crate::clock::Clock;
 
 /// How the broker pushes, checks and bounds; see `config/application.yaml`.

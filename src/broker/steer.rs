@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::error::PushAgainError;
-use super::sweep::Wanted;
 use super::{Broker, Held, Inner};
+use crate::broker::check::sweep::Wanted;
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
 use crate::store::{Change, Health, Measures, Store, StoreError, Usage};
 

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use crate::broker::Broker;
-use crate::broker::counters::{RefusedFor, Totals};
-use crate::broker::figures::{Backlog, Rates, Series, Step};
-use crate::broker::tallies::{ToldTopic, ToldTopics, Wanted};
-use crate::broker::watch::Watch;
+use crate::broker::observe::counters::{RefusedFor, Totals};
+use crate::broker::observe::figures::{Backlog, Rates, Series, Step};
+use crate::broker::observe::tallies::{ToldTopic, ToldTopics, Wanted};
+use crate::broker::observe::watch::Watch;
 use crate::message::Topic;
 use crate::store::Store;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Broker;
-use super::trace::Push;
+use crate::broker::Broker;
+use crate::broker::push::trace::Push;
 use crate::message::{Message, Sequence, StatusKind, UnixSeconds};
 
 /// The life of a message, beside what it says itself.
@@ -97,8 +97,9 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::broker::fixture::{Running, Told, message, settings, start, ticket};
+    use crate::broker::push::outbox::OutboxLimits;
+    use crate::broker::push::pace::Pace;
     use crate::broker::settings::Settings;
-    use crate::broker::{OutboxLimits, Pace};
     use crate::clock::Clock;
     use crate::message::Status;
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::blocking::Disk;
-use super::consumers::Consumers;
-use super::error::PushAgainError;
-use super::expiry::Expiry;
-use super::queue::{Item, Queue, REQUEUE_MESSAGES};
-use crate::broker::blocking::read_back;
+use crate::broker::blocking::{Disk, read_back};
+use crate::broker::check::expiry::Expiry;
+use crate::broker::error::PushAgainError;
+use crate::broker::push::consumers::Consumers;
+use crate::broker::queue::{Item, Queue, REQUEUE_MESSAGES};
 use crate::broker::settings::Settings;
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
@@ -21,28 +20,28 @@ use crate::store::{Change, Counts, Scan, Store, StoreError};
 const DAY_SECONDS: u64 = 24 * 3600;
 
 /// See the module.
-pub(super) struct Sweep {
-    pub(super) queue: Arc<Queue>,
-    pub(super) consumers: Arc<Consumers>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) disk: Disk,
-    pub(super) clock: Clock,
-    pub(super) expiry: Expiry,
-    pub(super) settings: watch::Receiver<Settings>,
+pub(in crate::broker) struct Sweep {
+    pub(in crate::broker) queue: Arc<Queue>,
+    pub(in crate::broker) consumers: Arc<Consumers>,
+    pub(in crate::broker) store: Arc<dyn Store>,
+    pub(in crate::broker) disk: Disk,
+    pub(in crate::broker) clock: Clock,
+    pub(in crate::broker) expiry: Expiry,
+    pub(in crate::broker) settings: watch::Receiver<Settings>,
     /// When the next check is.
-    pub(super) next: watch::Sender<Instant>,
+    pub(in crate::broker) next: watch::Sender<Instant>,
 }
 
 /// A message to be pushed again now, and who waits to hear whether it is.
-pub(super) struct Wanted {
-    pub(super) code: MessageCode,
-    pub(super) done: oneshot::Sender<Result<(), PushAgainError>>,
+pub(in crate::broker) struct Wanted {
+    pub(in crate::broker) code: MessageCode,
+    pub(in crate::broker) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
 
 impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
-    pub(super) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
+    pub(in crate::broker) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
         self.look_at_floor();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;

@@ -19,7 +19,7 @@ impl Pace {
     }
 
     /// How long it holds back the last of so many queued messages; `None`: all leave at once.
-    pub(super) fn holds_back(&self, queued: usize) -> Option<Duration> {
+    pub(in crate::broker) fn holds_back(&self, queued: usize) -> Option<Duration> {
         let per_second = self.per_second()?;
         let seconds = queued as f64 / per_second;
         (queued > self.batch_messages)

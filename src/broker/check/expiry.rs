@@ -29,7 +29,7 @@ const STOP_SECONDS: u64 = 7 * 24 * 3600;
 const MARKS: u32 = 32;
 
 /// See the module.
-pub(super) struct Expiry {
+pub(in crate::broker) struct Expiry {
     /// When the clock was looked at last, and what it said.
     seen: (Instant, UnixSeconds),
     jump: Option<Jump>,
@@ -51,7 +51,7 @@ struct Jump {
 
 impl Expiry {
     /// The clock says that it is `now`; `newest`: when the newest message was created.
-    pub(super) fn new(now: UnixSeconds, newest: Option<UnixSeconds>) -> Expiry {
+    pub(in crate::broker) fn new(now: UnixSeconds, newest: Option<UnixSeconds>) -> Expiry {
         Expiry {
             seen: (Instant::now(), now),
             jump: None,
@@ -64,7 +64,7 @@ impl Expiry {
 
     /// The messages before this one have been there for `after_seconds` while the broker ran;
     /// `next` is the message that comes next.
-    pub(super) fn aged(&mut self, next: Sequence, after_seconds: u64) -> Sequence {
+    pub(in crate::broker) fn aged(&mut self, next: Sequence, after_seconds: u64) -> Sequence {
         let after = Duration::from_secs(after_seconds);
         let is_due = |(at, _): &(Instant, Sequence)| at.elapsed() >= after / MARKS;
         if self.marks.back().is_none_or(is_due) {
@@ -77,7 +77,7 @@ impl Expiry {
     }
 
     /// So many messages are dated ahead of the clock: says so, once.
-    pub(super) fn notice(&mut self, ahead: u64) {
+    pub(in crate::broker) fn notice(&mut self, ahead: u64) {
         if ahead > 0 && !self.ahead {
             tracing::warn!(
                 messages = ahead,
@@ -89,7 +89,7 @@ impl Expiry {
 
     /// Messages created before this time have expired, if they are kept for `after_seconds`; the
     /// clock says that it is `now`.
-    pub(super) fn floor(&mut self, now: UnixSeconds, after_seconds: u64) -> UnixSeconds {
+    pub(in crate::broker) fn floor(&mut self, now: UnixSeconds, after_seconds: u64) -> UnixSeconds {
         self.look(now);
         if let Some(newest) = self.newest.take() {
             self.begin(now, newest, after_seconds);
@@ -113,7 +113,7 @@ impl Expiry {
     }
 
     /// Looks whether the clock has jumped; it says that it is `now`.
-    pub(super) fn look(&mut self, now: UnixSeconds) {
+    pub(in crate::broker) fn look(&mut self, now: UnixSeconds) {
         let at = Instant::now();
         let (seen_at, seen) = std::mem::replace(&mut self.seen, (at, now));
         let passed = i64::try_from((at - seen_at).as_secs()).unwrap_or(i64::MAX);

@@ -27,7 +27,7 @@ pub struct TopicState {
 }
 
 impl TopicState {
-    pub(super) fn new(topic: Topic, counts: Counts) -> TopicState {
+    pub(in crate::broker) fn new(topic: Topic, counts: Counts) -> TopicState {
         TopicState {
             topic,
             counts,
@@ -40,27 +40,27 @@ impl TopicState {
         }
     }
 
-    pub(super) fn has_anything(&self) -> bool {
+    pub(in crate::broker) fn has_anything(&self) -> bool {
         self.counts.all() > 0 || self.consumers > 0 || self.producers > 0
     }
 }
 
 /// What the consumers of a topic are.
-pub(super) struct LaneState {
-    pub(super) consumers: usize,
-    pub(super) rate_out: f64,
-    pub(super) behind: bool,
+pub(in crate::broker) struct LaneState {
+    pub(in crate::broker) consumers: usize,
+    pub(in crate::broker) rate_out: f64,
+    pub(in crate::broker) behind: bool,
 }
 
 impl TopicState {
-    pub(super) fn set_lane(&mut self, lane: &LaneState) {
+    pub(in crate::broker) fn set_lane(&mut self, lane: &LaneState) {
         self.consumers = lane.consumers;
         self.rate_out = lane.rate_out;
         self.behind = lane.behind;
     }
 
     /// One queue is for all topics: what waits in it for this one leaves before its last.
-    pub(super) fn set_wait(&mut self, wait: Option<Duration>) {
+    pub(in crate::broker) fn set_wait(&mut self, wait: Option<Duration>) {
         let is_held_back = self.consumers > 0 && !self.behind && self.counts.accepted > 0;
         self.held_back = wait.filter(|_| is_held_back);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::broker::topic_state::TopicState;
+use crate::broker::observe::topic_state::TopicState;
 use crate::message::{Message, Topic};
 
 /// Topics whose rate of arrival is known at a time.
@@ -25,7 +25,7 @@ const QUIET: Duration = Duration::from_secs(120);
 /// Messages a second, over the last [`RATE_SECONDS`]. Nothing has to tick: the value is brought up
 /// to date when it is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(in crate::broker) struct Rate {
     began: Instant,
     /// The second since `began` that was counted in last.
     newest: u64,
@@ -34,7 +34,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(at: Instant) -> Rate {
+    pub(in crate::broker) fn new(at: Instant) -> Rate {
         Rate {
             began: at,
             newest: 0,
@@ -42,7 +42,7 @@ impl Rate {
         }
     }
 
-    pub(super) fn add(&mut self, messages: usize, now: Instant) {
+    pub(in crate::broker) fn add(&mut self, messages: usize, now: Instant) {
         let second = now.saturating_duration_since(self.began).as_secs();
         for passed in (self.newest + 1..=second).take(SLOTS) {
             self.slots[slot(passed)] = 0;
@@ -53,7 +53,7 @@ impl Rate {
     }
 
     /// What it is at `now`.
-    pub(super) fn at(&self, now: Instant) -> f64 {
+    pub(in crate::broker) fn at(&self, now: Instant) -> f64 {
         let since = now.saturating_duration_since(self.began);
         let second = since.as_secs().max(self.newest);
         let counted = |second: u64| f64::from(self.slots[slot(second)]);
@@ -74,7 +74,7 @@ fn slot(second: u64) -> usize {
 
 /// How fast messages come, by topic, as far as it is remembered.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(in crate::broker) struct Arrivals {
     rates: Mutex<Generations>,
     topics_max: usize,
 }
@@ -112,7 +112,7 @@ impl Arrivals {
     }
 
     /// Counts messages that came together.
-    pub(super) fn add(&self, messages: &[Message], now: Instant) {
+    pub(in crate::broker) fn add(&self, messages: &[Message], now: Instant) {
         let mut rates = self.lock();
         for run in messages.chunk_by(|a, b| a.topic == b.topic) {
             if let Some(rate) = rates.rate(&run[0].topic, self.topics_max, now) {
@@ -122,7 +122,7 @@ impl Arrivals {
     }
 
     /// Forgets topics that have been quiet for long; to be called now and then.
-    pub(super) fn forget(&self, now: Instant) {
+    pub(in crate::broker) fn forget(&self, now: Instant) {
         let mut rates = self.lock();
         if now.saturating_duration_since(rates.turned) < QUIET {
             return;
@@ -136,7 +136,7 @@ impl Arrivals {
     }
 
     /// Tells `states` their rates.
-    pub(super) fn fill(&self, states: &mut [TopicState], now: Instant) {
+    pub(in crate::broker) fn fill(&self, states: &mut [TopicState], now: Instant) {
         let rates = self.lock();
         for state in states {
             let rate = rates.young.get(&state.topic);

@@ -1,7 +1,7 @@
 //! Who is connected, by topic, each with a bounded outbox; and which topics are behind.
 //!
 //! A topic is **behind** when none of its consumers has room: its messages then stay in the
-//! store, and are read back when there is room again (`super::dispatch`). One consumer without
+//! store, and are read back when there is room again (`crate::broker::push::dispatch`). One consumer without
 //! room beside others that have it is too slow, and is closed.
 
 use std::collections::{HashMap, HashSet};
@@ -13,18 +13,18 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Role};
-use super::delivery::{Delivery, Outcomes, Ticket, large_bytes};
-use super::in_flight::{InFlight, OfTopic};
-use super::outbox::OutboxUse;
-use super::trace::{Recipient, Roster, Trace};
+use crate::broker::clients::{Client, ClientInfo, CloseReason, CloseSignal, Closer, Numbers, Role};
+use crate::broker::observe::topic_state::LaneState;
+use crate::broker::push::delivery::{Delivery, Outcomes, Ticket, large_bytes};
+use crate::broker::push::in_flight::{InFlight, OfTopic};
+use crate::broker::push::outbox::OutboxUse;
+use crate::broker::push::trace::{Recipient, Roster, Trace};
 use crate::broker::settings::Settings;
-use crate::broker::topic_state::LaneState;
 use crate::message::{Message, Sequence, Topic};
 use crate::sequences::SequenceSet;
 
 /// A connected consumer and its outbox. The limits are passed by at most one batch.
-pub(super) struct Consumer {
+pub(in crate::broker) struct Consumer {
     number: u64,
     info: Arc<ClientInfo>,
     outbox: mpsc::UnboundedSender<Ticket>,
@@ -34,12 +34,12 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// Wants its session to end.
-    pub(super) fn close(&self, reason: CloseReason) {
+    pub(in crate::broker) fn close(&self, reason: CloseReason) {
         self.close.close(reason);
     }
 
     /// The consumer as seen from outside.
-    pub(super) fn client(&self) -> Client {
+    pub(in crate::broker) fn client(&self) -> Client {
         Client {
             number: self.number,
             role: Role::Consumer,
@@ -87,7 +87,7 @@ struct Behind {
 }
 
 /// All consumers.
-pub(super) struct Consumers {
+pub(in crate::broker) struct Consumers {
     /// Never held over an await: the dispatch, joins and leaves take turns for microseconds.
     lanes: Mutex<HashMap<Topic, Lane>>,
     any_room: Arc<Notify>,
@@ -159,7 +159,7 @@ pub struct Missed {
 
 /// What came of a push.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pushed {
+pub(in crate::broker) enum Pushed {
     /// It is in at least one outbox, or nobody was there and that is recorded.
     Done,
     /// The topic is behind: the messages stay in the store.
@@ -170,7 +170,7 @@ pub(super) enum Pushed {
 
 /// How messages came to be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::broker) enum Way {
     /// For the first time; when they were stored together, if that is known.
     Fresh(Option<Instant>),
     Requeued,
@@ -178,7 +178,7 @@ pub(super) enum Way {
 }
 
 impl Consumers {
-    pub(super) fn new(
+    pub(in crate::broker) fn new(
         settings: watch::Receiver<Settings>,
         outcomes: Outcomes,
         numbers: Arc<Numbers>,
@@ -202,7 +202,7 @@ impl Consumers {
     }
 
     /// Adds a consumer: from now on it gets what is pushed to its topic.
-    pub(super) fn join(self: &Arc<Consumers>, info: ClientInfo) -> Subscription {
+    pub(in crate::broker) fn join(self: &Arc<Consumers>, info: ClientInfo) -> Subscription {
         let (outbox, receiver) = mpsc::unbounded_channel();
         let mut lanes = self.lock();
         let lane = lanes.entry(info.topic.clone()).or_default();
@@ -246,7 +246,7 @@ impl Consumers {
     }
 
     /// Everybody who is connected, longest first.
-    pub(super) fn list(&self) -> Vec<Arc<ClientInfo>> {
+    pub(in crate::broker) fn list(&self) -> Vec<Arc<ClientInfo>> {
         let lanes = self.lock();
         let mut all: Vec<_> = lanes.values().flat_map(|lane| &lane.consumers).collect();
         all.sort_unstable_by_key(|consumer| consumer.number);
@@ -256,21 +256,21 @@ impl Consumers {
     }
 
     /// The same with their outboxes, in no order.
-    pub(super) fn clients(&self) -> Vec<Client> {
+    pub(in crate::broker) fn clients(&self) -> Vec<Client> {
         let lanes = self.lock();
         let all = lanes.values().flat_map(|lane| &lane.consumers);
         all.map(|consumer| consumer.client()).collect()
     }
 
     /// The consumer with this number.
-    pub(super) fn find(&self, number: u64) -> Option<Arc<Consumer>> {
+    pub(in crate::broker) fn find(&self, number: u64) -> Option<Arc<Consumer>> {
         let lanes = self.lock();
         let mut all = lanes.values().flat_map(|lane| &lane.consumers);
         all.find(|consumer| consumer.number == number).cloned()
     }
 
     /// Ends the sessions of all who logged in with the key of this name.
-    pub(super) fn close_of(&self, key: &str, reason: CloseReason) {
+    pub(in crate::broker) fn close_of(&self, key: &str, reason: CloseReason) {
         let lanes = self.lock();
         let all = lanes.values().flat_map(|lane| &lane.consumers);
         for consumer in all.filter(|consumer| *consumer.info.key == *key) {
@@ -279,7 +279,7 @@ impl Consumers {
     }
 
     /// The topics that have consumers or are behind.
-    pub(super) fn lanes(&self) -> Vec<(Topic, LaneState)> {
+    pub(in crate::broker) fn lanes(&self) -> Vec<(Topic, LaneState)> {
         let (lanes, now) = (self.lock(), Instant::now());
         lanes
             .iter()
@@ -288,25 +288,25 @@ impl Consumers {
     }
 
     /// What the consumers of a topic are.
-    pub(super) fn lane(&self, topic: &Topic) -> Option<LaneState> {
+    pub(in crate::broker) fn lane(&self, topic: &Topic) -> Option<LaneState> {
         let lanes = self.lock();
         Some(lanes.get(topic)?.state(Instant::now()))
     }
 
     /// How many are connected.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::broker) fn count(&self) -> usize {
         let lanes = self.lock();
         lanes.values().map(|lane| lane.consumers.len()).sum()
     }
 
     /// How many topics are behind.
-    pub(super) fn topics_behind(&self) -> usize {
+    pub(in crate::broker) fn topics_behind(&self) -> usize {
         let lanes = self.lock();
         lanes.values().filter(|lane| lane.behind.is_some()).count()
     }
 
     /// The messages in all outboxes, and the bytes of their data.
-    pub(super) fn outboxes(&self) -> (usize, usize) {
+    pub(in crate::broker) fn outboxes(&self) -> (usize, usize) {
         let lanes = self.lock();
         let all = lanes.values().flat_map(|lane| &lane.consumers);
         all.fold((0, 0), |(messages, bytes), consumer| {
@@ -316,23 +316,23 @@ impl Consumers {
     }
 
     /// To whom messages were handed over.
-    pub(super) fn trace(&self) -> &Trace {
+    pub(in crate::broker) fn trace(&self) -> &Trace {
         &self.trace
     }
 
     /// Up to here everything has come from the queue once.
-    pub(super) fn reached(&self) -> Sequence {
+    pub(in crate::broker) fn reached(&self) -> Sequence {
         Sequence(self.reached.load(Ordering::Relaxed))
     }
 
     /// Whether nobody is connected.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker) fn is_empty(&self) -> bool {
         let lanes = self.lock();
         lanes.values().all(|lane| lane.consumers.is_empty())
     }
 
     /// Waits until some topic has room, or nobody is connected any more.
-    pub(super) async fn open(&self) {
+    pub(in crate::broker) async fn open(&self) {
         loop {
             let room = self.any_room.notified();
             let is_open = |lane: &Lane| lane.is_open(&self.in_flight);
@@ -344,7 +344,7 @@ impl Consumers {
     }
 
     /// The topics that somebody listens to and has room for.
-    pub(super) fn open_topics(&self) -> HashSet<Topic> {
+    pub(in crate::broker) fn open_topics(&self) -> HashSet<Topic> {
         let lanes = self.lock();
         lanes
             .iter()
@@ -356,7 +356,12 @@ impl Consumers {
     /// Hands messages of one topic to all its consumers, but for those that are gone. Where some
     /// have no room and others have, it tries again a few times, and closes those that still
     /// have none.
-    pub(super) async fn push(&self, topic: &Topic, messages: Vec<Message>, way: Way) -> Pushed {
+    pub(in crate::broker) async fn push(
+        &self,
+        topic: &Topic,
+        messages: Vec<Message>,
+        way: Way,
+    ) -> Pushed {
         let retries = self.settings.borrow().retries;
         for _ in 0..retries {
             if !self.is_uneven(topic) {
@@ -438,7 +443,7 @@ impl Consumers {
     }
 
     /// Waits for what is being handed over: what was deleted before is pushed no more after.
-    pub(super) fn settle(&self) {
+    pub(in crate::broker) fn settle(&self) {
         drop(self.lock());
     }
 
@@ -458,7 +463,7 @@ impl Consumers {
 
     /// The messages of a topic that is behind which are still to be pushed: the first and the
     /// last. `None` when it is not behind.
-    pub(super) fn behind(&self, topic: &Topic) -> Option<(Sequence, Sequence)> {
+    pub(in crate::broker) fn behind(&self, topic: &Topic) -> Option<(Sequence, Sequence)> {
         let lanes = self.lock();
         let behind = lanes.get(topic)?.behind?;
         Some((behind.from, behind.last))
@@ -466,7 +471,7 @@ impl Consumers {
 
     /// The same, and whether somebody has room for them; `None` when this episode is over.
     /// Another may have begun, which somebody else reads back.
-    pub(super) fn to_read_back(
+    pub(in crate::broker) fn to_read_back(
         &self,
         topic: &Topic,
         episode: u64,
@@ -480,22 +485,22 @@ impl Consumers {
     }
 
     /// How much data may be pushed again at once.
-    pub(super) fn free_bytes(&self) -> usize {
+    pub(in crate::broker) fn free_bytes(&self) -> usize {
         self.in_flight.free()
     }
 
     /// Waits until memory of large messages is given back from now on.
-    pub(super) fn freed(&self) -> Notified<'_> {
+    pub(in crate::broker) fn freed(&self) -> Notified<'_> {
         self.in_flight.freed()
     }
 
     /// What is woken when a topic's consumers may have room again.
-    pub(super) fn room(&self, topic: &Topic) -> Option<Arc<Notify>> {
+    pub(in crate::broker) fn room(&self, topic: &Topic) -> Option<Arc<Notify>> {
         self.lock().get(topic).map(|lane| lane.room.clone())
     }
 
     /// A topic that is behind has been read back up to `next`.
-    pub(super) fn caught_up(&self, topic: &Topic, next: Sequence) {
+    pub(in crate::broker) fn caught_up(&self, topic: &Topic, next: Sequence) {
         let mut lanes = self.lock();
         if let Some(lane) = lanes.get_mut(topic)
             && let Some(behind) = &mut lane.behind

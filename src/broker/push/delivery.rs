@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::activity::Activity;
-use super::in_flight::Flying;
-use super::outbox::OutboxUse;
-use super::trace::Handover;
+use crate::broker::observe::activity::Activity;
+use crate::broker::push::in_flight::Flying;
+use crate::broker::push::outbox::OutboxUse;
+use crate::broker::push::trace::Handover;
 use crate::clock::Clock;
 use crate::measure::Counter;
 use crate::message::Message;
@@ -19,15 +19,15 @@ use crate::store::{Change, Store};
 
 /// Where outcomes are recorded.
 #[derive(Clone)]
-pub(super) struct Outcomes {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Clock,
-    pub(super) activity: Arc<Activity>,
+pub(in crate::broker) struct Outcomes {
+    pub(in crate::broker) store: Arc<dyn Store>,
+    pub(in crate::broker) clock: Clock,
+    pub(in crate::broker) activity: Arc<Activity>,
 }
 
 impl Outcomes {
     /// These messages were written to nobody.
-    pub(super) fn not_consumed(&self, sequences: SequenceSet) {
+    pub(in crate::broker) fn not_consumed(&self, sequences: SequenceSet) {
         let counters = &self.activity.counters;
         self.record(Change::NotConsumed, sequences, &counters.not_consumed);
     }
@@ -48,18 +48,18 @@ impl Outcomes {
 }
 
 /// Whether a message is delivered alone, and not encoded as a whole.
-pub(super) fn is_large(message: &Message) -> bool {
+pub(in crate::broker) fn is_large(message: &Message) -> bool {
     message.data.len() > SMALL_BYTES
 }
 
 /// The data of those of these messages that are large.
-pub(super) fn large_bytes(messages: &[Message]) -> usize {
+pub(in crate::broker) fn large_bytes(messages: &[Message]) -> usize {
     let large = messages.iter().filter(|message| is_large(message));
     large.map(|message| message.data.len()).sum()
 }
 
 /// Messages of one topic, pushed together.
-pub(super) struct Delivery {
+pub(in crate::broker) struct Delivery {
     messages: Vec<Message>,
     /// When they were stored, if how long they waited is to be counted.
     stored: Option<Instant>,
@@ -80,7 +80,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// A delivery to `sessions` sessions, which must get one [`Ticket`] each.
-    pub(super) fn new(
+    pub(in crate::broker) fn new(
         messages: Vec<Message>,
         stored: Option<Instant>,
         sessions: usize,
@@ -115,7 +115,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(delivery: Arc<Delivery>, used: Arc<OutboxUse>) -> Ticket {
+    pub(in crate::broker) fn new(delivery: Arc<Delivery>, used: Arc<OutboxUse>) -> Ticket {
         let large = delivery.flying.bytes();
         used.reserve(delivery.messages.len(), delivery.bytes, large);
         Ticket {

@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use super::{Broker, TopicState};
+use crate::broker::Broker;
+use crate::broker::observe::topic_state::TopicState;
 use crate::message::{Topic, UnixSeconds};
 use crate::store::StoreError;
 

@@ -48,22 +48,22 @@ pub struct ToldTopic {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Tallies {
+pub(in crate::broker) struct Tallies {
     /// Whether any topic is wanted.
-    pub(super) is_on: AtomicBool,
+    pub(in crate::broker) is_on: AtomicBool,
     told: RwLock<Told>,
 }
 
 #[derive(Default)]
-pub(super) struct Told {
+pub(in crate::broker) struct Told {
     wanted: Option<Wanted>,
-    pub(super) topics: HashMap<Topic, Arc<Tally>>,
+    pub(in crate::broker) topics: HashMap<Topic, Arc<Tally>>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) accepted: Counter,
-    pub(super) delivered: Counter,
+pub(in crate::broker) struct Tally {
+    pub(in crate::broker) accepted: Counter,
+    pub(in crate::broker) delivered: Counter,
 }
 
 impl fmt::Debug for Tallies {
@@ -77,7 +77,7 @@ impl Told {
         self.wanted.as_ref().is_some_and(|wanted| wanted(topic))
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::broker) fn is_full(&self) -> bool {
         self.topics.len() >= TOLD_TOPICS_MAX
     }
 
@@ -94,16 +94,16 @@ impl Told {
 }
 
 impl Tallies {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Told> {
+    pub(in crate::broker) fn read(&self) -> RwLockReadGuard<'_, Told> {
         self.told.read().expect("no holder of this lock panics")
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Told> {
+    pub(in crate::broker) fn write(&self) -> RwLockWriteGuard<'_, Told> {
         self.told.write().expect("no holder of this lock panics")
     }
 
     /// These messages were stored together.
-    pub(super) fn accepted(&self, messages: &[Message]) {
+    pub(in crate::broker) fn accepted(&self, messages: &[Message]) {
         if self.is_on.load(Ordering::Relaxed) {
             for run in messages.chunk_by(|a, b| a.topic == b.topic) {
                 let count = run.len() as u64;
@@ -113,14 +113,14 @@ impl Tallies {
     }
 
     /// So many messages of a topic were written to a consumer.
-    pub(super) fn delivered(&self, topic: &Topic, messages: u64) {
+    pub(in crate::broker) fn delivered(&self, topic: &Topic, messages: u64) {
         if self.is_on.load(Ordering::Relaxed) {
             self.with(topic, |tally| tally.delivered.add(messages));
         }
     }
 
     /// Somebody listens to a topic.
-    pub(super) fn joined(&self, topic: &Topic) {
+    pub(in crate::broker) fn joined(&self, topic: &Topic) {
         if self.is_on.load(Ordering::Relaxed) {
             self.with(topic, |_| {});
         }
@@ -141,7 +141,7 @@ impl Tallies {
     }
 
     /// Tells `wanted` from now on. What is told already goes on counting.
-    pub(super) fn want(&self, wanted: Option<Wanted>) {
+    pub(in crate::broker) fn want(&self, wanted: Option<Wanted>) {
         let mut told = self.write();
         self.is_on.store(wanted.is_some(), Ordering::Relaxed);
         told.wanted = wanted;
@@ -150,7 +150,7 @@ impl Tallies {
     }
 
     /// Gives places to topics that `store` has messages of; how many find none.
-    pub(super) fn fill(&self, store: &dyn Store) -> usize {
+    pub(in crate::broker) fn fill(&self, store: &dyn Store) -> usize {
         let (Some(wanted), known, room) = ({
             let told = self.read();
             let known: HashSet<Topic> = told.topics.keys().cloned().collect();
@@ -178,7 +178,7 @@ impl Tallies {
     }
 
     /// The topics that are told, by name.
-    pub(super) fn topics(&self) -> Vec<(Topic, Arc<Tally>)> {
+    pub(in crate::broker) fn topics(&self) -> Vec<(Topic, Arc<Tally>)> {
         let told = self.read().topics.clone();
         let mut topics: Vec<_> = told.into_iter().collect();
         topics.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,6 +1,6 @@
 //! What happened to messages since the start, and how long it took.
 //!
-//! This is the one place of these numbers: the history of `super::figures` and whoever shows
+//! This is the one place of these numbers: the history of `crate::broker::observe::figures` and whoever shows
 //! them read them here.
 
 use crate::measure::{Counter, Histogram, SECONDS, Spread};
@@ -64,18 +64,18 @@ pub struct Totals {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) accepted: Counter,
-    pub(super) delivered: Counter,
-    pub(super) consumed: Counter,
-    pub(super) not_consumed: Counter,
-    pub(super) requeued: Counter,
-    pub(super) expired_consumed: Counter,
-    pub(super) expired_unread: Counter,
-    pub(super) deleted: Counter,
-    pub(super) refused: [Counter; RefusedFor::ALL.len()],
-    pub(super) acknowledgement_seconds: Histogram,
-    pub(super) push_seconds: Histogram,
+pub(in crate::broker) struct Counters {
+    pub(in crate::broker) accepted: Counter,
+    pub(in crate::broker) delivered: Counter,
+    pub(in crate::broker) consumed: Counter,
+    pub(in crate::broker) not_consumed: Counter,
+    pub(in crate::broker) requeued: Counter,
+    pub(in crate::broker) expired_consumed: Counter,
+    pub(in crate::broker) expired_unread: Counter,
+    pub(in crate::broker) deleted: Counter,
+    pub(in crate::broker) refused: [Counter; RefusedFor::ALL.len()],
+    pub(in crate::broker) acknowledgement_seconds: Histogram,
+    pub(in crate::broker) push_seconds: Histogram,
 }
 
 impl Default for Counters {
@@ -97,7 +97,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    pub(super) fn refused(&self, why: RefusedFor, messages: usize) {
+    pub(in crate::broker) fn refused(&self, why: RefusedFor, messages: usize) {
         self.refused[why as usize].add(messages as u64);
     }
 }

@@ -8,12 +8,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::blocking::Disk;
-use super::consumers::{Consumers, Pushed, Way};
-use super::delivery::is_large;
-use super::queue::{Item, Items, Queue, Refill};
-use crate::broker::blocking::{READ_RETRY, read_back};
-use crate::broker::pace::Pace;
+use crate::broker::blocking::{Disk, READ_RETRY, read_back};
+use crate::broker::push::consumers::{Consumers, Pushed, Way};
+use crate::broker::push::delivery::is_large;
+use crate::broker::push::pace::Pace;
+use crate::broker::queue::{Item, Items, Queue, Refill};
 use crate::broker::settings::Settings;
 use crate::message::{Message, StatusKind, Topic};
 use crate::store::Scan;
@@ -75,18 +74,18 @@ impl Batch {
 }
 
 /// See the module.
-pub(super) struct Dispatch {
-    pub(super) queue: Arc<Queue>,
-    pub(super) consumers: Arc<Consumers>,
-    pub(super) disk: Disk,
-    pub(super) settings: watch::Receiver<Settings>,
+pub(in crate::broker) struct Dispatch {
+    pub(in crate::broker) queue: Arc<Queue>,
+    pub(in crate::broker) consumers: Arc<Consumers>,
+    pub(in crate::broker) disk: Disk,
+    pub(in crate::broker) settings: watch::Receiver<Settings>,
     /// Who reads back topics that are behind.
-    pub(super) readers: JoinSet<()>,
+    pub(in crate::broker) readers: JoinSet<()>,
 }
 
 impl Dispatch {
     /// Pushes what comes, for ever.
-    pub(super) async fn run(mut self, mut items: Items) {
+    pub(in crate::broker) async fn run(mut self, mut items: Items) {
         let mut batch = Batch::new(self.settings.clone());
         loop {
             let item = tokio::select! {

@@ -47,21 +47,21 @@ pub struct Push {
 
 impl Push {
     /// Whether some of the consumers may still be written to.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::broker) fn is_open(&self) -> bool {
         self.written + self.failed < self.recipients_total
     }
 }
 
 /// The consumers of a topic, as hand-overs remember them; clones share the names.
 #[derive(Clone, Debug)]
-pub(super) struct Roster {
+pub(in crate::broker) struct Roster {
     first: Arc<[Recipient]>,
     total: usize,
     bytes: usize,
 }
 
 impl Roster {
-    pub(super) fn new(recipients: impl ExactSizeIterator<Item = Recipient>) -> Roster {
+    pub(in crate::broker) fn new(recipients: impl ExactSizeIterator<Item = Recipient>) -> Roster {
         let total = recipients.len();
         let first: Arc<[Recipient]> = recipients.take(RECIPIENTS_MAX).collect();
         let ids: usize = first.iter().map(|recipient| recipient.id.len()).sum();
@@ -81,8 +81,8 @@ impl Default for Roster {
 
 /// Messages that were handed to the consumers of their topic together.
 #[derive(Debug)]
-pub(super) struct Handover {
-    pub(super) sequences: SequenceSet,
+pub(in crate::broker) struct Handover {
+    pub(in crate::broker) sequences: SequenceSet,
     at_ms: u64,
     roster: Roster,
     written: AtomicUsize,
@@ -91,12 +91,12 @@ pub(super) struct Handover {
 
 impl Handover {
     /// One more session has written it.
-    pub(super) fn written(&self) {
+    pub(in crate::broker) fn written(&self) {
         self.written.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more session has not, and will not.
-    pub(super) fn failed(&self) {
+    pub(in crate::broker) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -117,7 +117,7 @@ impl Handover {
 }
 
 /// See the module.
-pub(super) struct Trace {
+pub(in crate::broker) struct Trace {
     ring: Mutex<Ring>,
     clock: Clock,
 }
@@ -130,7 +130,7 @@ struct Ring {
 }
 
 impl Trace {
-    pub(super) fn new(clock: Clock) -> Trace {
+    pub(in crate::broker) fn new(clock: Clock) -> Trace {
         let ring = Ring {
             handovers: VecDeque::new(),
             bytes: 0,
@@ -147,7 +147,7 @@ impl Trace {
     }
 
     /// Remembers a hand-over that is about to be made.
-    pub(super) fn begin(&self, sequences: SequenceSet, roster: Roster) -> Arc<Handover> {
+    pub(in crate::broker) fn begin(&self, sequences: SequenceSet, roster: Roster) -> Arc<Handover> {
         let handover = Arc::new(Handover {
             sequences,
             at_ms: self.clock.now_ms(),
@@ -161,7 +161,7 @@ impl Trace {
 
     /// The hand-overs of a message that are remembered, oldest first; and since when, in Unix
     /// milliseconds, all are.
-    pub(super) fn pushes(&self, sequence: Sequence) -> (Vec<Push>, u64) {
+    pub(in crate::broker) fn pushes(&self, sequence: Sequence) -> (Vec<Push>, u64) {
         let ring = self.lock();
         let handovers = ring.handovers.iter();
         let pushes = handovers

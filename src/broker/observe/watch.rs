@@ -54,7 +54,7 @@ impl Drop for Watch {
 
 /// Everybody who watches.
 #[derive(Debug, Default)]
-pub(super) struct Watchers {
+pub(in crate::broker) struct Watchers {
     all: Mutex<Vec<Arc<Watcher>>>,
     /// How many there are: while it is 0, watching costs nothing.
     count: AtomicUsize,
@@ -65,7 +65,7 @@ impl Watchers {
         self.all.lock().expect("no holder of this lock panics")
     }
 
-    pub(super) fn join(self: &Arc<Watchers>, topic: Topic) -> Option<Watch> {
+    pub(in crate::broker) fn join(self: &Arc<Watchers>, topic: Topic) -> Option<Watch> {
         let mut all = self.lock();
         if all.len() >= WATCHERS_MAX {
             return None;
@@ -90,7 +90,7 @@ impl Watchers {
     }
 
     /// Shows messages just stored to those who watch their topics.
-    pub(super) fn show(&self, messages: &[Message]) {
+    pub(in crate::broker) fn show(&self, messages: &[Message]) {
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }

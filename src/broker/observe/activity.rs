@@ -7,24 +7,24 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::counters::Counters;
-use super::tallies::Tallies;
-use super::watch::Watchers;
-use crate::broker::rates::Arrivals;
+use crate::broker::observe::counters::Counters;
+use crate::broker::observe::rates::Arrivals;
+use crate::broker::observe::tallies::Tallies;
+use crate::broker::observe::watch::Watchers;
 use crate::message::Message;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
-    pub(super) counters: Counters,
-    pub(super) arrivals: Arrivals,
-    pub(super) tallies: Tallies,
-    pub(super) watchers: Arc<Watchers>,
+pub(in crate::broker) struct Activity {
+    pub(in crate::broker) counters: Counters,
+    pub(in crate::broker) arrivals: Arrivals,
+    pub(in crate::broker) tallies: Tallies,
+    pub(in crate::broker) watchers: Arc<Watchers>,
 }
 
 impl Activity {
     /// These messages were stored `now`.
-    pub(super) fn committed(&self, messages: &[Message], now: Instant) {
+    pub(in crate::broker) fn committed(&self, messages: &[Message], now: Instant) {
         self.counters.accepted.add(messages.len() as u64);
         self.arrivals.add(messages, now);
         self.tallies.accepted(messages);

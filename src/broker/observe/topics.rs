@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Broker;
-use crate::broker::pace::Pace;
-use crate::broker::topic_state::TopicState;
+use crate::broker::Broker;
+use crate::broker::observe::topic_state::TopicState;
+use crate::broker::push::pace::Pace;
 use crate::message::Topic;
 use crate::store::{Counts, TopicCounts};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::rates::Rate;
+use crate::broker::observe::rates::Rate;
 
 /// How much may wait for one consumer.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Outbox {
 
 /// What is in the outbox of a consumer, and what has left it. The limits are passed by at most
 /// one batch.
-pub(super) struct OutboxUse {
+pub(in crate::broker) struct OutboxUse {
     messages: AtomicUsize,
     bytes: AtomicUsize,
     /// Of these, the memory of large messages.
@@ -51,7 +51,11 @@ pub(super) struct OutboxUse {
 
 impl OutboxUse {
     /// An empty outbox; `room` is woken for the topic, `any_room` for all.
-    pub(super) fn new(limits: OutboxLimits, room: Arc<Notify>, any_room: Arc<Notify>) -> OutboxUse {
+    pub(in crate::broker) fn new(
+        limits: OutboxLimits,
+        room: Arc<Notify>,
+        any_room: Arc<Notify>,
+    ) -> OutboxUse {
         OutboxUse {
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -67,7 +71,7 @@ impl OutboxUse {
     }
 
     /// How full it is.
-    pub(super) fn outbox(&self) -> Outbox {
+    pub(in crate::broker) fn outbox(&self) -> Outbox {
         Outbox {
             messages: self.messages.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -76,33 +80,33 @@ impl OutboxUse {
     }
 
     /// Whether memory of large messages is in it.
-    pub(super) fn has_large(&self) -> bool {
+    pub(in crate::broker) fn has_large(&self) -> bool {
         self.large.load(Ordering::Relaxed) > 0
     }
 
     /// How many messages were written to the consumer.
-    pub(super) fn written(&self) -> u64 {
+    pub(in crate::broker) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// How many messages were to be written to it and are not, and the bytes of their data.
-    pub(super) fn missed(&self) -> (u64, u64) {
+    pub(in crate::broker) fn missed(&self) -> (u64, u64) {
         let messages = self.missed_messages.load(Ordering::Relaxed);
         (messages, self.missed_bytes.load(Ordering::Relaxed))
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::broker) fn has_room(&self) -> bool {
         self.messages.load(Ordering::Relaxed) < self.limits.messages
             && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
     }
 
-    pub(super) fn reserve(&self, messages: usize, bytes: usize, large: usize) {
+    pub(in crate::broker) fn reserve(&self, messages: usize, bytes: usize, large: usize) {
         self.large.fetch_add(large, Ordering::Relaxed);
         self.messages.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn give_back(&self, messages: usize, bytes: usize, large: usize) {
+    pub(in crate::broker) fn give_back(&self, messages: usize, bytes: usize, large: usize) {
         self.large.fetch_sub(large, Ordering::Relaxed);
         let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
         let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
@@ -113,19 +117,19 @@ impl OutboxUse {
     }
 
     /// Counts messages that were written to it.
-    pub(super) fn wrote(&self, messages: usize, now: Instant) {
+    pub(in crate::broker) fn wrote(&self, messages: usize, now: Instant) {
         self.written.fetch_add(messages as u64, Ordering::Relaxed);
         self.rate().add(messages, now);
     }
 
     /// Counts messages that were to be written to it, and are not any more.
-    pub(super) fn miss(&self, messages: usize, bytes: usize) {
+    pub(in crate::broker) fn miss(&self, messages: usize, bytes: usize) {
         self.missed_messages
             .fetch_add(messages as u64, Ordering::Relaxed);
         self.missed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn rate(&self) -> MutexGuard<'_, Rate> {
+    pub(in crate::broker) fn rate(&self) -> MutexGuard<'_, Rate> {
         self.rate.lock().expect("no holder of this lock panics")
     }
 }

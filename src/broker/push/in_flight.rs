@@ -16,7 +16,7 @@ const ALL_BYTES_MAX: usize = 64 << 20;
 const TOPIC_BYTES_MAX: usize = 32 << 20;
 
 /// See the module.
-pub(super) struct InFlight {
+pub(in crate::broker) struct InFlight {
     all: Mutex<usize>,
     freed: Notify,
     /// A topic has found no room since some was given back last.
@@ -27,17 +27,17 @@ pub(super) struct InFlight {
 
 /// What a topic has of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OfTopic(Arc<AtomicUsize>);
+pub(in crate::broker) struct OfTopic(Arc<AtomicUsize>);
 
 /// Memory that is taken; it is given back when this is dropped.
-pub(super) struct Flying {
+pub(in crate::broker) struct Flying {
     bytes: usize,
     topic: OfTopic,
     in_flight: Arc<InFlight>,
 }
 
 impl InFlight {
-    pub(super) fn new(any_room: Arc<Notify>) -> Arc<InFlight> {
+    pub(in crate::broker) fn new(any_room: Arc<Notify>) -> Arc<InFlight> {
         Arc::new(InFlight {
             all: Mutex::new(0),
             freed: Notify::new(),
@@ -52,7 +52,7 @@ impl InFlight {
 
     /// Whether a topic may have so many bytes more: some at all, if it is for 0. What is larger
     /// than the bounds may fly alone.
-    pub(super) fn has_room(&self, topic: &OfTopic, bytes: usize) -> bool {
+    pub(in crate::broker) fn has_room(&self, topic: &OfTopic, bytes: usize) -> bool {
         let has_room = fits(*self.all(), bytes, ALL_BYTES_MAX)
             && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX);
         if bytes > 0 && !has_room {
@@ -62,12 +62,16 @@ impl InFlight {
     }
 
     /// Whether a topic waits for memory that others have.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(in crate::broker) fn is_wanted(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Takes memory for large messages of a topic, if there is.
-    pub(super) fn take(self: &Arc<InFlight>, topic: &OfTopic, bytes: usize) -> Option<Flying> {
+    pub(in crate::broker) fn take(
+        self: &Arc<InFlight>,
+        topic: &OfTopic,
+        bytes: usize,
+    ) -> Option<Flying> {
         if bytes > 0 {
             let mut all = self.all();
             let of_topic = topic.0.load(Ordering::Relaxed);
@@ -86,12 +90,12 @@ impl InFlight {
     }
 
     /// Bytes that are free.
-    pub(super) fn free(&self) -> usize {
+    pub(in crate::broker) fn free(&self) -> usize {
         ALL_BYTES_MAX.saturating_sub(*self.all())
     }
 
     /// Waits until some is given back from now on.
-    pub(super) fn freed(&self) -> Notified<'_> {
+    pub(in crate::broker) fn freed(&self) -> Notified<'_> {
         self.freed.notified()
     }
 }
@@ -102,7 +106,7 @@ fn fits(taken: usize, more: usize, most: usize) -> bool {
 
 impl Flying {
     /// How much it is: 0 if no message is large.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes
     }
 }

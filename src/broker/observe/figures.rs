@@ -1,6 +1,6 @@
 //! What flows through the broker: what its counters were in the last hour, day and month.
 //!
-//! The counters (`super::counters`) only go up; each second their growth becomes a [`Point`]. Points stand on the
+//! The counters (`crate::broker::observe::counters`) only go up; each second their growth becomes a [`Point`]. Points stand on the
 //! time of day, which may jump: what it jumped over has points without traffic, and when it is
 //! put back all points move back with it. So a series has no holes, and its newest point is
 //! always that of now.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::activity::Activity;
+use crate::broker::observe::activity::Activity;
 use crate::clock::Clock;
 use crate::message::UnixSeconds;
 use crate::store::Store;
@@ -132,7 +132,7 @@ pub struct Backlog {
 }
 
 /// Keeps the points, and sees to it that there is one each second.
-pub(super) struct Figures {
+pub(in crate::broker) struct Figures {
     history: Mutex<History>,
     activity: Arc<Activity>,
     store: Arc<dyn Store>,
@@ -140,7 +140,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(
+    pub(in crate::broker) fn new(
         activity: Arc<Activity>,
         store: Arc<dyn Store>,
         clock: Clock,
@@ -154,12 +154,12 @@ impl Figures {
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, History> {
+    pub(in crate::broker) fn lock(&self) -> MutexGuard<'_, History> {
         self.history.lock().expect("no holder of this lock panics")
     }
 
     /// Records each second when it is over, for ever.
-    pub(super) async fn run(self: Arc<Figures>) {
+    pub(in crate::broker) async fn run(self: Arc<Figures>) {
         loop {
             // Asked anew each time, so that seconds stay those of the clock if it is adjusted.
             let rest = 1000 - self.clock.now_ms() % 1000;
@@ -180,7 +180,7 @@ impl Figures {
 }
 
 /// The points of each [`Step`].
-pub(super) struct History {
+pub(in crate::broker) struct History {
     since: UnixSeconds,
     /// When the newest second ended.
     end: UnixSeconds,
@@ -259,7 +259,7 @@ impl History {
         }
     }
 
-    pub(super) fn series(&self, step: Step, points: usize) -> Series {
+    pub(in crate::broker) fn series(&self, step: Step, points: usize) -> Series {
         let ring = self.ring(step);
         let points: Vec<Point> = ring.newest(points).copied().collect();
         let end = self.end.0 - self.end.0 % step.seconds();
@@ -271,7 +271,7 @@ impl History {
         }
     }
 
-    pub(super) fn rates(&self) -> Rates {
+    pub(in crate::broker) fn rates(&self) -> Rates {
         let newest = self.ring(Step::Second).newest(RATE_SECONDS);
         let seconds = newest.len().max(1) as f64;
         let sum = newest.fold(Point::default(), |sum, point| sum.map(*point, |a, b| a + b));

@@ -1,0 +1,13 @@
+//! What is counted and shown of messages while they pass; nothing is decided by it.
+
+pub(super) mod activity;
+pub(super) mod concerns;
+pub(super) mod counters;
+pub(super) mod figures;
+pub(super) mod life;
+pub(super) mod observed;
+pub(super) mod rates;
+pub(super) mod tallies;
+pub(super) mod topic_state;
+pub(super) mod topics;
+pub(super) mod watch;

@@ -1,0 +1,9 @@
+//! From the queue to the outboxes of consumers, and what comes of it.
+
+pub(super) mod consumers;
+pub(super) mod delivery;
+pub(super) mod dispatch;
+pub(super) mod in_flight;
+pub(super) mod outbox;
+pub(super) mod pace;
+pub(super) mod trace;
