@@ -119,6 +119,12 @@ impl Broker {
         self.0.store.measures()
     }
 
+    /// The number of messages dated ahead of the clock, as [`crate::store::Store::ahead`] counts
+    /// them.
+    pub fn ahead(&self) -> u64 {
+        self.0.store.ahead(self.clock().now())
+    }
+
     /// What of the store was found to be damaged, each as a sentence.
     pub fn damage(&self) -> Vec<String> {
         self.0.store.damage()

@@ -201,6 +201,12 @@ impl Scrape {
             None,
             self.damage,
         )?;
+        to.gauge(
+            "dpmq_messages_ahead",
+            "Messages dated ahead of the clock.",
+            None,
+            self.ahead,
+        )?;
         if let Some(measures) = &self.measures {
             to.histogram(
                 "dpmq_group_messages",
