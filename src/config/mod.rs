@@ -22,6 +22,10 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 
+use self::layer::Layer;
+use self::values::Values;
+use crate::regular;
+
 pub use self::error::ConfigError;
 pub use self::legacy::{LegacyView, Seconds};
 pub use self::live::{Live, Reread};
@@ -30,10 +34,7 @@ pub use self::origins::{Origins, Pages};
 pub use self::proxies::Proxies;
 pub use self::secret::SecretKey;
 pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
-
-use self::layer::Layer;
-use self::values::Values;
-use crate::regular;
+pub use self::setting::Setting;
 
 /// The file that is read when no other is named, from the working directory.
 pub const DEFAULT_FILE: &str = "config/application.yaml";
@@ -73,33 +74,6 @@ pub enum LogFormat {
     Text,
     /// A JSON object.
     Json,
-}
-
-/// One setting as the operator sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    /// Section and key: `mq.sendCount`.
-    pub key: &'static str,
-    /// The effective value as it was written; masked if it is secret.
-    pub value: String,
-    /// The built-in default.
-    pub default: &'static str,
-    /// Where the value comes from: `default`, a file, a variable's name, or `command line`.
-    pub source: String,
-    /// Whether another value of the file counts when the configuration is read again. Else it
-    /// counts from the next start on.
-    pub reloads: bool,
-    /// What the setting does, with its unit.
-    pub meaning: &'static str,
-    /// Whether the value must not be shown.
-    pub secret: bool,
-}
-
-impl Setting {
-    /// Whether its value has names of topics.
-    pub fn names_topics(&self) -> bool {
-        self.key == "server.metricsTopics"
-    }
 }
 
 /// Where a configuration is loaded from.
@@ -226,5 +200,6 @@ fn file_layer(named: Option<&Path>) -> Result<Option<Layer>, ConfigError> {
 
 #[cfg(test)]
 mod fuzz;
+mod setting;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod patience;
 mod reload;
 mod supervisor;
 mod tls;
+mod tuned;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,7 +19,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use accept::Acceptor;
+use admission::Admission;
 use anyhow::{Context, anyhow};
+use apart::Apart;
+use keys::Keys;
+use reload::{Reloads, Running};
+use tls::Tls;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,23 +34,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, KeysFile};
-use crate::broker::{self, Blocking, Broker, OutboxLimits, Pace, Queue, WantedTopics};
+use crate::broker::{Broker, Queue};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenHost, Live, MqConfig, Recovery, Sources};
+use crate::config::{Config, Durability, Live, MqConfig, Recovery, Sources};
 use crate::edges::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
 use crate::room::Room;
+use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
 use crate::telemetry::Level;
 use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
-use accept::Acceptor;
-use admission::{Admission, Limits};
-use apart::Apart;
-use keys::Keys;
-use reload::{Reloads, Running};
-use tls::Tls;
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -274,31 +276,6 @@ async fn ended(task: impl Future<Output = Result<(), JoinError>>) -> String {
     }
 }
 
-/// The topics that the metrics tell one by one.
-fn told_topics(config: &Config) -> Option<WantedTopics> {
-    let topics = config.server.metrics_topics.clone()?;
-    Some(Arc::new(move |topic| topics.has(topic)))
-}
-
-/// How many connections there may be.
-fn limits(config: &Config) -> Limits {
-    let server = &config.server;
-    let files = rlimit::Resource::NOFILE.get_soft().ok();
-    let limits = Limits::new(
-        server.max_connections,
-        server.max_connections_per_address,
-        files,
-    );
-    if server.max_connections > limits.connections {
-        tracing::warn!(
-            "server.maxConnections is {}, but the limit of open files is for {} connections",
-            server.max_connections,
-            limits.connections
-        );
-    }
-    limits
-}
-
 /// Whether the certificate and the key of `config` can be used, if there are any. Blocks.
 ///
 /// # Errors
@@ -353,25 +330,6 @@ fn options(mq: &MqConfig, clock: Clock) -> Options {
     }
 }
 
-fn settings(mq: &MqConfig) -> broker::Settings {
-    broker::Settings {
-        pace: Pace {
-            batch_messages: mq.send_count,
-            pause: mq.push_pause,
-        },
-        retries: mq.send_retry_count,
-        outbox: OutboxLimits {
-            messages: mq.outbox_messages,
-            bytes: mq.outbox_bytes,
-        },
-        re_push: mq.re_push,
-        clean_after_seconds: mq.clean.then_some(mq.clean_after_seconds),
-        check_every: mq.check_every,
-        clock: Clock::system(),
-        blocking: Blocking::Threads,
-    }
-}
-
 /// Says in a few lines what was recovered, and where.
 fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
     let file = mq.persistent_file.display();
@@ -411,26 +369,6 @@ fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
         counts.consumed
     );
     tracing::info!("data is in {file}.db, the snapshot for backups in {file}");
-}
-
-/// Says what to do about a secret key that can be guessed.
-fn warn_of_key(config: &Config) {
-    let secret = &config.mq.secret_key;
-    if config.listen_host().restricted {
-        tracing::warn!("{}", ListenHost::ADVICE);
-    } else if secret.is_short() && !secret.is_default() {
-        tracing::warn!("mq.secretKey has fewer than 16 characters, and may be guessed");
-    }
-}
-
-/// Says how fast messages leave, if that is held back.
-fn tell_pace(mq: &MqConfig) {
-    if let Some(messages) = settings(mq).pace.per_second() {
-        tracing::info!(
-            "a pace is set: at most {messages} messages a second leave, for all topics together \
-             (mq.sendCount, mq.pushMessagesSpeed)"
-        );
-    }
 }
 
 /// Says where to go.

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use super::keys::Keys;
+use super::supervisor;
 use super::tls::Tls;
-use super::{limits, settings, supervisor, tell_pace, told_topics, warn_of_key};
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
+use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::Store;
 use crate::telemetry::Level;
 

@@ -1,6 +1,6 @@
 //! What flows through the broker: what its counters were in the last hour, day and month.
 //!
-//! The counters (`crate::broker::observe::counters`) only go up; each second their growth becomes a [`Point`]. Points stand on the
+//! The counters (`counters.rs`) only go up; each second their growth becomes a [`Point`]. Points stand on the
 //! time of day, which may jump: what it jumped over has points without traffic, and when it is
 //! put back all points move back with it. So a series has no holes, and its newest point is
 //! always that of now.
