@@ -89,7 +89,11 @@ impl Expiry {
 
     /// Messages created before this time have expired, if they are kept for `after_seconds`; the
     /// clock says that it is `now`.
-    pub(in crate::broker) fn floor(&mut self, now: UnixSeconds, after_seconds: u64) -> UnixSeconds {
+    pub(in crate::broker) fn cutoff(
+        &mut self,
+        now: UnixSeconds,
+        after_seconds: u64,
+    ) -> UnixSeconds {
         self.look(now);
         if let Some(newest) = self.newest.take() {
             self.begin(now, newest, after_seconds);
@@ -167,9 +171,9 @@ mod tests {
             for _ in 0..seconds / 10 {
                 tokio::time::advance(Duration::from_secs(10)).await;
                 self.clock += 10;
-                self.expiry.floor(UnixSeconds(self.clock), HOUR.into());
+                self.expiry.cutoff(UnixSeconds(self.clock), HOUR.into());
             }
-            self.expiry.floor(UnixSeconds(self.clock), HOUR.into()).0
+            self.expiry.cutoff(UnixSeconds(self.clock), HOUR.into()).0
         }
     }
 
@@ -225,13 +229,13 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         let now = UnixSeconds(moved.clock + 10);
         // An hour has passed: not enough for what is kept for two.
-        assert_eq!(moved.expiry.floor(now, (2 * HOUR).into()).0, NOON - HOUR);
-        assert_eq!(moved.expiry.floor(now, HOUR.into()).0, NOON + DAY);
+        assert_eq!(moved.expiry.cutoff(now, (2 * HOUR).into()).0, NOON - HOUR);
+        assert_eq!(moved.expiry.cutoff(now, HOUR.into()).0, NOON + DAY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_start_far_behind_the_newest_message_is_a_jump() {
-        for (age, floor) in [
+        for (age, cutoff) in [
             (HOUR, NOON - HOUR),
             (7 * DAY + HOUR, NOON - HOUR),
             (7 * DAY + HOUR + 1, NOON - 7 * DAY - 2 * HOUR - 1),
@@ -243,7 +247,7 @@ mod tests {
                 expiry,
                 clock: NOON,
             };
-            assert_eq!(moved.after(0).await, floor);
+            assert_eq!(moved.after(0).await, cutoff);
             // They have been there for an hour.
             assert_eq!(moved.after(HOUR).await, NOON);
         }

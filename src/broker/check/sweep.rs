@@ -42,7 +42,7 @@ impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
     pub(in crate::broker) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
-        self.look_at_floor();
+        self.warn_if_clock_was_ahead();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;
         // Where a check that found the queue full goes on.
@@ -86,12 +86,12 @@ impl Sweep {
         }
     }
 
-    /// Says that the clock was ahead before this start, if the floor of expiry tells so.
-    fn look_at_floor(&self) {
-        let floor = self.store.cutoff();
-        if floor.saturating_sub(DAY_SECONDS) > self.clock.now() {
+    /// Says that the clock was ahead before this start, if the cutoff of expiry tells so.
+    fn warn_if_clock_was_ahead(&self) {
+        let cutoff = self.store.cutoff();
+        if cutoff.saturating_sub(DAY_SECONDS) > self.clock.now() {
             tracing::warn!(
-                floor = floor.0,
+                cutoff = cutoff.0,
                 "the clock was ahead once, and what was older by it has expired; new messages have the time that it is now"
             );
         }
@@ -105,8 +105,8 @@ impl Sweep {
         let Some(after_seconds) = after_seconds else {
             return self.expiry.look(now);
         };
-        let floor = self.expiry.floor(now, after_seconds);
-        self.delete(move |store| store.expire(floor)).await;
+        let cutoff = self.expiry.cutoff(now, after_seconds);
+        self.delete(move |store| store.expire(cutoff)).await;
         let aged = self.expiry.aged(self.store.next_sequence(), after_seconds);
         if ahead > 0 {
             self.delete(move |store| store.expire_ahead(now, aged))
@@ -182,7 +182,12 @@ impl Sweep {
                 from,
                 to: to.min(self.store.next_sequence()),
                 messages_max: REQUEUE_MESSAGES,
-                bytes_max: self.queue.chunk_bytes().min(self.consumers.free_bytes()),
+                // Room that went since the look above does not end the check.
+                bytes_max: self
+                    .queue
+                    .chunk_bytes()
+                    .min(self.consumers.free_bytes())
+                    .max(1),
             };
             let scanned = read_back(&self.disk, scan).await?;
             let mut messages = scanned.messages;
