@@ -37,6 +37,7 @@ pub mod import;
 pub mod line;
 pub mod measure;
 pub mod message;
+mod network;
 pub mod patterns;
 mod regular;
 pub mod room;

@@ -8,7 +8,7 @@
 //! connections.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::grant::Grant;
 use super::listed::KEYS_MAX;
+use crate::network;
 
 /// Wrong keys that cost no time.
 const FREE: u32 = 10;
@@ -93,7 +94,7 @@ impl Throttle {
         key: Option<&Arc<Grant>>,
         now: Instant,
     ) -> Result<Duration, TooMany> {
-        let address = network(from);
+        let address = network::of_client(from);
         let mut table = self.lock();
         if !table.has_room(address, now) {
             let elsewhere = &mut table.elsewhere;
@@ -126,7 +127,7 @@ impl Throttle {
 
     /// This key has waited.
     pub(super) fn prove(&self, from: IpAddr, key: &Arc<Grant>) {
-        if let Some(suspect) = self.lock().suspects.get_mut(&network(from))
+        if let Some(suspect) = self.lock().suspects.get_mut(&network::of_client(from))
             && !suspect.knows(key)
         {
             suspect.proven.retain(|grant| grant.ended().is_none());
@@ -180,17 +181,6 @@ fn after(wrong: u32) -> Duration {
     match wrong.checked_sub(FREE + 1) {
         None => Duration::ZERO,
         Some(more) => LONGEST.min(FIRST * 2_u32.pow(more.min(DOUBLINGS_MAX))),
-    }
-}
-
-/// What counts as one: an IPv4 address, or the 64 bits of IPv6 that one customer has.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            const HOST_BITS: u128 = u64::MAX as u128;
-            Ipv6Addr::from_bits(address.to_bits() & !HOST_BITS).into()
-        }
-        address => address,
     }
 }
 
@@ -342,19 +332,5 @@ mod tests {
         let wait = throttle.wait(address(addresses), None, later);
         assert_eq!(wait, Ok(Duration::ZERO));
         assert_eq!(throttle.lock().suspects.len(), 1);
-    }
-
-    #[test]
-    fn a_customer_of_ipv6_is_one() {
-        let at = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(
-            network(at("2001:db8:1:2::1")),
-            network(at("2001:db8:1:2:ffff::"))
-        );
-        assert_ne!(
-            network(at("2001:db8:1:2::1")),
-            network(at("2001:db8:1:3::1"))
-        );
-        assert_eq!(network(at("::ffff:10.0.0.1")), at("10.0.0.1"));
     }
 }

@@ -2,16 +2,11 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// Addresses of proxies, and networks of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<Network>);
-
-/// The addresses whose first `bits` are those of `address`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    address: IpAddr,
-    bits: u32,
-}
+pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
     /// Addresses or networks between commas; an empty text for none.
@@ -19,8 +14,8 @@ impl Proxies {
         if text.trim().is_empty() {
             return Ok(Proxies::default());
         }
-        let networks = text.split(',').map(|one| Network::parse(one.trim()));
-        let networks: Option<Vec<Network>> = networks.collect();
+        let networks = text.split(',').map(|one| network(one.trim()));
+        let networks: Option<Vec<IpNet>> = networks.collect();
         networks.map(Proxies).ok_or_else(|| {
             "is not addresses or networks such as 10.0.0.7 or fd00::/8 between commas".to_owned()
         })
@@ -28,30 +23,17 @@ impl Proxies {
 
     /// Whether the one at `ip` is believed.
     pub fn trust(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.has(ip))
+        let ip = ip.to_canonical();
+        self.0.iter().any(|network| network.contains(&ip))
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Option<Network> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
-        (bits <= most).then_some(Network { address, bits })
-    }
-
-    fn has(&self, ip: IpAddr) -> bool {
-        let (differ, width) = match (self.address, ip.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits() ^ b.to_bits()), 32),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
-            _ => return false,
-        };
-        // A shift by all bits leaves nothing that could differ.
-        differ.checked_shr(width - self.bits).unwrap_or(0) == 0
+/// A network, or the one of a single address. The address is read as everywhere else: the
+/// library's own form of a network also takes one with leading zeros.
+fn network(text: &str) -> Option<IpNet> {
+    match text.split_once('/') {
+        Some((address, bits)) => IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok(),
+        None => text.parse::<IpAddr>().ok().map(IpNet::from),
     }
 }
 
@@ -95,6 +77,8 @@ mod tests {
             "proxy.example",
             "10.0.0.0/33",
             "10.0.0.0/",
+            "010.0.0.0/8",
+            "10.0.0.0/300",
             "10.0.0.0/-1",
             "10.0.0.1:80",
             "10.0.0.1,",

@@ -1,10 +1,11 @@
 //! How many connections there may be: in all, and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::edges::Refused;
+use crate::network;
 
 /// Files that are not for clients: the store, the log, and connections that are being refused.
 const OTHER_FILES: usize = 128;
@@ -84,7 +85,7 @@ impl Admission {
     /// # Errors
     /// There are as many as there may be.
     pub(super) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
-        let address = counted_as(ip);
+        let address = network::of_client(ip);
         let mut open = self.open();
         let from_one = match address.is_loopback() {
             true => open.limits.from_here,
@@ -120,17 +121,6 @@ impl Drop for Place {
                 open.by_address.remove(&self.address);
             }
         }
-    }
-}
-
-/// Whoever has one address of IPv6 has the other 2^64 of its network too.
-fn counted_as(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        other => other,
     }
 }
 
