@@ -12,7 +12,7 @@ use super::body::JsonWithData;
 use super::error::Refusal;
 use super::life::LifeJson;
 use super::params::{self, Filter, InPath, NoParams, cursor_of};
-use super::shape::{Full, Row, mark_of};
+use super::shape::{Full, Row};
 use crate::broker::{Broker, Held, Pieces};
 use crate::message::{Message, MessageCode};
 use crate::store::StoreError;
@@ -61,7 +61,7 @@ async fn page(mut pieces: Pieces, limit: usize) -> Result<List, Refusal> {
             }
             let row = serde_json::value::to_raw_value(&Row::of(&message));
             messages.push(row.expect("a row is texts and numbers"));
-            last = Some(mark_of(&message));
+            last = Some(message.mark());
         }
     }
     let next = None;
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(page_of_two(&[]).await, (0, None));
         assert_eq!(page_of_two(&[1, 0]).await, (1, None));
         assert_eq!(page_of_two(&[1, 1]).await, (2, None));
-        let next = Some(cursor_of(mark_of(&sample(8, "x"))));
+        let next = Some(cursor_of(sample(8, "x").mark()));
         assert_eq!(page_of_two(&[3]).await, (2, next.clone()));
         assert_eq!(page_of_two(&[2, 1]).await, (2, next));
     }

@@ -18,7 +18,7 @@ use super::super::caller::Caller;
 use super::error::Refusal;
 use super::needle::Needle;
 use super::params::{self, Filter, cursor_of};
-use super::shape::{Row, mark_of};
+use super::shape::Row;
 use super::state::Taken;
 use crate::broker::{Piece, Pieces};
 use crate::message::Message;
@@ -220,7 +220,7 @@ impl Findings {
     fn look_at(&mut self, piece: impl IntoIterator<Item = Message>) -> Option<Reason> {
         for message in piece {
             self.looked += 1;
-            self.last = Some(mark_of(&message));
+            self.last = Some(message.mark());
             if self.needle.is_in(&message.data) {
                 self.found += 1;
                 self.line(&Line::Message(Row::of(&message)));
@@ -345,7 +345,7 @@ mod tests {
             let end = lines(&search.next().await.unwrap()).pop().unwrap();
             assert_eq!(end["end"]["reason"], reason);
             assert_eq!(end["end"]["looked"], 2);
-            let last = mark_of(&sample(6, "b"));
+            let last = sample(6, "b").mark();
             assert_eq!(end["end"]["next"], cursor_of(last));
             assert!(search.next().await.is_none());
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::params::STATUSES;
 use crate::broker::{Client, Role};
 use crate::message::{Message, Status, StatusKind};
-use crate::store::{Counts, Mark};
+use crate::store::Counts;
 
 /// The characters of data that a row shows.
 const PREVIEW_CHARS: usize = 256;
@@ -22,14 +22,6 @@ fn consumed_at(status: Status) -> Option<u32> {
     match status {
         Status::Consumed { at } => Some(at.0),
         Status::Accepted | Status::NotConsumed => None,
-    }
-}
-
-/// The place of a message in lists.
-pub(super) fn mark_of(message: &Message) -> Mark {
-    Mark {
-        created: message.created,
-        sequence: message.sequence,
     }
 }
 
