@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, StoredFile};
-use crate::store::log::frame::FrameError;
 
 pub(in crate::store) const SEGMENT_MAGIC: [u8; 8] = *b"DPMQSEG\x01";
 
@@ -121,18 +120,6 @@ impl Segment {
             .read_exact_at(&mut bytes, offset)
             .doing("read", &self.path)?;
         Ok(bytes)
-    }
-}
-
-pub(super) fn describe(error: FrameError) -> &'static str {
-    match error {
-        FrameError::Cut => "the frame is cut off",
-        FrameError::Magic => "these bytes are not a frame",
-        FrameError::Length => "the frame's lengths are impossible",
-        FrameError::Head => "the checksum of the frame's head is wrong",
-        FrameError::Data => "the checksum of the frame's data is wrong",
-        FrameError::Content => "the frame's content cannot be read",
-        FrameError::Place => "the frame belongs elsewhere in the log",
     }
 }
 

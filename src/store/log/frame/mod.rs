@@ -15,6 +15,7 @@
 //! through a damaged log does not take a message's data for a frame, even if it looks like one. A
 //! frame is applied whole or not at all.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -119,23 +120,37 @@ struct RawChange {
 }
 
 /// Why bytes are not a valid frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameError {
     /// The bytes end before the frame does.
-    #[error("the frame is cut off")]
     Cut,
-    #[error("these bytes are not a frame")]
     Magic,
-    #[error("the frame's lengths are impossible")]
     Length,
-    #[error("the checksum of the frame's head is wrong")]
     Head,
-    #[error("the checksum of the frame's data is wrong")]
     Data,
-    #[error("the frame's content cannot be read")]
     Content,
-    #[error("the frame belongs elsewhere in the log")]
     Place,
+}
+
+impl FrameError {
+    /// The error in words.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            FrameError::Cut => "the frame is cut off",
+            FrameError::Magic => "these bytes are not a frame",
+            FrameError::Length => "the frame's lengths are impossible",
+            FrameError::Head => "the checksum of the frame's head is wrong",
+            FrameError::Data => "the checksum of the frame's data is wrong",
+            FrameError::Content => "the frame's content cannot be read",
+            FrameError::Place => "the frame belongs elsewhere in the log",
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what())
+    }
 }
 
 /// The lengths and checksums before meta.

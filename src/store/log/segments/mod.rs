@@ -16,8 +16,8 @@ use crate::store::log::frame::{self, Checkpoint, Frame, FrameError, HEAD_BYTES, 
 use crate::store::log::position::Position;
 use crate::store::log::seed;
 use crate::store::log::segment::{
-    HEAD_LEN, READ_AHEAD, SEGMENT_HEAD_BYTES, Segment, describe, read_segment, segment_head,
-    segment_number, segment_numbers, segment_path,
+    HEAD_LEN, READ_AHEAD, SEGMENT_HEAD_BYTES, Segment, read_segment, segment_head, segment_number,
+    segment_numbers, segment_path,
 };
 
 /// Two files that begin with this many equal bytes are copies of one segment: no two segments have
@@ -265,7 +265,7 @@ impl Segments {
 
     fn meta_in(&self, segment: &Arc<Segment>, offset: u64) -> Result<Located, StoreError> {
         let located = self.try_meta_in(segment, offset)?;
-        located.map_err(|error| segment.corrupt(offset, describe(error)))
+        located.map_err(|error| segment.corrupt(offset, error.what()))
     }
 
     /// The frame at `offset` without its data, or why there is none.
@@ -314,7 +314,7 @@ impl Segments {
         let offset = u64::from(offset) + (HEAD_BYTES + head.meta_len) as u64;
         let data = segment.read(offset, head.data_len)?;
         head.check_data(self.seed, &data)
-            .map_err(|error| segment.corrupt(offset, describe(error)))?;
+            .map_err(|error| segment.corrupt(offset, error.what()))?;
         Ok(data)
     }
 }
