@@ -182,12 +182,13 @@ impl Reader {
                 return Ok(Listed { messages, rest });
             };
             let len = found.entry.len as usize;
-            bytes += len;
-            if bytes > bytes_max || messages.len() == LISTED_MAX {
+            if bytes + len > bytes_max || messages.len() == LISTED_MAX {
                 let rest = rest_after(&messages, len);
                 return Ok(Listed { messages, rest });
             }
+            // One that cannot be read takes none of the bytes.
             if let Some(message) = self.message_or_report(&found, status, &mut cache)? {
+                bytes += len;
                 messages.push(found.without_frame(message));
             }
         }

@@ -176,6 +176,37 @@ fn damage_in_the_log_costs_only_what_is_damaged() {
     }
 }
 
+/// A list is bounded by bytes, and one that cannot be read is in no list.
+#[test]
+fn large_messages_that_are_damaged_do_not_keep_a_list_from_its_end() {
+    let place = Place::new();
+    let (store, _) = place.open("a");
+    let sizes = [70_000, 66_000, 90_000, 80_000];
+    for (number, bytes) in sizes.iter().enumerate() {
+        let data = char::from(b'a' + u8::try_from(number).unwrap()).to_string();
+        append(&store, "t", &[&data.repeat(*bytes)]);
+    }
+    store.close().unwrap();
+    drop(store);
+    fs::remove_file(place.dir("a").join("data")).unwrap();
+    // The newest and the one before the oldest.
+    for letter in [b'd', b'b'] {
+        for file in segments(&place.dir("a")) {
+            let mut bytes = fs::read(&file).unwrap();
+            let run = bytes.windows(100).position(|run| *run == [letter; 100]);
+            if let Some(at) = run {
+                bytes[at] ^= 1;
+                fs::write(&file, bytes).unwrap();
+            }
+        }
+    }
+    let (store, recovered) = place.open("a");
+    assert!(!recovered.damage.is_empty());
+    let listed = list_all(&store);
+    let lengths: Vec<usize> = listed.iter().map(|message| message.data.len()).collect();
+    assert_eq!(lengths, [90_000, 70_000]);
+}
+
 #[test]
 fn a_segment_with_a_damaged_head_is_read_all_the_same() {
     let place = Place::new();
