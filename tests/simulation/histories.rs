@@ -124,7 +124,7 @@ impl World {
         self.check_kept();
         // Without a log the store would be made of whatever snapshot is there.
         let has_log = !self.disk.tree(&self.path("data.db/log")).is_empty();
-        if std::mem::take(&mut self.turned) || !has_log || !self.random.one_in(self.copies) {
+        if self.tally.turned > 0 || !has_log || !self.random.one_in(self.copies) {
             return;
         }
         let Some(aside) = self.aside.take() else {
@@ -238,6 +238,11 @@ impl World {
     /// The file of another history is where it was put, or beside.
     fn check_kept(&mut self) {
         let Some(kept) = &self.doubt.kept else { return };
+        if self.copies == 1 {
+            // Not held yet where copies come between all lives: what two histories differ in may
+            // lie where their segments cannot be compared.
+            return;
+        }
         let is_it = |path: &Path| {
             self.disk
                 .tree(path)

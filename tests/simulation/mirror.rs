@@ -14,7 +14,7 @@ impl World {
     pub(crate) fn compared_files(&mut self) -> Option<Tree> {
         let has_mirror = self.path("data.db/sled").exists();
         // What is damaged, or of another history, is healed as far as it is known.
-        let is_plain = !self.turned && self.tally.other_histories == 0;
+        let is_plain = !std::mem::take(&mut self.turned) && self.tally.other_histories == 0;
         // A power cut takes from the log alone.
         let compares =
             has_mirror && is_plain && (self.random.one_in(3) || self.end == End::PowerCut);

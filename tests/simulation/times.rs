@@ -26,8 +26,6 @@ pub(crate) struct Times {
     ms: u64,
     /// So many seconds ahead of it the clock is …
     set: i64,
-    /// … as it was before it was set last …
-    set_before: i64,
     /// … and so many more in this life, which is more than messages are old.
     far: i64,
     /// It has been far ahead.
@@ -52,7 +50,6 @@ impl Times {
         self.began_ms = self.ms;
         self.most_before = self.most;
         self.settings = 0;
-        self.set_before = self.set;
         self.far = far;
         self.was_far |= far > 0;
     }
@@ -77,7 +74,6 @@ impl Times {
 
     /// The clock is set by so many seconds.
     pub(crate) fn set(&mut self, seconds: i64) {
-        self.set_before = self.set;
         self.set += seconds;
         self.most = self.most.max(self.set);
         self.settings += 1;
@@ -93,13 +89,13 @@ impl Times {
     }
 
     /// A message that is dated so is stored now. One that was on its way while the clock was set
-    /// may have the time before.
+    /// back may have a time before.
     pub(crate) fn stored(&self, created: UnixSeconds) -> Stored {
         let ahead = i64::from(created.0) - i64::from(self.clock().0);
-        let ahead_before = ahead + self.set - self.set_before;
+        let set_back = self.most - self.set;
         assert!(
-            (0..=60).contains(&ahead) || (0..=60).contains(&ahead_before),
-            "dated {ahead} s ahead"
+            (0..=60 + set_back).contains(&ahead),
+            "dated {ahead} s ahead, set back by {set_back} s"
         );
         Stored {
             life: self.life,
