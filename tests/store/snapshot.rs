@@ -53,6 +53,16 @@ impl Place {
         self.open()
     }
 
+    /// Ends `store` as a kill does, and makes it again of its snapshot alone.
+    fn restored(&mut self, store: DiskStore) -> DiskStore {
+        store.abandon();
+        drop(store);
+        self.disk = self.disk.killed();
+        self.disk.remove_dir(&self.path("data.db")).unwrap();
+        std::fs::remove_dir_all(self.path("data.db/sled")).unwrap();
+        self.open().0
+    }
+
     /// Messages of 200 bytes, one a second.
     fn append(&self, store: &DiskStore, count: usize) {
         for _ in 0..count {
@@ -130,12 +140,7 @@ fn a_snapshot_that_cannot_be_written_anew_is_appended_to() {
     });
     store.work(Work::Snapshot).unwrap();
     place.disk.set_faults(Faults::default());
-    store.abandon();
-    drop(store);
-    place.disk = place.disk.killed();
-    place.disk.remove_dir(&place.path("data.db")).unwrap();
-    std::fs::remove_dir_all(place.path("data.db/sled")).unwrap();
-    let (store, _) = place.open();
+    let store = place.restored(store);
     assert_eq!(list_all(&store), expected.messages);
 }
 
@@ -156,12 +161,7 @@ fn nothing_is_appended_to_a_snapshot_that_has_lost_its_name() {
     place.append(&store, 100);
     store.work(Work::Snapshot).unwrap();
     let expected = content(&store);
-    store.abandon();
-    drop(store);
-    place.disk = place.disk.killed();
-    place.disk.remove_dir(&place.path("data.db")).unwrap();
-    std::fs::remove_dir_all(place.path("data.db/sled")).unwrap();
-    let (store, _) = place.open();
+    let store = place.restored(store);
     assert_eq!(content(&store), expected);
 }
 
