@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::outgoing::Rest;
+use super::frame::Rest;
 use crate::room::{Pace, Room, SMALL_BYTES, Taken};
 
 /// What a client may say before it has logged in.

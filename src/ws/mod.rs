@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod autobahn;
 mod consumer;
+mod frame;
 mod health;
 mod intake;
 mod login;
