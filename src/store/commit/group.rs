@@ -110,29 +110,38 @@ impl Group {
         self.expire.is_some() || changes.any(|(change, _)| *change == Change::Deleted)
     }
 
-    /// The changes in pieces that fit into a frame each.
-    pub(super) fn change_frames(&self) -> impl Iterator<Item = Vec<(Change, SequenceSet)>> + '_ {
-        let mut rest = self
-            .changes
-            .iter()
-            .flat_map(|(change, set)| {
-                let pieces = set.spans().chunks(FRAME_SPANS_MAX);
-                pieces.map(|spans| (*change, spans))
-            })
-            .peekable();
-        std::iter::from_fn(move || {
-            let (mut frame, mut spans) = (vec![], 0);
-            while let Some((change, piece)) =
-                rest.next_if(|(_, piece)| spans == 0 || spans + piece.len() <= FRAME_SPANS_MAX)
-            {
-                spans += piece.len();
-                let mut set = SequenceSet::new();
-                piece.iter().for_each(|span| set.insert_span(*span));
-                frame.push((change, set));
+    /// The changes in pieces that fit into a frame each. The last has the cutoff: if it came before
+    /// the deletions, what it deletes by itself would depend on messages that the log no longer has.
+    pub(super) fn change_frames(&self) -> Vec<ChangeFrame> {
+        let mut frames = vec![];
+        let (mut frame, mut spans) = (ChangeFrame::default(), 0);
+        let pieces = self.changes.iter().flat_map(|(change, set)| {
+            let pieces = set.spans().chunks(FRAME_SPANS_MAX);
+            pieces.map(|spans| (*change, spans))
+        });
+        for (change, piece) in pieces {
+            if spans > 0 && spans + piece.len() > FRAME_SPANS_MAX {
+                frames.push(std::mem::take(&mut frame));
+                spans = 0;
             }
-            (!frame.is_empty()).then_some(frame)
-        })
+            spans += piece.len();
+            let mut set = SequenceSet::new();
+            piece.iter().for_each(|span| set.insert_span(*span));
+            frame.changes.push((change, set));
+        }
+        frame.cutoff = self.expire;
+        if !frame.changes.is_empty() || frame.cutoff.is_some() {
+            frames.push(frame);
+        }
+        frames
     }
+}
+
+/// What a frame of a group has beside messages.
+#[derive(Debug, Default)]
+pub(super) struct ChangeFrame {
+    pub(super) cutoff: Option<UnixSeconds>,
+    pub(super) changes: Vec<(Change, SequenceSet)>,
 }
 
 #[cfg(test)]
@@ -149,9 +158,22 @@ mod tests {
             ..Group::default()
         };
         group.change(Change::Deleted, also.clone());
-        let frames: Vec<_> = group.change_frames().flatten().collect();
-        let lens = frames.iter().map(|(_, set)| set.spans().len());
+        let frames = group.change_frames();
+        let lens = frames.iter().map(|frame| frame.changes[0].1.spans().len());
         assert_eq!(lens.collect::<Vec<_>>(), [FRAME_SPANS_MAX, 1]);
+        let cutoffs: Vec<_> = frames.iter().map(|frame| frame.cutoff).collect();
+        assert_eq!(cutoffs, [None, Some(UnixSeconds(1))], "with the last");
         assert!(group.is_synced(), "a deletion is synced before its answer");
+    }
+    #[test]
+    fn a_cutoff_without_deletions_has_a_frame() {
+        let group = Group {
+            expire: Some(UnixSeconds(1)),
+            ..Group::default()
+        };
+        let frames = group.change_frames();
+        assert_eq!(frames.len(), 1);
+        assert_eq!(frames[0].cutoff, Some(UnixSeconds(1)));
+        assert!(Group::default().change_frames().is_empty());
     }
 }

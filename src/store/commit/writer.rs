@@ -237,19 +237,13 @@ impl Writer {
         let start = self.log.end();
         buffer.clear();
         let frames = encode_messages(buffer, self.log.seed(), &group.messages);
-        if let Some(cutoff) = group.expire {
-            let frame = Frame {
-                cutoff: Some(cutoff),
-                ..Frame::default()
-            };
-            frame::encode(buffer, self.log.seed(), &frame);
-        }
         if group.probe {
             frame::encode(buffer, self.log.seed(), &Frame::default());
         }
-        for changes in group.change_frames() {
+        for of_frame in group.change_frames() {
             let frame = Frame {
-                changes: &changes,
+                cutoff: of_frame.cutoff,
+                changes: &of_frame.changes,
                 ..Frame::default()
             };
             frame::encode(buffer, self.log.seed(), &frame);
