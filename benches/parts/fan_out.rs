@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Tasks, Ticket,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Message, Sequence, UnixSeconds};
 use dpmq::store::{Committed, MemoryStore};
-use dpmq::wire::write_push_frame;
+use dpmq::wire::{push_frame_bytes, write_push_frame};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -21,6 +22,11 @@ use super::{Bench, messages};
 const DATA_BYTES: usize = 128;
 /// More than a frame of that data has.
 const FRAME_BYTES: usize = DATA_BYTES + 224;
+const ENCODING: Encoding = Encoding {
+    name: "classic",
+    write: write_push_frame,
+    frame_bytes: push_frame_bytes,
+};
 const CLOCK: UnixSeconds = UnixSeconds(1_790_000_000);
 
 pub(super) fn run(bench: &mut Bench) {
@@ -108,7 +114,7 @@ impl Fan {
             while frames < messages.len() {
                 subscription.recv(&mut self.tickets, usize::MAX).await;
                 for ticket in self.tickets.drain(..) {
-                    let got = ticket.frames(write_push_frame);
+                    let got = ticket.frames(&ENCODING);
                     frames += got.len();
                     bytes += got.iter().map(Bytes::len).sum::<usize>();
                     ticket.written();

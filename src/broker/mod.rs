@@ -52,6 +52,7 @@ pub use observe::topic_state::TopicState;
 pub use observe::watch::{Watch, Watched};
 pub use push::consumers::{Missed, Subscription};
 pub use push::delivery::Ticket;
+pub use push::encoding::Encoding;
 pub use push::outbox::{Outbox, OutboxLimits};
 pub use push::pace::Pace;
 pub use push::trace::{Push, Recipient};

@@ -15,8 +15,15 @@ use tokio_tungstenite::tungstenite;
 
 use super::frame::{Body, Head, PIECE, Place, Rest, fill_large, fill_whole};
 use super::upgrade::WebSocket;
-use crate::broker::Ticket;
+use crate::broker::{Encoding, Ticket};
 use crate::wire::{self, PushFrame};
+
+/// The frames of the wire contract.
+const CLASSIC: Encoding = Encoding {
+    name: "classic",
+    write: wire::write_push_frame,
+    frame_bytes: wire::push_frame_bytes,
+};
 
 /// See the module.
 pub(super) struct Outgoing {
@@ -56,7 +63,7 @@ impl Outgoing {
             Some((head, frame)) => (head, Body::Large(frame)),
             None => {
                 let ticket = &self.tickets[self.place.ticket];
-                let frame = &ticket.frames(wire::write_push_frame)[self.place.frame];
+                let frame = &ticket.frames(&CLASSIC)[self.place.frame];
                 (Head::new(frame.len()), Body::Whole(frame.clone()))
             }
         };
@@ -107,7 +114,7 @@ impl Outgoing {
     fn fill(&mut self, piece: &mut [u8]) -> (usize, Place) {
         let (mut filled, mut place) = (0, self.place);
         while let Some(ticket) = self.tickets.get(place.ticket) {
-            if let Some((message, bytes)) = ticket.large(wire::push_frame_bytes) {
+            if let Some((message, bytes)) = ticket.large(&CLASSIC) {
                 if filled == 0 {
                     let new = || (Head::new(bytes), PushFrame::new(message));
                     let (head, frame) = self.large.get_or_insert_with(new);
@@ -119,7 +126,7 @@ impl Outgoing {
                 }
                 return (filled, place);
             }
-            for frame in &ticket.frames(wire::write_push_frame)[place.frame..] {
+            for frame in &ticket.frames(&CLASSIC)[place.frame..] {
                 let head = Head::new(frame.len());
                 let bytes = fill_whole(&head, frame, place.at, &mut piece[filled..]);
                 filled += bytes;

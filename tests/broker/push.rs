@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, Items, OutboxLimits, Pace, PushAgainError, Queue, Settings,
-    Subscription, Tasks, Ticket, Turns,
+    Blocking, Broker, ClientInfo, Encoding, Items, OutboxLimits, Pace, PushAgainError, Queue,
+    Settings, Subscription, Tasks, Ticket, Turns,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, Sequence, StatusKind, Topic, UnixSeconds};
@@ -150,9 +150,12 @@ impl Running {
     }
 }
 
-fn data(out: &mut Vec<u8>, message: &Message) {
-    out.extend_from_slice(message.data.as_bytes());
-}
+/// The data alone.
+const DATA: Encoding = Encoding {
+    name: "data",
+    write: |out, message| out.extend_from_slice(message.data.as_bytes()),
+    frame_bytes: |message| message.data.len(),
+};
 
 /// The numbers of the next messages, until there are `count`; all are reported as written.
 async fn receive(subscription: &mut Subscription, count: usize) -> Vec<usize> {
@@ -162,7 +165,7 @@ async fn receive(subscription: &mut Subscription, count: usize) -> Vec<usize> {
         let more = tokio::time::timeout(PATIENCE, subscription.recv(&mut tickets, 4)).await;
         assert!(more.is_ok(), "{} of {count} came", numbers.len());
         for ticket in tickets {
-            let frames = ticket.frames(data).iter();
+            let frames = ticket.frames(&DATA).iter();
             numbers.extend(frames.map(|frame| {
                 let text = std::str::from_utf8(frame).unwrap();
                 text.parse::<usize>().unwrap()
@@ -535,7 +538,7 @@ async fn nothing_is_pushed_again_before_what_is_older_has_left_the_queue() {
     for _ in 0..3 {
         subscription.recv(&mut tickets, 1).await;
     }
-    let numbers = tickets.iter().flat_map(|ticket| ticket.frames(data));
+    let numbers = tickets.iter().flat_map(|ticket| ticket.frames(&DATA));
     let numbers: Vec<&[u8]> = numbers.map(|frame| &frame[..]).collect();
     assert_eq!(numbers, [b"1", b"3", b"2"]);
 }

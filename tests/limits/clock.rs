@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
+    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Tasks, Ticket,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, MessageCode, Topic, UnixSeconds};
@@ -200,6 +201,13 @@ fn topic() -> Topic {
     "t".parse().unwrap()
 }
 
+/// The data alone.
+const DATA: Encoding = Encoding {
+    name: "data",
+    write: |out, message| out.extend_from_slice(message.data.as_bytes()),
+    frame_bytes: |message| message.data.len(),
+};
+
 /// Takes the next messages, reports them as written, and checks that they are these, in order.
 async fn expect(subscription: &mut Subscription, numbers: Range<usize>) {
     let mut received = vec![];
@@ -208,9 +216,8 @@ async fn expect(subscription: &mut Subscription, numbers: Range<usize>) {
         let more = subscription.recv(&mut tickets, 4);
         tokio::time::timeout(crate::LONG, more).await.unwrap();
         for ticket in tickets {
-            let frames =
-                ticket.frames(|out, message| out.extend_from_slice(message.data.as_bytes()));
-            let texts = frames
+            let texts = ticket
+                .frames(&DATA)
                 .iter()
                 .map(|frame| std::str::from_utf8(frame).unwrap());
             received.extend(texts.map(|text| text.parse::<usize>().unwrap()));

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Settings, Subscription, Tasks, Ticket,
-    Turns,
+    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Tasks, Ticket, Turns,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{
@@ -900,7 +900,7 @@ impl SimConsumer {
             .recv(&mut tickets, limit.min(1000))
             .now_or_never();
         for ticket in tickets {
-            for frame in ticket.frames(encode) {
+            for frame in ticket.frames(&ENCODING) {
                 let message = decode(frame);
                 assert_eq!(message.topic, self.topic);
                 let requeued = lock(ledger).pushed(&message);
@@ -918,7 +918,7 @@ impl SimConsumer {
     }
 
     fn write(&self, ticket: &Ticket, ledger: &Mutex<Ledger>) {
-        for frame in ticket.frames(encode) {
+        for frame in ticket.frames(&ENCODING) {
             lock(ledger).delivered(decode(frame).sequence.0);
         }
         // Its outcome comes to the ledger by itself.
@@ -930,6 +930,17 @@ impl SimConsumer {
 pub(crate) fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// All that the ledger compares.
+const ENCODING: Encoding = Encoding {
+    name: "simulation",
+    write: encode,
+    frame_bytes: |message| {
+        let mut frame = vec![];
+        encode(&mut frame, message);
+        frame.len()
+    },
+};
 
 fn encode(out: &mut Vec<u8>, message: &Message) {
     out.extend_from_slice(&message.sequence.0.to_le_bytes());

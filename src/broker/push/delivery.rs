@@ -1,12 +1,13 @@
 //! One batch on its way to all consumers of its topic, and what comes of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::broker::observe::activity::Activity;
+use crate::broker::push::encoding::{Encoding, Encodings};
 use crate::broker::push::in_flight::Flying;
 use crate::broker::push::outbox::OutboxUse;
 use crate::broker::push::trace::Handover;
@@ -64,10 +65,7 @@ pub(in crate::broker) struct Delivery {
     /// When they were stored, if how long they waited is to be counted.
     stored: Option<Instant>,
     bytes: usize,
-    /// One encoding, made by whichever session comes first, shared by all.
-    frames: OnceLock<Vec<Bytes>>,
-    /// How long the frame of a large message is.
-    frame_bytes: OnceLock<usize>,
+    encodings: Encodings,
     /// The messages were written to somebody.
     written: AtomicBool,
     /// Sessions that may still write.
@@ -93,8 +91,7 @@ impl Delivery {
             messages,
             stored,
             bytes,
-            frames: OnceLock::new(),
-            frame_bytes: OnceLock::new(),
+            encodings: Encodings::default(),
             written: AtomicBool::new(false),
             tickets: AtomicUsize::new(sessions),
             handover,
@@ -126,34 +123,32 @@ impl Ticket {
     }
 
     /// The message of the delivery and the length of its frame, if it is too large for
-    /// [`Ticket::frames`]; `measure` is called once, whatever the number of sessions.
-    pub fn large(&self, measure: fn(&Message) -> usize) -> Option<(&Message, usize)> {
-        match &*self.delivery.messages {
+    /// [`Ticket::frames`]. The length is found once for each encoding, whatever the number of
+    /// sessions.
+    pub fn large(&self, encoding: &Encoding) -> Option<(&Message, usize)> {
+        let Delivery {
+            messages,
+            encodings,
+            ..
+        } = &*self.delivery;
+        match &**messages {
             [message] if is_large(message) => {
-                let bytes = self.delivery.frame_bytes.get_or_init(|| measure(message));
-                Some((message, *bytes))
+                Some((message, encodings.frame_bytes(encoding, message)))
             }
             _ => None,
         }
     }
 
-    /// The frames to write, in order; `encode` appends the frame of a message, and is called
-    /// for each once, whatever the number of sessions.
-    pub fn frames(&self, encode: fn(&mut Vec<u8>, &Message)) -> &[Bytes] {
-        self.delivery.frames.get_or_init(|| {
-            let mut buffer =
-                Vec::with_capacity(self.delivery.bytes + self.delivery.messages.len() * 224);
-            let mut ends = Vec::with_capacity(self.delivery.messages.len());
-            for message in &self.delivery.messages {
-                encode(&mut buffer, message);
-                ends.push(buffer.len());
-            }
-            let buffer = Bytes::from(buffer);
-            let mut start = 0;
-            ends.into_iter()
-                .map(|end| buffer.slice(std::mem::replace(&mut start, end)..end))
-                .collect()
-        })
+    /// The frames to write, in order. Each message is encoded once for each encoding, whatever
+    /// the number of sessions.
+    pub fn frames(&self, encoding: &Encoding) -> &[Bytes] {
+        let Delivery {
+            messages,
+            bytes,
+            encodings,
+            ..
+        } = &*self.delivery;
+        encodings.frames(encoding, messages, *bytes)
     }
 
     /// All frames have been written to the socket: their messages are consumed, if they were

@@ -3,6 +3,7 @@
 pub(super) mod consumers;
 pub(super) mod delivery;
 pub(super) mod dispatch;
+pub(super) mod encoding;
 pub(super) mod in_flight;
 pub(super) mod outbox;
 pub(super) mod pace;
