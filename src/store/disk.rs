@@ -149,6 +149,7 @@ impl DiskStore {
             retry: vec![],
             refused: None,
             last_created: UnixSeconds::MIN,
+            purged_before: Sequence::default(),
             refusals: Refusals::default(),
             trouble: trouble.clone(),
             syncs: syncs.clone(),

@@ -1,10 +1,10 @@
 //! How far log, mirror and snapshot have come, shared by the writer and the threads that follow it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::message::Sequence;
 use crate::store::log::position::Position;
-use crate::store::log::segment::Segment;
 
 /// How far log, mirror and snapshot have come. The threads that follow the writer wait here.
 pub(crate) struct Watermarks {
@@ -14,7 +14,7 @@ pub(crate) struct Watermarks {
 
 /// What the lock of [`Watermarks`] guards.
 pub(in crate::store) struct WatermarkState {
-    /// The mirror thread has work: log that is not mirrored, or dead segments.
+    /// The mirror thread has work: log that is not mirrored, or segments to give back.
     pub(in crate::store) mirror_due: bool,
     /// The log was written up to here.
     pub(in crate::store) written: Position,
@@ -28,8 +28,9 @@ pub(in crate::store) struct WatermarkState {
     pub(in crate::store) snapshot_every: Duration,
     /// Everything before this position is synced.
     pub(in crate::store) synced: Position,
-    /// Segments without live messages, whose files wait for their removal.
-    pub(in crate::store) dead: Vec<Arc<Segment>>,
+    /// Every message before this sequence is gone, and what deleted it is synced. The log may give
+    /// back the segments that end before it.
+    pub(in crate::store) first_kept: Sequence,
     /// The threads finish what is left, and end.
     pub(in crate::store) closing: bool,
 }
@@ -56,7 +57,7 @@ impl Watermarks {
             snapshot_at: Instant::now(),
             snapshot_every,
             synced: Position::default(),
-            dead: vec![],
+            first_kept: Sequence::default(),
             closing: false,
         };
         Watermarks {
@@ -104,12 +105,15 @@ impl Watermarks {
         }
     }
 
-    /// No reader needs these segments any more: the mirror thread removes their files.
-    pub(crate) fn unlink(&self, segments: Vec<Arc<Segment>>) {
+    /// No message before `first_kept` is needed any more, for certain: the mirror thread gives the
+    /// space of those messages back.
+    pub(crate) fn purge_before(&self, first_kept: Sequence) {
         let mut state = self.lock();
-        state.dead.extend(segments);
-        state.mirror_due = true;
-        self.changed.notify_all();
+        if state.first_kept < first_kept {
+            state.first_kept = first_kept;
+            state.mirror_due = true;
+            self.changed.notify_all();
+        }
     }
 
     /// Changes the interval between snapshots. It counts from the last one.

@@ -57,6 +57,8 @@ pub(crate) struct Writer {
     /// Why the last write failed.
     pub(crate) refused: Option<StoreError>,
     pub(crate) last_created: UnixSeconds,
+    /// The messages before this need no space in the log any more.
+    pub(crate) purged_before: Sequence,
     pub(crate) refusals: Refusals,
     pub(crate) trouble: Trouble,
     pub(crate) syncs: Arc<Syncs>,
@@ -380,11 +382,12 @@ impl Writer {
                 }
             }
         }
-        if self.log.segments().has_dead(first_live) {
+        let end_of_dead = self.log.segments().end_of_dead(Sequence(first_live));
+        if let Some(end) = end_of_dead.filter(|end| self.purged_before < *end) {
             // A power cut must not lose the cutoff that made them dead once they are removed.
             if self.sync().is_ok() {
-                self.watermarks
-                    .unlink(self.log.segments().purge(first_live));
+                self.purged_before = end;
+                self.watermarks.purge_before(end);
             }
         }
     }

@@ -1,10 +1,11 @@
-//! The thread that keeps the mirror up to date after the log, and removes dead segments. No answer
-//! waits for it.
+//! The thread that keeps the mirror up to date after the log, and gives back segments without live
+//! messages. No answer waits for it.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::message::Sequence;
 use crate::store::commit::poison::{Poison, poison_on_error};
 use crate::store::commit::watermarks::Watermarks;
 use crate::store::error::StoreError;
@@ -12,7 +13,6 @@ use crate::store::fs::reserve::Reserve;
 use crate::store::health::{Component, Trouble};
 use crate::store::index::changes::Changes;
 use crate::store::log::position::Position;
-use crate::store::log::segment::Segment;
 use crate::store::reader::Reader;
 
 /// The mirror lags the log by about this. Groups that arrive meanwhile are written together.
@@ -32,7 +32,8 @@ pub(crate) struct Taken {
     changes: Option<Changes>,
     /// Whether the mirror is replaced by a new one.
     rewrite: bool,
-    dead: Vec<Arc<Segment>>,
+    /// The segments that end before this have no live messages, and are given back.
+    purge_before: Option<Sequence>,
     at: Instant,
 }
 
@@ -95,7 +96,7 @@ impl MirrorThread {
         self.reader.mirror.flush()
     }
 
-    /// Catches up with the log, and removes the files of dead segments.
+    /// Catches up with the log, and gives back dead segments.
     pub(crate) fn step(&self, space_checked: &mut Instant) -> Result<(), StoreError> {
         let taken = self.take(space_checked);
         self.put(taken)
@@ -103,11 +104,12 @@ impl MirrorThread {
 
     /// Takes what the mirror lacks of the log, if anything, for [`MirrorThread::put`].
     pub(crate) fn take(&self, space_checked: &mut Instant) -> Option<Taken> {
-        let dead = {
+        let first_kept = {
             let mut state = self.watermarks.lock();
             state.mirror_due = false;
-            std::mem::take(&mut state.dead)
+            state.first_kept
         };
+        let purge_before = self.reader.segments.end_of_dead(first_kept);
         let bloated = space_checked.elapsed() > SPACE_CHECK && {
             *space_checked = Instant::now();
             self.reader.mirror.is_bloated(&self.reader.lock())
@@ -122,15 +124,15 @@ impl MirrorThread {
             self.watermarks.mirrored(index.applied(), at);
         }
         let changes = index.is_dirty().then(|| index.take_changes());
-        (changes.is_some() || !dead.is_empty()).then_some(Taken {
+        (changes.is_some() || purge_before.is_some()).then_some(Taken {
             changes,
             rewrite,
-            dead,
+            purge_before,
             at,
         })
     }
 
-    /// Writes what was taken, and removes the files of dead segments.
+    /// Writes what was taken, and gives back dead segments.
     pub(crate) fn put(&self, taken: Option<Taken>) -> Result<(), StoreError> {
         let Some(taken) = taken else {
             return self.reserve.fill();
@@ -138,13 +140,12 @@ impl MirrorThread {
         let Taken {
             changes,
             rewrite,
-            dead,
+            purge_before,
             at,
         } = taken;
         if self.poison.get().is_some() {
             // Memory, and so `changes`, may know more than the log has. The mirror must not.
             self.return_changes(changes);
-            self.watermarks.lock().dead.splice(..0, dead);
             return Ok(());
         }
         let caught_up = match self.reserve.fill() {
@@ -154,20 +155,17 @@ impl MirrorThread {
                 Err(error)
             }
         };
-        let caught_up = caught_up.and_then(|()| match dead.is_empty() {
-            true => Ok(()),
-            // So the next start need not read the whole log.
-            false => self.flush().inspect_err(|_| self.broken.set(true)),
-        });
-        let unlinked = match &caught_up {
-            Err(StoreError::Poisoned(_)) => caught_up.clone(),
-            // On a full disk, their space may let the mirror be written.
-            _ => self.reader.segments.unlink(&dead),
+        let Some(purge_before) = purge_before else {
+            return caught_up;
         };
-        if unlinked.is_err() {
-            self.watermarks.lock().dead.splice(..0, dead);
+        // So the next start need not read the whole log.
+        let caught_up =
+            caught_up.and_then(|()| self.flush().inspect_err(|_| self.broken.set(true)));
+        match caught_up {
+            Err(StoreError::Poisoned(_)) => caught_up,
+            // On a full disk, their space may let the mirror be written.
+            _ => caught_up.and(self.reader.segments.purge(purge_before)),
         }
-        caught_up.and(unlinked)
     }
 
     fn return_changes(&self, changes: Option<Changes>) {

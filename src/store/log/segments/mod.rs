@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use crate::message::Sequence;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, StoredFile};
 use crate::store::log::frame::{self, Checkpoint, Frame, FrameError, HEAD_BYTES, Head, Meta};
@@ -201,25 +202,14 @@ impl Segments {
         after.sum()
     }
 
-    /// Whether [`Segments::purge`] would remove a segment.
-    pub(crate) fn has_dead(&self, first_live: u64) -> bool {
+    /// The first sequence after the oldest segments that end before `first_live`, if there are any.
+    /// The newest segment is never one of them.
+    pub(crate) fn end_of_dead(&self, first_live: Sequence) -> Option<Sequence> {
         let map = self.lock_read();
-        let first = map.values().next();
-        map.len() > 1 && first.is_some_and(|segment| segment.last_sequence() < first_live)
-    }
-
-    /// Removes the oldest segments whose messages are all before `first_live`, but never the
-    /// newest. The caller passes them to [`Segments::unlink`] later.
-    pub(crate) fn purge(&self, first_live: u64) -> Vec<Arc<Segment>> {
-        let mut map = self.map.write().expect("no holder of this lock panics");
-        let mut dead = vec![];
-        while map.len() > 1
-            && let Some(first) = map.first_entry()
-            && first.get().last_sequence() < first_live
-        {
-            dead.push(first.remove());
-        }
-        dead
+        let older = map.values().take(map.len().saturating_sub(1));
+        let dead = older.map(|segment| segment.last_sequence());
+        let last = dead.take_while(|last| *last < first_live.0).last();
+        last.map(|last| Sequence(last + 1))
     }
 
     /// Removes a segment and its file. The removal is durable when this returns.
@@ -232,21 +222,31 @@ impl Segments {
         Ok(())
     }
 
-    /// Removes the files of segments that [`Segments::purge`] returned.
-    pub(crate) fn unlink(&self, dead: &[Arc<Segment>]) -> Result<(), StoreError> {
-        for segment in dead {
+    /// Gives back the oldest segments that end before `first_kept`, but never the newest. After an
+    /// error, the rest stays for the next call.
+    pub(crate) fn purge(&self, first_kept: Sequence) -> Result<(), StoreError> {
+        while let Some(segment) = self.oldest_before(first_kept) {
             match self.files.remove_file(&segment.path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).doing("remove", &segment.path);
                 }
                 _ => {}
             }
+            let mut map = self.map.write().expect("no holder of this lock panics");
+            map.remove(&segment.number);
+            drop(map);
             // A reader that still holds the segment keeps the blocks until it ends.
-            if Arc::strong_count(segment) == 1 {
+            if Arc::strong_count(&segment) == 1 {
                 segment.release_blocks();
             }
         }
         Ok(())
+    }
+
+    fn oldest_before(&self, first_kept: Sequence) -> Option<Arc<Segment>> {
+        let map = self.lock_read();
+        let (_, oldest) = map.first_key_value().filter(|_| map.len() > 1)?;
+        (oldest.last_sequence() < first_kept.0).then(|| oldest.clone())
     }
 
     /// Reads the frame at `position` without its data.
