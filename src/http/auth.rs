@@ -13,13 +13,13 @@ use axum::routing::MethodRouter;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::caller::{self, Caller};
-use super::reply::ApiError;
-use super::routes::{Needs, Route};
-use super::{HttpState, fields};
 use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
 use crate::edges::Via;
+use crate::http::caller::{self, Caller};
+use crate::http::reply::ApiError;
+use crate::http::routes::{Needs, Route};
+use crate::http::{HttpState, fields};
 
 /// What stands before a route.
 #[derive(Clone)]

@@ -12,13 +12,13 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::HttpState;
-use super::caller::Caller;
-use super::fields::{self, Limits};
-use super::listing::{self, Format};
-use super::reply::{self, ApiError};
-use super::times::{self, Side};
 use crate::broker::ClientInfo;
+use crate::http::HttpState;
+use crate::http::caller::Caller;
+use crate::http::fields::{self, Limits};
+use crate::http::listing::{self, Format};
+use crate::http::reply::{self, ApiError};
+use crate::http::times::{self, Side};
 use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};
 use crate::wire;
@@ -225,9 +225,9 @@ impl Format for List {
 mod tests {
     use axum::body::to_bytes;
 
-    use super::listing::body;
     use super::*;
     use crate::broker::Piece;
+    use crate::http::console::listing::body;
     use crate::message::{MessageCode, Sequence, Status};
 
     fn message(data: &str) -> Message {

@@ -9,10 +9,10 @@ use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use chrono::{Local, TimeZone};
 use tower::ServiceExt;
 
-use super::tests::{app, ask, post_to};
-use super::times::{self, Side};
 use super::*;
 use crate::fuzz::{Edit, bounded};
+use crate::http::tests::{app, ask, post_to};
+use crate::http::times::{self, Side};
 
 const NAMES: [&str; 2] = ["topic", "messageData"];
 const LIMITS: fields::Limits = fields::Limits {

@@ -18,9 +18,9 @@ use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::reply::{self, ApiError};
-use super::{api, refused_at};
 use crate::broker::{Broker, PublishError};
+use crate::http::reply::{self, ApiError};
+use crate::http::{api, refused_at};
 
 /// The paths that it answers itself.
 pub(super) const LIVE: &str = "/health/live";

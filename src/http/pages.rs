@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
-use super::gate;
-use super::refused_at;
-use super::reply::ApiError;
-use super::streams;
 use crate::config::{Live, Pages};
 use crate::edges::{Edges, Refused};
+use crate::http::gate;
+use crate::http::refused_at;
+use crate::http::reply::ApiError;
+use crate::http::streams;
 
 /// The headers on every reply, whatever was asked and from where.
 pub(super) const CORS: [(HeaderName, &str); 4] = [

@@ -7,10 +7,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytestring::ByteString;
 
-use super::caller::Caller;
-use super::reply::{self, ApiError};
-use super::{HttpState, fields};
 use crate::broker::{PublishError, Receipt, RefusedFor};
+use crate::http::caller::Caller;
+use crate::http::reply::{self, ApiError};
+use crate::http::{HttpState, fields};
 use crate::message::{Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success

@@ -5,10 +5,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::api::TooMany;
-use super::pages::Foreign;
 use crate::access::Denied;
 use crate::broker::PublishError;
+use crate::http::api::TooMany;
+use crate::http::pages::Foreign;
 use crate::message::TopicError;
 use crate::room::Busy;
 use crate::store::StoreError;

@@ -2,8 +2,8 @@
 
 use axum::routing::{MethodFilter, MethodRouter};
 
-use super::HttpState;
 use crate::access::Right;
+use crate::http::HttpState;
 
 /// A method of a path.
 pub(super) struct Route {

@@ -6,9 +6,9 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 
-use super::HttpState;
-use super::fields;
-use super::routes::Route;
+use crate::http::HttpState;
+use crate::http::fields;
+use crate::http::routes::Route;
 
 /// A redirect for every route of these tables.
 pub(super) fn router(tables: &[&[Route]]) -> Router<HttpState> {

@@ -11,12 +11,12 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::error::Refusal;
-use super::params::NoParams;
-use super::topics::{Row, oldest_of};
 use crate::broker::{Broker, Concern, Concerns, TopicState, UNREAD_SECONDS};
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::api::params::NoParams;
+use crate::http::api::topics::{Row, oldest_of};
+use crate::http::caller::Caller;
 use crate::store::StoreError;
 
 /// Topics that are named.

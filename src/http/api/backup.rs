@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::error::Refusal;
-use super::params::NoParams;
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::api::params::NoParams;
+use crate::http::caller::Caller;
 use crate::store::Backup;
 
 /// How long whoever asked may read nothing: what is sent keeps its files on the disk.

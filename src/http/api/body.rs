@@ -4,10 +4,10 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use super::super::HttpState;
-use super::super::fields::{self, Limits};
-use super::super::reply::ApiError;
-use super::error::Refusal;
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::fields::{self, Limits};
+use crate::http::reply::ApiError;
 
 /// The body of a request, as JSON of this type.
 pub(super) struct Json<T>(pub(super) T);

@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::error::Refusal;
-use super::needle::Needle;
-use super::params::{self, InPath};
-use super::shape::ClientJson;
 use crate::broker::{Client, Role};
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::api::needle::Needle;
+use crate::http::api::params::{self, InPath};
+use crate::http::api::shape::ClientJson;
+use crate::http::caller::Caller;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;

@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::params::NoParams;
 use crate::config::Setting;
+use crate::http::HttpState;
+use crate::http::api::params::NoParams;
+use crate::http::caller::Caller;
 
 /// A setting; a secret one without its value.
 #[derive(Serialize)]

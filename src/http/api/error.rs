@@ -4,10 +4,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::super::reply::{ApiError, SOON, is_for_now, shortened};
-use super::state::TooMany;
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
+use crate::http::api::state::TooMany;
+use crate::http::reply::{ApiError, SOON, is_for_now, shortened};
 use crate::message::{MessageCode, Topic, TopicError};
 use crate::room::Busy;
 use crate::store::StoreError;

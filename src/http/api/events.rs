@@ -17,14 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::error::Refusal;
-use super::overview;
-use super::params::{AboutTopic, NoParams};
-use super::shape::Full;
-use super::state::{STREAMS_MAX, Taken, TooMany};
 use crate::broker::{Watch, Watched};
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::api::overview;
+use crate::http::api::params::{AboutTopic, NoParams};
+use crate::http::api::shape::Full;
+use crate::http::api::state::{STREAMS_MAX, Taken, TooMany};
+use crate::http::caller::Caller;
 
 const OVERVIEW_EVERY: Duration = Duration::from_secs(1);
 /// So that nobody between takes a quiet connection for a dead one.
@@ -171,8 +171,8 @@ async fn tell(state: HttpState) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::sample;
     use super::*;
+    use crate::http::api::shape::sample;
 
     #[test]
     fn an_event_is_two_lines_whatever_the_data_is() {

@@ -12,17 +12,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::super::caller::Caller;
-use super::super::{HttpState, auth, listing};
-use super::body::Json;
-use super::error::Refusal;
-use super::needle::Needle;
-use super::params::{self, InPath, NoParams, STATUSES};
-use super::search::text_to_find;
-use super::shape::{Full, status_name};
-use super::state::{self, Taken, TooMany};
 use crate::access::Grant;
 use crate::broker::Pieces;
+use crate::http::api::body::Json;
+use crate::http::api::error::Refusal;
+use crate::http::api::needle::Needle;
+use crate::http::api::params::{self, InPath, NoParams, STATUSES};
+use crate::http::api::search::text_to_find;
+use crate::http::api::shape::{Full, status_name};
+use crate::http::api::state::{self, Taken, TooMany};
+use crate::http::caller::Caller;
+use crate::http::{HttpState, auth, listing};
 use crate::message::{Message, Status, UnixSeconds};
 use crate::store::{Query, StoreError};
 
@@ -341,8 +341,8 @@ mod tests {
     use axum::body::to_bytes;
     use tokio::sync::mpsc;
 
-    use super::super::shape::sample;
     use super::*;
+    use crate::http::api::shape::sample;
 
     fn export() -> Export {
         Export {

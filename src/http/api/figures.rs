@@ -8,10 +8,10 @@ use axum::response::Response;
 use chrono::{DateTime, Days, Local, NaiveDate, Offset};
 use serde::Serialize;
 
-use super::super::{HttpState, times};
-use super::error::Refusal;
-use super::params;
 use crate::broker::{Broker, Point, Step};
+use crate::http::api::error::Refusal;
+use crate::http::api::params;
+use crate::http::{HttpState, times};
 use crate::message::UnixSeconds;
 
 const POINTS: usize = 300;

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::super::caller::Caller;
-use super::params::NoParams;
+use crate::http::api::params::NoParams;
+use crate::http::caller::Caller;
 
 /// See the module.
 pub(super) async fn key(caller: Caller, _: NoParams) -> Response {

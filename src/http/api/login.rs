@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::super::HttpState;
-use super::params::NoParams;
+use crate::http::HttpState;
+use crate::http::api::params::NoParams;
 
 /// Tells whether the key is the published one: then anybody could log in with it anyway.
 pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {

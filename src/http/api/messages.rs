@@ -6,14 +6,14 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::caller::Caller;
-use super::super::{HttpState, listing, producer};
-use super::body::JsonWithData;
-use super::error::Refusal;
-use super::life::LifeJson;
-use super::params::{self, Filter, InPath, NoParams, cursor_of};
-use super::shape::{Full, Row};
 use crate::broker::{Broker, Held, Pieces};
+use crate::http::api::body::JsonWithData;
+use crate::http::api::error::Refusal;
+use crate::http::api::life::LifeJson;
+use crate::http::api::params::{self, Filter, InPath, NoParams, cursor_of};
+use crate::http::api::shape::{Full, Row};
+use crate::http::caller::Caller;
+use crate::http::{HttpState, listing, producer};
 use crate::message::{Message, MessageCode};
 use crate::store::StoreError;
 
@@ -201,8 +201,8 @@ pub(super) async fn push(
 mod tests {
     use tokio::sync::mpsc;
 
-    use super::super::shape::sample;
     use super::*;
+    use crate::http::api::shape::sample;
     use crate::store::StoreError;
 
     /// How many messages a page of two shows, and its cursor, when the list comes in `pieces`.

@@ -34,8 +34,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::routes::{Route, routes};
-use super::{HttpState, auth};
+use crate::http::routes::{Route, routes};
+use crate::http::{HttpState, auth};
 pub(super) use error::Refusal;
 pub(super) use overview::Disk;
 pub(super) use state::{Console, TooMany};

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::params::NoParams;
+use crate::http::api::params::NoParams;
 
 /// OpenAPI 3.1.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
@@ -19,9 +19,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::super::ROUTES;
     use super::*;
     use crate::http::Needs;
+    use crate::http::api::ROUTES;
 
     fn description() -> Value {
         serde_json::from_str(DESCRIPTION).unwrap()

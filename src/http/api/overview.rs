@@ -10,12 +10,12 @@ use axum::response::Response;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::super::{HttpState, process};
-use super::error::Refusal;
-use super::params::NoParams;
-use super::shape::{CountsJson, waiting};
 use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
 use crate::config::Durability;
+use crate::http::api::error::Refusal;
+use crate::http::api::params::NoParams;
+use crate::http::api::shape::{CountsJson, waiting};
+use crate::http::{HttpState, process};
 use crate::store::Usage;
 
 /// Sizes of files and free space are asked for no more often than this.

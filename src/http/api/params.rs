@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, MatchedPath, Path};
 use axum::http::request::Parts;
 
-use super::error::Refusal;
+use crate::http::api::error::Refusal;
 use crate::message::{MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::store::{Mark, Query};
 

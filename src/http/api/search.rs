@@ -13,14 +13,14 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::error::Refusal;
-use super::needle::Needle;
-use super::params::{self, Filter, cursor_of};
-use super::shape::Row;
-use super::state::Taken;
 use crate::broker::{Piece, Pieces};
+use crate::http::HttpState;
+use crate::http::api::error::Refusal;
+use crate::http::api::needle::Needle;
+use crate::http::api::params::{self, Filter, cursor_of};
+use crate::http::api::shape::Row;
+use crate::http::api::state::Taken;
+use crate::http::caller::Caller;
 use crate::message::Message;
 use crate::store::Mark;
 
@@ -272,8 +272,8 @@ mod tests {
     use serde_json::Value;
     use tokio::sync::mpsc;
 
-    use super::super::shape::sample;
     use super::*;
+    use crate::http::api::shape::sample;
     use crate::store::StoreError;
 
     type Read = Result<Piece, StoreError>;

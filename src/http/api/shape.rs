@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::params::STATUSES;
 use crate::broker::{Client, Role};
+use crate::http::api::params::STATUSES;
 use crate::message::{Message, Status, StatusKind};
 use crate::store::Counts;
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::attention::Survey;
-use super::events::Overviews;
-use super::export::Links;
-use super::overview::DiskCache;
 use crate::access::SECRET_KEY;
+use crate::http::api::attention::Survey;
+use crate::http::api::events::Overviews;
+use crate::http::api::export::Links;
+use crate::http::api::overview::DiskCache;
 
 /// Streams of events that can be open at once.
 pub(super) const STREAMS_MAX: usize = 64;

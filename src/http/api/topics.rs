@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::super::HttpState;
-use super::super::caller::Caller;
-use super::body::Json;
-use super::error::Refusal;
-use super::needle::Needle;
-use super::params::{self, AboutTopic};
-use super::shape::{ClientJson, CountsJson, waiting};
 use crate::broker::TopicState;
+use crate::http::HttpState;
+use crate::http::api::body::Json;
+use crate::http::api::error::Refusal;
+use crate::http::api::needle::Needle;
+use crate::http::api::params::{self, AboutTopic};
+use crate::http::api::shape::{ClientJson, CountsJson, waiting};
+use crate::http::caller::Caller;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 
 /// Clients that a topic's detail shows.

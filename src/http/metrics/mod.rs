@@ -15,13 +15,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use self::accept::Format;
-use super::api::{Disk, Refusal};
-use super::caller::Caller;
-use super::{HttpState, gate, process};
 use crate::access::Lack;
 use crate::broker::{Backlog, ToldTopics, Totals};
 use crate::edges::{Ended, Refused, Via};
+use crate::http::api::{Disk, Refusal};
+use crate::http::caller::Caller;
+use crate::http::metrics::accept::Format;
+use crate::http::{HttpState, gate, process};
 use crate::message::UnixSeconds;
 use crate::store::{Counts, Measures};
 

@@ -9,11 +9,11 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Scrape;
-use super::accept::Format;
 use crate::access::Lack;
 use crate::broker::RefusedFor;
 use crate::edges::{Ended, Refused, Via};
+use crate::http::metrics::Scrape;
+use crate::http::metrics::accept::Format;
 use crate::measure::Spread;
 
 /// The text of a scrape.

@@ -6,9 +6,9 @@ use prometheus_client::encoding::{EncodeGaugeValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::Scrape;
-use super::text::Metrics;
 use crate::broker::ToldTopic;
+use crate::http::metrics::Scrape;
+use crate::http::metrics::text::Metrics;
 
 impl Scrape {
     pub(super) fn topics(&self, to: &mut Metrics<'_>) -> fmt::Result {
