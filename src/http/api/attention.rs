@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::broker::{Broker, Concern, Concerns, TopicState, UNREAD_SECONDS};
 use crate::http::HttpState;
+use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
 use crate::http::api::topics::{Row, oldest_of};
 use crate::http::caller::Caller;
 use crate::store::StoreError;
@@ -47,7 +49,7 @@ pub(super) async fn attention(
     let concerns = state.console.survey.get(&state.broker).await?;
     let _place = state.console.surveys.take(caller.key())?;
     let broker = state.broker.clone();
-    let (total, found) = super::off_thread(move || {
+    let (total, found) = off_thread(move || {
         let seen = concerns.concerned.iter();
         let mut seen = seen.filter(|one| caller.sees(&one.topic));
         // Some may be in order by now.
@@ -80,7 +82,7 @@ pub(super) async fn attention(
             })
             .collect(),
     };
-    Ok(super::reply(StatusCode::OK, &attention))
+    Ok(reply::of(StatusCode::OK, &attention))
 }
 
 /// Whether a topic is still what it was found to be.

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use crate::broker::{Client, Role};
 use crate::http::HttpState;
+use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::needle::Needle;
 use crate::http::api::params::{self, InPath};
+use crate::http::api::reply;
 use crate::http::api::shape::ClientJson;
 use crate::http::caller::Caller;
 
@@ -38,7 +40,7 @@ pub(super) async fn list(
     let after = cursor.map(params::number_cursor).transpose()?;
     let broker = state.broker.clone();
     let place = state.console.surveys.take(caller.key())?;
-    let text = super::off_thread(move || {
+    let text = off_thread(move || {
         let _place = place;
         let mut clients = broker.clients();
         clients.retain(|client| {
@@ -55,7 +57,7 @@ pub(super) async fn list(
         page(&clients, after, limit)
     })
     .await?;
-    Ok(super::json(StatusCode::OK, text))
+    Ok(reply::json(StatusCode::OK, text))
 }
 
 fn page(clients: &[Client], after: Option<u64>, limit: usize) -> String {
@@ -72,7 +74,7 @@ fn page(clients: &[Client], after: Option<u64>, limit: usize) -> String {
     let more = page.len() > limit;
     page.truncate(limit);
     let last = page.last().filter(|_| more);
-    super::text_of(&List {
+    reply::text_of(&List {
         next: last.map(|client| client.number.to_string()),
         clients: page.into_iter().map(ClientJson::of).collect(),
         total: clients.len(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::config::Setting;
 use crate::http::HttpState;
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
 use crate::http::caller::Caller;
 
 /// A setting; a secret one without its value.
@@ -57,5 +58,5 @@ pub(super) async fn config(
             .map(|setting| SettingJson::of(setting, &caller))
             .collect(),
     };
-    super::reply(StatusCode::OK, &config)
+    reply::of(StatusCode::OK, &config)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
+use crate::http::api::reply;
 use crate::http::api::state::TooMany;
 use crate::http::reply::{ApiError, SOON, is_for_now, shortened};
 use crate::message::{MessageCode, Topic, TopicError};
@@ -158,13 +159,13 @@ impl Refusal {
             code: self.code,
             message: &self.message,
         };
-        super::text_of(&Failure { error })
+        reply::text_of(&Failure { error })
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = super::json(self.status, self.text());
+        let mut response = reply::json(self.status, self.text());
         if is_for_now(self.status) {
             response.headers_mut().insert(header::RETRY_AFTER, SOON);
         }

@@ -22,6 +22,7 @@ use crate::http::HttpState;
 use crate::http::api::error::Refusal;
 use crate::http::api::overview;
 use crate::http::api::params::{AboutTopic, NoParams};
+use crate::http::api::reply;
 use crate::http::api::shape::Full;
 use crate::http::api::state::{STREAMS_MAX, Taken, TooMany};
 use crate::http::caller::Caller;
@@ -86,7 +87,7 @@ fn watched_event(watched: &Watched) -> Bytes {
 
 /// An event; JSON has no line ends of its own.
 fn event(name: &str, data: &impl Serialize) -> Bytes {
-    format!("event: {name}\ndata: {}\n\n", super::text_of(data)).into()
+    format!("event: {name}\ndata: {}\n\n", reply::text_of(data)).into()
 }
 
 /// Replies with events until the client leaves or the server stops.

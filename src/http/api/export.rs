@@ -18,6 +18,7 @@ use crate::http::api::body::Json;
 use crate::http::api::error::Refusal;
 use crate::http::api::needle::Needle;
 use crate::http::api::params::{self, InPath, NoParams, STATUSES};
+use crate::http::api::reply;
 use crate::http::api::search::text_to_find;
 use crate::http::api::shape::{Full, status_name};
 use crate::http::api::state::{self, Taken, TooMany};
@@ -170,7 +171,7 @@ pub(super) async fn open(
             .0
             .saturating_add(u32::try_from(LINK_LIFE.as_secs()).unwrap_or(u32::MAX)),
     };
-    Ok(super::reply(StatusCode::CREATED, &reply))
+    Ok(reply::of(StatusCode::CREATED, &reply))
 }
 
 /// GET /api/exports/{token}.
@@ -253,7 +254,7 @@ impl listing::Format for File {
                 [open_cell(out, &message.data), b"\r\n"].concat()
             }
             Format::Ndjson => {
-                let json = super::text_of(&Full::of(message, usize::MAX).without_data()) + "\n";
+                let json = reply::text_of(&Full::of(message, usize::MAX).without_data()) + "\n";
                 listing::open_json(out, &json, "data")
             }
         }

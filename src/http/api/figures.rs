@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::broker::{Broker, Point, Step};
 use crate::http::api::error::Refusal;
 use crate::http::api::params;
+use crate::http::api::reply;
 use crate::http::{HttpState, times};
 use crate::message::UnixSeconds;
 
@@ -60,7 +61,7 @@ pub(super) async fn series(
         not_consumed: column(|point| point.not_consumed),
         waiting: column(|point| point.waiting),
     };
-    Ok(super::reply(StatusCode::OK, &columns))
+    Ok(reply::of(StatusCode::OK, &columns))
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -112,7 +113,7 @@ pub(super) async fn growth(
             buckets: by_quarter(&state.broker.growth_by_quarter(), now, days),
         },
     };
-    Ok(super::reply(StatusCode::OK, &growth))
+    Ok(reply::of(StatusCode::OK, &growth))
 }
 
 /// The last days, today included.

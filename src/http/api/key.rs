@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
 use crate::http::caller::Caller;
 
 /// See the module.
@@ -23,5 +24,5 @@ pub(super) async fn key(caller: Caller, _: NoParams) -> Response {
         topics: grant.topics().patterns(),
         expires: grant.expires().map(|at| at.0),
     };
-    super::reply(StatusCode::OK, &key)
+    reply::of(StatusCode::OK, &key)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::broker::{Life, Push, Waiting};
+use crate::http::api::shape::rounded;
 
 /// What is known beside the message itself.
 #[derive(Serialize)]
@@ -83,7 +84,7 @@ impl From<Waiting> for WaitingJson {
             Waiting::Behind => WaitingJson::Behind,
             Waiting::NoConsumer => WaitingJson::NoConsumer,
             Waiting::NextCheck(time) => WaitingJson::NextCheck {
-                seconds: super::rounded(time.as_secs_f64()),
+                seconds: rounded(time.as_secs_f64()),
             },
             Waiting::NoRePush => WaitingJson::NoRePush,
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::http::HttpState;
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
 
 /// Tells whether the key is the published one: then anybody could log in with it anyway.
 pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {
@@ -18,5 +19,5 @@ pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Respon
     let login = Login {
         key_is_published: state.config().mq.secret_key.is_default(),
     };
-    super::reply(StatusCode::OK, &login)
+    reply::of(StatusCode::OK, &login)
 }

@@ -11,6 +11,7 @@ use crate::http::api::body::JsonWithData;
 use crate::http::api::error::Refusal;
 use crate::http::api::life::LifeJson;
 use crate::http::api::params::{self, Filter, InPath, NoParams, cursor_of};
+use crate::http::api::reply;
 use crate::http::api::shape::{Full, Row};
 use crate::http::caller::Caller;
 use crate::http::{HttpState, listing, producer};
@@ -47,7 +48,7 @@ pub(super) async fn list(
     let query = filter.query()?;
     caller.may_ask(query.topic.as_ref())?;
     let list = page(state.broker.list(query, caller.key()), limit).await?;
-    Ok(super::reply(StatusCode::OK, &list))
+    Ok(reply::of(StatusCode::OK, &list))
 }
 
 /// Reads a page. Of each piece only what is shown is kept: the messages could be of any size.
@@ -77,7 +78,7 @@ pub(super) async fn detail(
 ) -> Result<Response, Refusal> {
     let message = find(&state, &caller, code).await?;
     let body = listing::body_of(message, Detail(state.broker.clone())).await?;
-    Ok(super::json(StatusCode::OK, body))
+    Ok(reply::json(StatusCode::OK, body))
 }
 
 /// A message with its data and its life.
@@ -100,7 +101,7 @@ impl listing::Format for Detail {
             life: LifeJson<'a>,
         }
         let life = self.0.life(message);
-        let json = super::text_of(&WithLife {
+        let json = reply::text_of(&WithLife {
             message: Full::of(message, usize::MAX).without_data(),
             life: LifeJson::of(&life),
         });
@@ -158,7 +159,7 @@ pub(super) async fn publish(
     let reply = Reply {
         code: code.to_string(),
     };
-    Ok(super::reply(StatusCode::CREATED, &reply))
+    Ok(reply::of(StatusCode::CREATED, &reply))
 }
 
 /// DELETE /api/messages/{code}.

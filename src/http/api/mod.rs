@@ -8,6 +8,7 @@
 
 mod attention;
 mod backup;
+mod blocking;
 mod body;
 mod clients;
 mod config;
@@ -23,16 +24,13 @@ mod needle;
 mod openapi;
 mod overview;
 mod params;
+mod reply;
 mod search;
 mod shape;
 mod state;
 mod topics;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use crate::http::routes::{Route, routes};
 use crate::http::{HttpState, auth};
@@ -82,37 +80,4 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
 /// Whether failures at this path are told in the form of this API.
 pub(super) fn has(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
-}
-
-/// A reply of JSON.
-fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    json(status, text_of(body))
-}
-
-fn text_of(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("replies are structs of texts and numbers")
-}
-
-fn json(status: StatusCode, text: impl Into<Body>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, text.into()).into_response()
-}
-
-/// A number with as many decimals as anybody reads.
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
-}
-
-/// Does what may take its time on a thread that may.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "a question of the console failed");
-        Refusal::internal("the question could not be answered; the log says why")
-    })
 }

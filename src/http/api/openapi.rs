@@ -4,13 +4,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
 
 /// OpenAPI 3.1.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 
 /// See the module.
 pub(super) async fn description(_: NoParams) -> Response {
-    super::json(StatusCode::OK, DESCRIPTION)
+    reply::json(StatusCode::OK, DESCRIPTION)
 }
 
 #[cfg(test)]

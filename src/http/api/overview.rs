@@ -14,6 +14,8 @@ use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
 use crate::config::Durability;
 use crate::http::api::error::Refusal;
 use crate::http::api::params::NoParams;
+use crate::http::api::reply;
+use crate::http::api::shape::rounded;
 use crate::http::api::shape::{CountsJson, waiting};
 use crate::http::{HttpState, process};
 use crate::store::Usage;
@@ -30,7 +32,7 @@ pub(super) async fn overview(
     _: NoParams,
 ) -> Result<Response, Refusal> {
     let overview = build(&state).await;
-    Ok(super::reply(StatusCode::OK, &overview))
+    Ok(reply::of(StatusCode::OK, &overview))
 }
 
 /// See the module.
@@ -155,10 +157,10 @@ pub(super) async fn build(state: &HttpState) -> Overview {
         },
         counts: counts.into(),
         rates: RatesJson {
-            accepted: super::rounded(rates.accepted),
-            delivered: super::rounded(rates.delivered),
-            consumed: super::rounded(rates.consumed),
-            not_consumed: super::rounded(rates.not_consumed),
+            accepted: rounded(rates.accepted),
+            delivered: rounded(rates.delivered),
+            consumed: rounded(rates.consumed),
+            not_consumed: rounded(rates.not_consumed),
         },
         pace_per_second: broker.pace().per_second(),
         backlog: BacklogJson {

@@ -122,6 +122,11 @@ impl From<Counts> for CountsJson {
     }
 }
 
+/// A number with as many decimals as anybody reads.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
 /// Messages that are not consumed yet.
 pub(super) fn waiting(counts: Counts) -> u64 {
     counts.accepted + counts.not_consumed

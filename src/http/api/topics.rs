@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::TopicState;
 use crate::http::HttpState;
+use crate::http::api::blocking::off_thread;
 use crate::http::api::body::Json;
 use crate::http::api::error::Refusal;
 use crate::http::api::needle::Needle;
 use crate::http::api::params::{self, AboutTopic};
+use crate::http::api::reply;
+use crate::http::api::shape::rounded;
 use crate::http::api::shape::{ClientJson, CountsJson, waiting};
 use crate::http::caller::Caller;
 use crate::message::{StatusKind, Topic, UnixSeconds};
@@ -48,8 +51,8 @@ impl<'a> Row<'a> {
             oldest_waiting: oldest_waiting.map(|at| at.0),
             consumers: state.consumers,
             producers: state.producers,
-            rate_in: super::rounded(state.rate_in),
-            rate_out: super::rounded(state.rate_out),
+            rate_in: rounded(state.rate_in),
+            rate_out: rounded(state.rate_out),
             behind: state.behind,
             pace_seconds: state.held_back.map(whole_seconds),
         }
@@ -126,7 +129,7 @@ pub(super) async fn list(
     };
     let broker = state.broker.clone();
     let mut needle = search.map(Needle::new);
-    let topics = super::off_thread(move || {
+    let topics = off_thread(move || {
         let mut topics = broker.topics();
         topics.retain(|state| caller.sees(&state.topic));
         if let Some(needle) = &mut needle {
@@ -140,7 +143,7 @@ pub(super) async fn list(
         Sort::Oldest => oldest_of(&state, &topics).await?,
         Sort::Waiting | Sort::Name | Sort::Consumers | Sort::Rate => vec![None; total],
     };
-    let mut page = super::off_thread(move || {
+    let mut page = off_thread(move || {
         let keyed = topics.into_iter().zip(oldest);
         let keyed = keyed.map(|(state, oldest)| (Key::of(&state, oldest, sorting), state));
         page(keyed.collect(), after.as_ref(), sorting, limit)
@@ -154,7 +157,7 @@ pub(super) async fn list(
         total,
         next: next.map(|key| key.cursor()),
     };
-    Ok(super::reply(StatusCode::OK, &list))
+    Ok(reply::of(StatusCode::OK, &list))
 }
 
 /// When the oldest message that waits in each topic was created.
@@ -273,7 +276,7 @@ pub(super) async fn detail(
     let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
     let broker = state.broker.clone();
     let _place = state.console.surveys.take(caller.key())?;
-    let clients = super::off_thread(move || {
+    let clients = off_thread(move || {
         let mut clients = broker.clients();
         clients.retain(|client| client.info.topic == topic);
         clients.truncate(CLIENTS_MAX);
@@ -284,7 +287,7 @@ pub(super) async fn detail(
         row: Row::of(&found, oldest.into_iter().next().flatten()),
         clients: clients.iter().map(ClientJson::of).collect(),
     };
-    Ok(super::reply(StatusCode::OK, &detail))
+    Ok(reply::of(StatusCode::OK, &detail))
 }
 
 /// What is to be purged.
@@ -342,7 +345,7 @@ pub(super) async fn purge(
     caller.did(format_args!(
         "purged topic {topic:?}: {deleted} deleted of {what}"
     ));
-    Ok(super::reply(StatusCode::OK, &Reply { deleted }))
+    Ok(reply::of(StatusCode::OK, &Reply { deleted }))
 }
 
 #[cfg(test)]

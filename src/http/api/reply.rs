@@ -1,0 +1,26 @@
+//! Replies of JSON.
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// A reply with this value.
+pub(in crate::http::api) fn of(status: StatusCode, value: &impl Serialize) -> Response {
+    json(status, text_of(value))
+}
+
+/// A value as JSON.
+pub(in crate::http::api) fn text_of(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("replies are structs of texts and numbers")
+}
+
+/// A reply with a body that is JSON already.
+pub(in crate::http::api) fn json(status: StatusCode, text: impl Into<Body>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, text.into()).into_response()
+}
