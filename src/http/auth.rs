@@ -17,7 +17,7 @@ use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
 use crate::edges::Via;
 use crate::http::caller::{self, Caller};
-use crate::http::reply::ApiError;
+use crate::http::contract::reply::ApiError;
 use crate::http::routes::{Needs, Route};
 use crate::http::{HttpState, fields};
 

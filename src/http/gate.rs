@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::broker::{Broker, PublishError};
-use crate::http::reply::{self, ApiError};
+use crate::http::contract::reply::{self, ApiError};
 use crate::http::{api, refused_at};
 
 /// The paths that it answers itself.

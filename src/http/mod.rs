@@ -11,15 +11,13 @@
 mod api;
 mod auth;
 mod caller;
-mod console;
+mod contract;
 mod fields;
 mod gate;
 mod listing;
 mod metrics;
 mod pages;
 mod process;
-mod producer;
-mod reply;
 mod routes;
 mod slash;
 mod streams;
@@ -46,9 +44,9 @@ use crate::config::{Config, Live};
 use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
+use contract::reply::ApiError;
 pub use gate::Gate;
 pub use pages::for_pages;
-use reply::ApiError;
 pub use routes::Needs;
 use routes::{Route, routes};
 
@@ -118,17 +116,6 @@ impl HttpState {
     }
 }
 
-/// The routes of the contract (protocol, "HTTP").
-#[rustfmt::skip]
-const CONTRACT: &[Route] = routes! {
-    POST "/Producer/Send"          Publish => producer::send;
-    POST "/Console/Ping"           AnyKey  => console::ping;
-    POST "/Console/GetConsumers"   Read    => console::get_consumers;
-    POST "/Console/GetConfig"      Read    => console::get_config;
-    POST "/Console/GetMessageList" Read    => console::get_message_list;
-    POST "/Console/CountMessage"   Read    => console::count_message;
-};
-
 /// The page.
 #[rustfmt::skip]
 const PAGE: &[Route] = routes! {
@@ -144,7 +131,9 @@ const METRICS: &[Route] = routes! {
 
 /// Every route there is, as method, path, and the key that it needs.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
-    let all = [CONTRACT, PAGE, METRICS, api::ROUTES].into_iter().flatten();
+    let all = [contract::ROUTES, PAGE, METRICS, api::ROUTES]
+        .into_iter()
+        .flatten();
     let health = [gate::LIVE, gate::READY].map(|path| ("GET", path, Needs::Nothing));
     all.map(|route| (route.method, route.path, route.needs))
         .chain(health)
@@ -154,7 +143,7 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
 ///
 /// It has a fallback, so a router that is merged with it must have none.
 pub fn router(state: HttpState) -> Router {
-    let table = CONTRACT.iter().chain(PAGE);
+    let table = contract::ROUTES.iter().chain(PAGE);
     let router = table.fold(Router::new(), |router, route| {
         router.route(route.path, auth::guarded::<ApiError>(route, &state))
     });
@@ -163,7 +152,7 @@ pub fn router(state: HttpState) -> Router {
     });
     router
         .merge(api::router(&state))
-        .merge(slash::router(&[CONTRACT, METRICS, api::ROUTES]))
+        .merge(slash::router(&[contract::ROUTES, METRICS, api::ROUTES]))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(state)

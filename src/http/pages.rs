@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::config::{Live, Pages};
 use crate::edges::{Edges, Refused};
+use crate::http::contract::reply::ApiError;
 use crate::http::gate;
 use crate::http::refused_at;
-use crate::http::reply::ApiError;
 use crate::http::streams;
 
 /// The headers on every reply, whatever was asked and from where.

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
+use crate::http::contract::reply::ApiError;
 use crate::http::fields::{self, Limits};
-use crate::http::reply::ApiError;
 
 /// The body of a request, as JSON of this type.
 pub(super) struct Json<T>(pub(super) T);

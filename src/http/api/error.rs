@@ -8,7 +8,7 @@ use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::http::api::reply;
 use crate::http::api::state::TooMany;
-use crate::http::reply::{ApiError, SOON, is_for_now, shortened};
+use crate::http::contract::reply::{ApiError, SOON, is_for_now, shortened};
 use crate::message::{MessageCode, Topic, TopicError};
 use crate::room::Busy;
 use crate::store::StoreError;

@@ -14,7 +14,8 @@ use crate::http::api::params::{self, Filter, InPath, NoParams, cursor_of};
 use crate::http::api::reply;
 use crate::http::api::shape::{Full, Row};
 use crate::http::caller::Caller;
-use crate::http::{HttpState, listing, producer};
+use crate::http::contract::producer;
+use crate::http::{HttpState, listing};
 use crate::message::{Message, MessageCode};
 use crate::store::StoreError;
 

@@ -9,13 +9,13 @@ use bytestring::ByteString;
 
 use crate::broker::{PublishError, Receipt, RefusedFor};
 use crate::http::caller::Caller;
-use crate::http::reply::{self, ApiError};
+use crate::http::contract::reply::{self, ApiError};
 use crate::http::{HttpState, fields};
 use crate::message::{Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
 /// is a promise. A client that hangs up before has been promised nothing.
-pub(super) async fn send(
+pub(in crate::http) async fn send(
     State(state): State<HttpState>,
     caller: Caller,
     request: Request,
@@ -35,7 +35,7 @@ pub(super) async fn send(
 
 /// Publishes a message, and returns its code once it is synced. These are the rules and limits
 /// of everybody who publishes over HTTP.
-pub(super) async fn publish(
+pub(in crate::http) async fn publish(
     state: &HttpState,
     caller: &Caller,
     topic: &str,

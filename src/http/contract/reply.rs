@@ -24,22 +24,22 @@ struct Envelope<'a, T> {
 }
 
 /// Success, and nothing to say: `{"code":0}`.
-pub(super) fn done() -> Response {
+pub(in crate::http) fn done() -> Response {
     envelope(0, None, None::<()>)
 }
 
 /// Success with a text: `{"code":0,"msg":"…"}`.
-pub(super) fn msg(text: &str) -> Response {
+pub(in crate::http) fn msg(text: &str) -> Response {
     envelope(0, Some(text), None::<()>)
 }
 
 /// Success with data: `{"code":0,"data":…}`.
-pub(super) fn data(data: impl Serialize) -> Response {
+pub(in crate::http) fn data(data: impl Serialize) -> Response {
     envelope(0, None, Some(data))
 }
 
 /// Success with a body that is JSON already.
-pub(super) fn json(body: Body) -> Response {
+pub(in crate::http) fn json(body: Body) -> Response {
     const TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
     ([(header::CONTENT_TYPE, TYPE)], body).into_response()
 }
@@ -51,7 +51,7 @@ fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Respon
 }
 
 /// Whether what is refused with this status may be tried again.
-pub(super) fn is_for_now(status: StatusCode) -> bool {
+pub(in crate::http) fn is_for_now(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
@@ -59,11 +59,11 @@ pub(super) fn is_for_now(status: StatusCode) -> bool {
 }
 
 /// In so many seconds whoever was refused for now may try again.
-pub(super) const SOON: HeaderValue = HeaderValue::from_static("1");
+pub(in crate::http) const SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request is not done.
 #[derive(Debug)]
-pub(super) enum ApiError {
+pub(in crate::http) enum ApiError {
     /// The `secretKey` header is missing or wrong.
     Key,
     /// So many wrong keys have come from the address that this one was not looked at.
@@ -120,7 +120,7 @@ impl ApiError {
     }
 
     /// The `msg` of the reply. What is wrong inside is logged, not sent.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::http) fn text(&self) -> String {
         match self {
             ApiError::Key => "Secret key matching error".into(),
             ApiError::TooManyWrongKeys => "too many wrong keys from your address: try later".into(),
@@ -223,7 +223,7 @@ impl From<StoreError> for ApiError {
 }
 
 /// What a client sent, cut to a length that is fit for a reply.
-pub(super) fn shortened(text: &str) -> &str {
+pub(in crate::http) fn shortened(text: &str) -> &str {
     const BYTES_MAX: usize = 200;
     &text[..text.floor_char_boundary(BYTES_MAX)]
 }

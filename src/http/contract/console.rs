@@ -15,21 +15,21 @@ use tokio::sync::mpsc;
 use crate::broker::ClientInfo;
 use crate::http::HttpState;
 use crate::http::caller::Caller;
+use crate::http::contract::reply::{self, ApiError};
 use crate::http::fields::{self, Limits};
 use crate::http::listing::{self, Format};
-use crate::http::reply::{self, ApiError};
 use crate::http::times::{self, Side};
 use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};
 use crate::wire;
 
 /// POST /Console/Ping: the key is right.
-pub(super) async fn ping() -> Response {
+pub(in crate::http) async fn ping() -> Response {
     reply::done()
 }
 
 /// POST /Console/GetConsumers: who is connected now, to topics that the key is for.
-pub(super) async fn get_consumers(
+pub(in crate::http) async fn get_consumers(
     State(state): State<HttpState>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
@@ -86,12 +86,12 @@ fn write_consumer(out: &mut Vec<u8>, client: &ClientInfo) {
 }
 
 /// POST /Console/GetConfig: `mq` of the configuration, without the key.
-pub(super) async fn get_config(State(state): State<HttpState>) -> Response {
+pub(in crate::http) async fn get_config(State(state): State<HttpState>) -> Response {
     reply::data(state.config().legacy_view())
 }
 
 /// POST /Console/CountMessage: how many messages there are, by status.
-pub(super) async fn count_message(State(state): State<HttpState>) -> Response {
+pub(in crate::http) async fn count_message(State(state): State<HttpState>) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Count {
@@ -110,7 +110,7 @@ pub(super) async fn count_message(State(state): State<HttpState>) -> Response {
 }
 
 /// POST /Console/GetMessageList: everything that matches, newest first, streamed.
-pub(super) async fn get_message_list(
+pub(in crate::http) async fn get_message_list(
     State(state): State<HttpState>,
     caller: Caller,
     request: Request,
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::broker::Piece;
-    use crate::http::console::listing::body;
+    use crate::http::contract::console::listing::body;
     use crate::message::{MessageCode, Sequence, Status};
 
     fn message(data: &str) -> Message {
