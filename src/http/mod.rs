@@ -9,18 +9,13 @@
 //! `api/` and by nothing else.
 
 mod api;
-mod auth;
-mod caller;
 mod contract;
 mod fields;
-mod gate;
+mod front;
 mod listing;
 mod metrics;
-mod pages;
 mod process;
 mod routes;
-mod slash;
-mod streams;
 mod times;
 mod view;
 
@@ -45,10 +40,11 @@ use crate::edges::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 use contract::reply::ApiError;
-pub use gate::Gate;
-pub use pages::for_pages;
+use front::gate;
+pub use front::gate::Gate;
+pub use front::pages::for_pages;
 pub use routes::Needs;
-use routes::{Route, routes};
+use routes::{Route, auth, routes, slash};
 
 /// What the handlers of these routes work with; clones are cheap, and made for every request.
 #[derive(Clone)]

@@ -82,7 +82,7 @@ pub(super) async fn ask(app: &Router, request: Request) -> Reply {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    for (name, value) in pages::CORS {
+    for (name, value) in front::pages::CORS {
         assert_eq!(parts.headers[name], value);
     }
     Reply {

@@ -18,7 +18,7 @@ use crate::http::api::error::Refusal;
 use crate::http::api::params::NoParams;
 use crate::http::api::reply;
 use crate::http::api::topics::{Row, oldest_of};
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 use crate::store::StoreError;
 
 /// Topics that are named.

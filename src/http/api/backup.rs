@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
 use crate::http::api::params::NoParams;
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 use crate::store::Backup;
 
 /// How long whoever asked may read nothing: what is sent keeps its files on the disk.

@@ -13,7 +13,7 @@ use crate::http::api::needle::Needle;
 use crate::http::api::params::{self, InPath};
 use crate::http::api::reply;
 use crate::http::api::shape::ClientJson;
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;

@@ -9,7 +9,7 @@ use crate::config::Setting;
 use crate::http::HttpState;
 use crate::http::api::params::NoParams;
 use crate::http::api::reply;
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 
 /// A setting; a secret one without its value.
 #[derive(Serialize)]

@@ -25,7 +25,7 @@ use crate::http::api::params::{AboutTopic, NoParams};
 use crate::http::api::reply;
 use crate::http::api::shape::Full;
 use crate::http::api::state::{STREAMS_MAX, Taken, TooMany};
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 
 const OVERVIEW_EVERY: Duration = Duration::from_secs(1);
 /// So that nobody between takes a quiet connection for a dead one.

@@ -22,8 +22,9 @@ use crate::http::api::reply;
 use crate::http::api::search::text_to_find;
 use crate::http::api::shape::{Full, status_name};
 use crate::http::api::state::{self, Taken, TooMany};
-use crate::http::caller::Caller;
-use crate::http::{HttpState, auth, listing};
+use crate::http::routes::auth;
+use crate::http::routes::caller::Caller;
+use crate::http::{HttpState, listing};
 use crate::message::{Message, Status, UnixSeconds};
 use crate::store::{Query, StoreError};
 

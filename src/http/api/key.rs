@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::http::api::params::NoParams;
 use crate::http::api::reply;
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 
 /// See the module.
 pub(super) async fn key(caller: Caller, _: NoParams) -> Response {

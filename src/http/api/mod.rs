@@ -32,8 +32,9 @@ mod topics;
 
 use axum::Router;
 
+use crate::http::HttpState;
+use crate::http::routes::auth;
 use crate::http::routes::{Route, routes};
-use crate::http::{HttpState, auth};
 pub(super) use error::Refusal;
 pub(super) use overview::Disk;
 pub(super) use state::{Console, TooMany};

@@ -20,7 +20,7 @@ use crate::http::api::needle::Needle;
 use crate::http::api::params::{self, Filter, cursor_of};
 use crate::http::api::shape::Row;
 use crate::http::api::state::Taken;
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 use crate::message::Message;
 use crate::store::Mark;
 

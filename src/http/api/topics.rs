@@ -18,7 +18,7 @@ use crate::http::api::params::{self, AboutTopic};
 use crate::http::api::reply;
 use crate::http::api::shape::rounded;
 use crate::http::api::shape::{ClientJson, CountsJson, waiting};
-use crate::http::caller::Caller;
+use crate::http::routes::caller::Caller;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 
 /// Clients that a topic's detail shows.

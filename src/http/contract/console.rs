@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::broker::ClientInfo;
 use crate::http::HttpState;
-use crate::http::caller::Caller;
 use crate::http::contract::reply::{self, ApiError};
 use crate::http::fields::{self, Limits};
 use crate::http::listing::{self, Format};
+use crate::http::routes::caller::Caller;
 use crate::http::times::{self, Side};
 use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};

@@ -8,8 +8,8 @@ use axum::response::Response;
 use bytestring::ByteString;
 
 use crate::broker::{PublishError, Receipt, RefusedFor};
-use crate::http::caller::Caller;
 use crate::http::contract::reply::{self, ApiError};
+use crate::http::routes::caller::Caller;
 use crate::http::{HttpState, fields};
 use crate::message::{Draft, MessageCode, Topic};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::access::Denied;
 use crate::broker::PublishError;
 use crate::http::api::TooMany;
-use crate::http::pages::Foreign;
+use crate::http::front::pages::Foreign;
 use crate::message::TopicError;
 use crate::room::Busy;
 use crate::store::StoreError;

@@ -19,9 +19,10 @@ use crate::access::Lack;
 use crate::broker::{Backlog, ToldTopics, Totals};
 use crate::edges::{Ended, Refused, Via};
 use crate::http::api::{Disk, Refusal};
-use crate::http::caller::Caller;
+use crate::http::front::gate;
 use crate::http::metrics::accept::Format;
-use crate::http::{HttpState, gate, process};
+use crate::http::routes::caller::Caller;
+use crate::http::{HttpState, process};
 use crate::message::UnixSeconds;
 use crate::store::{Counts, Measures};
 

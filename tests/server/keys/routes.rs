@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dpmq::access::Right;
 use reqwest::Response;
@@ -29,23 +29,32 @@ fn every_route_is_in_the_table() {
     assert_eq!(dpmq::ws::ROUTES, sockets);
 }
 
+/// The sources in a folder and below it.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let found = paths.flat_map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    });
+    found
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect()
+}
+
 #[test]
 fn no_route_is_beside_the_tables() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(files.iter().any(|path| path.ends_with("http/api/mod.rs")));
     let mut beside = vec![];
-    for dir in ["http", "http/api", "ws", "."] {
-        for entry in fs::read_dir(root.join(dir)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|end| end == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let (code, _) = text
-                    .split_once("#[cfg(test)]\nmod tests {")
-                    .unwrap_or((&text, ""));
-                let calls = code.split(".route(").skip(1);
-                let literal = calls.filter(|call| call.trim_start().starts_with('"'));
-                beside.extend(literal.map(|_| path.clone()));
-            }
-        }
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let (code, _) = text
+            .split_once("#[cfg(test)]\nmod tests {")
+            .unwrap_or((&text, ""));
+        let calls = code.split(".route(").skip(1);
+        let literal = calls.filter(|call| call.trim_start().starts_with('"'));
+        beside.extend(literal.map(|_| path.clone()));
     }
     assert_eq!(beside, [""; 0].map(Path::new));
 }

@@ -11,7 +11,7 @@ use crate::http::fields;
 use crate::http::routes::Route;
 
 /// A redirect for every route of these tables.
-pub(super) fn router(tables: &[&[Route]]) -> Router<HttpState> {
+pub(in crate::http) fn router(tables: &[&[Route]]) -> Router<HttpState> {
     let routes = tables.iter().copied().flatten();
     routes.fold(Router::new(), |router, route| {
         let path = format!("{}/", route.path);

@@ -8,7 +8,7 @@ use axum::response::Response;
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Tells proxies to neither gather a reply whose end is not known yet nor pack it.
-pub(super) fn pass_on(reply: &mut Response) {
+pub(in crate::http) fn pass_on(reply: &mut Response) {
     if reply.body().size_hint().exact().is_some() {
         return;
     }

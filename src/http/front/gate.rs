@@ -23,8 +23,8 @@ use crate::http::contract::reply::{self, ApiError};
 use crate::http::{api, refused_at};
 
 /// The paths that it answers itself.
-pub(super) const LIVE: &str = "/health/live";
-pub(super) const READY: &str = "/health/ready";
+pub(in crate::http) const LIVE: &str = "/health/live";
+pub(in crate::http) const READY: &str = "/health/ready";
 
 /// See the module. Clones are the same gate.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ struct Open {
 /// Why a server is not to be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Unready {
+pub(in crate::http) enum Unready {
     /// The store is being opened.
     Starting,
     /// The server goes down.
@@ -73,7 +73,7 @@ impl Gate {
         Router::new()
             .route(LIVE, get(live))
             .route(READY, get(ready))
-            .method_not_allowed_fallback(super::wrong_method)
+            .method_not_allowed_fallback(crate::http::wrong_method)
             .fallback(pass)
             .with_state(self.clone())
     }
@@ -87,7 +87,7 @@ impl Gate {
 }
 
 /// Why messages are not taken at the moment, if so.
-pub(super) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
+pub(in crate::http) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
     if stop.is_cancelled() {
         return Some(Unready::Stopping);
     }

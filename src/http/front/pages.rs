@@ -11,12 +11,12 @@ use axum::response::{IntoResponse, Response};
 use crate::config::{Live, Pages};
 use crate::edges::{Edges, Refused};
 use crate::http::contract::reply::ApiError;
-use crate::http::gate;
+use crate::http::front::gate;
+use crate::http::front::streams;
 use crate::http::refused_at;
-use crate::http::streams;
 
 /// The headers on every reply, whatever was asked and from where.
-pub(super) const CORS: [(HeaderName, &str); 4] = [
+pub(in crate::http) const CORS: [(HeaderName, &str); 4] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS"),
     (
@@ -34,7 +34,7 @@ const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
 /// Why a page may not use the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Foreign {
+pub(in crate::http) enum Foreign {
     /// It is not of the list.
     #[error("this server is not for pages of this origin: see server.origins")]
     Page,

@@ -16,8 +16,8 @@ use futures_util::stream;
 use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
 use crate::edges::Via;
-use crate::http::caller::{self, Caller};
 use crate::http::contract::reply::ApiError;
+use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
 use crate::http::{HttpState, fields};
 
@@ -124,7 +124,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The handler of a route behind its guard, which refuses in the form of the API that the route
 /// belongs to: an [`ApiError`] for the contract, a [`Refusal`](super::api::Refusal) for the
 /// console API.
-pub(super) fn guarded<E>(route: &Route, state: &HttpState) -> MethodRouter<HttpState>
+pub(in crate::http) fn guarded<E>(route: &Route, state: &HttpState) -> MethodRouter<HttpState>
 where
     E: From<ApiError> + IntoResponse + Send + 'static,
 {
@@ -153,7 +153,7 @@ impl From<Refused> for ApiError {
 
 /// The same reply; what is still being sent breaks off as soon as the grant ends, so that a
 /// part is never taken for the whole.
-pub(super) fn until_ended(response: Response, grant: Arc<Grant>) -> Response {
+pub(in crate::http) fn until_ended(response: Response, grant: Arc<Grant>) -> Response {
     let is_whole = response.body().size_hint().exact().is_some();
     if is_whole {
         return response;

@@ -1,4 +1,8 @@
-//! Tables of routes: each says what key it needs, and [`auth`](super::auth) sees to it.
+//! Tables of routes: each says what key it needs, and [`auth`] sees to it.
+
+pub(super) mod auth;
+pub(super) mod caller;
+pub(super) mod slash;
 
 use axum::routing::{MethodFilter, MethodRouter};
 
