@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
-use crate::http::api::params::NoParams;
+use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 use crate::store::Backup;
 

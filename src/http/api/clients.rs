@@ -9,10 +9,10 @@ use crate::broker::{Client, Role};
 use crate::http::HttpState;
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
+use crate::http::api::json::message::ClientJson;
 use crate::http::api::needle::Needle;
-use crate::http::api::params::{self, InPath};
 use crate::http::api::reply;
-use crate::http::api::shape::ClientJson;
+use crate::http::api::request::params::{self, InPath};
 use crate::http::routes::caller::Caller;
 
 const LIMIT_MAX: usize = 500;

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::config::Setting;
 use crate::http::HttpState;
-use crate::http::api::params::NoParams;
 use crate::http::api::reply;
+use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 
 /// A setting; a secret one without its value.

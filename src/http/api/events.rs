@@ -20,10 +20,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::broker::{Watch, Watched};
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
+use crate::http::api::json::message::Full;
 use crate::http::api::overview;
-use crate::http::api::params::{AboutTopic, NoParams};
 use crate::http::api::reply;
-use crate::http::api::shape::Full;
+use crate::http::api::request::params::{AboutTopic, NoParams};
 use crate::http::api::state::{STREAMS_MAX, Taken, TooMany};
 use crate::http::routes::caller::Caller;
 
@@ -173,7 +173,7 @@ async fn tell(state: HttpState) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::shape::sample;
+    use crate::http::api::json::message::sample;
 
     #[test]
     fn an_event_is_two_lines_whatever_the_data_is() {

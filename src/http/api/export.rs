@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use crate::access::Grant;
 use crate::broker::Pieces;
-use crate::http::api::body::Json;
 use crate::http::api::error::Refusal;
+use crate::http::api::json::message::{Full, status_name};
 use crate::http::api::needle::Needle;
-use crate::http::api::params::{self, InPath, NoParams, STATUSES};
 use crate::http::api::reply;
+use crate::http::api::request::body::Json;
+use crate::http::api::request::params::{self, InPath, NoParams, STATUSES};
 use crate::http::api::search::text_to_find;
-use crate::http::api::shape::{Full, status_name};
 use crate::http::api::state::{self, Taken, TooMany};
 use crate::http::routes::auth;
 use crate::http::routes::caller::Caller;
@@ -344,7 +344,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::http::api::shape::sample;
+    use crate::http::api::json::message::sample;
 
     fn export() -> Export {
         Export {

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::broker::{Broker, Point, Step};
 use crate::http::api::error::Refusal;
-use crate::http::api::params;
 use crate::http::api::reply;
+use crate::http::api::request::params;
 use crate::http::{HttpState, times};
 use crate::message::UnixSeconds;
 

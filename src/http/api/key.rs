@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::http::api::params::NoParams;
 use crate::http::api::reply;
+use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 
 /// See the module.

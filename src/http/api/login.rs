@@ -6,8 +6,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::http::HttpState;
-use crate::http::api::params::NoParams;
 use crate::http::api::reply;
+use crate::http::api::request::params::NoParams;
 
 /// Tells whether the key is the published one: then anybody could log in with it anyway.
 pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {

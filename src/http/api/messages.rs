@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::broker::{Broker, Held, Pieces};
-use crate::http::api::body::JsonWithData;
 use crate::http::api::error::Refusal;
-use crate::http::api::life::LifeJson;
-use crate::http::api::params::{self, Filter, InPath, NoParams, cursor_of};
+use crate::http::api::json::life::LifeJson;
+use crate::http::api::json::message::{Full, Row};
 use crate::http::api::reply;
-use crate::http::api::shape::{Full, Row};
+use crate::http::api::request::body::JsonWithData;
+use crate::http::api::request::params::{self, Filter, InPath, NoParams, cursor_of};
 use crate::http::contract::producer;
 use crate::http::routes::caller::Caller;
 use crate::http::{HttpState, listing};
@@ -204,7 +204,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::http::api::shape::sample;
+    use crate::http::api::json::message::sample;
     use crate::store::StoreError;
 
     /// How many messages a page of two shows, and its cursor, when the list comes in `pieces`.

@@ -9,24 +9,22 @@
 mod attention;
 mod backup;
 mod blocking;
-mod body;
 mod clients;
 mod config;
 mod error;
 mod events;
 mod export;
 mod figures;
+mod json;
 mod key;
-mod life;
 mod login;
 mod messages;
 mod needle;
 mod openapi;
 mod overview;
-mod params;
 mod reply;
+mod request;
 mod search;
-mod shape;
 mod state;
 mod topics;
 

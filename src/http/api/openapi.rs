@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::http::api::params::NoParams;
 use crate::http::api::reply;
+use crate::http::api::request::params::NoParams;
 
 /// OpenAPI 3.1.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
 use crate::config::Durability;
 use crate::http::api::error::Refusal;
-use crate::http::api::params::NoParams;
+use crate::http::api::json::message::rounded;
+use crate::http::api::json::message::{CountsJson, waiting};
 use crate::http::api::reply;
-use crate::http::api::shape::rounded;
-use crate::http::api::shape::{CountsJson, waiting};
+use crate::http::api::request::params::NoParams;
 use crate::http::{HttpState, process};
 use crate::store::Usage;
 

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{Piece, Pieces};
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
+use crate::http::api::json::message::Row;
 use crate::http::api::needle::Needle;
-use crate::http::api::params::{self, Filter, cursor_of};
-use crate::http::api::shape::Row;
+use crate::http::api::request::params::{self, Filter, cursor_of};
 use crate::http::api::state::Taken;
 use crate::http::routes::caller::Caller;
 use crate::message::Message;
@@ -273,7 +273,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::http::api::shape::sample;
+    use crate::http::api::json::message::sample;
     use crate::store::StoreError;
 
     type Read = Result<Piece, StoreError>;

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::broker::TopicState;
 use crate::http::HttpState;
 use crate::http::api::blocking::off_thread;
-use crate::http::api::body::Json;
 use crate::http::api::error::Refusal;
+use crate::http::api::json::message::rounded;
+use crate::http::api::json::message::{ClientJson, CountsJson, waiting};
 use crate::http::api::needle::Needle;
-use crate::http::api::params::{self, AboutTopic};
 use crate::http::api::reply;
-use crate::http::api::shape::rounded;
-use crate::http::api::shape::{ClientJson, CountsJson, waiting};
+use crate::http::api::request::body::Json;
+use crate::http::api::request::params::{self, AboutTopic};
 use crate::http::routes::caller::Caller;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 

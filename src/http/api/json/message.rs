@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::broker::{Client, Role};
-use crate::http::api::params::STATUSES;
+use crate::http::api::request::params::STATUSES;
 use crate::message::{Message, Status, StatusKind};
 use crate::store::Counts;
 
@@ -13,7 +13,7 @@ use crate::store::Counts;
 const PREVIEW_CHARS: usize = 256;
 
 /// The name of a status.
-pub(super) fn status_name(kind: StatusKind) -> &'static str {
+pub(in crate::http::api) fn status_name(kind: StatusKind) -> &'static str {
     let named = STATUSES.iter().find(|(_, named)| *named == kind);
     named.map_or("", |(name, _)| name)
 }
@@ -27,7 +27,7 @@ fn consumed_at(status: Status) -> Option<u32> {
 
 /// What every view of a message begins with.
 #[derive(Serialize)]
-pub(super) struct Head<'a> {
+pub(in crate::http::api) struct Head<'a> {
     sequence: u64,
     code: String,
     topic: &'a str,
@@ -54,7 +54,7 @@ impl<'a> Head<'a> {
 /// A message in a list, with the beginning of its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row<'a> {
+pub(in crate::http::api) struct Row<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     preview: &'a str,
@@ -62,7 +62,7 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn of(message: &'a Message) -> Row<'a> {
+    pub(in crate::http::api) fn of(message: &'a Message) -> Row<'a> {
         let data: &str = &message.data;
         let end = data.char_indices().nth(PREVIEW_CHARS);
         let preview = &data[..end.map_or(data.len(), |(end, _)| end)];
@@ -77,7 +77,7 @@ impl<'a> Row<'a> {
 /// A message with its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Full<'a> {
+pub(in crate::http::api) struct Full<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     data: &'a str,
@@ -86,7 +86,7 @@ pub(super) struct Full<'a> {
 
 impl<'a> Full<'a> {
     /// The message with at most so many bytes of its data, cut between two characters.
-    pub(super) fn of(message: &'a Message, bytes_max: usize) -> Full<'a> {
+    pub(in crate::http::api) fn of(message: &'a Message, bytes_max: usize) -> Full<'a> {
         let data = &message.data[..message.data.floor_char_boundary(bytes_max)];
         Full {
             head: Head::of(message),
@@ -96,7 +96,7 @@ impl<'a> Full<'a> {
     }
 
     /// The same with its data left out, for who writes it part by part.
-    pub(super) fn without_data(self) -> Full<'a> {
+    pub(in crate::http::api) fn without_data(self) -> Full<'a> {
         Full { data: "", ..self }
     }
 }
@@ -104,7 +104,7 @@ impl<'a> Full<'a> {
 /// How many messages there are.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CountsJson {
+pub(in crate::http::api) struct CountsJson {
     all: u64,
     accepted: u64,
     not_consumed: u64,
@@ -123,18 +123,18 @@ impl From<Counts> for CountsJson {
 }
 
 /// A number with as many decimals as anybody reads.
-pub(super) fn rounded(number: f64) -> f64 {
+pub(in crate::http::api) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
 /// Messages that are not consumed yet.
-pub(super) fn waiting(counts: Counts) -> u64 {
+pub(in crate::http::api) fn waiting(counts: Counts) -> u64 {
     counts.accepted + counts.not_consumed
 }
 
 /// A connected client.
 #[derive(Serialize)]
-pub(super) struct ClientJson<'a> {
+pub(in crate::http::api) struct ClientJson<'a> {
     number: u64,
     role: &'static str,
     id: &'a str,
@@ -156,7 +156,7 @@ struct OutboxJson {
 }
 
 impl<'a> ClientJson<'a> {
-    pub(super) fn of(client: &'a Client) -> ClientJson<'a> {
+    pub(in crate::http::api) fn of(client: &'a Client) -> ClientJson<'a> {
         ClientJson {
             number: client.number,
             role: match client.role {
@@ -180,7 +180,7 @@ impl<'a> ClientJson<'a> {
 }
 
 #[cfg(test)]
-pub(super) fn sample(sequence: u64, data: &str) -> Message {
+pub(in crate::http::api) fn sample(sequence: u64, data: &str) -> Message {
     use crate::message::{MessageCode, Sequence, UnixSeconds};
     Message {
         sequence: Sequence(sequence),

@@ -10,10 +10,10 @@ use crate::http::contract::reply::ApiError;
 use crate::http::fields::{self, Limits};
 
 /// The body of a request, as JSON of this type.
-pub(super) struct Json<T>(pub(super) T);
+pub(in crate::http::api) struct Json<T>(pub(in crate::http::api) T);
 
 /// The same, of what has the data of a message and may be as large.
-pub(super) struct JsonWithData<T>(pub(super) T);
+pub(in crate::http::api) struct JsonWithData<T>(pub(in crate::http::api) T);
 
 impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
     type Rejection = Refusal;

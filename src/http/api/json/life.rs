@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::broker::{Life, Push, Waiting};
-use crate::http::api::shape::rounded;
+use crate::http::api::json::message::rounded;
 
 /// What is known beside the message itself.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LifeJson<'a> {
+pub(in crate::http::api) struct LifeJson<'a> {
     expires: Option<u32>,
     pushes: Vec<PushJson<'a>>,
     /// Unix seconds.
@@ -47,7 +47,7 @@ enum WaitingJson {
 }
 
 impl<'a> LifeJson<'a> {
-    pub(super) fn of(life: &'a Life) -> LifeJson<'a> {
+    pub(in crate::http::api) fn of(life: &'a Life) -> LifeJson<'a> {
         LifeJson {
             expires: life.expires.map(|at| at.0),
             pushes: life.pushes.iter().map(PushJson::of).collect(),

@@ -14,7 +14,7 @@ use crate::store::{Mark, Query};
 ///
 /// # Errors
 /// A name that is none of `names`, or comes twice: a slip must not show what was not asked for.
-pub(super) fn read<const N: usize>(
+pub(in crate::http::api) fn read<const N: usize>(
     query: Option<&str>,
     names: [&str; N],
 ) -> Result<[Option<String>; N], Refusal> {
@@ -30,7 +30,7 @@ pub(super) fn read<const N: usize>(
 }
 
 /// The query of a request without parameters.
-pub(super) struct NoParams;
+pub(in crate::http::api) struct NoParams;
 
 impl<S: Sync> FromRequestParts<S> for NoParams {
     type Rejection = Refusal;
@@ -41,10 +41,10 @@ impl<S: Sync> FromRequestParts<S> for NoParams {
 }
 
 /// The one parameter of the path.
-pub(super) struct InPath<T>(pub(super) T);
+pub(in crate::http::api) struct InPath<T>(pub(in crate::http::api) T);
 
 /// What can be in a path.
-pub(super) trait PathParameter: Sized {
+pub(in crate::http::api) trait PathParameter: Sized {
     /// Reads the decoded text.
     fn parse(text: &str) -> Result<Self, Refusal>;
 }
@@ -94,7 +94,7 @@ impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
 
 /// The topic that a route is about: the parameter of its path or, for browsers take `.` and `..`
 /// out of every path, `topic` of its query. There is no other parameter.
-pub(super) struct AboutTopic(pub(super) Topic);
+pub(in crate::http::api) struct AboutTopic(pub(in crate::http::api) Topic);
 
 impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
     type Rejection = Refusal;
@@ -113,18 +113,18 @@ impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
 }
 
 /// The topic that confirms an action, which is its one parameter.
-pub(super) fn confirm(query: Option<&str>) -> Result<String, Refusal> {
+pub(in crate::http::api) fn confirm(query: Option<&str>) -> Result<String, Refusal> {
     let [confirm] = read(query, ["confirm"])?;
     confirm.ok_or_else(|| Refusal::missing("confirm"))
 }
 
 /// A topic's name.
-pub(super) fn topic(name: &str) -> Result<Topic, Refusal> {
+pub(in crate::http::api) fn topic(name: &str) -> Result<Topic, Refusal> {
     name.parse().map_err(Refusal::topic)
 }
 
 /// A whole number in `range`; `default` if it is missing.
-pub(super) fn whole(
+pub(in crate::http::api) fn whole(
     name: &str,
     text: Option<&str>,
     range: RangeInclusive<usize>,
@@ -140,7 +140,7 @@ pub(super) fn whole(
 }
 
 /// One of `choices`, which go by a name; the first if it is missing.
-pub(super) fn choice<T: Copy>(
+pub(in crate::http::api) fn choice<T: Copy>(
     name: &str,
     text: Option<&str>,
     choices: &[(&str, T)],
@@ -157,7 +157,7 @@ pub(super) fn choice<T: Copy>(
 }
 
 /// A cursor that is a number.
-pub(super) fn number_cursor(cursor: &str) -> Result<u64, Refusal> {
+pub(in crate::http::api) fn number_cursor(cursor: &str) -> Result<u64, Refusal> {
     digits(cursor).ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
 }
 
@@ -168,24 +168,24 @@ fn digits<T: FromStr>(text: &str) -> Option<T> {
 }
 
 /// The names that statuses have in this API.
-pub(super) const STATUSES: [(&str, StatusKind); 3] = [
+pub(in crate::http::api) const STATUSES: [(&str, StatusKind); 3] = [
     ("accepted", StatusKind::Accepted),
     ("not_consumed", StatusKind::NotConsumed),
     ("consumed", StatusKind::Consumed),
 ];
 
 /// Which messages are asked for, as texts.
-pub(super) struct Filter<'a> {
-    pub(super) topic: Option<&'a str>,
-    pub(super) status: Option<&'a str>,
-    pub(super) from: Option<&'a str>,
-    pub(super) to: Option<&'a str>,
-    pub(super) cursor: Option<&'a str>,
+pub(in crate::http::api) struct Filter<'a> {
+    pub(in crate::http::api) topic: Option<&'a str>,
+    pub(in crate::http::api) status: Option<&'a str>,
+    pub(in crate::http::api) from: Option<&'a str>,
+    pub(in crate::http::api) to: Option<&'a str>,
+    pub(in crate::http::api) cursor: Option<&'a str>,
 }
 
 impl Filter<'_> {
     /// What the texts mean.
-    pub(super) fn query(self) -> Result<Query, Refusal> {
+    pub(in crate::http::api) fn query(self) -> Result<Query, Refusal> {
         let status = self
             .status
             .map(|text| choice("status", Some(text), &STATUSES));
@@ -202,7 +202,7 @@ impl Filter<'_> {
 }
 
 /// Refuses a span that ends before it begins.
-pub(super) fn in_order(query: &Query) -> Result<(), Refusal> {
+pub(in crate::http::api) fn in_order(query: &Query) -> Result<(), Refusal> {
     match query.from.zip(query.to) {
         Some((from, to)) if from > to => Err(Refusal::parameter(
             "from",
@@ -222,7 +222,7 @@ fn seconds(name: &str, text: Option<&str>) -> Result<Option<UnixSeconds>, Refusa
 }
 
 /// The cursor of a list that goes on behind this message.
-pub(super) fn cursor_of(mark: Mark) -> String {
+pub(in crate::http::api) fn cursor_of(mark: Mark) -> String {
     format!("{:x}-{:x}", mark.created.0, mark.sequence.0)
 }
 
