@@ -10,9 +10,9 @@ use crate::http::HttpState;
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::ClientJson;
-use crate::http::api::needle::Needle;
 use crate::http::api::reply;
 use crate::http::api::request::params::{self, InPath};
+use crate::http::api::text_search::TextSearch;
 use crate::http::routes::caller::Caller;
 
 const LIMIT_MAX: usize = 500;
@@ -35,7 +35,7 @@ pub(super) async fn list(
     ];
     let role = params::choice("role", role, &roles)?;
     let topic = topic.map(params::topic).transpose()?;
-    let mut needle = search.map(Needle::new);
+    let mut text_search = search.map(TextSearch::new);
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let after = cursor.map(params::number_cursor).transpose()?;
     let broker = state.broker.clone();
@@ -49,9 +49,9 @@ pub(super) async fn list(
                 && topic
                     .as_ref()
                     .is_none_or(|topic| client.info.topic == *topic)
-                && needle.as_mut().is_none_or(|needle| {
-                    needle.is_in(&client.info.id)
-                        || needle.is_in(&client.info.ip.to_canonical().to_string())
+                && text_search.as_mut().is_none_or(|text_search| {
+                    text_search.matches(&client.info.id)
+                        || text_search.matches(&client.info.ip.to_canonical().to_string())
                 })
         });
         page(&clients, after, limit)

@@ -6,26 +6,19 @@
 //! Invariant: whatever changes something is in the audit with who asked for it, never with the
 //! data of a message; a key sees and changes its own topics only; every stream ends when the server stops.
 
-mod attention;
+mod about;
 mod backup;
 mod blocking;
 mod clients;
-mod config;
 mod error;
-mod events;
-mod export;
 mod figures;
 mod json;
-mod key;
-mod login;
 mod messages;
-mod needle;
-mod openapi;
 mod overview;
 mod reply;
 mod request;
-mod search;
 mod state;
+mod text_search;
 mod topics;
 
 use axum::Router;
@@ -40,33 +33,33 @@ pub(super) use state::{Console, TooMany};
 /// Every route there is.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Route] = routes! {
-    GET    "/api/login"                  Nothing => login::login;
-    GET    "/api/key"                    AnyKey  => key::key;
+    GET    "/api/login"                  Nothing => about::login::login;
+    GET    "/api/key"                    AnyKey  => about::key::key;
     GET    "/api/overview"               Read    => overview::overview;
-    GET    "/api/events"                 Read    => events::events;
+    GET    "/api/events"                 Read    => overview::events::events;
     GET    "/api/series"                 Read    => figures::series;
     GET    "/api/growth"                 Read    => figures::growth;
-    GET    "/api/attention"              Read    => attention::attention;
+    GET    "/api/attention"              Read    => topics::attention::attention;
     GET    "/api/topics"                 Read    => topics::list;
     GET    "/api/topics/{topic}"         Read    => topics::detail;
     POST   "/api/topics/{topic}/purge"   Change  => topics::purge;
-    GET    "/api/topics/{topic}/watch"   Read    => events::watch;
+    GET    "/api/topics/{topic}/watch"   Read    => overview::events::watch;
     GET    "/api/topic"                  Read    => topics::detail;
     POST   "/api/topic/purge"            Change  => topics::purge;
-    GET    "/api/topic/watch"            Read    => events::watch;
+    GET    "/api/topic/watch"            Read    => overview::events::watch;
     GET    "/api/messages"               Read    => messages::list;
     POST   "/api/messages"               Change  => messages::publish;
     GET    "/api/messages/{code}"        Read    => messages::detail;
     DELETE "/api/messages/{code}"        Change  => messages::delete;
     POST   "/api/messages/{code}/push"   Change  => messages::push;
-    GET    "/api/search"                 Read    => search::search;
-    POST   "/api/exports"                Read    => export::open;
-    GET    "/api/exports/{token}"        Nothing => export::fetch;
+    GET    "/api/search"                 Read    => messages::search::search;
+    POST   "/api/exports"                Read    => messages::export::open;
+    GET    "/api/exports/{token}"        Nothing => messages::export::fetch;
     GET    "/api/clients"                Read    => clients::list;
     DELETE "/api/clients/{number}"       Change  => clients::disconnect;
-    GET    "/api/config"                 Read    => config::config;
+    GET    "/api/config"                 Read    => about::config::config;
     GET    "/api/backup"                 ReadAll => backup::backup;
-    GET    "/api/openapi.json"           Nothing => openapi::description;
+    GET    "/api/openapi.json"           Nothing => about::openapi::description;
 };
 
 /// The routes, without a fallback.

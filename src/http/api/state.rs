@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::access::SECRET_KEY;
-use crate::http::api::attention::Survey;
-use crate::http::api::events::Overviews;
-use crate::http::api::export::Links;
+use crate::http::api::messages::export::Links;
 use crate::http::api::overview::DiskCache;
+use crate::http::api::overview::events::Overviews;
+use crate::http::api::topics::attention::Survey;
 
 /// Streams of events that can be open at once.
 pub(super) const STREAMS_MAX: usize = 64;

@@ -34,7 +34,7 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 const DATA_BYTES_MAX: usize = 64 << 10;
 
 /// GET /api/events.
-pub(super) async fn events(
+pub(in crate::http::api) async fn events(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
@@ -55,7 +55,7 @@ pub(super) async fn events(
 }
 
 /// GET /api/topics/{topic}/watch.
-pub(super) async fn watch(
+pub(in crate::http::api) async fn watch(
     State(state): State<HttpState>,
     caller: Caller,
     AboutTopic(topic): AboutTopic,
@@ -117,7 +117,7 @@ fn send(
 
 /// The overview for all who listen to it.
 #[derive(Default)]
-pub(super) struct Overviews {
+pub(in crate::http::api) struct Overviews {
     /// The newest event; `None` while nobody listens.
     newest: watch::Sender<Option<Bytes>>,
     /// What makes them.

@@ -1,5 +1,7 @@
 //! Topics: listed, looked at, purged.
 
+pub(in crate::http::api) mod attention;
+
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -14,10 +16,10 @@ use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::rounded;
 use crate::http::api::json::message::{ClientJson, CountsJson, waiting};
-use crate::http::api::needle::Needle;
 use crate::http::api::reply;
 use crate::http::api::request::body::Json;
 use crate::http::api::request::params::{self, AboutTopic};
+use crate::http::api::text_search::TextSearch;
 use crate::http::routes::caller::Caller;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 
@@ -128,12 +130,12 @@ pub(super) async fn list(
         Sort::Waiting | Sort::Name | Sort::Consumers | Sort::Rate => None,
     };
     let broker = state.broker.clone();
-    let mut needle = search.map(Needle::new);
+    let mut text_search = search.map(TextSearch::new);
     let topics = off_thread(move || {
         let mut topics = broker.topics();
         topics.retain(|state| caller.sees(&state.topic));
-        if let Some(needle) = &mut needle {
-            topics.retain(|state| needle.is_in(state.topic.as_str()));
+        if let Some(text_search) = &mut text_search {
+            topics.retain(|state| text_search.matches(state.topic.as_str()));
         }
         topics
     })

@@ -1,5 +1,7 @@
 //! The overview: everything that tells at a glance how the broker does.
 
+pub(in crate::http::api) mod events;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -6,23 +6,23 @@ use unicase::UniCase;
 /// A text that is looked for. Both sides are folded letter by letter (Unicode, full case
 /// folding), whatever stands beside a letter: so a text is found in itself, and in all of which
 /// it is a part.
-pub(super) struct Needle {
+pub(in crate::http::api) struct TextSearch {
     finder: Finder<'static>,
     /// What is looked at, folded, if it is ASCII; kept, so that a search allocates once.
     folded: Vec<u8>,
 }
 
-impl Needle {
-    pub(super) fn new(text: &str) -> Needle {
+impl TextSearch {
+    pub(in crate::http::api) fn new(text: &str) -> TextSearch {
         let folded = UniCase::unicode(text).to_folded_case();
-        Needle {
+        TextSearch {
             finder: Finder::new(folded.as_bytes()).into_owned(),
             folded: vec![],
         }
     }
 
     /// Whether `text` has it somewhere.
-    pub(super) fn is_in(&mut self, text: &str) -> bool {
+    pub(in crate::http::api) fn matches(&mut self, text: &str) -> bool {
         if !text.is_ascii() {
             let folded = UniCase::unicode(text).to_folded_case();
             return self.finder.find(folded.as_bytes()).is_some();
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn case_does_not_matter() {
-        for (needle, text, found) in [
+        for (wanted, text, found) in [
             ("Order", "the ORDER 7", true),
             ("order", "the ordre", false),
             ("É", "caf\u{e9}", true),
@@ -65,9 +65,9 @@ mod tests {
             ("x", "", false),
         ] {
             assert_eq!(
-                Needle::new(needle).is_in(text),
+                TextSearch::new(wanted).matches(text),
                 found,
-                "{needle:?} in {text:?}"
+                "{wanted:?} in {text:?}"
             );
         }
     }
@@ -82,9 +82,9 @@ mod tests {
         for c in ('\0'..='\u{1ffff}').filter(has_cases) {
             for beside in beside {
                 let (text, other) = (format!("{c}{beside}"), c.to_string());
-                assert!(Needle::new(&other).is_in(&text), "{c:?} in {text:?}");
+                assert!(TextSearch::new(&other).matches(&text), "{c:?} in {text:?}");
                 assert!(
-                    Needle::new(&text).is_in(&format!("{beside}{text}")),
+                    TextSearch::new(&text).matches(&format!("{beside}{text}")),
                     "{text:?}"
                 );
             }
@@ -93,11 +93,11 @@ mod tests {
 
     #[test]
     fn a_needle_is_used_again() {
-        let mut needle = Needle::new("b");
+        let mut search = TextSearch::new("b");
         assert!(
             [("abc", true), ("", false), ("B", true)]
                 .iter()
-                .all(|(text, found)| needle.is_in(text) == *found)
+                .all(|(text, found)| search.matches(text) == *found)
         );
     }
 }

@@ -7,10 +7,10 @@ use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 
 /// OpenAPI 3.1.
-const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
+const DESCRIPTION: &str = include_str!("../../../../docs/openapi.json");
 
 /// See the module.
-pub(super) async fn description(_: NoParams) -> Response {
+pub(in crate::http::api) async fn description(_: NoParams) -> Response {
     reply::json(StatusCode::OK, DESCRIPTION)
 }
 

@@ -28,7 +28,7 @@ const TOPICS_MAX: usize = 20;
 const KEPT_TIMES: u32 = 20;
 
 /// GET /api/attention.
-pub(super) async fn attention(
+pub(in crate::http::api) async fn attention(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
@@ -97,7 +97,7 @@ fn holds(concern: Concern, state: &TopicState) -> bool {
 
 /// What was found when all topics were looked at last.
 #[derive(Default)]
-pub(super) struct Survey(Mutex<Option<Known>>);
+pub(in crate::http::api) struct Survey(Mutex<Option<Known>>);
 
 struct Known {
     until: Instant,
@@ -106,7 +106,10 @@ struct Known {
 
 impl Survey {
     /// What is known, or what is found out now.
-    pub(super) async fn get(&self, broker: &Broker) -> Result<Arc<Concerns>, StoreError> {
+    pub(in crate::http::api) async fn get(
+        &self,
+        broker: &Broker,
+    ) -> Result<Arc<Concerns>, StoreError> {
         let begin = Instant::now();
         if let Some(known) = self.fresh(begin) {
             return Ok(known);

@@ -10,7 +10,7 @@ use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 
 /// Tells whether the key is the published one: then anybody could log in with it anyway.
-pub(super) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {
+pub(in crate::http::api) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Login {

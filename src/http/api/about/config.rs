@@ -41,7 +41,7 @@ impl<'a> SettingJson<'a> {
 }
 
 /// See the module.
-pub(super) async fn config(
+pub(in crate::http::api) async fn config(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,

@@ -1,5 +1,8 @@
 //! Messages: listed, looked at, published, deleted, pushed again.
 
+pub(in crate::http::api) mod export;
+pub(in crate::http::api) mod search;
+
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -17,9 +17,9 @@ use crate::broker::{Piece, Pieces};
 use crate::http::HttpState;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::Row;
-use crate::http::api::needle::Needle;
 use crate::http::api::request::params::{self, Filter, cursor_of};
 use crate::http::api::state::Taken;
+use crate::http::api::text_search::TextSearch;
 use crate::http::routes::caller::Caller;
 use crate::message::Message;
 use crate::store::Mark;
@@ -34,7 +34,7 @@ const PROGRESS_MESSAGES: u64 = 50_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 /// GET /api/search.
-pub(super) async fn search(
+pub(in crate::http::api) async fn search(
     State(state): State<HttpState>,
     caller: Caller,
     RawQuery(query): RawQuery,
@@ -54,7 +54,7 @@ pub(super) async fn search(
     };
     let query = filter.query()?;
     caller.may_ask(query.topic.as_ref())?;
-    let needle = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
+    let text_search = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
     let permit = state.console.searches.take(caller.key())?;
@@ -63,7 +63,7 @@ pub(super) async fn search(
         progress_at: Instant::now() + PROGRESS_EVERY,
         told: 0,
         findings: Some(Findings {
-            needle,
+            text_search,
             limit,
             look: look as u64,
             looked: 0,
@@ -87,13 +87,15 @@ pub(super) async fn search(
 }
 
 /// A text to look for, if there is one.
-pub(super) fn text_to_find(text: Option<&str>) -> Result<Option<Needle>, Refusal> {
+pub(in crate::http::api) fn text_to_find(
+    text: Option<&str>,
+) -> Result<Option<TextSearch>, Refusal> {
     match text {
         Some(text) if text.len() > TEXT_BYTES_MAX => {
             let expected = format!("at most {TEXT_BYTES_MAX} bytes long");
             Err(Refusal::parameter("text", text, &expected))
         }
-        Some(text) if !text.is_empty() => Ok(Some(Needle::new(text))),
+        Some(text) if !text.is_empty() => Ok(Some(TextSearch::new(text))),
         Some(_) | None => Ok(None),
     }
 }
@@ -192,7 +194,7 @@ impl Search {
 
 /// What was looked at and found so far.
 struct Findings {
-    needle: Needle,
+    text_search: TextSearch,
     limit: usize,
     look: u64,
     looked: u64,
@@ -221,7 +223,7 @@ impl Findings {
         for message in piece {
             self.looked += 1;
             self.last = Some(message.mark());
-            if self.needle.is_in(&message.data) {
+            if self.text_search.matches(&message.data) {
                 self.found += 1;
                 self.line(&Line::Message(Row::of(&message)));
                 if self.found == self.limit {
@@ -290,7 +292,7 @@ mod tests {
             progress_at: Instant::now() + PROGRESS_EVERY,
             told: 0,
             findings: Some(Findings {
-                needle: Needle::new(text),
+                text_search: TextSearch::new(text),
                 limit,
                 look,
                 looked: 0,
@@ -299,7 +301,7 @@ mod tests {
                 lines: vec![],
             }),
             stop: stop.clone(),
-            _permit: super::super::state::Console::new()
+            _permit: crate::http::api::state::Console::new()
                 .searches
                 .take("key")
                 .unwrap(),

@@ -9,7 +9,7 @@ use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 
 /// See the module.
-pub(super) async fn key(caller: Caller, _: NoParams) -> Response {
+pub(in crate::http::api) async fn key(caller: Caller, _: NoParams) -> Response {
     #[derive(Serialize)]
     struct Key<'a> {
         name: &'a str,

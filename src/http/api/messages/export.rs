@@ -16,12 +16,12 @@ use crate::access::Grant;
 use crate::broker::Pieces;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::{Full, status_name};
-use crate::http::api::needle::Needle;
+use crate::http::api::messages::search::text_to_find;
 use crate::http::api::reply;
 use crate::http::api::request::body::Json;
 use crate::http::api::request::params::{self, InPath, NoParams, STATUSES};
-use crate::http::api::search::text_to_find;
 use crate::http::api::state::{self, Taken, TooMany};
+use crate::http::api::text_search::TextSearch;
 use crate::http::routes::auth;
 use crate::http::routes::caller::Caller;
 use crate::http::{HttpState, listing};
@@ -29,7 +29,7 @@ use crate::message::{Message, Status, UnixSeconds};
 use crate::store::{Query, StoreError};
 
 /// Links that can be open at once.
-pub(super) const LINKS_MAX: usize = 64;
+pub(in crate::http::api) const LINKS_MAX: usize = 64;
 /// How long a link works.
 const LINK_LIFE: Duration = Duration::from_secs(60);
 
@@ -43,7 +43,7 @@ enum Format {
 /// What is asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExportRequest {
+pub(in crate::http::api) struct ExportRequest {
     format: Format,
     topic: Option<String>,
     status: Option<String>,
@@ -71,17 +71,17 @@ impl ExportRequest {
         Ok(Export {
             format: self.format,
             query,
-            needle: text_to_find(self.text.as_deref())?,
+            text_search: text_to_find(self.text.as_deref())?,
             grant,
         })
     }
 }
 
 /// An export that is asked for and not fetched yet.
-pub(super) struct Export {
+pub(in crate::http::api) struct Export {
     format: Format,
     query: Query,
-    needle: Option<Needle>,
+    text_search: Option<TextSearch>,
     /// That of whoever asked: the link works no longer than it.
     grant: Arc<Grant>,
 }
@@ -94,7 +94,7 @@ impl Export {
 
 /// The links that are open.
 #[derive(Default)]
-pub(super) struct Links(Mutex<HashMap<String, (Instant, Export)>>);
+pub(in crate::http::api) struct Links(Mutex<HashMap<String, (Instant, Export)>>);
 
 impl Links {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, Export)>> {
@@ -149,7 +149,7 @@ fn token() -> Result<String, Refusal> {
 }
 
 /// POST /api/exports.
-pub(super) async fn open(
+pub(in crate::http::api) async fn open(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
@@ -176,7 +176,7 @@ pub(super) async fn open(
 }
 
 /// GET /api/exports/{token}.
-pub(super) async fn fetch(
+pub(in crate::http::api) async fn fetch(
     State(state): State<HttpState>,
     method: Method,
     InPath(token): InPath<String>,
@@ -196,7 +196,7 @@ pub(super) async fn fetch(
     let name = file_name(export.format, state.broker.clock().date());
     let file = File {
         format: export.format,
-        needle: export.needle,
+        text_search: export.text_search,
         _permit: permit,
     };
     let response = send(state.broker.list(export.query, &key), file, &name).await?;
@@ -234,7 +234,7 @@ async fn send(pieces: Pieces, file: File, name: &str) -> Result<Response, Refusa
 /// A file on its way.
 struct File {
     format: Format,
-    needle: Option<Needle>,
+    text_search: Option<TextSearch>,
     _permit: Taken,
 }
 
@@ -244,8 +244,8 @@ impl listing::Format for File {
     }
 
     fn has(&mut self, message: &Message) -> bool {
-        let wanted = self.needle.as_mut();
-        wanted.is_none_or(|needle| needle.is_in(&message.data))
+        let wanted = self.text_search.as_mut();
+        wanted.is_none_or(|text_search| text_search.matches(&message.data))
     }
 
     fn open(&mut self, out: &mut Vec<u8>, message: &Message) -> Vec<u8> {
@@ -350,7 +350,7 @@ mod tests {
         Export {
             format: Format::Csv,
             query: Query::default(),
-            needle: None,
+            text_search: None,
             grant: Arc::new(Grant::of_secret_key()),
         }
     }
@@ -358,7 +358,7 @@ mod tests {
     /// The file of a list that comes in these pieces.
     async fn sent(
         format: Format,
-        needle: Option<&str>,
+        text_search: Option<&str>,
         pieces: Vec<Result<Vec<Message>, StoreError>>,
     ) -> Result<String, String> {
         let (sender, receiver) = mpsc::channel(pieces.len().max(1));
@@ -368,7 +368,7 @@ mod tests {
         drop(sender);
         let file = File {
             format,
-            needle: needle.map(Needle::new),
+            text_search: text_search.map(TextSearch::new),
             _permit: state::Console::new().exports.take("key").unwrap(),
         };
         let response = send(receiver, file, "f.csv")
