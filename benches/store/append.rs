@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dpmq::message::{Sequence, StatusKind};
 use dpmq::sequences::{SequenceSet, Span};
-use dpmq::store::{Change, DiskStore, Options, Scan, Store};
+use dpmq::store::{Change, DiskStore, Options, Reads, Scan, Stats, Store};
 
 use super::{Bare, drafts, folder, median, rounds};
 

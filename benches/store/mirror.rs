@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dpmq::message::{Sequence, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
-use dpmq::store::{Change, DiskStore, Options, Store, Work};
+use dpmq::store::{Change, DiskStore, Options, Reads, Store, Work};
 
 use super::{Bare, drafts, folder, median, rounds, time};
 

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::io::Read;
 use std::path::Path;
 
-use dpmq::store::{DiskStore, Options, Store};
+use dpmq::store::{DiskStore, Options, Stats};
 
 use super::append::append;
 use super::{folder, median, rounds, time};

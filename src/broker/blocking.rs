@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::store::{Scan, Scanned, Store, StoreError};
+use crate::store::{Scan, Scanned, Storage, StoreError};
 
 /// The threads for work that blocks, or none.
 #[derive(Clone, Debug, Default)]
@@ -52,12 +52,12 @@ impl Turns {
 /// The store, for work that blocks.
 #[derive(Clone)]
 pub(super) struct Disk {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     blocking: Blocking,
 }
 
 impl Disk {
-    pub(super) fn new(store: Arc<dyn Store>, blocking: Blocking) -> Disk {
+    pub(super) fn new(store: Arc<dyn Storage>, blocking: Blocking) -> Disk {
         Disk { store, blocking }
     }
 
@@ -65,7 +65,7 @@ impl Disk {
     /// that was begun is done, though nobody waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&dyn Storage) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.store.clone();
         let running = match &self.blocking {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Subscription, Tasks, Ticket};
 use crate::broker::settings::Settings;
@@ -14,13 +14,14 @@ use crate::message::{
 };
 use crate::sequences::SequenceSet;
 use crate::store::{
-    Appended, Backup, Change, Committed, Counts, Day, Health, Listed, Query, Scan, Scanned, Store,
-    StoreError, TopicCounts, Usage,
+    Appended, Backup, Change, Committed, Counts, Day, Health, Hold, Listed, MemoryStore, Query,
+    Reads, Scan, Scanned, Stats, Store, StoreError, TopicCounts, Usage,
 };
 
 /// A store that keeps nothing, and says it has these topics and that every message waits.
-#[derive(Default)]
 pub(super) struct Told {
+    /// Answers what a test has nothing to say about.
+    pub(super) empty: MemoryStore,
     pub(super) topics: Vec<TopicCounts>,
     /// When the oldest waiting message of each of them was created, if a test needs it.
     pub(super) oldest: Vec<UnixSeconds>,
@@ -28,13 +29,20 @@ pub(super) struct Told {
     pub(super) breaks: bool,
 }
 
-fn nobody_calls<T>() -> T {
-    unreachable!("no test of the broker needs this of the store")
+impl Default for Told {
+    fn default() -> Told {
+        Told {
+            empty: MemoryStore::new(Clock::manual(UnixSeconds(1000)), Box::new(|_| {})),
+            topics: vec![],
+            oldest: vec![],
+            breaks: false,
+        }
+    }
 }
 
 impl Store for Told {
-    fn append(&self, _: Vec<Draft>, _: Option<OwnedSemaphorePermit>) -> Appended {
-        nobody_calls()
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
+        self.empty.append(drafts, hold)
     }
 
     fn change(&self, _: Change, _: SequenceSet) -> oneshot::Receiver<Result<(), StoreError>> {
@@ -45,34 +53,33 @@ impl Store for Told {
         Ok(Counts::default())
     }
 
-    fn counts(&self) -> Counts {
-        let topics = self.topics.iter().map(|topic| topic.counts);
-        topics.fold(Counts::default(), |sum, counts| Counts {
-            accepted: sum.accepted + counts.accepted,
-            not_consumed: sum.not_consumed + counts.not_consumed,
-            consumed: sum.consumed + counts.consumed,
+    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
+        self.empty.purge(topic, kinds)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.empty.close()
+    }
+}
+
+impl Reads for Told {
+    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
+        Ok(Scanned {
+            messages: vec![],
+            next: scan.to.next(),
         })
     }
 
-    fn growth(&self) -> Vec<(Day, u64)> {
-        nobody_calls()
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.empty.list(query, bytes_max)
     }
 
-    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
-        nobody_calls()
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.empty.find(code, bytes_max)
     }
 
-    fn topics(&self) -> Vec<TopicCounts> {
-        self.topics.clone()
-    }
-
-    fn topic(&self, topic: &Topic) -> Counts {
-        let told = self.topics.iter().find(|told| told.topic == *topic);
-        told.map(|told| told.counts).unwrap_or_default()
-    }
-
-    fn topic_count(&self) -> usize {
-        nobody_calls()
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        self.empty.oldest_waiting()
     }
 
     fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
@@ -85,36 +92,12 @@ impl Store for Told {
         Ok(oldest.collect())
     }
 
-    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        nobody_calls()
-    }
-
     fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
         last.0 + 1 - first.0
     }
 
     fn retain_live(&self, _: &mut Vec<Message>) {
         assert!(!self.breaks, "the store breaks");
-    }
-
-    fn find(&self, _: MessageCode, _: usize) -> Result<Listed, StoreError> {
-        nobody_calls()
-    }
-
-    fn purge(&self, _: &Topic, _: &[StatusKind]) -> Result<u64, StoreError> {
-        nobody_calls()
-    }
-
-    fn health(&self) -> Health {
-        nobody_calls()
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        nobody_calls()
-    }
-
-    fn backup(&self) -> Option<Backup> {
-        nobody_calls()
     }
 
     fn next_sequence(&self) -> Sequence {
@@ -125,19 +108,48 @@ impl Store for Told {
         UnixSeconds::MIN
     }
 
-    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
-        Ok(Scanned {
-            messages: vec![],
-            next: scan.to.next(),
+    fn backup(&self) -> Option<Backup> {
+        self.empty.backup()
+    }
+}
+
+impl Stats for Told {
+    fn counts(&self) -> Counts {
+        let topics = self.topics.iter().map(|topic| topic.counts);
+        topics.fold(Counts::default(), |sum, counts| Counts {
+            accepted: sum.accepted + counts.accepted,
+            not_consumed: sum.not_consumed + counts.not_consumed,
+            consumed: sum.consumed + counts.consumed,
         })
     }
 
-    fn list(&self, _: &Query, _: usize) -> Result<Listed, StoreError> {
-        nobody_calls()
+    fn growth(&self) -> Vec<(Day, u64)> {
+        self.empty.growth()
     }
 
-    fn close(&self) -> Result<(), StoreError> {
-        nobody_calls()
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        self.empty.growth_by_quarter()
+    }
+
+    fn topics(&self) -> Vec<TopicCounts> {
+        self.topics.clone()
+    }
+
+    fn topic(&self, topic: &Topic) -> Counts {
+        let told = self.topics.iter().find(|told| told.topic == *topic);
+        told.map(|told| told.counts).unwrap_or_default()
+    }
+
+    fn topic_count(&self) -> usize {
+        self.empty.topic_count()
+    }
+
+    fn health(&self) -> Health {
+        self.empty.health()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.empty.usage()
     }
 }
 

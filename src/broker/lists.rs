@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::blocking::Disk;
 use crate::message::{Message, MessageCode};
 use crate::room::{Room, SMALL_BYTES, Taken};
-use crate::store::{Listed, Query, Rest, Store, StoreError};
+use crate::store::{Listed, Query, Rest, Storage, StoreError};
 
 /// Pieces that are read at once: of the threads that may block, most are for others.
 const READING_MAX: usize = 8;
@@ -181,7 +181,7 @@ impl Lists {
         code: MessageCode,
         key: &str,
     ) -> Result<Option<Held>, StoreError> {
-        let find = move |store: &dyn Store, bytes_max| store.find(code, bytes_max);
+        let find = move |store: &dyn Storage, bytes_max| store.find(code, bytes_max);
         let (mut found, room, _) = self
             .in_room(&self.asker(key), None, SMALL_BYTES, find)
             .await?;
@@ -196,7 +196,7 @@ impl Lists {
             None => SMALL_BYTES,
         };
         let query = query.clone();
-        let list = move |store: &dyn Store, bytes_max| store.list(&query, bytes_max);
+        let list = move |store: &dyn Storage, bytes_max| store.list(&query, bytes_max);
         let wide = wide.map(|room| Rooms {
             _of_key: None,
             _of_all: room,
@@ -226,11 +226,11 @@ impl Lists {
         asker: &Asker,
         mut room: Option<Rooms>,
         mut bytes_max: usize,
-        read: impl Fn(&dyn Store, usize) -> Result<Listed, StoreError> + Clone + Send + 'static,
+        read: impl Fn(&dyn Storage, usize) -> Result<Listed, StoreError> + Clone + Send + 'static,
     ) -> Result<(Vec<Message>, Option<Rooms>, Rest), StoreError> {
         loop {
             let (read, reading) = (read.clone(), self.reading.clone().acquire_owned().await);
-            let read = move |store: &dyn Store| {
+            let read = move |store: &dyn Storage| {
                 // Whoever asked may be gone before the thread is done.
                 let _reading = reading;
                 read(store, bytes_max)

@@ -37,7 +37,7 @@ use crate::broker::push::delivery::Outcomes;
 use crate::broker::push::dispatch::Dispatch;
 use crate::clock::Clock;
 use crate::message::{Draft, MessageCode, UnixSeconds};
-use crate::store::{Backup, Counts, Day, Query, Store, StoreError};
+use crate::store::{Backup, Counts, Day, Query, Storage, StoreError};
 
 pub use blocking::{Blocking, Turns};
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, ProducerSession, Role};
@@ -73,7 +73,7 @@ const WANTED_MAX: usize = 64;
 pub struct Broker(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     disk: Disk,
     lists: Lists,
     queue: Arc<Queue>,
@@ -106,7 +106,7 @@ impl Broker {
     /// Starts a broker over an open store, which hands what it commits to `queue`. Messages
     /// that the store had already are pushed first.
     pub fn start(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Storage>,
         queue: Arc<Queue>,
         items: Items,
         settings: Settings,
@@ -202,7 +202,7 @@ impl Broker {
         };
         room.forget();
         Ok(Receipt {
-            appended: Some(store.append(drafts, Some(hold))),
+            appended: Some(store.append(drafts, Some(Box::new(hold)))),
             messages,
             since,
             queue: queue.clone(),

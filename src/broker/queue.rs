@@ -19,7 +19,7 @@ use super::blocking::Disk;
 use crate::broker::blocking::READ_RETRY;
 use crate::broker::observe::activity::Activity;
 use crate::message::{Message, Sequence, StatusKind, Topic};
-use crate::store::{Committed, Scan, Store};
+use crate::store::{Committed, Reads, Scan};
 
 /// Bytes that a message takes beside its data.
 const MESSAGE_OVERHEAD_BYTES: usize = 160;
@@ -375,7 +375,7 @@ impl Queue {
     }
 
     /// Gives back the room of cold messages that are gone.
-    fn release_gone(&self, store: &Arc<dyn Store>) {
+    fn release_gone(&self, store: &Arc<dyn Reads>) {
         let cold = {
             let mut state = self.lock();
             if !std::mem::take(&mut state.recount) {
@@ -394,7 +394,7 @@ impl Queue {
     }
 
     /// Reads cold messages back, for ever.
-    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Store>, disk: Disk) {
+    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Reads>, disk: Disk) {
         loop {
             let moved = self.moved.notified();
             self.release_gone(&store);

@@ -6,7 +6,7 @@ use super::error::PushAgainError;
 use super::{Broker, Held, Inner};
 use crate::broker::check::sweep::Wanted;
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
-use crate::store::{Change, Health, Measures, Store, StoreError, Usage};
+use crate::store::{Change, Health, Measures, Storage, StoreError, Usage};
 
 impl Broker {
     /// The message with this code. A large one is waited for until there is room for it.
@@ -48,7 +48,7 @@ impl Broker {
     /// When the log cannot be written; some of them may be gone then.
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let (broker, kinds) = (self.clone(), kinds.to_vec());
-        let purge = move |store: &dyn Store| {
+        let purge = move |store: &dyn Storage| {
             let purged = store.purge(&topic, &kinds);
             broker.0.deleted(*purged.as_ref().unwrap_or(&0));
             purged
@@ -119,7 +119,7 @@ impl Broker {
         self.0.store.measures()
     }
 
-    /// The number of messages dated ahead of the clock, as [`crate::store::Store::ahead`] counts
+    /// The number of messages dated ahead of the clock, as [`crate::store::Stats::ahead`] counts
     /// them.
     pub fn ahead(&self) -> u64 {
         self.0.store.ahead(self.clock().now())

@@ -42,7 +42,7 @@ use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
 use crate::room::Room;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
-use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Store};
+use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
 use crate::telemetry::Level;
 use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
@@ -303,7 +303,7 @@ fn open_keys(config: &Config) -> anyhow::Result<Access> {
     Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
 }
 
-async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Storage>> {
     let clock = Clock::system();
     let committed = queue.committed();
     if mq.durability == Durability::Memory {

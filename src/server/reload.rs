@@ -13,7 +13,7 @@ use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
 use crate::room::Room;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
-use crate::store::Store;
+use crate::store::Storage;
 use crate::telemetry::Level;
 
 /// What tells a server to read its configuration again, and where that is.
@@ -29,7 +29,7 @@ pub(super) struct Running {
     pub(super) config: Live,
     pub(super) admission: Arc<Admission>,
     pub(super) room: Room,
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Storage>,
     pub(super) queue: Arc<Queue>,
     pub(super) broker: Broker,
     pub(super) keys: Keys,

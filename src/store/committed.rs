@@ -11,3 +11,7 @@ pub type Committed = Box<dyn FnMut(Vec<Message>) + Send>;
 
 /// The codes of messages just stored, or why none of them was.
 pub type Appended = oneshot::Receiver<Result<Vec<MessageCode>, StoreError>>;
+
+/// What appended messages keep of their caller: dropped when they are stored or refused, and have
+/// left the memory of the writer.
+pub type Hold = Box<dyn Send>;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
@@ -16,7 +16,7 @@ use crate::store::commit::poison::Poison;
 use crate::store::commit::refusals::Refusals;
 use crate::store::commit::watermarks::Watermarks;
 use crate::store::commit::writer::Writer;
-use crate::store::committed::{Appended, Committed};
+use crate::store::committed::{Appended, Committed, Hold};
 use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, OpenHow, parent};
@@ -37,7 +37,7 @@ use crate::store::snapshot::backup::Backup;
 use crate::store::threads::drive::{Drive, Engine, Work};
 use crate::store::threads::mirroring::MirrorThread;
 use crate::store::threads::snapshotting::SnapshotThread;
-use crate::store::{Store, recovery};
+use crate::store::{Reads, Stats, Store, recovery};
 
 /// Messages on disk: it answers after the sync.
 pub struct DiskStore {
@@ -267,14 +267,10 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
 }
 
 impl Store for DiskStore {
-    fn append(&self, drafts: Vec<Draft>, permit: Option<OwnedSemaphorePermit>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
         let (done, receiver) = oneshot::channel();
         // A closed store drops the request, and with it `done`, which tells the receiver.
-        let _ = self.requests.send(Request::Append {
-            drafts,
-            permit,
-            done,
-        });
+        let _ = self.requests.send(Request::Append { drafts, hold, done });
         receiver
     }
 
@@ -318,14 +314,6 @@ impl Store for DiskStore {
         Ok(deleted)
     }
 
-    fn newest(&self) -> Option<UnixSeconds> {
-        self.reader.lock().newest()
-    }
-
-    fn ahead(&self, now: UnixSeconds) -> u64 {
-        self.reader.lock().count_after(Day::last_not_ahead(now))
-    }
-
     fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
         let (aged, counts) = {
             let index = self.reader.lock();
@@ -339,6 +327,99 @@ impl Store for DiskStore {
         Ok(counts)
     }
 
+    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
+        let to = self.reader.lock().next_sequence();
+        let (mut from, mut purged) = (Some(Sequence::default()), 0);
+        while let Some(first) = from {
+            let (sequences, next) = self.reader.of_topic(topic, kinds, first, to);
+            from = next;
+            if !sequences.is_empty() {
+                purged += sequences.len();
+                self.wait(self.change(Change::Deleted, sequences))?;
+            }
+        }
+        Ok(purged)
+    }
+
+    fn note_backup(&self, at: UnixSeconds) -> Result<(), StoreError> {
+        self.last_backup.note(&*self.files, &self.layout.dir, at)
+    }
+
+    fn probe(&self) {
+        if self.trouble.health().refusing.is_some() {
+            let _ = self.requests.send(Request::Probe);
+        }
+    }
+
+    fn write_snapshot_every(&self, time: Duration) {
+        self.watermarks.write_snapshot_every(time);
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        // Another caller of `close` waits here until it is done.
+        let mut drive = self.drive();
+        let _ = self.requests.send(Request::Close);
+        drive.close(&self.watermarks)
+    }
+}
+
+impl Reads for DiskStore {
+    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
+        self.reader.scan(scan)
+    }
+
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.reader.list(query, bytes_max)
+    }
+
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.reader.message_with(code, bytes_max)
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        self.reader.oldest_waiting()
+    }
+
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        self.reader.oldest_waiting_of(topics)
+    }
+
+    fn waiting_before(
+        &self,
+        topics: &[Topic],
+        before: UnixSeconds,
+    ) -> Result<Vec<usize>, StoreError> {
+        self.reader.waiting_before(topics, before)
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        let index = self.reader.lock();
+        index.count_between(StatusKind::Accepted, first, last)
+    }
+
+    fn retain_live(&self, messages: &mut Vec<Message>) {
+        let index = self.reader.lock();
+        messages.retain(|message| index.is_live(message.sequence));
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        self.reader.lock().next_sequence()
+    }
+
+    fn cutoff(&self) -> UnixSeconds {
+        self.reader.lock().cutoff()
+    }
+
+    fn newest(&self) -> Option<UnixSeconds> {
+        self.reader.lock().newest()
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        Some(Backup::of(&self.reader.segments))
+    }
+}
+
+impl Stats for DiskStore {
     fn counts(&self) -> Counts {
         self.reader.lock().counts()
     }
@@ -377,48 +458,8 @@ impl Store for DiskStore {
         self.reader.lock().topics().len()
     }
 
-    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        self.reader.oldest_waiting()
-    }
-
-    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        self.reader.oldest_waiting_of(topics)
-    }
-
-    fn waiting_before(
-        &self,
-        topics: &[Topic],
-        before: UnixSeconds,
-    ) -> Result<Vec<usize>, StoreError> {
-        self.reader.waiting_before(topics, before)
-    }
-
-    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
-        let index = self.reader.lock();
-        index.count_between(StatusKind::Accepted, first, last)
-    }
-
-    fn retain_live(&self, messages: &mut Vec<Message>) {
-        let index = self.reader.lock();
-        messages.retain(|message| index.is_live(message.sequence));
-    }
-
-    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
-        self.reader.message_with(code, bytes_max)
-    }
-
-    fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
-        let to = self.reader.lock().next_sequence();
-        let (mut from, mut purged) = (Some(Sequence::default()), 0);
-        while let Some(first) = from {
-            let (sequences, next) = self.reader.of_topic(topic, kinds, first, to);
-            from = next;
-            if !sequences.is_empty() {
-                purged += sequences.len();
-                self.wait(self.change(Change::Deleted, sequences))?;
-            }
-        }
-        Ok(purged)
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.reader.lock().count_after(Day::last_not_ahead(now))
     }
 
     fn health(&self) -> Health {
@@ -431,16 +472,6 @@ impl Store for DiskStore {
 
     fn is_alive(&self) -> bool {
         !self.requests.is_closed()
-    }
-
-    fn write_snapshot_every(&self, time: Duration) {
-        self.watermarks.write_snapshot_every(time);
-    }
-
-    fn probe(&self) {
-        if self.trouble.health().refusing.is_some() {
-            let _ = self.requests.send(Request::Probe);
-        }
     }
 
     fn measures(&self) -> Option<Measures> {
@@ -464,39 +495,8 @@ impl Store for DiskStore {
         })
     }
 
-    fn backup(&self) -> Option<Backup> {
-        Some(Backup::of(&self.reader.segments))
-    }
-
-    fn note_backup(&self, at: UnixSeconds) -> Result<(), StoreError> {
-        self.last_backup.note(&*self.files, &self.layout.dir, at)
-    }
-
     fn last_backup(&self) -> Option<UnixSeconds> {
         self.last_backup.get()
-    }
-
-    fn next_sequence(&self) -> Sequence {
-        self.reader.lock().next_sequence()
-    }
-
-    fn cutoff(&self) -> UnixSeconds {
-        self.reader.lock().cutoff()
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
-        self.reader.scan(scan)
-    }
-
-    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
-        self.reader.list(query, bytes_max)
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        // Another caller of `close` waits here until it is done.
-        let mut drive = self.drive();
-        let _ = self.requests.send(Request::Close);
-        drive.close(&self.watermarks)
     }
 }
 

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::clock::{Clock, without_step_back};
 use crate::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
 use crate::sequences::SequenceSet;
-use crate::store::Store;
 use crate::store::change::Change;
-use crate::store::committed::{Appended, Committed};
+use crate::store::committed::{Appended, Committed, Hold};
 use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::StoreError;
 use crate::store::growth::{Calendar, Day, Growth};
@@ -20,6 +19,7 @@ use crate::store::health::Health;
 use crate::store::measures::Usage;
 use crate::store::query::{LISTED_MAX, Listed, Mark, Query, Rest, Scan, Scanned, rest_after};
 use crate::store::snapshot::backup::Backup;
+use crate::store::{Reads, Stats, Store};
 
 /// Messages in memory, and nowhere else.
 pub struct MemoryStore {
@@ -71,7 +71,7 @@ impl MemoryStore {
 }
 
 impl State {
-    /// The messages dated ahead of the clock: see [`Store::ahead`].
+    /// The messages dated ahead of the clock: see [`Stats::ahead`].
     fn ahead(&self, now: UnixSeconds) -> impl Iterator<Item = Sequence> + '_ {
         let (last, mut calendar) = (Day::last_not_ahead(now), Calendar::default());
         let ahead = move |message: &&Message| calendar.day(message.created) > last;
@@ -144,7 +144,7 @@ impl State {
 }
 
 impl Store for MemoryStore {
-    fn append(&self, drafts: Vec<Draft>, permit: Option<OwnedSemaphorePermit>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
         let (done, receiver) = oneshot::channel();
         let mut state = self.lock();
         if state.closed {
@@ -173,7 +173,7 @@ impl Store for MemoryStore {
         let codes = messages.iter().map(|message| message.code).collect();
         (state.committed)(messages);
         drop(state);
-        drop(permit);
+        drop(hold);
         let _ = done.send(Ok(codes));
         receiver
     }
@@ -213,95 +213,10 @@ impl Store for MemoryStore {
         Ok(state.remove_all(&old))
     }
 
-    fn newest(&self) -> Option<UnixSeconds> {
-        let state = self.lock();
-        let created = state.messages.values().map(|message| message.created);
-        created.max()
-    }
-
-    fn ahead(&self, now: UnixSeconds) -> u64 {
-        self.lock().ahead(now).count() as u64
-    }
-
     fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
         let mut state = self.lock();
         let aged: Vec<Sequence> = state.ahead(now).take_while(|at| *at < end).collect();
         Ok(state.remove_all(&aged))
-    }
-
-    fn counts(&self) -> Counts {
-        self.lock().counts
-    }
-
-    fn growth(&self) -> Vec<(Day, u64)> {
-        self.lock().growth.by_day()
-    }
-
-    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
-        self.lock().growth.by_quarter()
-    }
-
-    fn topics(&self) -> Vec<TopicCounts> {
-        let state = self.lock();
-        let topics = state.topics.iter();
-        topics
-            .map(|(topic, counts)| TopicCounts {
-                topic: topic.clone(),
-                counts: *counts,
-            })
-            .collect()
-    }
-
-    fn topic(&self, topic: &Topic) -> Counts {
-        self.lock().topics.get(topic).copied().unwrap_or_default()
-    }
-
-    fn topic_count(&self) -> usize {
-        self.lock().topics.len()
-    }
-
-    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        let state = self.lock();
-        let first = state.waiting().next();
-        Ok(first.map(|message| message.created))
-    }
-
-    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        let state = self.lock();
-        let mut first: HashMap<&Topic, UnixSeconds> = HashMap::new();
-        for message in state.waiting() {
-            first.entry(&message.topic).or_insert(message.created);
-        }
-        let first = topics.iter().map(|topic| first.get(topic).copied());
-        Ok(first.collect())
-    }
-
-    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
-        let state = self.lock();
-        let messages = state.messages.range(first..=last.max(first));
-        messages
-            .filter(|(_, message)| message.status == Status::Accepted)
-            .count() as u64
-    }
-
-    fn retain_live(&self, messages: &mut Vec<Message>) {
-        let state = self.lock();
-        messages.retain(|message| state.messages.contains_key(&message.sequence));
-    }
-
-    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
-        let state = self.lock();
-        let found = state.messages.values().find(|message| message.code == code);
-        Ok(match found {
-            Some(message) if message.data.len() > bytes_max => Listed {
-                messages: vec![],
-                rest: Rest::Large(message.data.len()),
-            },
-            found => Listed {
-                messages: found.into_iter().cloned().collect(),
-                rest: Rest::Nothing,
-            },
-        })
     }
 
     fn purge(&self, topic: &Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
@@ -321,30 +236,13 @@ impl Store for MemoryStore {
         Ok(purged.len() as u64)
     }
 
-    fn health(&self) -> Health {
-        Health::default()
+    fn close(&self) -> Result<(), StoreError> {
+        self.lock().closed = true;
+        Ok(())
     }
+}
 
-    fn is_alive(&self) -> bool {
-        !self.lock().closed
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        None
-    }
-
-    fn backup(&self) -> Option<Backup> {
-        None
-    }
-
-    fn next_sequence(&self) -> Sequence {
-        self.lock().next
-    }
-
-    fn cutoff(&self) -> UnixSeconds {
-        self.lock().cutoff
-    }
-
+impl Reads for MemoryStore {
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         let state = self.lock();
         let mut scanned = Scanned {
@@ -404,8 +302,114 @@ impl Store for MemoryStore {
         Ok(Listed { messages, rest })
     }
 
-    fn close(&self) -> Result<(), StoreError> {
-        self.lock().closed = true;
-        Ok(())
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        let state = self.lock();
+        let found = state.messages.values().find(|message| message.code == code);
+        Ok(match found {
+            Some(message) if message.data.len() > bytes_max => Listed {
+                messages: vec![],
+                rest: Rest::Large(message.data.len()),
+            },
+            found => Listed {
+                messages: found.into_iter().cloned().collect(),
+                rest: Rest::Nothing,
+            },
+        })
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        let state = self.lock();
+        let first = state.waiting().next();
+        Ok(first.map(|message| message.created))
+    }
+
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        let state = self.lock();
+        let mut first: HashMap<&Topic, UnixSeconds> = HashMap::new();
+        for message in state.waiting() {
+            first.entry(&message.topic).or_insert(message.created);
+        }
+        let first = topics.iter().map(|topic| first.get(topic).copied());
+        Ok(first.collect())
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        let state = self.lock();
+        let messages = state.messages.range(first..=last.max(first));
+        messages
+            .filter(|(_, message)| message.status == Status::Accepted)
+            .count() as u64
+    }
+
+    fn retain_live(&self, messages: &mut Vec<Message>) {
+        let state = self.lock();
+        messages.retain(|message| state.messages.contains_key(&message.sequence));
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        self.lock().next
+    }
+
+    fn cutoff(&self) -> UnixSeconds {
+        self.lock().cutoff
+    }
+
+    fn newest(&self) -> Option<UnixSeconds> {
+        let state = self.lock();
+        let created = state.messages.values().map(|message| message.created);
+        created.max()
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        None
+    }
+}
+
+impl Stats for MemoryStore {
+    fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    fn growth(&self) -> Vec<(Day, u64)> {
+        self.lock().growth.by_day()
+    }
+
+    fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
+        self.lock().growth.by_quarter()
+    }
+
+    fn topics(&self) -> Vec<TopicCounts> {
+        let state = self.lock();
+        let topics = state.topics.iter();
+        topics
+            .map(|(topic, counts)| TopicCounts {
+                topic: topic.clone(),
+                counts: *counts,
+            })
+            .collect()
+    }
+
+    fn topic(&self, topic: &Topic) -> Counts {
+        self.lock().topics.get(topic).copied().unwrap_or_default()
+    }
+
+    fn topic_count(&self) -> usize {
+        self.lock().topics.len()
+    }
+
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.lock().ahead(now).count() as u64
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.lock().closed
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 }

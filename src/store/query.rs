@@ -64,7 +64,7 @@ pub struct Scanned {
     pub next: Sequence,
 }
 
-/// The result of [`Store::list`](crate::store::Store::list).
+/// The result of [`Reads::list`](crate::store::Reads::list).
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// The messages, newest first.
@@ -84,7 +84,7 @@ pub enum Rest {
     Large(usize),
 }
 
-/// The most messages that one [`Store::list`](crate::store::Store::list) reads.
+/// The most messages that one [`Reads::list`](crate::store::Reads::list) reads.
 pub(crate) const LISTED_MAX: usize = 1024;
 
 /// What follows `messages` in a list whose next message has `bytes` of data and is not among them.

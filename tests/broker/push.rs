@@ -11,7 +11,7 @@ use dpmq::broker::{
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, Sequence, StatusKind, Topic, UnixSeconds};
-use dpmq::store::{Change, DiskStore, MemoryStore, Options, Query, Store};
+use dpmq::store::{Change, DiskStore, MemoryStore, Options, Query, Reads, Storage, Store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -65,7 +65,7 @@ fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) ->
 }
 
 fn run(
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     (queue, items): (Arc<Queue>, Items),
     limits: &Limits,
     change: impl Fn(&mut Settings),

@@ -18,8 +18,8 @@ use dpmq::message::{
 };
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Change, Committed, Counts, Day, DiskStore, Options, Query, Recovered, Rest, Scan, Store,
-    StoreError,
+    Change, Committed, Counts, Day, DiskStore, Options, Query, Reads, Recovered, Rest, Scan, Stats,
+    Storage, Store, StoreError,
 };
 
 pub(crate) use failing::Failing;
@@ -65,14 +65,14 @@ pub(crate) fn draft(topic: &Topic, data: &str) -> Draft {
 }
 
 /// Appends messages to one topic and waits for their codes.
-pub(crate) fn append(store: &dyn Store, name: &str, texts: &[&str]) -> Vec<MessageCode> {
+pub(crate) fn append(store: &dyn Storage, name: &str, texts: &[&str]) -> Vec<MessageCode> {
     let topic = topic(name);
     let drafts = texts.iter().map(|text| draft(&topic, text)).collect();
     store.append(drafts, None).blocking_recv().unwrap().unwrap()
 }
 
 /// Appends `count` messages whose data is their number.
-pub(crate) fn append_many(store: &dyn Store, name: &str, count: usize) -> Vec<MessageCode> {
+pub(crate) fn append_many(store: &dyn Storage, name: &str, count: usize) -> Vec<MessageCode> {
     let texts: Vec<String> = (0..count).map(|n| n.to_string()).collect();
     append(
         store,
@@ -85,7 +85,11 @@ pub(crate) fn set(sequences: impl IntoIterator<Item = u64>) -> SequenceSet {
     sequences.into_iter().map(Sequence).collect()
 }
 
-pub(crate) fn change(store: &dyn Store, change: Change, sequences: impl IntoIterator<Item = u64>) {
+pub(crate) fn change(
+    store: &dyn Storage,
+    change: Change,
+    sequences: impl IntoIterator<Item = u64>,
+) {
     store
         .change(change, set(sequences))
         .blocking_recv()
@@ -94,7 +98,7 @@ pub(crate) fn change(store: &dyn Store, change: Change, sequences: impl IntoIter
 }
 
 /// Everything that matches, read piece by piece as the broker reads it.
-pub(crate) fn list(store: &dyn Store, query: &Query) -> Vec<Message> {
+pub(crate) fn list(store: &dyn Storage, query: &Query) -> Vec<Message> {
     let mut all = vec![];
     list_into(&mut all, store, query).unwrap();
     all
@@ -103,7 +107,7 @@ pub(crate) fn list(store: &dyn Store, query: &Query) -> Vec<Message> {
 /// Adds what matches to `all`, as far as it can be read.
 pub(crate) fn list_into(
     all: &mut Vec<Message>,
-    store: &dyn Store,
+    store: &dyn Storage,
     query: &Query,
 ) -> Result<(), StoreError> {
     const BYTES: usize = 64 << 10;
@@ -127,7 +131,7 @@ pub(crate) fn list_into(
     }
 }
 
-pub(crate) fn list_all(store: &dyn Store) -> Vec<Message> {
+pub(crate) fn list_all(store: &dyn Storage) -> Vec<Message> {
     list(store, &Query::default())
 }
 
@@ -143,7 +147,7 @@ pub(crate) fn scan_of(kind: StatusKind) -> Scan {
 }
 
 /// Scans to the end, going on where each step says.
-pub(crate) fn scan(store: &dyn Store, scan: &Scan) -> Vec<Message> {
+pub(crate) fn scan(store: &dyn Storage, scan: &Scan) -> Vec<Message> {
     let (mut scan, mut all) = (scan.clone(), vec![]);
     while scan.from <= scan.to {
         let scanned = store.scan(&scan).unwrap();
@@ -220,7 +224,7 @@ pub(crate) fn written(mut segment: Vec<u8>) -> Vec<u8> {
 
 /// Adds messages of several topics, times and statuses to a store, in several segments; some of
 /// them are gone, and so is the oldest segment.
-pub(crate) fn fill(store: &dyn Store, clock: &Clock) {
+pub(crate) fn fill(store: &dyn Storage, clock: &Clock) {
     let time = |second: u32| UnixSeconds(NOON.0 + second);
     for second in 0..20 {
         clock.set(time(second));
@@ -276,7 +280,7 @@ pub(crate) struct Content {
     pub(crate) cutoff: UnixSeconds,
 }
 
-pub(crate) fn content(store: &dyn Store) -> Content {
+pub(crate) fn content(store: &dyn Storage) -> Content {
     Content {
         messages: list_all(store),
         counts: store.counts(),
@@ -444,7 +448,7 @@ impl Model {
     }
 
     /// Compares everything that is quick to ask for.
-    pub(crate) fn check(&self, store: &dyn Store) {
+    pub(crate) fn check(&self, store: &dyn Storage) {
         assert_eq!(store.counts(), self.counts());
         assert_eq!(store.next_sequence(), Sequence(self.next));
         assert_eq!(store.cutoff(), self.cutoff);
@@ -461,7 +465,7 @@ impl Model {
 }
 
 impl Model {
-    fn check_topics(&self, store: &dyn Store) {
+    fn check_topics(&self, store: &dyn Storage) {
         let mut counts: BTreeMap<Topic, Counts> = BTreeMap::new();
         let mut oldest: BTreeMap<&Topic, UnixSeconds> = BTreeMap::new();
         for message in self.messages.values() {

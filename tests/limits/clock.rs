@@ -13,7 +13,7 @@ use dpmq::broker::{
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, MessageCode, Topic, UnixSeconds};
-use dpmq::store::{DiskStore, Options, Query, Rest, Store};
+use dpmq::store::{DiskStore, Options, Query, Reads, Rest, Store};
 use tempfile::TempDir;
 
 use crate::common::eventually;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dpmq::store::{DiskStore, Files, Options, Store, Work};
+use dpmq::store::{DiskStore, Files, Options, Storage, Store, Work};
 
 use crate::common_store::{copy_dir, draft, memory_dir, nobody, topic};
 use crate::ledger::{End, Ledger};
@@ -225,7 +225,7 @@ impl World {
     }
 
     /// The store is open: which of two it is.
-    pub(crate) fn settle_doubt(&mut self, store: &dyn Store) {
+    pub(crate) fn settle_doubt(&mut self, store: &dyn Storage) {
         let Some(whole) = self.doubt.whole.take() else {
             return;
         };

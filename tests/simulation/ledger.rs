@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dpmq::message::{Draft, Message, Sequence, Status, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
-use dpmq::store::{Change, Store, StoreError};
+use dpmq::store::{Change, Storage, StoreError};
 
 use crate::common_store::{Content, content, day_of};
 use crate::times::{Stored, Times};
@@ -367,7 +367,7 @@ impl Ledger {
     // ---- what must hold
 
     /// Everything that a running store says is what is known.
-    pub(crate) fn check(&mut self, store: &dyn Store) {
+    pub(crate) fn check(&mut self, store: &dyn Storage) {
         self.checks += 1;
         let found = content(store);
         let mut expected = self.known.iter().filter(|(_, known)| known.gone.is_none());
@@ -409,7 +409,7 @@ impl Ledger {
     }
 
     /// What a store that was opened again says, and nothing else, is known from now on.
-    pub(crate) fn recovered(&mut self, store: &dyn Store, end: End) {
+    pub(crate) fn recovered(&mut self, store: &dyn Storage, end: End) {
         let found = content(store);
         let mut perhaps = std::mem::take(&mut self.carried);
         perhaps.append(&mut self.refused);
@@ -522,7 +522,7 @@ fn is_ahead(created: UnixSeconds, now: UnixSeconds) -> bool {
 }
 
 /// Counts, of all messages and of each topic, are those of the list.
-fn check_counts(found: &Content, store: &dyn Store) {
+fn check_counts(found: &Content, store: &dyn Storage) {
     let mut topics: BTreeMap<&Topic, [u64; 3]> = BTreeMap::new();
     let mut all = [0; 3];
     for message in &found.messages {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dpmq::store::{DiskStore, Options, Store};
+use dpmq::store::{DiskStore, Options, Storage};
 
 use crate::common_store::{content, memory_dir, nobody};
 use crate::ledger::End;
@@ -22,7 +22,7 @@ impl World {
     }
 
     /// The store, which is opened, has what the log alone of these files has.
-    pub(crate) fn compare(&mut self, store: &dyn Store, files: &Tree) {
+    pub(crate) fn compare(&mut self, store: &dyn Storage, files: &Tree) {
         self.tally.compared += 1;
         let root = memory_dir();
         let disk = SimDisk::new(root.path(), 1);

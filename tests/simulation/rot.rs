@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dpmq::message::UnixSeconds;
-use dpmq::store::{Store, Work};
+use dpmq::store::{Stats, Store, Work};
 
 use crate::simulated_disk::Faults;
 use crate::world::{Life, World};

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dpmq::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::SequenceSet;
 use dpmq::store::{
-    Appended, Backup, Change, Counts, Day, DiskStore, Health, Listed, Query, Scan, Scanned, Store,
-    StoreError, TopicCounts, Usage, Work,
+    Appended, Backup, Change, Counts, Day, DiskStore, Health, Hold, Listed, Query, Reads, Scan,
+    Scanned, Stats, Store, StoreError, TopicCounts, Usage, Work,
 };
+use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::ledger::Ledger;
 use crate::world::lock;
@@ -76,9 +76,9 @@ impl Watched {
 }
 
 impl Store for Watched {
-    fn append(&self, drafts: Vec<Draft>, permit: Option<OwnedSemaphorePermit>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
         self.ledger().hand_over(&drafts);
-        self.store.append(drafts, permit)
+        self.store.append(drafts, hold)
     }
 
     fn change(&self, change: Change, sequences: SequenceSet) -> oneshot::Receiver<Answer> {
@@ -97,15 +97,6 @@ impl Store for Watched {
             self.ledger().expired(cutoff, deleted.all());
         }
         expired
-    }
-
-    fn newest(&self) -> Option<UnixSeconds> {
-        self.store.newest()
-    }
-
-    fn ahead(&self, now: UnixSeconds) -> u64 {
-        self.ledger().looks += 1;
-        self.store.ahead(now)
     }
 
     fn expire_ahead(&self, now: UnixSeconds, end: Sequence) -> Result<Counts, StoreError> {
@@ -128,6 +119,64 @@ impl Store for Watched {
         purged
     }
 
+    fn probe(&self) {
+        self.store.probe();
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let closed = self.store.close();
+        self.pass_answers();
+        closed
+    }
+}
+
+impl Reads for Watched {
+    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
+        self.store.scan(scan)
+    }
+
+    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.store.list(query, bytes_max)
+    }
+
+    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
+        self.store.find(code, bytes_max)
+    }
+
+    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
+        self.store.oldest_waiting()
+    }
+
+    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
+        self.store.oldest_waiting_of(topics)
+    }
+
+    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
+        self.store.accepted_between(first, last)
+    }
+
+    fn retain_live(&self, messages: &mut Vec<Message>) {
+        self.store.retain_live(messages);
+    }
+
+    fn next_sequence(&self) -> Sequence {
+        self.store.next_sequence()
+    }
+
+    fn cutoff(&self) -> UnixSeconds {
+        self.store.cutoff()
+    }
+
+    fn newest(&self) -> Option<UnixSeconds> {
+        self.store.newest()
+    }
+
+    fn backup(&self) -> Option<Backup> {
+        self.store.backup()
+    }
+}
+
+impl Stats for Watched {
     fn counts(&self) -> Counts {
         self.store.counts()
     }
@@ -152,24 +201,9 @@ impl Store for Watched {
         self.store.topic_count()
     }
 
-    fn oldest_waiting_of(&self, topics: &[Topic]) -> Result<Vec<Option<UnixSeconds>>, StoreError> {
-        self.store.oldest_waiting_of(topics)
-    }
-
-    fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
-        self.store.oldest_waiting()
-    }
-
-    fn accepted_between(&self, first: Sequence, last: Sequence) -> u64 {
-        self.store.accepted_between(first, last)
-    }
-
-    fn retain_live(&self, messages: &mut Vec<Message>) {
-        self.store.retain_live(messages);
-    }
-
-    fn find(&self, code: MessageCode, bytes_max: usize) -> Result<Listed, StoreError> {
-        self.store.find(code, bytes_max)
+    fn ahead(&self, now: UnixSeconds) -> u64 {
+        self.ledger().looks += 1;
+        self.store.ahead(now)
     }
 
     fn health(&self) -> Health {
@@ -186,35 +220,5 @@ impl Store for Watched {
 
     fn usage(&self) -> Option<Usage> {
         self.store.usage()
-    }
-
-    fn backup(&self) -> Option<Backup> {
-        self.store.backup()
-    }
-
-    fn probe(&self) {
-        self.store.probe();
-    }
-
-    fn next_sequence(&self) -> Sequence {
-        self.store.next_sequence()
-    }
-
-    fn cutoff(&self) -> UnixSeconds {
-        self.store.cutoff()
-    }
-
-    fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
-        self.store.scan(scan)
-    }
-
-    fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
-        self.store.list(query, bytes_max)
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        let closed = self.store.close();
-        self.pass_answers();
-        closed
     }
 }

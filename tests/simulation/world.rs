@@ -15,7 +15,7 @@ use dpmq::clock::Clock;
 use dpmq::message::{
     Draft, Message, MessageCode, Sequence, Status, StatusKind, Topic, UnixSeconds,
 };
-use dpmq::store::{DiskStore, Files, Options, Store, Work};
+use dpmq::store::{DiskStore, Files, Options, Stats, Store, Work};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 

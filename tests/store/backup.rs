@@ -8,8 +8,8 @@ use crate::common_store::*;
 use dpmq::clock::Clock;
 use dpmq::message::UnixSeconds;
 use dpmq::store::{
-    Change, DiskStore, Files, Options, OsFiles, Received, Report, Restored, Store, StoreError,
-    restore, verify_file, verify_store,
+    Change, DiskStore, Files, Options, OsFiles, Reads, Received, Report, Restored, Store,
+    StoreError, restore, verify_file, verify_store,
 };
 
 fn os() -> Arc<dyn Files> {

@@ -9,13 +9,13 @@ use dpmq::clock::Clock;
 use dpmq::message::{Message, MessageCode, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
 use dpmq::store::{
-    Change, Counts, DiskStore, Listed, MemoryStore, Query, Rest, Scan, Store, StoreError,
+    Change, Counts, DiskStore, Listed, MemoryStore, Query, Rest, Scan, Storage, StoreError,
 };
 use tokio::sync::Semaphore;
 
 /// An empty store and what belongs to it.
 struct Env {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     clock: Clock,
     seen: Seen,
     _dir: Option<tempfile::TempDir>,
@@ -78,7 +78,7 @@ contract! {
     an_append_of_nothing_is_answered
     sequences_are_in_the_order_of_the_calls
     the_hook_is_called_in_order_and_before_the_answer
-    a_permit_is_given_back
+    what_messages_hold_is_dropped
     counts_are_right_at_once
     a_list_is_newest_first
     a_list_has_what_the_query_asks_for
@@ -162,12 +162,12 @@ fn the_hook_is_called_in_order_and_before_the_answer(env: &Env) {
     same(&seen, &scan(&*env.store, &scan_of(StatusKind::Accepted)));
 }
 
-fn a_permit_is_given_back(env: &Env) {
+fn what_messages_hold_is_dropped(env: &Env) {
     let room = Arc::new(Semaphore::new(10));
     let permit = room.clone().try_acquire_many_owned(10).unwrap();
     let answer = env
         .store
-        .append(vec![draft(&topic("t"), "a")], Some(permit));
+        .append(vec![draft(&topic("t"), "a")], Some(Box::new(permit)));
     answer.blocking_recv().unwrap().unwrap();
     // It is dropped right after the answer.
     let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
@@ -647,7 +647,7 @@ fn a_list_goes_on_behind_any_message(env: &Env) {
     }
 }
 
-fn find(store: &dyn Store, code: MessageCode) -> Option<Message> {
+fn find(store: &dyn Storage, code: MessageCode) -> Option<Message> {
     let mut found = store.find(code, usize::MAX).unwrap();
     assert_eq!(found.rest, Rest::Nothing);
     let message = found.messages.pop();

@@ -10,7 +10,9 @@ use crate::common_store::*;
 use crate::simulated_disk::{Cut, Faults, SimDisk};
 use dpmq::clock::Clock;
 use dpmq::message::{MessageCode, Sequence, StatusKind, UnixSeconds};
-use dpmq::store::{Appended, Change, DiskStore, Files, Options, Query, Store, StoreError, Work};
+use dpmq::store::{
+    Appended, Change, DiskStore, Files, Options, Query, Reads, Stats, Store, StoreError, Work,
+};
 
 /// A store on a simulated disk; its mirror is in a real folder.
 struct Place {

@@ -9,8 +9,8 @@ use crate::common_store::*;
 use dpmq::clock::Clock;
 use dpmq::message::{Status, UnixSeconds};
 use dpmq::store::{
-    DiskStore, Files, Options, Origin, OsFiles, Recovered, Restored, Store, StoreError, restore,
-    verify_file, verify_store,
+    DiskStore, Files, Options, Origin, OsFiles, Recovered, Restored, Storage, Store, StoreError,
+    restore, verify_file, verify_store,
 };
 
 /// The forms that there have been, by the first version that wrote them.
@@ -35,7 +35,7 @@ fn options(dir: &Path) -> Options {
 }
 
 /// Everything that the store says of itself, as the listings have it.
-fn listing(store: &dyn Store) -> String {
+fn listing(store: &dyn Storage) -> String {
     let mut text = String::new();
     for message in list_all(store) {
         let (status, consumed) = match message.status {

@@ -12,7 +12,7 @@ use crate::common_store::*;
 use dpmq::clock::Clock;
 use dpmq::message::{Sequence, Status, StatusKind, Topic, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
-use dpmq::store::{Change, DiskStore, Options, Query, Scan, Store};
+use dpmq::store::{Change, DiskStore, Options, Query, Reads, Scan, Store};
 
 const HISTORIES: u64 = 100;
 const STEPS: u64 = 14;

@@ -8,7 +8,7 @@ use crate::common_store::*;
 use crate::simulated_disk::{Faults, SimDisk, Tree};
 use dpmq::clock::Clock;
 use dpmq::message::UnixSeconds;
-use dpmq::store::{DiskStore, Files, Options, Recovered, Store, Work};
+use dpmq::store::{DiskStore, Files, Options, Recovered, Stats, Store, Work};
 
 /// A store on a simulated disk, driven by hand; its mirror is in a real folder.
 struct Place {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::common_store::*;
 use dpmq::clock::Clock;
 use dpmq::store::{
-    Change, Checked, Fault, Files, OsFiles, Report, Store, StoreError, verify_file, verify_store,
+    Change, Checked, Fault, Files, OsFiles, Reads, Report, Stats, Store, StoreError, verify_file,
+    verify_store,
 };
 
 /// A store that has run and is closed, in a folder of its own.

@@ -15,7 +15,7 @@ use crate::broker::queue::{Item, Queue, REQUEUE_MESSAGES};
 use crate::broker::settings::Settings;
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
-use crate::store::{Change, Counts, Scan, Store, StoreError};
+use crate::store::{Change, Counts, Scan, Storage, StoreError};
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
@@ -23,7 +23,7 @@ const DAY_SECONDS: u64 = 24 * 3600;
 pub(in crate::broker) struct Sweep {
     pub(in crate::broker) queue: Arc<Queue>,
     pub(in crate::broker) consumers: Arc<Consumers>,
-    pub(in crate::broker) store: Arc<dyn Store>,
+    pub(in crate::broker) store: Arc<dyn Storage>,
     pub(in crate::broker) disk: Disk,
     pub(in crate::broker) clock: Clock,
     pub(in crate::broker) expiry: Expiry,
@@ -117,7 +117,7 @@ impl Sweep {
     /// Deletes what has expired.
     async fn delete(
         &self,
-        expire: impl FnOnce(&dyn Store) -> Result<Counts, StoreError> + Send + 'static,
+        expire: impl FnOnce(&dyn Storage) -> Result<Counts, StoreError> + Send + 'static,
     ) {
         match self.disk.run(expire).await {
             Ok(deleted) if deleted.all() == 0 => {}
@@ -135,7 +135,7 @@ impl Sweep {
 
     /// Only the sweep queues messages again, so none is queued twice.
     async fn push_again(&self, code: MessageCode) -> Result<(), PushAgainError> {
-        let find = move |store: &dyn Store| store.find(code, usize::MAX);
+        let find = move |store: &dyn Storage| store.find(code, usize::MAX);
         let mut found = self.disk.run(find).await?.messages;
         let mut message = found.pop().ok_or(PushAgainError::Gone)?;
         match message.status.kind() {

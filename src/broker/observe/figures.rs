@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::broker::observe::activity::Activity;
 use crate::clock::Clock;
 use crate::message::UnixSeconds;
-use crate::store::Store;
+use crate::store::Stats;
 
 /// Seconds that [`Rates`] are the mean of.
 const RATE_SECONDS: usize = 10;
@@ -135,14 +135,14 @@ pub struct Backlog {
 pub(in crate::broker) struct Figures {
     history: Mutex<History>,
     activity: Arc<Activity>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Stats>,
     clock: Clock,
 }
 
 impl Figures {
     pub(in crate::broker) fn new(
         activity: Arc<Activity>,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Stats>,
         clock: Clock,
     ) -> Arc<Figures> {
         let history = History::new(clock.now(), Instant::now(), Point::default());
@@ -431,12 +431,11 @@ mod tests {
             ..Counts::default()
         };
         let told = Told {
-            breaks: false,
-            oldest: vec![],
             topics: vec![TopicCounts {
                 topic: topic("t"),
                 counts,
             }],
+            ..Told::default()
         };
         let settings = settings();
         let clock = settings.clock.clone();

@@ -8,7 +8,7 @@ use crate::broker::observe::figures::{Backlog, Rates, Series, Step};
 use crate::broker::observe::tallies::{ToldTopic, ToldTopics, Wanted};
 use crate::broker::observe::watch::Watch;
 use crate::message::Topic;
-use crate::store::Store;
+use crate::store::Storage;
 
 impl Broker {
     /// What happened since the start.
@@ -98,7 +98,7 @@ impl Broker {
         told.await.unwrap_or_default()
     }
 
-    fn look_at(&self, store: &dyn Store) -> ToldTopics {
+    fn look_at(&self, store: &dyn Storage) -> ToldTopics {
         let tallies = &self.0.activity.tallies;
         let is_full = tallies.read().is_full();
         let left_out = if is_full { self.make_room(store) } else { 0 };
@@ -132,7 +132,7 @@ impl Broker {
     }
 
     /// Takes the places of topics that have nothing, and gives them to others; how many find none.
-    fn make_room(&self, store: &dyn Store) -> usize {
+    fn make_room(&self, store: &dyn Storage) -> usize {
         let tallies = &self.0.activity.tallies;
         let topics = tallies.topics().into_iter().map(|(topic, _)| topic);
         let gone: Vec<Topic> = topics

@@ -262,14 +262,13 @@ mod tests {
         };
         let topics = [("old", 1), ("t", 2)];
         Told {
-            breaks: false,
-            oldest: vec![],
             topics: topics
                 .map(|(name, consumed)| TopicCounts {
                     topic: topic(name),
                     counts: counts(consumed),
                 })
                 .into(),
+            ..Told::default()
         }
     }
 

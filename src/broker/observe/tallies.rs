@@ -12,7 +12,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::measure::Counter;
 use crate::message::{Message, Topic, UnixSeconds};
-use crate::store::Store;
+use crate::store::Stats;
 
 /// Topics that are told at a time.
 pub const TOLD_TOPICS_MAX: usize = 1000;
@@ -150,7 +150,7 @@ impl Tallies {
     }
 
     /// Gives places to topics that `store` has messages of; how many find none.
-    pub(in crate::broker) fn fill(&self, store: &dyn Store) -> usize {
+    pub(in crate::broker) fn fill(&self, store: &dyn Stats) -> usize {
         let (Some(wanted), known, room) = ({
             let told = self.read();
             let known: HashSet<Topic> = told.topics.keys().cloned().collect();

@@ -16,12 +16,12 @@ use crate::measure::Counter;
 use crate::message::Message;
 use crate::room::SMALL_BYTES;
 use crate::sequences::SequenceSet;
-use crate::store::{Change, Store};
+use crate::store::{Change, Storage};
 
 /// Where outcomes are recorded.
 #[derive(Clone)]
 pub(in crate::broker) struct Outcomes {
-    pub(in crate::broker) store: Arc<dyn Store>,
+    pub(in crate::broker) store: Arc<dyn Storage>,
     pub(in crate::broker) clock: Clock,
     pub(in crate::broker) activity: Arc<Activity>,
 }

@@ -1,10 +1,11 @@
 //! Requests to the writer, and the groups in which it writes them.
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::message::{Draft, Message, MessageCode, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::change::Change;
+use crate::store::committed::Hold;
 use crate::store::error::StoreError;
 use crate::store::fs::reserve::Urgency;
 
@@ -19,7 +20,7 @@ pub(crate) enum Request {
     /// Store messages, and answer when they are synced.
     Append {
         drafts: Vec<Draft>,
-        permit: Option<OwnedSemaphorePermit>,
+        hold: Option<Hold>,
         done: oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
     },
     /// Record what became of messages.
@@ -55,12 +56,12 @@ pub(super) struct Group {
     pub(super) bytes: usize,
 }
 
-/// One request with messages: who waits for its answer, the number of its messages, and the permit
+/// One request with messages: who waits for its answer, the number of its messages, and what is
 /// held until then.
 pub(super) type Append = (
     oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
     usize,
-    Option<OwnedSemaphorePermit>,
+    Option<Hold>,
 );
 
 impl Group {

@@ -140,12 +140,8 @@ impl Writer {
 
     fn add(&mut self, group: &mut Group, request: Request) {
         match request {
-            Request::Append {
-                drafts,
-                permit,
-                done,
-            } => {
-                group.appends.push((done, drafts.len(), permit));
+            Request::Append { drafts, hold, done } => {
+                group.appends.push((done, drafts.len(), hold));
                 let created = self.now();
                 for draft in drafts {
                     group.bytes += draft.data.len();
@@ -306,16 +302,16 @@ impl Writer {
         let answers: Vec<_> = group
             .appends
             .into_iter()
-            .map(|(done, len, permit)| (done, codes.by_ref().take(len).collect::<Vec<_>>(), permit))
+            .map(|(done, len, hold)| (done, codes.by_ref().take(len).collect::<Vec<_>>(), hold))
             .collect();
         drop(codes);
         if !group.messages.is_empty() {
             (self.committed)(group.messages);
         }
-        for (done, codes, permit) in answers {
+        for (done, codes, hold) in answers {
             // A caller that no longer waits does not need the answer.
             let _ = done.send(Ok(codes));
-            drop(permit);
+            drop(hold);
         }
         for done in group.waiting {
             let _ = done.send(Ok(()));

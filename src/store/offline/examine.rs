@@ -97,7 +97,7 @@ pub fn examine(files: &Arc<dyn Files>, path: &Path) -> Result<Examined, StoreErr
 pub struct Dates {
     /// Everything created before this time has expired.
     pub cutoff: UnixSeconds,
-    /// Messages dated ahead of the clock: see [`Store::ahead`](crate::store::Store::ahead).
+    /// Messages dated ahead of the clock: see [`Stats::ahead`](crate::store::Stats::ahead).
     pub ahead: u64,
 }
 

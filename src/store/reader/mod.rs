@@ -102,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// The messages in a status, oldest first: see [`crate::store::Store::scan`].
+    /// The messages in a status, oldest first: see [`crate::store::Reads::scan`].
     pub(crate) fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         const BLOCKS: usize = 4;
         let topics = scan.topics.as_ref().map(|topics| self.ids(topics));
@@ -150,7 +150,7 @@ impl Reader {
         self.lock().topics().ids(topics)
     }
 
-    /// The newest messages that match: see [`crate::store::Store::list`].
+    /// The newest messages that match: see [`crate::store::Reads::list`].
     pub(crate) fn list(&self, query: &Query, bytes_max: usize) -> Result<Listed, StoreError> {
         let from = query.from.unwrap_or(UnixSeconds::MIN);
         let to = query.to.unwrap_or(UnixSeconds::MAX);
@@ -225,7 +225,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The message with a code: see [`crate::store::Store::find`]. The code tells when the message
+    /// The message with a code: see [`crate::store::Reads::find`]. The code tells when the message
     /// was created, and so the few blocks that it can be in.
     pub(crate) fn message_with(
         &self,

@@ -11,7 +11,7 @@ use crate::store::reader::Reader;
 const WAITING: [StatusKind; 2] = [StatusKind::Accepted, StatusKind::NotConsumed];
 
 impl Reader {
-    /// The oldest waiting message of each topic: see [`crate::store::Store::oldest_waiting_of`].
+    /// The oldest waiting message of each topic: see [`crate::store::Reads::oldest_waiting_of`].
     pub(crate) fn oldest_waiting_of(
         &self,
         topics: &[Topic],
@@ -24,7 +24,7 @@ impl Reader {
     }
 
     /// The topics with a message that waits since before `before`: see
-    /// [`crate::store::Store::waiting_before`]. Sequences have the order of time, so a few reads
+    /// [`crate::store::Reads::waiting_before`]. Sequences have the order of time, so a few reads
     /// find where `before` is among them.
     pub(crate) fn waiting_before(
         &self,
@@ -50,7 +50,7 @@ impl Reader {
         Ok(places)
     }
 
-    /// The oldest waiting message: see [`crate::store::Store::oldest_waiting`].
+    /// The oldest waiting message: see [`crate::store::Reads::oldest_waiting`].
     pub(crate) fn oldest_waiting(&self) -> Result<Option<UnixSeconds>, StoreError> {
         let mut from = Some(Sequence::default());
         while let Some(first) = from {

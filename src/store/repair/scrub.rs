@@ -188,9 +188,9 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use crate::message::{Draft, Topic};
-    use crate::store::Store;
     use crate::store::disk::DiskStore;
     use crate::store::options::Options;
+    use crate::store::{Reads, Stats, Store};
 
     /// A closed store of two megabytes in several segments.
     fn large(dir: &Path) -> Options {

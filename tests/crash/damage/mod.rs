@@ -15,7 +15,7 @@ use crate::common_store::*;
 use crate::damage::fault::{Beside, Fault, Hit, Kind, hit, messages_in};
 use dpmq::clock::Clock;
 use dpmq::message::{Message, Status, UnixSeconds};
-use dpmq::store::{Change, DiskStore, Recovered, Store};
+use dpmq::store::{Change, DiskStore, Recovered, Stats};
 use history::{History, Truth, small};
 
 fn number(name: &str, otherwise: u64) -> u64 {

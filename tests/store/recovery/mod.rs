@@ -15,7 +15,7 @@ use dpmq::clock::Clock;
 use dpmq::import;
 use dpmq::message::{MessageCode, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::store::{
-    Change, DiskStore, Imported, Options, Origin, Query, Recovered, Store, StoreError,
+    Change, DiskStore, Imported, Options, Origin, Query, Reads, Recovered, Stats, Store, StoreError,
 };
 
 const NO_DAMAGE: [&str; 0] = [];
