@@ -275,7 +275,29 @@ impl fmt::Debug for Draft {
     }
 }
 
+/// The data of a message is larger than the server accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the data of a message has {bytes} bytes, more than {bytes_max}")]
+pub struct DataTooLarge {
+    /// The bytes that it has.
+    pub bytes: usize,
+    /// The bytes that it may have.
+    pub bytes_max: usize,
+}
+
 impl Draft {
+    /// The draft of a client's message to `topic`, whose data may have `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// The data is larger.
+    pub fn within(bytes_max: usize, topic: Topic, data: ByteString) -> Result<Draft, DataTooLarge> {
+        let bytes = data.len();
+        if bytes > bytes_max {
+            return Err(DataTooLarge { bytes, bytes_max });
+        }
+        Ok(Draft::new(topic, data))
+    }
+
     /// A draft of a message to `topic`; hashes the data.
     pub fn new(topic: Topic, data: ByteString) -> Draft {
         let digest = Sha1::new_with_prefix(data.as_bytes());
@@ -318,6 +340,18 @@ mod tests {
         assert_eq!(text.parse(), Ok(code));
         assert_eq!(code.created(), UnixSeconds(1_639_392_557));
         assert_ne!(draft.code(UnixSeconds(1_639_392_557), 8), code);
+    }
+
+    #[test]
+    fn a_draft_of_a_client_has_its_limit() {
+        let draft = |data: &str| Draft::within(5, "t".parse().unwrap(), data.into());
+        assert_eq!(draft("hello").unwrap().data, "hello");
+        let (bytes, bytes_max) = (6, 5);
+        let refused = DataTooLarge { bytes, bytes_max };
+        // What counts is bytes, not characters.
+        for data in ["hello!", "\u{fffd}\u{fffd}"] {
+            assert_eq!(draft(data).unwrap_err(), refused);
+        }
     }
 
     #[test]

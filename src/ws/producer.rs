@@ -18,7 +18,7 @@ use super::{CLOSE_WAIT, Door, End, Leaver, WsState, ask_for_key, close, count, l
 use crate::access::Grant;
 use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
 use crate::line::Line;
-use crate::message::{Draft, Topic};
+use crate::message::{DataTooLarge, Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
 const RECEIPTS_MAX: usize = 64;
@@ -154,16 +154,13 @@ async fn publish(
                     if let Message::Pong(_) = frame {
                         health.answered();
                     }
-                    match data_of(frame) {
+                    if let Some(data) = data_of(frame) {
                         // Bytes that are not UTF-8 become three each.
-                        Some(data) if data.len() > bytes_max => {
-                            end = Some(too_big(data.len(), bytes_max));
+                        bytes += data.len();
+                        match Draft::within(bytes_max, topic.clone(), data) {
+                            Ok(draft) => drafts.push(draft),
+                            Err(error) => end = Some(too_big(error)),
                         }
-                        Some(data) => {
-                            bytes += data.len();
-                            drafts.push(Draft::new(topic.clone(), data));
-                        }
-                        None => {}
                     }
                 }
                 Some(Err(error)) => end = Some(End::from(error)),
@@ -209,7 +206,7 @@ fn data_of(frame: Message) -> Option<ByteString> {
     })
 }
 
-fn too_big(bytes: usize, bytes_max: usize) -> End {
+fn too_big(DataTooLarge { bytes, bytes_max }: DataTooLarge) -> End {
     End::TooBig(format!(
         "a message of {bytes} bytes as UTF-8 is too long: {bytes} > {bytes_max}"
     ))

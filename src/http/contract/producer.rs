@@ -11,7 +11,7 @@ use crate::broker::{PublishError, Receipt, RefusedFor};
 use crate::http::contract::reply::{self, ApiError};
 use crate::http::routes::caller::Caller;
 use crate::http::{HttpState, fields};
-use crate::message::{Draft, MessageCode, Topic};
+use crate::message::{DataTooLarge, Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
 /// is a promise. A client that hangs up before has been promised nothing.
@@ -54,13 +54,9 @@ async fn store(
     caller.may_use(&topic)?;
     let config = state.config();
     let server = &config.server;
-    if data.len() > server.max_message_bytes {
-        return Err(ApiError::DataTooLarge {
-            bytes: data.len(),
-            bytes_max: server.max_message_bytes,
-        });
-    }
-    let draft = Draft::new(topic, data);
+    let draft = Draft::within(server.max_message_bytes, topic, data);
+    let draft = draft
+        .map_err(|DataTooLarge { bytes, bytes_max }| ApiError::DataTooLarge { bytes, bytes_max })?;
     let publish = async { Ok(within(server.send_wait, state.broker.publish(vec![draft])).await?) };
     let receipt: Receipt = caller.while_it_holds::<_, ApiError>(publish).await?;
     let codes = receipt.codes().await?;
