@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What a backlog costs: memory, disk, the console, a start after kill -9, the time to an
-# acknowledgement, and expiry, each beside the same on an empty store or the bare number.
+# acknowledgement, and expiry, each beside the figure of an empty store where there is one.
 #
-#   cargo build --release && bash benches/backlog.sh [MESSAGES]     10,000,000 if not said; takes 4 minutes
+#   cargo build --release && bash benches/backlog.sh [MESSAGES]     10,000,000 by default; takes 4 minutes
 #
 # Needs curl and python3, and 6 GB in the folder of the build (or DPMQ_BENCH_DIR).
 set -euo pipefail
@@ -21,7 +21,7 @@ start() { # settings
   until curl -fs -o "$dir/ready" "$url/health/ready"; do sleep 0.01; done
 }
 stop() { kill "-${1:-TERM}" "$server"; wait "$server" 2>/dev/null || true; server=; }
-# Prints fields of a run's report; a run that is not whole ends the script.
+# Prints fields of a run's report; a failed run ends the script.
 load() { # fields, options
   local fields=$1; shift
   "$dpmq" bench --url "$url" --json "$@" >"$dir/report" 2>>"$dir/log"

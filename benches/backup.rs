@@ -1,8 +1,8 @@
-//! What a backup costs those who wait for an answer: the time to the acknowledgement under full
-//! load, with and without `dpmq backup` beside it.
+//! What a backup costs producers: the time to the acknowledgement under full load, with and without
+//! `dpmq backup` at the same time.
 //!
-//! `cargo bench --bench backup` starts a server, fills it, and measures both in turn. Times of a
-//! busy machine mean little; their ratio holds.
+//! `cargo bench --bench backup` starts a server, fills it, and measures both in turn. Times on a
+//! busy machine mean little, but their ratio holds.
 
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
@@ -21,12 +21,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 const KEY: &str = "bench";
 const ROUNDS: usize = 3;
-/// What the store has before anything is measured.
+/// Messages in the store before the measurement begins.
 const FILL_MESSAGES: usize = 100_000;
 const FILL_BYTES: usize = 1024;
 const DATA_BYTES: usize = 128;
 const PRODUCERS: usize = 4;
-/// Messages of a producer on their way at once.
+/// Messages in flight of each producer.
 const IN_FLIGHT: usize = 256;
 
 fn main() -> anyhow::Result<()> {
@@ -105,7 +105,7 @@ fn start(dir: &Path) -> anyhow::Result<(Child, String)> {
     Ok((child, address))
 }
 
-/// Makes a backup, and says how many bytes it has.
+/// Makes a backup; returns its bytes.
 async fn backup(dir: &Path, address: &str) -> anyhow::Result<u64> {
     let file = dir.join("backup");
     let url = format!("http://{address}");
@@ -129,7 +129,8 @@ async fn fill(address: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets all producers send until `work` is done; the time to each answer, and what `work` gave.
+/// Lets all producers send until `work` is done; returns the time to each answer, and what `work`
+/// returned.
 async fn under_load<T>(
     address: &str,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -197,7 +198,7 @@ impl Producer {
     }
 }
 
-/// Half, and 99 of 100, take at most this many milliseconds.
+/// The median and the 99th percentile, in milliseconds.
 fn percentiles(times: &mut [Duration]) -> (f64, f64) {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;

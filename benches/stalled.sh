@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Whether one consumer that reads nothing makes the 99 others of its topic wait: the time from
-# publish to receipt with all of them reading and with one stopped, in turn.
+# Whether one consumer that reads nothing delays the 99 others of its topic: the time from publish to
+# receipt with all of them reading and with one stopped, in turn.
 #
-#   cargo build --release && bash benches/stalled.sh [ROUNDS]       3 if not said; takes 90 s
+#   cargo build --release && bash benches/stalled.sh [ROUNDS]       3 by default; takes 90 s
 #
 # Needs curl and python3.
 set -euo pipefail

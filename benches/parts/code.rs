@@ -12,7 +12,7 @@ pub(super) fn run(bench: &mut Bench) {
     let topic: Topic = "bench".parse().expect("a topic");
     for bytes in [128, 1024] {
         let data = ByteString::from("x".repeat(bytes));
-        // Behind the data are a time and a number.
+        // A time and a number follow the data.
         let hashed = vec![b'x'; bytes + 4 + 16];
         let mut unique = 0;
         bench.compare(

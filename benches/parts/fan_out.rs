@@ -1,5 +1,5 @@
-//! One delivery to many outboxes: from what the store has just committed to the frames in the
-//! hands of every consumer, beside bare channels that carry the same frames.
+//! One delivery to many outboxes: from messages that the store has just committed to their frames at
+//! every consumer, beside bare channels that carry the same frames.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::{Bench, messages};
 
 const DATA_BYTES: usize = 128;
-/// More than a frame of that data has.
+/// More bytes than a frame of that data has.
 const FRAME_BYTES: usize = DATA_BYTES + 224;
 const ENCODING: Encoding = Encoding {
     name: "classic",
@@ -49,8 +49,8 @@ pub(super) fn run(bench: &mut Bench) {
     }
 }
 
-/// A broker with consumers of one topic. Its store is empty: what it is handed as committed is
-/// nowhere else, so what is measured is the broker.
+/// A broker with consumers of one topic. Its store is empty, and the committed messages are handed to
+/// it directly, so this measures the broker alone.
 struct Fan {
     committed: Committed,
     subscriptions: Vec<Subscription>,
@@ -100,7 +100,7 @@ impl Fan {
         }
     }
 
-    /// Says how many bytes all consumers got.
+    /// The bytes that all consumers got.
     async fn deliver(&mut self, messages: &[Message]) -> usize {
         let mut committed = messages.to_vec();
         for message in &mut committed {
@@ -127,7 +127,7 @@ impl Fan {
 
 type Channel<T> = (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>);
 
-/// The least that a fan-out takes: all frames encoded once, and a channel to each consumer.
+/// The least work of a fan-out: all frames encoded once, and a channel to each consumer.
 struct Channels(Vec<Channel<Arc<[Bytes]>>>);
 
 impl Channels {
@@ -136,7 +136,7 @@ impl Channels {
     }
 
     fn deliver(&mut self, runtime: &Runtime, messages: &[Message]) -> usize {
-        // The messages are the receiver's own, as those that a store commits.
+        // The receiver owns the messages, as it owns those that a store commits.
         let messages = messages.to_vec();
         let mut buffer = Vec::with_capacity(messages.len() * FRAME_BYTES);
         let mut ends = Vec::with_capacity(messages.len());

@@ -1,9 +1,9 @@
-//! What the parts of a message's way cost that need no disk, each beside a yardstick: the least
-//! that has to be done, or another way to do it.
+//! What each step of a message costs, of those that need no disk, beside a yardstick: the least
+//! necessary work, or another way to do it.
 //!
-//! `cargo bench --bench parts`, or with `-- frame` those of that name. Criterion chooses how
-//! often each is run, and lets both be timed in turn in every sample; at the end are the ratios,
-//! which hold on a busy machine too, while times hardly do.
+//! `cargo bench --bench parts` runs all, `-- frame` those of that name. Criterion chooses how often
+//! to run each, and times both in turn in every sample. The ratios at the end hold on a busy machine
+//! too; the times hardly do.
 
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
@@ -37,7 +37,7 @@ fn main() {
     bench.report();
 }
 
-/// Criterion, and what it found.
+/// Criterion, and its results.
 struct Bench {
     criterion: Criterion,
     rows: Vec<Row>,
@@ -69,7 +69,7 @@ impl Bench {
                 took
             });
         });
-        // Those before are of the warm-up; there are none if something else was asked for.
+        // The earlier ones are of the warm-up. There are none if the filter names another benchmark.
         let (nanoseconds, ratios): (Vec<_>, Vec<_>) = pairs.into_iter().rev().take(SAMPLES).unzip();
         if !ratios.is_empty() {
             self.rows.push(Row {
@@ -108,7 +108,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Messages as they come out of the store, of `bytes` bytes each.
+/// Messages of `bytes` bytes each, as the store gives them.
 fn messages(count: usize, bytes: usize) -> Vec<Message> {
     let created = UnixSeconds(1_790_000_000);
     let data = "x".repeat(bytes);

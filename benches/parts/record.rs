@@ -1,4 +1,4 @@
-//! Records of the log, beside what has to be done with the same bytes whatever their form.
+//! Records of the log, beside the work that the same bytes need in any form.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! Messages to the disk and back: groups of several sizes beside a bare append and sync of the
-//! same bytes, and how fast what was written is consumed and read for the queue.
+//! Messages to the disk and back: groups of several sizes beside a bare append and sync of the same
+//! bytes, and how fast they are then consumed and read for the queue.
 
 use std::time::{Duration, Instant};
 

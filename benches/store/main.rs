@@ -1,9 +1,9 @@
-//! What the store costs over what it rests on.
+//! What the store costs beyond the bare disk.
 //!
-//! `cargo bench --bench store`, or with `-- append`, `-- mirror` or `-- recovery` one of them.
-//! Each is measured in turn with its yardstick, on the disk of the build folder, and what is
-//! printed are medians and the median of their ratios. Rates of a single run on a busy machine
-//! mean little; the ratio holds. `cargo test --benches` runs one round of each.
+//! `cargo bench --bench store` runs all, `-- append`, `-- mirror` or `-- recovery` one of them. Each
+//! is measured in turn with its yardstick, on the disk of the build folder; it prints medians, and
+//! the median of their ratios. Rates of a single run on a busy machine mean little, but the ratio
+//! holds. `cargo test --benches` runs one round of each.
 
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
@@ -20,7 +20,7 @@ use dpmq::message::{Draft, Topic};
 use tempfile::TempDir;
 
 const DATA_BYTES: usize = 128;
-/// What a message of that size takes in the log.
+/// Bytes of such a message in the log.
 const LOG_BYTES: usize = DATA_BYTES + 24;
 
 fn main() {
@@ -42,7 +42,7 @@ fn main() {
     }
 }
 
-/// `rounds`, but one where it is only to be seen that it works.
+/// `rounds`, or one in a test that only shows that the benchmark works.
 fn rounds(rounds: usize) -> usize {
     match std::env::args().any(|arg| arg == "--bench") {
         true => rounds,
@@ -54,7 +54,7 @@ fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder to write to")
 }
 
-/// The yardstick: a file that is appended to and synced.
+/// The yardstick: a file with appends and syncs.
 struct Bare {
     file: File,
     bytes: Vec<u8>,

@@ -1,6 +1,6 @@
-//! What a group of messages and their outcomes costs in the writer and in the mirror, each
-//! without threads, beside a bare append and sync of the same bytes. A running store mirrors
-//! all groups of 20 ms at once, so there the mirror costs less than here.
+//! What a group of messages and their outcomes costs in the writer and in the mirror, without
+//! threads, beside a bare append and sync of the same bytes. A running store mirrors all groups of 20
+//! ms at once, so its mirror costs less than this one.
 
 use std::time::Duration;
 

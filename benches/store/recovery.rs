@@ -1,5 +1,5 @@
-//! How long a start takes, with the mirror and without it, beside reading the log and making a
-//! CRC-32 of it.
+//! How long a start takes with and without the mirror, beside reading the log and computing its
+//! CRC-32.
 
 use std::fs::{self, File};
 use std::hint::black_box;
