@@ -10,8 +10,8 @@
 //! | [`server`] | puts the parts together; the order of start and stop |
 //! | [`http`] | the routes, and the page |
 //! | [`ws`] | the sessions of producers and consumers |
-//! | [`edges`] | what the edges count of their clients |
-//! | [`wire`] | the JSON of the protocol; for the edges only |
+//! | [`connection`] | the TCP connection below a client, and what is counted of it |
+//! | [`wire`] | the JSON of the protocol; for `http/` and `ws/` only |
 //! | [`access`] | who may do what: keys, their rights and topics |
 //! | [`broker`] | queue, pace, outboxes, deliveries, the periodic check |
 //! | [`store`] | log, index, mirror, snapshot, recovery |
@@ -19,9 +19,8 @@
 //! | [`message`], [`sequences`], [`patterns`] | what a message is, sets of them, and of topics |
 //!
 //! Beside them: [`config`] has every setting and its checks, [`telemetry`] the log, [`clock`]
-//! the time, [`measure`] counters and histograms, [`room`] the memory of what is
-//! being received and listed, [`mod@line`] the connection below a client, [`allocator`] what becomes
-//! of memory that is freed.
+//! the time, [`measure`] counters and histograms, [`limits`] what each client may take
+//! of the server, [`allocator`] what becomes of memory that is freed.
 
 pub mod access;
 pub mod allocator;
@@ -29,22 +28,19 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod edges;
+pub mod connection;
 #[cfg(test)]
 mod fuzz;
 pub mod http;
 pub mod import;
-pub mod line;
+pub mod limits;
 pub mod measure;
 pub mod message;
-mod network;
 pub mod patterns;
 mod regular;
-pub mod room;
 pub mod sequences;
 pub mod server;
 pub mod store;
 pub mod telemetry;
-pub mod turnstile;
 pub mod wire;
 pub mod ws;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::grant::Grant;
 use super::listed::KEYS_MAX;
-use crate::network;
+use crate::connection::network;
 
 /// Wrong keys that cost no time.
 const FREE: u32 = 10;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blocking::Disk;
+use crate::limits::memory_budget::{Room, SMALL_BYTES, Taken};
 use crate::message::{Message, MessageCode};
-use crate::room::{Room, SMALL_BYTES, Taken};
 use crate::store::{Listed, Query, Rest, Storage, StoreError};
 
 /// Pieces that are read at once: of the threads that may block, most are for others.

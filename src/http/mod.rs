@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::broker::Broker;
 use crate::config::{Config, Live};
-use crate::edges::Edges;
+use crate::connection::connection_stats::Edges;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 use contract::reply::ApiError;

@@ -34,10 +34,10 @@ use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
 use crate::access::Shown;
 use crate::config::Live;
-use crate::edges::{Edges, Refused};
-use crate::line::Line;
-use crate::room::{Room, RoomFor};
-use crate::turnstile::{Stranger, Turnstile};
+use crate::connection::connection_stats::{Edges, Refused};
+use crate::connection::line::Line;
+use crate::limits::fairness::{Stranger, Turnstile};
+use crate::limits::memory_budget::{Room, RoomFor};
 
 /// The head of a request, with all its headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::edges::Refused;
-use crate::network;
+use crate::connection::connection_stats::Refused;
+use crate::connection::network;
 
 /// Files that are not for clients: the store, the log, and connections that are being refused.
 const OTHER_FILES: usize = 128;

@@ -23,9 +23,9 @@ use tokio::sync::Semaphore;
 
 use super::admission::Place;
 use super::patience::Patience;
-use crate::edges::Edges;
-use crate::line::Line;
-use crate::turnstile::Stranger;
+use crate::connection::connection_stats::Edges;
+use crate::connection::line::Line;
+use crate::limits::fairness::Stranger;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
@@ -171,8 +171,8 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::fairness::Turnstile;
     use crate::server::admission::{Admission, Limits};
-    use crate::turnstile::Turnstile;
     use std::net::Ipv4Addr;
     use tokio::net::TcpListener;
     use tokio::time::Instant;

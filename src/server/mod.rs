@@ -37,14 +37,14 @@ use crate::access::{Access, KeysFile};
 use crate::broker::{Broker, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, Live, MqConfig, Recovery, Sources};
-use crate::edges::Edges;
+use crate::connection::connection_stats::Edges;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
-use crate::room::Room;
+use crate::limits::fairness::Turnstile;
+use crate::limits::memory_budget::Room;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
 use crate::telemetry::Level;
-use crate::turnstile::Turnstile;
 use crate::ws::{self, WsState};
 
 /// The exit code after a second signal, as a shell gives it for an interrupted program.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::room::Pace;
+use crate::limits::memory_budget::Pace;
 
 /// How long a connection is kept without a request: longer than proxies keep theirs (60 seconds
 /// in nginx), so that none of them sends a request on one that is just being closed.

@@ -11,7 +11,7 @@ use super::supervisor;
 use super::tls::Tls;
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
-use crate::room::Room;
+use crate::limits::memory_budget::Room;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::Storage;
 use crate::telemetry::Level;

@@ -16,9 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::intake::Limits;
 use super::upgrade::{Upgrade, WebSocket};
-use crate::edges::Edges;
-use crate::line::Line;
-use crate::room::Room;
+use crate::connection::connection_stats::Edges;
+use crate::connection::line::Line;
+use crate::limits::memory_budget::Room;
 
 const MESSAGE_BYTES: usize = 64 << 20;
 

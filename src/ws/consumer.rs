@@ -12,7 +12,7 @@ use super::upgrade::WebSocket;
 use super::{Door, End, Leaver, WsState, ask_for_key, close, login};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, Subscription};
-use crate::line::Line;
+use crate::connection::line::Line;
 
 /// Deliveries that are taken from the outbox at once.
 const TICKETS_MAX: usize = 16;

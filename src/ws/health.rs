@@ -13,7 +13,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sle
 
 use super::End;
 use super::intake::Heard;
-use crate::line::{Line, Signs};
+use crate::connection::line::{Line, Signs};
 
 /// How long the other end may owe an acknowledgement.
 const SILENT_MAX: Duration = Duration::from_secs(25);

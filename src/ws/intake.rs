@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::frame::Rest;
-use crate::room::{Pace, Room, SMALL_BYTES, Taken};
+use crate::limits::memory_budget::{Pace, Room, SMALL_BYTES, Taken};
 
 /// What a client may say before it has logged in.
 const STRANGER_BYTES_MAX: usize = 64 << 10;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::intake::{Intake, Limits};
-use crate::line::Line;
+use crate::connection::line::Line;
 
 /// The connection of a client, as messages.
 pub(super) type WebSocket = WebSocketStream<Intake<TokioIo<Upgraded>>>;

@@ -10,7 +10,7 @@ use dpmq::access::{Access, KeysFile};
 use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
 use dpmq::clock::Clock;
 use dpmq::config::{Config, Live, SecretKey};
-use dpmq::line::Line;
+use dpmq::connection::line::Line;
 use dpmq::message::UnixSeconds;
 use dpmq::store::MemoryStore;
 use dpmq::ws::{self, WsState};
@@ -56,8 +56,8 @@ async fn serve() -> Served {
     let mut config = Config::default();
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
-        room: dpmq::room::Room::new(1 << 20),
-        turnstile: dpmq::turnstile::Turnstile::new(&tokio::runtime::Handle::current()),
+        room: dpmq::limits::memory_budget::Room::new(1 << 20),
+        turnstile: dpmq::limits::fairness::Turnstile::new(&tokio::runtime::Handle::current()),
         broker: broker.clone(),
         config: Live::new(config),
         access: Access::open(

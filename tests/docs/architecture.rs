@@ -21,7 +21,10 @@ enum Scope {
 use Scope::{Never, Only};
 
 const RULES: &[(&str, Scope)] = &[
-    ("libc", Only(&["src/allocator.rs", "src/line.rs"])),
+    (
+        "libc",
+        Only(&["src/allocator.rs", "src/connection/line.rs"]),
+    ),
     ("sled", Only(&["src/store"])),
     ("rmp_serde", Only(&["src/store"])),
     ("axum", Only(&["src/http", "src/ws", "src/server"])),

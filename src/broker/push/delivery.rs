@@ -12,9 +12,9 @@ use crate::broker::push::in_flight::Flying;
 use crate::broker::push::outbox::OutboxUse;
 use crate::broker::push::trace::Handover;
 use crate::clock::Clock;
+use crate::limits::memory_budget::SMALL_BYTES;
 use crate::measure::Counter;
 use crate::message::Message;
-use crate::room::SMALL_BYTES;
 use crate::sequences::SequenceSet;
 use crate::store::{Change, Storage};
 

@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::broker::fixture::{Told, message, settings, start, ticket};
-    use crate::room::SMALL_BYTES;
+    use crate::limits::memory_budget::SMALL_BYTES;
 
     #[tokio::test]
     async fn each_dialect_gets_its_own_frames_and_each_is_encoded_once() {

@@ -9,8 +9,8 @@ use crate::broker::{PublishError, PushAgainError};
 use crate::http::api::reply;
 use crate::http::api::state::TooMany;
 use crate::http::contract::reply::{ApiError, SOON, is_for_now, shortened};
+use crate::limits::memory_budget::Busy;
 use crate::message::{MessageCode, Topic, TopicError};
-use crate::room::Busy;
 use crate::store::StoreError;
 
 /// Why a request is refused: the status of the reply, and its `error`.

@@ -9,8 +9,8 @@ use crate::access::Denied;
 use crate::broker::PublishError;
 use crate::http::api::TooMany;
 use crate::http::front::pages::Foreign;
+use crate::limits::memory_budget::Busy;
 use crate::message::TopicError;
-use crate::room::Busy;
 use crate::store::StoreError;
 
 /// The envelope (protocol, "HTTP"): what is `None` is left out.

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use memchr::{memchr, memchr2};
 
 use crate::http::contract::reply::ApiError;
-use crate::room::{RoomFor, SMALL_BYTES};
+use crate::limits::memory_budget::{RoomFor, SMALL_BYTES};
 use json::Value;
 pub(super) use json::mend_halves;
 
@@ -359,7 +359,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::room::Room;
+    use crate::limits::memory_budget::Room;
 
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=XX";

@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
 use crate::config::{Live, Pages};
-use crate::edges::{Edges, Refused};
+use crate::connection::connection_stats::{Edges, Refused};
 use crate::http::contract::reply::ApiError;
 use crate::http::front::gate;
 use crate::http::front::streams;

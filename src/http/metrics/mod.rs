@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::Lack;
 use crate::broker::{Backlog, ToldTopics, Totals};
-use crate::edges::{Ended, Refused, Via};
+use crate::connection::connection_stats::{Ended, Refused, Via};
 use crate::http::api::{Disk, Refusal};
 use crate::http::front::gate;
 use crate::http::metrics::accept::Format;

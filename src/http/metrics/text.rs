@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::access::Lack;
 use crate::broker::RefusedFor;
-use crate::edges::{Ended, Refused, Via};
+use crate::connection::connection_stats::{Ended, Refused, Via};
 use crate::http::metrics::Scrape;
 use crate::http::metrics::accept::Format;
 use crate::measure::Spread;

@@ -15,7 +15,7 @@ use futures_util::stream;
 
 use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
-use crate::edges::Via;
+use crate::connection::connection_stats::Via;
 use crate::http::contract::reply::ApiError;
 use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
