@@ -1,7 +1,7 @@
 //! Who may do what: the secret key, which may do everything, and named keys with rights, topics
 //! and an expiry, which a file lists.
 //!
-//! [`Access`] is asked by the edges with whatever a client presents, and gives back its
+//! [`Access`] is asked by `http/` and `ws/` with whatever a client presents, and gives back its
 //! [`Grant`]. It never knows a named key itself: the file has digests only.
 //!
 //! Invariant: no key is ever logged; the time that a comparison takes says nothing about the

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blocking::Disk;
-use crate::limits::memory_budget::{Room, SMALL_BYTES, Taken};
+use crate::limits::memory_budget::{MemoryBudget, Reservation, SMALL_BYTES};
 use crate::message::{Message, MessageCode};
 use crate::store::{Listed, Query, Rest, Storage, StoreError};
 
@@ -90,16 +90,16 @@ impl From<Held> for Piece {
     }
 }
 
-/// Room of those that ask with a key, and of all.
+/// Memory of those that ask with a key, and of all.
 #[derive(Debug)]
 struct Rooms {
-    _of_key: Option<Taken>,
-    _of_all: Taken,
+    _of_key: Option<Reservation>,
+    _of_all: Reservation,
 }
 
 /// Who asks, and whether it has been answered.
 struct Asker {
-    room: Room,
+    room: MemoryBudget,
     is_answered: bool,
 }
 
@@ -108,9 +108,9 @@ struct Asker {
 pub(super) struct Lists {
     disk: Disk,
     reading: Arc<Semaphore>,
-    wide: Room,
-    room: Room,
-    of_keys: Arc<Mutex<HashMap<String, Room>>>,
+    wide: MemoryBudget,
+    room: MemoryBudget,
+    of_keys: Arc<Mutex<HashMap<String, MemoryBudget>>>,
 }
 
 impl Lists {
@@ -118,8 +118,8 @@ impl Lists {
         Lists {
             disk,
             reading: Arc::new(Semaphore::new(READING_MAX)),
-            wide: Room::new(WIDE_MAX * WIDE_BYTES),
-            room: Room::new(LARGE_BYTES_MAX),
+            wide: MemoryBudget::new(WIDE_MAX * WIDE_BYTES),
+            room: MemoryBudget::new(LARGE_BYTES_MAX),
             of_keys: Arc::default(),
         }
     }
@@ -131,7 +131,9 @@ impl Lists {
             rooms.retain(|_, room| room.is_shared());
         }
         let room = rooms.entry(key.to_owned());
-        let room = room.or_insert_with(|| Room::new(KEY_BYTES_MAX)).clone();
+        let room = room
+            .or_insert_with(|| MemoryBudget::new(KEY_BYTES_MAX))
+            .clone();
         Asker {
             room,
             is_answered: false,
@@ -190,7 +192,7 @@ impl Lists {
 
     /// Reads the newest of what matches, once there is room for it.
     async fn next(&self, query: &Query, asker: &Asker) -> Result<(Piece, Rest), StoreError> {
-        let wide = self.wide.try_take(WIDE_BYTES);
+        let wide = self.wide.try_reserve(WIDE_BYTES);
         let bytes_max = match wide {
             Some(_) => WIDE_BYTES,
             None => SMALL_BYTES,
@@ -205,12 +207,12 @@ impl Lists {
         Ok((Piece::new(messages, room), rest))
     }
 
-    /// Room for a large message.
+    /// Memory for a large message.
     async fn rooms(&self, asker: &Asker, bytes: usize) -> Result<Rooms, StoreError> {
         let rooms = async {
             Rooms {
-                _of_key: Some(asker.room.take(bytes).await),
-                _of_all: self.room.take(bytes).await,
+                _of_key: Some(asker.room.reserve(bytes).await),
+                _of_all: self.room.reserve(bytes).await,
             }
         };
         if asker.is_answered {
@@ -279,8 +281,8 @@ mod tests {
         Lists {
             disk: Disk::new(Arc::new(store), Blocking::Threads),
             reading: Arc::new(Semaphore::new(1)),
-            wide: Room::new(1),
-            room: Room::new(LARGE),
+            wide: MemoryBudget::new(1),
+            room: MemoryBudget::new(LARGE),
             of_keys: Arc::default(),
         }
     }
@@ -310,7 +312,7 @@ mod tests {
         let mut second = start(&lists, "large");
         let small = next(&mut start(&lists, "small")).await.unwrap();
         assert!(!small.is_large());
-        assert!(lists.room.take(1).now_or_never().is_none());
+        assert!(lists.room.reserve(1).now_or_never().is_none());
         assert!(next(&mut second).now_or_never().is_none());
         // Whoever has gone waits for nothing.
         drop(first);
@@ -325,7 +327,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_does_not_wait_for_room_for_long() {
         let lists = lists();
-        let taken = lists.room.take(1).await;
+        let taken = lists.room.reserve(1).await;
         let begin = Instant::now();
         let refused = start(&lists, "large").recv().await.unwrap();
         assert!(matches!(refused, Err(StoreError::Busy)));
@@ -338,8 +340,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_leaves_room_to_others() {
         let mut lists = lists();
-        lists.room = Room::new(4 * LARGE);
-        let of_key = lists.asker("one").room.take(usize::MAX).await;
+        lists.room = MemoryBudget::new(4 * LARGE);
+        let of_key = lists.asker("one").room.reserve(usize::MAX).await;
         let refused = start_as(&lists, "large", "one").recv().await.unwrap();
         assert!(matches!(refused, Err(StoreError::Busy)));
         assert!(next(&mut start_as(&lists, "large", "two")).await.is_some());

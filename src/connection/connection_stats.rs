@@ -1,75 +1,75 @@
-//! What the edges count of their clients: connections, logins, sessions that the server ended.
+//! What is counted of clients: connections, wrong keys, sessions that the server ended.
 //!
-//! `server/`, `http/` and `ws/` count here; nothing is decided by it.
+//! `server/`, `http/` and `ws/` count here, `http/metrics/` reads it. Nothing is decided by it.
 
 use crate::measure::Counter;
 
-/// How a client gave a wrong key.
+/// How a client sent its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
+pub enum Transport {
     /// In a header of a request.
     Http,
     /// In a frame.
     WebSocket,
 }
 
-/// Why a connection was refused, or ended before it was of use.
+/// Why a connection was refused, or closed before it was of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It asked for a WebSocket as nobody may, for example with a topic that is none.
+    /// The upgrade request was invalid, for example because of its topic.
     Handshake,
-    /// There were as many as there may be.
+    /// The most connections in all were open.
     Limit,
-    /// There were as many from its address as there may be.
+    /// The most connections of its address were open.
     AddressLimit,
-    /// The system had no file or memory for it.
+    /// The system had no file descriptor or memory for it.
     Files,
-    /// It took too long.
+    /// The client was too slow.
     Slow,
-    /// It did not get to TLS.
+    /// The TLS handshake failed.
     Tls,
 }
 
-/// Why the server ended a session over WebSocket.
+/// Why the server ended a WebSocket session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The server stops.
+    /// The server was stopping.
     Stopping,
-    /// The client broke the protocol of WebSocket.
+    /// The client violated the WebSocket protocol.
     Protocol,
     /// A message was too large.
     TooLarge,
-    /// The client gave no right key, or an operator did not want it.
+    /// The client sent no valid key, or an operator ended the session.
     Policy,
     /// The client read too slowly.
     TooSlow,
     /// The client did not answer pings.
     Silent,
-    /// The server could not do its part.
+    /// The server failed.
     Failed,
 }
 
-/// See the module.
+/// The counters of all connections and sessions.
 #[derive(Debug, Default)]
-pub struct Edges {
+pub struct ConnectionStats {
     /// Connections that were accepted.
     pub accepted: Counter,
-    /// Those of them that are over.
-    pub over: Counter,
+    /// Accepted connections that are closed.
+    pub closed: Counter,
     refused: [Counter; Refused::ALL.len()],
-    logins_refused: [Counter; Via::ALL.len()],
+    logins_refused: [Counter; Transport::ALL.len()],
     ended: [Counter; Ended::ALL.len()],
-    /// Messages that waited for consumers whose session was ended.
+    /// Messages that waited for consumers whose session the server ended.
     pub missed: Counter,
 }
 
-impl Via {
-    /// Every way.
-    pub const ALL: [Via; 2] = [Via::Http, Via::WebSocket];
+impl Transport {
+    /// All of them.
+    pub const ALL: [Transport; 2] = [Transport::Http, Transport::WebSocket];
 }
 
 impl Refused {
-    /// Every reason.
+    /// All of them.
     pub const ALL: [Refused; 6] = [
         Refused::Handshake,
         Refused::Limit,
@@ -81,7 +81,7 @@ impl Refused {
 }
 
 impl Ended {
-    /// Every reason.
+    /// All of them.
     pub const ALL: [Ended; 7] = [
         Ended::Stopping,
         Ended::Protocol,
@@ -93,26 +93,26 @@ impl Ended {
     ];
 }
 
-impl Edges {
-    /// How many wrong keys there were.
-    pub fn logins_refused(&self, via: Via) -> &Counter {
-        &self.logins_refused[via as usize]
+impl ConnectionStats {
+    /// Wrong keys that came over `transport`.
+    pub fn logins_refused(&self, transport: Transport) -> &Counter {
+        &self.logins_refused[transport as usize]
     }
 
-    /// How many connections were refused.
+    /// Connections that were refused for one reason.
     pub fn refused(&self, why: Refused) -> &Counter {
         &self.refused[why as usize]
     }
 
-    /// How many sessions were ended.
+    /// Sessions that were ended for one reason.
     pub fn ended(&self, why: Ended) -> &Counter {
         &self.ended[why as usize]
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn open(&self) -> u64 {
-        // What is over was accepted before, so asking in this order finds no fewer accepted.
-        let over = self.over.get();
-        self.accepted.get().saturating_sub(over)
+        // In this order, so that the accepted ones include all that are closed.
+        let closed = self.closed.get();
+        self.accepted.get().saturating_sub(closed)
     }
 }

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::broker::Broker;
 use crate::config::{Config, Live};
-use crate::connection::connection_stats::Edges;
+use crate::connection::connection_stats::ConnectionStats;
 use crate::message::UnixSeconds;
 use api::{Console, Refusal};
 use contract::reply::ApiError;
@@ -59,7 +59,7 @@ pub struct Shared {
     stop: CancellationToken,
     started: Instant,
     started_at: UnixSeconds,
-    edges: Arc<Edges>,
+    connections: Arc<ConnectionStats>,
     console: Arc<Console>,
 }
 
@@ -73,18 +73,18 @@ impl Deref for HttpState {
 
 impl HttpState {
     /// A state for routes that ask this `broker`; `config` has limits, `access` the keys.
-    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `edges`.
+    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `connections`.
     pub fn new(
         broker: Broker,
         config: Live,
         access: Access,
         stop: CancellationToken,
-        edges: Arc<Edges>,
+        connections: Arc<ConnectionStats>,
     ) -> HttpState {
         HttpState(Arc::new(Shared {
             started: Instant::now(),
             started_at: broker.clock().now(),
-            edges,
+            connections,
             broker,
             config,
             access,

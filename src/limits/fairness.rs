@@ -1,11 +1,11 @@
-//! Clients that are not known yet take turns.
+//! Clients that have not logged in take turns.
 //!
-//! What such a client makes the server do is little each time, but ten thousand may ask for it
-//! at once, and a runtime takes up its tasks in the order in which they become ready: everybody
-//! else would wait behind all of them. Here they wait for each other instead, and after each few
-//! of them whoever else is ready comes first.
+//! Such a client asks for little work each time, but ten thousand may ask at once, and a runtime
+//! runs its tasks in the order in which they become ready: everybody else would wait behind all
+//! of them. Here they wait for each other instead. After every few of them, each other task that
+//! is ready runs first.
 //!
-//! `server/` has connections pass until their first request is there, `ws/` sessions until the
+//! `server/` throttles a connection until its first request is there, `ws/` a session until its
 //! client has logged in.
 
 use std::sync::Arc;
@@ -17,49 +17,49 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
-/// Turns that are taken before others come first, for each thread of the runtime. Fewer cost
-/// strangers their pace, more cost the others theirs.
+/// Turns between two rounds of everybody else, for each thread of the runtime. With fewer, logins
+/// are slower; with more, the clients that have logged in are.
 const TURNS_PER_WORKER: usize = 2;
 
-/// See the module. Clones are the same one.
+/// The turns of all clients that have not logged in. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Turnstile {
+pub struct FairShare {
     turns: Arc<Semaphore>,
-    taken: UnboundedSender<OwnedSemaphorePermit>,
+    used: UnboundedSender<OwnedSemaphorePermit>,
 }
 
-/// One turn; it is over when this is dropped.
+/// One turn; dropping it ends it.
 #[derive(Debug)]
 pub struct Turn {
     permit: Option<OwnedSemaphorePermit>,
-    taken: UnboundedSender<OwnedSemaphorePermit>,
+    used: UnboundedSender<OwnedSemaphorePermit>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            // It fails only where the runtime ends.
-            let _ = self.taken.send(permit);
+            // It fails only when the runtime ends.
+            let _ = self.used.send(permit);
         }
     }
 }
 
-/// A client that is not known at first; clones are for the same client.
+/// A client that has not logged in at first. Clones are for the same client.
 #[derive(Clone, Debug)]
-pub struct Stranger {
-    turnstile: Turnstile,
-    is_known: Arc<AtomicBool>,
+pub struct Unauthenticated {
+    share: FairShare,
+    is_authenticated: Arc<AtomicBool>,
 }
 
-impl Turnstile {
-    /// One for the clients that `runtime` serves.
-    pub fn new(runtime: &Handle) -> Turnstile {
+impl FairShare {
+    /// The turns of the clients that `runtime` serves.
+    pub fn new(runtime: &Handle) -> FairShare {
         let at_once = TURNS_PER_WORKER * runtime.metrics().num_workers();
-        let (taken, passed) = mpsc::unbounded_channel();
-        runtime.spawn(give_back(passed, at_once));
-        Turnstile {
+        let (used, ended) = mpsc::unbounded_channel();
+        runtime.spawn(release(ended, at_once));
+        FairShare {
             turns: Arc::new(Semaphore::new(at_once)),
-            taken,
+            used,
         }
     }
 
@@ -69,46 +69,43 @@ impl Turnstile {
         self.begin(permit.expect("nobody closes it"))
     }
 
-    /// A client that has just come.
-    pub fn stranger(&self) -> Stranger {
-        Stranger {
-            turnstile: self.clone(),
-            is_known: Arc::default(),
+    /// A client that has just connected.
+    pub fn unauthenticated(&self) -> Unauthenticated {
+        Unauthenticated {
+            share: self.clone(),
+            is_authenticated: Arc::default(),
         }
     }
 
     fn begin(&self, permit: OwnedSemaphorePermit) -> Turn {
         Turn {
             permit: Some(permit),
-            taken: self.taken.clone(),
+            used: self.used.clone(),
         }
     }
 }
 
-impl Stranger {
-    /// From now on the client waits for nobody.
-    pub fn welcome(&self) {
-        self.is_known.store(true, Ordering::Relaxed);
+impl Unauthenticated {
+    /// From now on the tasks of the client take no turns.
+    pub fn authenticated(&self) {
+        self.is_authenticated.store(true, Ordering::Relaxed);
     }
 
-    /// `task`, each step of which waits for a turn as long as the client is not known.
-    pub fn pass<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
-        let mut waits = Some((
-            PollSemaphore::new(self.turnstile.turns.clone()),
-            self.clone(),
-        ));
+    /// Wraps `task` so that each of its steps waits for a turn until the client has logged in.
+    pub fn throttled<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
+        let mut waits = Some((PollSemaphore::new(self.share.turns.clone()), self.clone()));
         let mut task = Box::pin(task);
         std::future::poll_fn(move |cx| {
-            if let Some((_, stranger)) = &waits
-                && stranger.is_known.load(Ordering::Relaxed)
+            if let Some((_, client)) = &waits
+                && client.is_authenticated.load(Ordering::Relaxed)
             {
                 waits = None;
             }
             let _turn = match &mut waits {
                 None => None,
-                Some((turns, stranger)) => {
+                Some((turns, client)) => {
                     let permit = ready!(turns.poll_acquire(cx));
-                    Some(stranger.turnstile.begin(permit.expect("nobody closes it")))
+                    Some(client.share.begin(permit.expect("nobody closes it")))
                 }
             };
             task.as_mut().poll(cx)
@@ -116,10 +113,10 @@ impl Stranger {
     }
 }
 
-/// Gives turns back, when everybody who was ready at their end has been served.
-async fn give_back(mut passed: UnboundedReceiver<OwnedSemaphorePermit>, at_once: usize) {
+/// Releases ended turns after every task that was ready by then has run.
+async fn release(mut ended: UnboundedReceiver<OwnedSemaphorePermit>, at_once: usize) {
     let mut turns = Vec::with_capacity(at_once);
-    while passed.recv_many(&mut turns, at_once).await > 0 {
+    while ended.recv_many(&mut turns, at_once).await > 0 {
         tokio::task::yield_now().await;
         turns.clear();
     }
@@ -134,19 +131,19 @@ mod tests {
     use tokio::task::{LocalSet, yield_now};
 
     /// The most steps that a hundred clients take between two steps of another task.
-    async fn most_between(known: bool) -> usize {
+    async fn most_between(is_authenticated: bool) -> usize {
         const CLIENTS: usize = 100;
         const STEPS_EACH: usize = 10;
         let (steps, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let turnstile = Turnstile::new(&Handle::current());
+        let share = FairShare::new(&Handle::current());
         let tasks = LocalSet::new();
         for _ in 0..CLIENTS {
-            let client = turnstile.stranger();
-            if known {
-                client.welcome();
+            let client = share.unauthenticated();
+            if is_authenticated {
+                client.authenticated();
             }
             let steps = steps.clone();
-            tasks.spawn_local(client.pass(async move {
+            tasks.spawn_local(client.throttled(async move {
                 for _ in 0..STEPS_EACH {
                     steps.set(steps.get() + 1);
                     yield_now().await;
@@ -168,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_let_others_go_first() {
+    async fn unauthenticated_clients_let_others_go_first() {
         let most = most_between(false).await;
         assert!(most <= 2 * TURNS_PER_WORKER, "{most}");
         let most = most_between(true).await;
@@ -176,30 +173,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_known_waits_for_nobody() {
-        let turnstile = Turnstile::new(&Handle::current());
+    async fn an_authenticated_client_waits_for_nobody() {
+        let share = FairShare::new(&Handle::current());
         let mut turns = vec![];
-        while let Some(turn) = turnstile.turn().now_or_never() {
+        while let Some(turn) = share.turn().now_or_never() {
             turns.push(turn);
         }
         assert_eq!(turns.len(), TURNS_PER_WORKER);
-        let (known, stranger) = (turnstile.stranger(), turnstile.stranger());
-        known.welcome();
-        assert!(known.pass(async {}).now_or_never().is_some());
-        let mut waits = Box::pin(stranger.pass(async {}));
+        let (first, second) = (share.unauthenticated(), share.unauthenticated());
+        first.authenticated();
+        assert!(first.throttled(async {}).now_or_never().is_some());
+        let mut waits = Box::pin(second.throttled(async {}));
         assert!(waits.as_mut().now_or_never().is_none());
         turns.pop();
         waits.await;
-        // One that becomes known meanwhile.
-        let mut waits = Box::pin(stranger.pass(async {}));
-        while turnstile
+        // A client that logs in while its task waits.
+        let mut waits = Box::pin(second.throttled(async {}));
+        while share
             .turn()
             .now_or_never()
             .map(|turn| turns.push(turn))
             .is_some()
         {}
         assert!(waits.as_mut().now_or_never().is_none());
-        stranger.welcome();
+        second.authenticated();
         assert!(waits.now_or_never().is_some());
     }
 }

@@ -1,58 +1,57 @@
-//! One bound for the memory of all large requests and frames that are under way; another of its
-//! kind is for the large messages of lists.
+//! A bound for the memory of everything large that is under way.
 //!
-//! Small ones take none of it: there are only so many connections. What is larger takes its
-//! room as a whole before it takes memory, and waits until there is some. A request of which
-//! nobody knows how large it becomes takes more as it grows, at once or not at all: so nobody
-//! has a part and waits for the rest. `http/`, `ws/` and the lists of the broker ask here,
-//! `server/` gives the room of a request back with the answer.
+//! One budget is for the requests and frames that clients send, another for the large messages of
+//! lists. Small messages are exempt: the connection limit bounds them. A large message reserves
+//! its memory as a whole before any is allocated, and waits until there is enough. A request of
+//! unknown length reserves more as it grows, at once or not at all, so that no request holds a
+//! part while it waits for the rest. `http/`, `ws/` and the lists of the broker reserve here;
+//! `server/` releases what a request reserved, with its answer.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
-/// What needs no room.
+/// Messages up to this size reserve nothing.
 pub const SMALL_BYTES: usize = 64 << 10;
-/// What room is counted in.
+/// The unit that memory is counted in.
 const UNIT_BYTES: usize = 1 << 10;
 
-/// See the module. Clones share it.
+/// A number of bytes that many reserve from. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct MemoryBudget {
     units: Arc<Semaphore>,
-    /// How many there are in all.
-    most: Arc<Mutex<u32>>,
+    /// The number of units, reserved or free.
+    total: Arc<Mutex<u32>>,
 }
 
-/// Room that is taken; it is given back when this is dropped.
+/// Memory that is reserved; dropping it releases it.
 #[derive(Debug)]
-pub struct Taken {
+pub struct Reservation {
     permit: OwnedSemaphorePermit,
 }
 
-/// There is no room now.
+/// The budget is spent for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is busy with large messages, try again later")]
 pub struct Busy;
 
-impl Room {
-    /// Room for `bytes` in all.
-    pub fn new(bytes: usize) -> Room {
-        let most = units_of_all(bytes);
-        Room {
-            units: Arc::new(Semaphore::new(permits(most))),
-            most: Arc::new(Mutex::new(most)),
+impl MemoryBudget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> MemoryBudget {
+        let total = units_of_all(bytes);
+        MemoryBudget {
+            units: Arc::new(Semaphore::new(permits(total))),
+            total: Arc::new(Mutex::new(total)),
         }
     }
 
-    /// Room for `bytes` in all from now on. What is taken over that stays so until it is given
-    /// back; nobody takes any meanwhile. To be called within a runtime.
-    pub fn change(&self, bytes: usize) {
+    /// Makes it a budget of `bytes`. What is reserved beyond that stays reserved until it is
+    /// released, and nothing is reserved meanwhile. To be called within a runtime.
+    pub fn resize(&self, bytes: usize) {
         let new = units_of_all(bytes);
-        let old = std::mem::replace(&mut *self.most(), new);
+        let old = std::mem::replace(&mut *self.total(), new);
         match new.checked_sub(old) {
             Some(more) => self.units.add_permits(permits(more)),
             None => {
@@ -62,45 +61,47 @@ impl Room {
         }
     }
 
-    /// Whether others have it too: some of it may be taken.
+    /// Whether there are clones of it, each of which may hold a reservation.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.units) > 1
     }
 
-    fn most(&self) -> MutexGuard<'_, u32> {
-        self.most.lock().expect("nothing panics while it is held")
+    fn total(&self) -> MutexGuard<'_, u32> {
+        self.total.lock().expect("nothing panics while it is held")
     }
 
-    /// Waits for room for `bytes`, in the order of asking; what is larger than all of it gets all.
-    pub async fn take(&self, bytes: usize) -> Taken {
+    /// Waits until `bytes` are reserved, in the order of the calls. More than the whole budget
+    /// gets the whole budget.
+    pub async fn reserve(&self, bytes: usize) -> Reservation {
         let units = units_for(bytes);
         let mut acquiring = None;
         let permit = poll_fn(|cx| {
-            // Whoever queues for all of it does so before there is less, and is served before.
-            let most = self.most();
-            let acquire = || self.units.clone().acquire_many_owned(units.min(*most));
+            // It queues under the lock, so before a resize that makes the budget smaller, and is served
+            // before it.
+            let total = self.total();
+            let acquire = || self.units.clone().acquire_many_owned(units.min(*total));
             let permit = acquiring.get_or_insert_with(|| Box::pin(acquire()));
             permit.as_mut().poll(cx)
         });
-        Taken {
+        Reservation {
             permit: permit.await.expect("nobody closes it"),
         }
     }
 
-    /// Room for `bytes`, if there is some now.
-    pub fn try_take(&self, bytes: usize) -> Option<Taken> {
+    /// Reserves `bytes`, if so many are free now.
+    pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let units = units_for(bytes);
         let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
-        Some(Taken { permit })
+        Some(Reservation { permit })
     }
 
-    /// Makes `taken` room for `bytes` in all, if the rest is free and nobody waits for it.
-    fn enlarge(&self, taken: &mut Taken, bytes: usize) -> Result<(), Busy> {
-        let has = u32::try_from(taken.permit.num_permits()).unwrap_or(u32::MAX);
-        let needed = units_for(bytes).min(*self.most());
-        let more = needed.saturating_sub(has);
+    /// Makes `reservation` one of `bytes`, if the rest is free and nobody waits for it.
+    fn grow(&self, reservation: &mut Reservation, bytes: usize) -> Result<(), Busy> {
+        let held = u32::try_from(reservation.permit.num_permits()).unwrap_or(u32::MAX);
+        let needed = units_for(bytes).min(*self.total());
+        let more = needed.saturating_sub(held);
         let more = self.units.clone().try_acquire_many_owned(more);
-        taken.permit.merge(more.map_err(|_| Busy)?);
+        reservation.permit.merge(more.map_err(|_| Busy)?);
         Ok(())
     }
 }
@@ -117,89 +118,51 @@ fn permits(units: u32) -> usize {
     usize::try_from(units).unwrap_or(usize::MAX)
 }
 
-/// The room of one request; clones are for the same request, and the last one gives it back.
+/// What one request reserves. Clones are for the same request, and the last one releases it.
 #[derive(Clone, Debug)]
-pub struct RoomFor(Arc<Request>);
+pub struct RequestBudget(Arc<OfRequest>);
 
 #[derive(Debug)]
-struct Request {
-    room: Room,
-    taken: Mutex<Option<Taken>>,
+struct OfRequest {
+    budget: MemoryBudget,
+    reserved: Mutex<Option<Reservation>>,
 }
 
-impl RoomFor {
-    /// A request that has taken none.
-    pub fn new(room: &Room) -> RoomFor {
-        RoomFor(Arc::new(Request {
-            room: room.clone(),
-            taken: Mutex::default(),
+impl RequestBudget {
+    /// A request that has reserved nothing yet.
+    pub fn new(budget: &MemoryBudget) -> RequestBudget {
+        RequestBudget(Arc::new(OfRequest {
+            budget: budget.clone(),
+            reserved: Mutex::default(),
         }))
     }
 
-    /// Takes room for `bytes` in all, unless that is little. The first time waits for it, but
-    /// not longer than `wait`; a request that has room gets more at once or not at all.
+    /// Makes the request's reservation one of `bytes`; small requests need none. The first call
+    /// waits for the memory, at most `wait`; later ones get it at once or not at all.
     ///
     /// # Errors
     ///
-    /// There was none in time.
-    pub async fn take(&self, bytes: usize, wait: Duration) -> Result<(), Busy> {
+    /// The memory was not free in time.
+    pub async fn reserve(&self, bytes: usize, wait: Duration) -> Result<(), Busy> {
         if bytes <= SMALL_BYTES {
             return Ok(());
         }
-        if let Some(taken) = &mut *self.taken() {
-            return self.0.room.enlarge(taken, bytes);
+        if let Some(reservation) = &mut *self.reserved() {
+            return self.0.budget.grow(reservation, bytes);
         }
-        let taken = tokio::time::timeout(wait, self.0.room.take(bytes)).await;
-        *self.taken() = Some(taken.map_err(|_| Busy)?);
+        let reservation = tokio::time::timeout(wait, self.0.budget.reserve(bytes)).await;
+        *self.reserved() = Some(reservation.map_err(|_| Busy)?);
         Ok(())
     }
 
-    /// Gives back what was taken.
-    pub fn give_back(&self) {
-        *self.taken() = None;
+    /// Releases what the request has reserved.
+    pub fn release(&self) {
+        *self.reserved() = None;
     }
 
-    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
-        let taken = self.0.taken.lock();
-        taken.expect("nothing panics while it is held")
-    }
-}
-
-/// A client sends at this pace, or has no time for a rest: what is large takes room from others
-/// for as long as it comes.
-const BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
-
-/// How long something may still take that a client sends.
-#[derive(Debug)]
-pub struct Pace {
-    most: Duration,
-    left: Duration,
-    waiting: Option<Instant>,
-}
-
-impl Pace {
-    /// The client may rest for `most` at a time; what it sends earns it time.
-    pub fn new(most: Duration) -> Pace {
-        Pace {
-            most,
-            left: most,
-            waiting: None,
-        }
-    }
-
-    /// More has to be waited for, until the time that is returned.
-    pub fn wait(&mut self) -> Instant {
-        *self.waiting.get_or_insert_with(Instant::now) + self.left
-    }
-
-    /// So much has come.
-    pub fn came(&mut self, bytes: usize) {
-        let earned = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
-        let waited = self
-            .waiting
-            .take()
-            .map_or(Duration::ZERO, |since| since.elapsed());
-        self.left = (self.left.saturating_sub(waited) + earned).min(self.most);
+    fn reserved(&self) -> MutexGuard<'_, Option<Reservation>> {
+        let reserved = self.0.reserved.lock();
+        reserved.expect("nothing panics while it is held")
     }
 }
 
@@ -207,72 +170,75 @@ impl Pace {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
+    use tokio::time::Instant;
 
     const WAIT: Duration = Duration::from_secs(8);
 
-    /// What comes of it at once.
-    fn take(request: &RoomFor, bytes: usize) -> Option<Result<(), Busy>> {
-        tokio::task::unconstrained(request.take(bytes, WAIT)).now_or_never()
+    /// What a request gets without waiting.
+    fn reserve(request: &RequestBudget, bytes: usize) -> Option<Result<(), Busy>> {
+        tokio::task::unconstrained(request.reserve(bytes, WAIT)).now_or_never()
     }
 
     #[tokio::test]
-    async fn room_is_given_back_with_the_request() {
-        let room = Room::new(1 << 20);
-        let first = RoomFor::new(&room);
-        assert_eq!(take(&first, 1 << 20), Some(Ok(())));
-        let second = RoomFor::new(&room);
-        assert_eq!(take(&second, SMALL_BYTES), Some(Ok(())));
-        assert_eq!(take(&second, SMALL_BYTES + 1), None);
+    async fn memory_is_released_with_the_request() {
+        let budget = MemoryBudget::new(1 << 20);
+        let first = RequestBudget::new(&budget);
+        assert_eq!(reserve(&first, 1 << 20), Some(Ok(())));
+        let second = RequestBudget::new(&budget);
+        assert_eq!(reserve(&second, SMALL_BYTES), Some(Ok(())));
+        assert_eq!(reserve(&second, SMALL_BYTES + 1), None);
         drop(first);
-        assert_eq!(take(&second, 1 << 20), Some(Ok(())));
-        second.give_back();
-        assert!(room.take(1 << 20).now_or_never().is_some());
+        assert_eq!(reserve(&second, 1 << 20), Some(Ok(())));
+        second.release();
+        assert!(budget.reserve(1 << 20).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_is_not_waited_for_for_ever() {
-        let room = Room::new(1 << 20);
-        let _all = room.take(1 << 20).await;
+    async fn memory_is_not_waited_for_for_ever() {
+        let budget = MemoryBudget::new(1 << 20);
+        let _all = budget.reserve(1 << 20).await;
         let begin = Instant::now();
-        let refused = RoomFor::new(&room).take(SMALL_BYTES + 1, WAIT).await;
+        let refused = RequestBudget::new(&budget)
+            .reserve(SMALL_BYTES + 1, WAIT)
+            .await;
         assert_eq!((refused, begin.elapsed()), (Err(Busy), WAIT));
     }
 
     #[tokio::test]
-    async fn whoever_has_room_gets_more_at_once_or_not_at_all() {
-        let room = Room::new(1 << 20);
-        let growing = RoomFor::new(&room);
-        assert_eq!(take(&growing, 256 << 10), Some(Ok(())));
-        let rest = room.take(256 << 10).await;
-        assert_eq!(take(&growing, 512 << 10), Some(Ok(())));
-        assert_eq!(take(&growing, 768 << 10), Some(Ok(())));
-        assert_eq!(take(&growing, 1 << 20), Some(Err(Busy)));
+    async fn a_reservation_grows_at_once_or_not_at_all() {
+        let budget = MemoryBudget::new(1 << 20);
+        let growing = RequestBudget::new(&budget);
+        assert_eq!(reserve(&growing, 256 << 10), Some(Ok(())));
+        let rest = budget.reserve(256 << 10).await;
+        assert_eq!(reserve(&growing, 512 << 10), Some(Ok(())));
+        assert_eq!(reserve(&growing, 768 << 10), Some(Ok(())));
+        assert_eq!(reserve(&growing, 1 << 20), Some(Err(Busy)));
         drop(rest);
 
-        let waiting = RoomFor::new(&room);
-        let mut waiting = std::pin::pin!(waiting.take(1 << 20, WAIT));
+        let waiting = RequestBudget::new(&budget);
+        let mut waiting = std::pin::pin!(waiting.reserve(1 << 20, WAIT));
         assert!(waiting.as_mut().now_or_never().is_none());
-        assert_eq!(take(&growing, 1 << 20), Some(Err(Busy)), "others wait");
+        assert_eq!(reserve(&growing, 1 << 20), Some(Err(Busy)), "others wait");
         drop(growing);
         assert_eq!(waiting.await, Ok(()));
     }
 
     #[test]
-    fn what_is_larger_than_all_of_it_gets_all() {
-        let room = Room::new(1 << 20);
-        let all = room.take(usize::MAX).now_or_never();
+    fn more_than_the_budget_gets_the_whole_budget() {
+        let budget = MemoryBudget::new(1 << 20);
+        let all = budget.reserve(usize::MAX).now_or_never();
         assert!(all.is_some());
-        assert!(room.take(1).now_or_never().is_none());
+        assert!(budget.reserve(1).now_or_never().is_none());
     }
 
     #[tokio::test]
-    async fn what_is_taken_over_less_room_stays_taken() {
-        let room = Room::new(4 << 20);
-        let first = room.take(3 << 20).await;
-        let mut queued = Box::pin(room.take(usize::MAX));
+    async fn what_is_reserved_beyond_a_smaller_budget_stays_reserved() {
+        let budget = MemoryBudget::new(4 << 20);
+        let first = budget.reserve(3 << 20).await;
+        let mut queued = Box::pin(budget.reserve(usize::MAX));
         assert!(queued.as_mut().now_or_never().is_none());
-        room.change(2 << 20);
-        let mut next = Box::pin(room.take(usize::MAX));
+        budget.resize(2 << 20);
+        let mut next = Box::pin(budget.reserve(usize::MAX));
         assert!(next.as_mut().now_or_never().is_none());
         drop(first);
         let all_of_before = queued.await;
@@ -280,11 +246,11 @@ mod tests {
         assert!(next.as_mut().now_or_never().is_none());
         drop(all_of_before);
         let next = next.await;
-        assert_eq!(room.units.available_permits(), 0, "there are 2 MiB");
-        room.change(3 << 20);
-        let more = room.take(1 << 20).now_or_never();
+        assert_eq!(budget.units.available_permits(), 0, "there are 2 MiB");
+        budget.resize(3 << 20);
+        let more = budget.reserve(1 << 20).now_or_never();
         assert!(more.is_some());
         drop((more, next));
-        assert_eq!(room.units.available_permits(), 3 << 10);
+        assert_eq!(budget.units.available_permits(), 3 << 10);
     }
 }

@@ -34,10 +34,10 @@ use super::patience::{BodyTime, Patience, TooLate, Wait};
 use super::tls::Tls;
 use crate::access::Shown;
 use crate::config::Live;
-use crate::connection::connection_stats::{Edges, Refused};
+use crate::connection::connection_stats::{ConnectionStats, Refused};
 use crate::connection::line::Line;
-use crate::limits::fairness::{Stranger, Turnstile};
-use crate::limits::memory_budget::{Room, RoomFor};
+use crate::limits::fairness::{FairShare, Unauthenticated};
+use crate::limits::memory_budget::{MemoryBudget, RequestBudget};
 
 /// The head of a request, with all its headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -66,12 +66,12 @@ pub(super) struct Acceptor {
     /// How long the head of a request may take, and which proxies are believed.
     pub(super) config: Live,
     /// The memory that large requests share.
-    pub(super) room: Room,
+    pub(super) memory: MemoryBudget,
     /// Where a client takes turns until its first request is there.
-    pub(super) turnstile: Turnstile,
+    pub(super) fair_share: FairShare,
     /// `None`: plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
-    pub(super) edges: Arc<Edges>,
+    pub(super) connections: Arc<ConnectionStats>,
     /// Cancelled when nothing more is accepted, and what is under way is to end.
     pub(super) closing: CancellationToken,
 }
@@ -91,7 +91,7 @@ impl Acceptor {
                 Ok((stream, address)) => {
                     fails = false;
                     // With many who are not known yet, the next wait where they cost nothing.
-                    let _turn = acceptor.turnstile.turn().await;
+                    let _turn = acceptor.fair_share.turn().await;
                     let serve = acceptor.clone().take(stream, address);
                     if let Some(serve) = serve {
                         connections.spawn(serve);
@@ -99,7 +99,7 @@ impl Acceptor {
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    acceptor.edges.refused(Refused::Files).add(1);
+                    acceptor.connections.refused(Refused::Files).add(1);
                     if !fails {
                         tracing::error!(%error, "connections cannot be accepted; trying again");
                     }
@@ -126,7 +126,7 @@ impl Acceptor {
         let place = match self.admission.admit(address.ip()) {
             Ok(place) => place,
             Err(refused) => {
-                self.edges.refused(refused).add(1);
+                self.connections.refused(refused).add(1);
                 if self.tls.is_none() {
                     let answer = match refused {
                         Refused::AddressLimit => FULL_FOR_ADDRESS,
@@ -138,16 +138,16 @@ impl Acceptor {
             }
         };
         let patience = Arc::new(Patience::new(Instant::now(), self.request_time()));
-        let stranger = self.turnstile.stranger();
+        let client = self.fair_share.unauthenticated();
         let connection = Connection::new(
             Line::new(stream),
             place,
             patience.clone(),
-            self.edges.clone(),
-            stranger.clone(),
+            self.connections.clone(),
+            client.clone(),
         );
-        let serve = self.serve(connection, address, patience, stranger.clone());
-        Some(stranger.pass(serve))
+        let serve = self.serve(connection, address, patience, client.clone());
+        Some(client.throttled(serve))
     }
 
     async fn serve(
@@ -155,25 +155,25 @@ impl Acceptor {
         connection: Connection,
         address: SocketAddr,
         patience: Arc<Patience>,
-        stranger: Stranger,
+        client: Unauthenticated,
     ) {
         let line = connection.line().clone();
         let Some(tls) = &self.tls else {
             return self
-                .serve_http(connection, line, address, patience, stranger)
+                .serve_http(connection, line, address, patience, client)
                 .await;
         };
         let secured = tokio::time::timeout(self.request_time(), secure(tls, connection));
         match secured.await {
             Ok(Ok(stream)) => {
-                self.serve_http(stream, line, address, patience, stranger)
+                self.serve_http(stream, line, address, patience, client)
                     .await;
             }
             Ok(Err(error)) => {
-                self.edges.refused(Refused::Tls).add(1);
+                self.connections.refused(Refused::Tls).add(1);
                 tracing::debug!(%error, %address, "no TLS");
             }
-            Err(_) => self.edges.refused(Refused::Slow).add(1),
+            Err(_) => self.connections.refused(Refused::Slow).add(1),
         }
     }
 
@@ -183,13 +183,13 @@ impl Acceptor {
         line: Line,
         address: SocketAddr,
         patience: Arc<Patience>,
-        stranger: Stranger,
+        client: Unauthenticated,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let shown = Shown::default();
         let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
-            stranger.welcome();
+            client.authenticated();
             request.extensions_mut().insert(shown.clone());
             self.ask(request, &line, address, &patience)
         });
@@ -216,7 +216,7 @@ impl Acceptor {
             Ok(Err(error)) => tracing::debug!(%error, %address, "a connection has failed"),
             Err(Wait::Request) => {}
             Err(wait) => {
-                self.edges.refused(Refused::Slow).add(1);
+                self.connections.refused(Refused::Slow).add(1);
                 let is_asking = matches!(wait, Wait::Head | Wait::Body);
                 if is_asking && let Some(parts) = connection.into_parts() {
                     let mut stream = parts.io.into_inner();
@@ -237,7 +237,7 @@ impl Acceptor {
         patience: &Arc<Patience>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
         patience.satisfied();
-        let room = RoomFor::new(&self.room);
+        let memory = RequestBudget::new(&self.memory);
         let (mut head, body) = request.into_parts();
         let config = self.config.get();
         let client = forwarded::client(address.ip(), &head.headers, &config.server.trusted_proxies);
@@ -249,7 +249,7 @@ impl Acceptor {
         let body = match body.is_end_stream() {
             true => Body::empty(),
             false => {
-                head.extensions.insert(room.clone());
+                head.extensions.insert(memory.clone());
                 Body::new(Question {
                     body,
                     time: BodyTime::new(patience),
@@ -266,7 +266,7 @@ impl Acceptor {
                 None => answer.await?,
             };
             // What the request took is not needed for its answer.
-            drop(room);
+            drop(memory);
             Ok(answer.map(|body| Answer {
                 body,
                 _answered: answered,

@@ -23,9 +23,9 @@ use tokio::sync::Semaphore;
 
 use super::admission::Place;
 use super::patience::Patience;
-use crate::connection::connection_stats::Edges;
+use crate::connection::connection_stats::ConnectionStats;
 use crate::connection::line::Line;
-use crate::limits::fairness::Stranger;
+use crate::limits::fairness::Unauthenticated;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
@@ -57,26 +57,26 @@ pub(super) struct Connection {
     line: Line,
     place: Option<Place>,
     patience: Arc<Patience>,
-    edges: Arc<Edges>,
-    stranger: Stranger,
+    connections: Arc<ConnectionStats>,
+    client: Unauthenticated,
 }
 
 impl Connection {
-    /// A connection that was accepted, and is counted in `edges` as long as it is there.
+    /// A connection that was accepted, and is counted in `connections` as long as it is there.
     pub(super) fn new(
         line: Line,
         place: Place,
         patience: Arc<Patience>,
-        edges: Arc<Edges>,
-        stranger: Stranger,
+        connections: Arc<ConnectionStats>,
+        client: Unauthenticated,
     ) -> Connection {
-        edges.accepted.add(1);
+        connections.accepted.add(1);
         Connection {
             line,
             place: Some(place),
             patience,
-            edges,
-            stranger,
+            connections,
+            client,
         }
     }
 
@@ -97,7 +97,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.edges.over.add(1);
+        self.connections.closed.add(1);
         let has_ended = match self.line.with(|stream| stream.try_read(&mut [0; 1])) {
             Ok(bytes) => bytes == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -108,7 +108,7 @@ impl Drop for Connection {
                 true => LINGER_UNTOLD,
                 false => LINGER,
             };
-            runtime.spawn(self.stranger.pass(async move {
+            runtime.spawn(self.client.throttled(async move {
                 let _ = tokio::time::timeout(time, linger(line)).await;
                 drop(place);
             }));
@@ -171,7 +171,7 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::fairness::Turnstile;
+    use crate::limits::fairness::FairShare;
     use crate::server::admission::{Admission, Limits};
     use std::net::Ipv4Addr;
     use tokio::net::TcpListener;
@@ -192,7 +192,7 @@ mod tests {
             place,
             Arc::new(patience),
             Arc::default(),
-            Turnstile::new(&Handle::current()).stranger(),
+            FairShare::new(&Handle::current()).unauthenticated(),
         );
         let refuse = async {
             connection.read_exact(&mut [0; 4]).await.unwrap();

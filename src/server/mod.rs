@@ -37,11 +37,11 @@ use crate::access::{Access, KeysFile};
 use crate::broker::{Broker, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, Live, MqConfig, Recovery, Sources};
-use crate::connection::connection_stats::Edges;
+use crate::connection::connection_stats::ConnectionStats;
 use crate::http::{self, Gate, HttpState};
 use crate::import::{self, ImportError};
-use crate::limits::fairness::Turnstile;
-use crate::limits::memory_budget::Room;
+use crate::limits::fairness::FairShare;
+use crate::limits::memory_budget::MemoryBudget;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
 use crate::telemetry::Level;
@@ -166,19 +166,19 @@ async fn serve_until(
     let address = listener.local_addr()?;
     let access = open_keys(&config)?;
     let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
-    let (gate, edges) = (Gate::new(stop.clone()), Arc::<Edges>::default());
+    let (gate, connections) = (Gate::new(stop.clone()), Arc::<ConnectionStats>::default());
     let admission = Admission::new(limits(&config));
-    let room = Room::new(config.server.inbound_bytes);
-    let turnstile = Turnstile::new(&Handle::current());
+    let memory = MemoryBudget::new(config.server.inbound_bytes);
+    let fair_share = FairShare::new(&Handle::current());
     let tls = open_tls(&config, &stop).await?;
     let acceptor = Acceptor {
-        app: http::for_pages(gate.router(), live.clone(), edges.clone()),
+        app: http::for_pages(gate.router(), live.clone(), connections.clone()),
         admission: admission.clone(),
         config: live.clone(),
-        room: room.clone(),
-        turnstile: turnstile.clone(),
+        memory: memory.clone(),
+        fair_share: fair_share.clone(),
         tls: tls.clone(),
-        edges: edges.clone(),
+        connections: connections.clone(),
         closing: closing.clone(),
     };
     let mut serve = tokio::spawn(acceptor.run(listener));
@@ -201,17 +201,17 @@ async fn serve_until(
         live.clone(),
         access.clone(),
         stop.clone(),
-        edges.clone(),
+        connections.clone(),
     );
     let app = http::router(state).merge(ws::router(WsState {
         broker: broker.clone(),
         config: live.clone(),
         access: access.clone(),
-        room: room.clone(),
-        turnstile,
+        memory: memory.clone(),
+        fair_share,
         stop: stop.clone(),
         sessions: sessions.clone(),
-        edges,
+        connections,
     }));
     gate.open(app, broker.clone());
     announce(&config, address);
@@ -220,7 +220,7 @@ async fn serve_until(
         let running = Running {
             config: live.clone(),
             admission,
-            room,
+            memory,
             store: store.clone(),
             queue,
             broker: broker.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::limits::memory_budget::Pace;
+use crate::limits::pace::ReceivePace;
 
 /// How long a connection is kept without a request: longer than proxies keep theirs (60 seconds
 /// in nginx), so that none of them sends a request on one that is just being closed.
@@ -144,14 +144,14 @@ impl TooLate {
 
 /// How long a body may still take.
 pub(super) struct BodyTime {
-    pace: Pace,
+    pace: ReceivePace,
     waits: bool,
 }
 
 impl BodyTime {
     pub(super) fn new(patience: &Patience) -> BodyTime {
         BodyTime {
-            pace: Pace::new(patience.request),
+            pace: ReceivePace::new(patience.request),
             waits: false,
         }
     }
@@ -164,7 +164,7 @@ impl BodyTime {
 
     /// So much of it has come.
     pub(super) fn came(&mut self, bytes: usize, patience: &Patience) {
-        self.pace.came(bytes);
+        self.pace.received(bytes);
         if std::mem::take(&mut self.waits) {
             patience.satisfied();
         }

@@ -11,7 +11,7 @@ use super::supervisor;
 use super::tls::Tls;
 use crate::broker::{Broker, Queue};
 use crate::config::{Config, Live, Sources};
-use crate::limits::memory_budget::Room;
+use crate::limits::memory_budget::MemoryBudget;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::Storage;
 use crate::telemetry::Level;
@@ -28,7 +28,7 @@ pub(super) struct Reloads {
 pub(super) struct Running {
     pub(super) config: Live,
     pub(super) admission: Arc<Admission>,
-    pub(super) room: Room,
+    pub(super) memory: MemoryBudget,
     pub(super) store: Arc<dyn Storage>,
     pub(super) queue: Arc<Queue>,
     pub(super) broker: Broker,
@@ -93,7 +93,7 @@ impl Running {
     fn take(&self, config: Config) {
         let (server, mq) = (&config.server, &config.mq);
         self.admission.change(limits(&config));
-        self.room.change(server.inbound_bytes);
+        self.memory.resize(server.inbound_bytes);
         self.store.write_snapshot_every(mq.persistent_every);
         self.queue.keep_in_memory(mq.queue_memory_bytes);
         self.broker.change(settings(mq));

@@ -1,6 +1,6 @@
 //! The JSON of the wire contract: field names, status integers, the pushed frame.
 //!
-//! Used by the edges only. The contract is `docs/protocol.md`: names,
+//! Used by `http/` and `ws/` only. The contract is `docs/protocol.md`: names,
 //! types and their order are fixed by the clients that exist.
 
 mod escape;

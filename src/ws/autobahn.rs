@@ -16,9 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::intake::Limits;
 use super::upgrade::{Upgrade, WebSocket};
-use crate::connection::connection_stats::Edges;
+use crate::connection::connection_stats::ConnectionStats;
 use crate::connection::line::Line;
-use crate::limits::memory_budget::Room;
+use crate::limits::memory_budget::MemoryBudget;
 
 const MESSAGE_BYTES: usize = 64 << 20;
 
@@ -35,7 +35,7 @@ async fn upgrade(upgrade: Upgrade) -> Response {
         .max_frame_size(Some(MESSAGE_BYTES));
     let limits = Limits {
         message_bytes: MESSAGE_BYTES,
-        room: Room::new(2 * MESSAGE_BYTES),
+        room: MemoryBudget::new(2 * MESSAGE_BYTES),
     };
     upgrade.accept(config, limits, echo)
 }
@@ -55,7 +55,7 @@ async fn echo(mut socket: WebSocket, line: Line) {
             None => break super::End::Gone,
         }
     };
-    super::close(&mut socket, &line, end, None, &Edges::default()).await;
+    super::close(&mut socket, &line, end, None, &ConnectionStats::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,7 @@ pub(super) async fn login_and_run(
             (end, Some(Leaver::consumer(subscription)))
         }
     };
-    close(&mut socket, line, end, leaver, &state.edges).await;
+    close(&mut socket, line, end, leaver, &state.connections).await;
 }
 
 async fn serve(

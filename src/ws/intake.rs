@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::frame::Rest;
-use crate::limits::memory_budget::{Pace, Room, SMALL_BYTES, Taken};
+use crate::limits::memory_budget::{MemoryBudget, Reservation, SMALL_BYTES};
+use crate::limits::pace::ReceivePace;
 
 /// What a client may say before it has logged in.
 const STRANGER_BYTES_MAX: usize = 64 << 10;
@@ -40,7 +41,7 @@ pub(super) struct Limits {
     /// The largest message.
     pub(super) message_bytes: usize,
     /// What large messages share.
-    pub(super) room: Room,
+    pub(super) room: MemoryBudget,
 }
 
 /// Why a client is not read any more.
@@ -125,7 +126,7 @@ struct Stranger {
 enum Blocked {
     /// It will not pass.
     Refused(Unreadable),
-    Room(Pin<Box<dyn Future<Output = Taken> + Send>>),
+    Room(Pin<Box<dyn Future<Output = Reservation> + Send>>),
     /// The client has to read.
     Answers,
     Login {
@@ -134,8 +135,8 @@ enum Blocked {
 }
 
 struct Taking {
-    _room: Taken,
-    pace: Pace,
+    _room: Reservation,
+    pace: ReceivePace,
     too_late: Pin<Box<Sleep>>,
 }
 
@@ -176,7 +177,7 @@ impl<S> Intake<S> {
     fn block(&mut self, bytes: usize) {
         let room = self.limits.room.clone();
         self.blocked = Some(match self.stranger {
-            None => Blocked::Room(Box::pin(async move { room.take(bytes).await })),
+            None => Blocked::Room(Box::pin(async move { room.reserve(bytes).await })),
             Some(_) => Blocked::Login { bytes },
         });
     }
@@ -264,7 +265,7 @@ impl<S> Intake<S> {
                 self.blocked = None;
                 self.taken = Some(Taking {
                     _room: room,
-                    pace: Pace::new(REST),
+                    pace: ReceivePace::new(REST),
                     too_late: Box::pin(tokio::time::sleep(REST)),
                 });
                 Poll::Ready(Ok(()))
@@ -316,7 +317,7 @@ impl<S: AsyncRead + Unpin> Intake<S> {
             stranger.bytes -= bytes;
         }
         if let Some(taking) = &mut self.taken {
-            taking.pace.came(bytes);
+            taking.pace.received(bytes);
         }
         let passed = self.look_at(&buf.filled()[before..]);
         if passed < bytes {
@@ -515,7 +516,7 @@ mod tests {
 
     const MESSAGE_BYTES: usize = 1 << 20;
 
-    fn intake(room: &Room) -> (Intake<DuplexStream>, DuplexStream) {
+    fn intake(room: &MemoryBudget) -> (Intake<DuplexStream>, DuplexStream) {
         let (client, server) = duplex(4 << 20);
         let limits = Limits {
             message_bytes: MESSAGE_BYTES,
@@ -550,12 +551,12 @@ mod tests {
 
     #[tokio::test]
     async fn small_messages_pass_and_large_ones_wait_for_room() {
-        let room = Room::new(1 << 20);
+        let room = MemoryBudget::new(1 << 20);
         let (mut intake, mut client) = intake(&room);
         intake.welcome();
         let small = [frame(0x82, SMALL_BYTES), frame(0x01, 10), frame(0x80, 10)].concat();
         client.write_all(&small).await.unwrap();
-        let all = room.take(1 << 20).await;
+        let all = room.reserve(1 << 20).await;
         assert_eq!(read(&mut intake).await, (small.len(), None));
 
         let large = frame(0x82, SMALL_BYTES + 1);
@@ -567,14 +568,14 @@ mod tests {
         let rest = large.len() + small.len() - (head - 1);
         assert_eq!(read(&mut intake).await, (rest, None));
         assert!(
-            room.take(1 << 20).now_or_never().is_some(),
+            room.reserve(1 << 20).now_or_never().is_some(),
             "it is given back"
         );
     }
 
     #[tokio::test]
     async fn a_message_in_pieces_takes_its_room_once() {
-        let room = Room::new(2 << 20);
+        let room = MemoryBudget::new(2 << 20);
         let (mut intake, mut client) = intake(&room);
         intake.welcome();
         let first = frame(0x02, 40_000);
@@ -586,21 +587,21 @@ mod tests {
         ]
         .concat();
         client.write_all(&pieces).await.unwrap();
-        let taken = room.take(1).await;
+        let taken = room.reserve(1).await;
         let before = first.len() + frame(0x89, 5).len() + head(0, 0).len() - 1;
         assert_eq!(read(&mut intake).await, (before, None));
         drop(taken);
         assert_eq!(read(&mut intake).await, (pieces.len() - before, None));
-        assert!(room.take(1).now_or_never().is_none());
+        assert!(room.reserve(1).now_or_never().is_none());
         client.write_all(&frame(0x80, 0)).await.unwrap();
         assert_eq!(read(&mut intake).await, (head(0, 0).len(), None));
-        assert!(room.take(1).now_or_never().is_some());
+        assert!(room.reserve(1).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn what_is_too_large_does_not_pass_and_what_came_before_does() {
         for (first, bytes) in [(0x82, 1 << 20 | 1), (0x82, u64::MAX), (0x89, 126)] {
-            let (mut intake, mut client) = intake(&Room::new(1 << 20));
+            let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
             intake.welcome();
             let good = frame(0x82, 100);
             client.write_all(&good).await.unwrap();
@@ -615,7 +616,7 @@ mod tests {
             let passed = good.len() + head(0, 0).len() - 1;
             assert_eq!(read(&mut intake).await, (passed, Some(why)));
         }
-        let (mut intake, mut client) = intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
         intake.welcome();
         let pieces = [head(2, 0), frame(0, MESSAGE_BYTES), head(0, 1)].concat();
         client.write_all(&pieces).await.unwrap();
@@ -628,13 +629,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_stranger_is_not_listened_to_for_long() {
-        let (mut intake, mut client) = intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
         let flood = frame(0x81, 0).repeat(10_000);
         client.write_all(&flood).await.unwrap();
         assert_eq!(read(&mut intake).await, (STRANGER_BYTES_MAX, None));
 
         for (first, then) in [(0x01, 0x00), (0x00, 0x00), (0x89, 0x89), (0x01, 0x89)] {
-            let (mut intake, mut client) = self::intake(&Room::new(1 << 20));
+            let (mut intake, mut client) = self::intake(&MemoryBudget::new(1 << 20));
             let most = frame(then, 1).repeat(STRANGER_FRAMES_MAX as usize - 1);
             let good = [frame(first, 1), most].concat();
             client.write_all(&good).await.unwrap();
@@ -644,14 +645,14 @@ mod tests {
             assert_eq!(read(&mut intake).await, end);
         }
 
-        let (mut intake, mut client) = self::intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = self::intake(&MemoryBudget::new(1 << 20));
         let key = frame(0x81, SMALL_BYTES + 1);
         client.write_all(&key).await.unwrap();
         let why = read(&mut intake).await.1.unwrap();
         assert!(matches!(why, Unreadable::TooLarge { .. }));
 
         // One that sends a message before it is told that it is logged in.
-        let (mut intake, mut client) = self::intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = self::intake(&MemoryBudget::new(1 << 20));
         let (key, message) = (frame(0x81, 4), frame(0x82, SMALL_BYTES + 1));
         client
             .write_all(&[&key[..], &message].concat())
@@ -666,7 +667,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_ping_waits_for_a_client_that_does_not_read() {
-        let (mut intake, mut client) = intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
         intake.welcome();
         while intake.write(&[0; 1 << 20]).now_or_never().is_some() {}
         let message = frame(0x82, 10);
@@ -686,7 +687,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn room_is_not_for_those_who_do_not_use_it() {
-        let (mut intake, mut client) = intake(&Room::new(1 << 20));
+        let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
         intake.welcome();
         client.write_all(&head(0x82, 1 << 20)).await.unwrap();
         read(&mut intake).await;

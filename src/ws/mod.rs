@@ -39,10 +39,10 @@ use tokio_util::task::TaskTracker;
 use crate::access::{self, Access, Denied, Grant, Place, Right};
 use crate::broker::{Broker, ClientInfo, CloseReason, Missed, Role, Subscription};
 use crate::config::Live;
-use crate::connection::connection_stats::{Edges, Ended, Refused, Via};
+use crate::connection::connection_stats::{ConnectionStats, Ended, Refused, Transport};
 use crate::connection::line::Line;
-use crate::limits::fairness::{Stranger, Turnstile};
-use crate::limits::memory_budget::Room;
+use crate::limits::fairness::{FairShare, Unauthenticated};
+use crate::limits::memory_budget::MemoryBudget;
 use crate::message::{TOPIC_BYTES_MAX, Topic};
 use intake::{Limits, Unreadable};
 use names::Names;
@@ -70,15 +70,15 @@ pub struct WsState {
     /// The keys.
     pub access: Access,
     /// The memory that large messages share.
-    pub room: Room,
+    pub memory: MemoryBudget,
     /// Where a client takes turns until it has logged in.
-    pub turnstile: Turnstile,
+    pub fair_share: FairShare,
     /// Cancelled when the server stops: sessions then close with 1001.
     pub stop: CancellationToken,
     /// Every session runs under it.
     pub sessions: TaskTracker,
     /// Where refused clients and ended sessions are counted.
-    pub edges: Arc<Edges>,
+    pub connections: Arc<ConnectionStats>,
 }
 
 const PRODUCERS: &str = "/Producers/Conn/{topic}/{producerId}";
@@ -132,9 +132,10 @@ async fn producers(
     };
     let (config, limits) = limits(&state, PRODUCER_READ_BYTES);
     upgrade.accept(config, limits, move |socket, line| {
-        let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
-        let session = stranger.clone().pass(async move {
-            let door = Door::new(PRODUCERS, Right::Publish, &topic, address, stranger);
+        let (sessions, unauthenticated) =
+            (state.sessions.clone(), state.fair_share.unauthenticated());
+        let session = unauthenticated.clone().throttled(async move {
+            let door = Door::new(PRODUCERS, Right::Publish, &topic, address, unauthenticated);
             let join = |grant: &Grant| {
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join_producer(info)
@@ -157,9 +158,10 @@ async fn consumers(
     };
     let (config, limits) = limits(&state, CONSUMER_READ_BYTES);
     upgrade.accept(config, limits, move |socket, line| {
-        let (sessions, stranger) = (state.sessions.clone(), state.turnstile.stranger());
-        let session = stranger.clone().pass(async move {
-            let door = Door::new(CONSUMERS, Right::Consume, &topic, address, stranger);
+        let (sessions, unauthenticated) =
+            (state.sessions.clone(), state.fair_share.unauthenticated());
+        let session = unauthenticated.clone().throttled(async move {
+            let door = Door::new(CONSUMERS, Right::Consume, &topic, address, unauthenticated);
             let subscribe = |grant: &Grant| {
                 let info = client(id, topic.clone(), address, grant, &state);
                 state.broker.join(info)
@@ -178,7 +180,7 @@ fn limits(state: &WsState, read_bytes: usize) -> (WebSocketConfig, Limits) {
         .max_message_size(Some(message_bytes))
         .max_frame_size(Some(message_bytes))
         .write_buffer_size(WRITE_BYTES);
-    let room = state.room.clone();
+    let room = state.memory.clone();
     let limits = Limits {
         message_bytes,
         room,
@@ -203,7 +205,7 @@ fn check(Names(names): Names, state: &WsState) -> Result<(Topic, String), Respon
 }
 
 fn refuse(state: &WsState, status: StatusCode, reason: String) -> Response {
-    state.edges.refused(Refused::Handshake).add(1);
+    state.connections.refused(Refused::Handshake).add(1);
     (status, reason).into_response()
 }
 
@@ -230,7 +232,7 @@ struct Door<'a> {
     right: Right,
     topic: &'a Topic,
     /// The client, until it is let in.
-    stranger: Stranger,
+    unauthenticated: Unauthenticated,
 }
 
 impl<'a> Door<'a> {
@@ -239,7 +241,7 @@ impl<'a> Door<'a> {
         right: Right,
         topic: &'a Topic,
         address: SocketAddr,
-        stranger: Stranger,
+        unauthenticated: Unauthenticated,
     ) -> Door<'a> {
         let place = Place {
             address: address.ip().to_canonical(),
@@ -250,7 +252,7 @@ impl<'a> Door<'a> {
             place,
             right,
             topic,
-            stranger,
+            unauthenticated,
         }
     }
 
@@ -269,7 +271,7 @@ async fn ask_for_key(
 ) -> Result<Arc<Grant>, End> {
     let config = state.config.get();
     let server = &config.server;
-    let wrong = state.edges.logins_refused(Via::WebSocket);
+    let wrong = state.connections.logins_refused(Transport::WebSocket);
     let attempts = server.login_attempts;
     let login = login::ask(socket, &state.access, &door.place, attempts, wrong);
     let grant = tokio::select! {
@@ -282,7 +284,7 @@ async fn ask_for_key(
         state.access.tell_denied(&grant, &door.place, &denied);
         End::Policy(denied.to_string().into())
     })?;
-    door.stranger.welcome();
+    door.unauthenticated.authenticated();
     socket.get_mut().welcome();
     Ok(grant)
 }
@@ -424,8 +426,13 @@ impl Leaver {
 }
 
 /// Tells the client why, gives it a moment to close its side, and tells the operator.
-async fn close<S>(socket: &mut S, line: &Line, end: End, leaver: Option<Leaver>, edges: &Edges)
-where
+async fn close<S>(
+    socket: &mut S,
+    line: &Line,
+    end: End,
+    leaver: Option<Leaver>,
+    connections: &ConnectionStats,
+) where
     S: Stream<Item = Result<Message, tungstenite::Error>>
         + Sink<Message, Error = tungstenite::Error>
         + Unpin,
@@ -435,7 +442,7 @@ where
         let _ = tokio::time::timeout(CLOSE_WAIT, socket.flush()).await;
         return;
     };
-    count(&end, leaver.as_ref(), edges);
+    count(&end, leaver.as_ref(), connections);
     // Nobody is there who could be told.
     let is_gone = matches!(end, End::Silent(_));
     if leaver.is_some() && !is_gone {
@@ -454,13 +461,15 @@ where
 }
 
 /// Counts a session that the server ends, and what is missed by that.
-fn count(end: &End, leaver: Option<&Leaver>, edges: &Edges) {
+fn count(end: &End, leaver: Option<&Leaver>, connections: &ConnectionStats) {
     let Some(why) = end.counts_as() else {
         return;
     };
-    edges.ended(why).add(1);
+    connections.ended(why).add(1);
     let missed = leaver.and_then(|leaver| leaver.missed);
-    edges.missed.add(missed.map_or(0, |missed| missed.messages));
+    connections
+        .missed
+        .add(missed.map_or(0, |missed| missed.messages));
 }
 
 /// Tells the operator of a session that the server has ended.

@@ -17,7 +17,7 @@ use super::upgrade::WebSocket;
 use super::{CLOSE_WAIT, Door, End, Leaver, WsState, ask_for_key, close, count, login, tell};
 use crate::access::Grant;
 use crate::broker::{CloseSignal, ProducerSession, PublishError, Receipt, RefusedFor};
-use crate::line::Line;
+use crate::connection::line::Line;
 use crate::message::{DataTooLarge, Draft, Topic};
 
 /// Batches of one producer that wait for the disk; further frames are not read meanwhile.
@@ -51,12 +51,19 @@ pub(super) async fn login_and_run(
 ) {
     let grant = match ask_for_key(&mut socket, door, state).await {
         Ok(grant) => grant,
-        Err(end) => return close(&mut socket, line, end, None, &state.edges).await,
+        Err(end) => return close(&mut socket, line, end, None, &state.connections).await,
     };
     let session = join(&grant);
     if let Some(end) = grant.ended() {
         let leaver = Leaver::producer(session.client().clone());
-        return close(&mut socket, line, end.into(), Some(leaver), &state.edges).await;
+        return close(
+            &mut socket,
+            line,
+            end.into(),
+            Some(leaver),
+            &state.connections,
+        )
+        .await;
     }
     drop(grant);
     if socket.send(Message::text(login::SUCCEEDED)).await.is_ok() {
@@ -104,14 +111,14 @@ async fn serve(
     };
     let Some(answered) = answered else {
         answers.abort();
-        count(&end, Some(&leaver), &state.edges);
+        count(&end, Some(&leaver), &state.connections);
         return tell(end, false, Some(leaver));
     };
     if let Ok((sink, failed)) = answered
         && let Ok(mut socket) = stream.reunite(sink)
     {
         let end = failed.unwrap_or(end);
-        close(&mut socket, line, end, Some(leaver), &state.edges).await;
+        close(&mut socket, line, end, Some(leaver), &state.connections).await;
     }
 }
 

@@ -56,8 +56,8 @@ async fn serve() -> Served {
     let mut config = Config::default();
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
-        room: dpmq::limits::memory_budget::Room::new(1 << 20),
-        turnstile: dpmq::limits::fairness::Turnstile::new(&tokio::runtime::Handle::current()),
+        memory: dpmq::limits::memory_budget::MemoryBudget::new(1 << 20),
+        fair_share: dpmq::limits::fairness::FairShare::new(&tokio::runtime::Handle::current()),
         broker: broker.clone(),
         config: Live::new(config),
         access: Access::open(
@@ -68,7 +68,7 @@ async fn serve() -> Served {
         .unwrap(),
         stop: CancellationToken::new(),
         sessions: TaskTracker::new(),
-        edges: Arc::default(),
+        connections: Arc::default(),
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(BUFFER_BYTES).unwrap();

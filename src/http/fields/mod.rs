@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use memchr::{memchr, memchr2};
 
 use crate::http::contract::reply::ApiError;
-use crate::limits::memory_budget::{RoomFor, SMALL_BYTES};
+use crate::limits::memory_budget::{RequestBudget, SMALL_BYTES};
 use json::Value;
 pub(super) use json::mend_halves;
 
@@ -130,12 +130,12 @@ pub(super) async fn whole_body(request: Request, limits: Limits) -> Result<Vec<u
         return Err(ApiError::BodyTooLarge { bytes_max });
     }
     let declared = declared.exact().and_then(|bytes| bytes.try_into().ok());
-    let room = request.extensions().get::<RoomFor>().cloned();
+    let room = request.extensions().get::<RequestBudget>().cloned();
     let mut chunks = request.into_body().into_data_stream();
     let body = gathered(&mut chunks, declared, limits, room.as_ref()).await;
     if let Err(ApiError::BodyTooLarge { .. } | ApiError::Busy(_)) = body {
         if let Some(room) = room {
-            room.give_back();
+            room.release();
         }
         drain(chunks).await;
     }
@@ -147,7 +147,7 @@ async fn gathered(
     chunks: &mut BodyDataStream,
     declared: Option<usize>,
     limits: Limits,
-    room: Option<&RoomFor>,
+    room: Option<&RequestBudget>,
 ) -> Result<Vec<u8>, ApiError> {
     let bytes_max = limits.bytes_max;
     let mut body = Vec::new();
@@ -165,7 +165,7 @@ async fn gathered(
             if let Some(room) = room {
                 // What is decoded from the body is beside it for a while.
                 let needed = fits.saturating_mul(2);
-                room.take(needed, limits.room_wait).await?;
+                room.reserve(needed, limits.room_wait).await?;
             }
             body.reserve_exact(fits - body.len());
         }
@@ -359,7 +359,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::limits::memory_budget::Room;
+    use crate::limits::memory_budget::MemoryBudget;
 
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=XX";
@@ -532,12 +532,12 @@ mod tests {
     }
 
     /// A body that comes in pieces of so many bytes, whose length is not said.
-    fn growing(room: &Room, pieces: &[usize]) -> Request {
+    fn growing(room: &MemoryBudget, pieces: &[usize]) -> Request {
         let pieces: Vec<_> = pieces.iter().map(|bytes| vec![b'a'; *bytes]).collect();
         let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(futures_util::stream::iter(pieces));
         let mut request = Request::post("/").body(body).unwrap();
-        request.extensions_mut().insert(RoomFor::new(room));
+        request.extensions_mut().insert(RequestBudget::new(room));
         request
     }
 
@@ -548,29 +548,37 @@ mod tests {
             value_bytes_max: 16 << 20,
             room_wait: Duration::from_secs(8),
         };
-        let room = Room::new(1 << 20);
+        let room = MemoryBudget::new(1 << 20);
         let request = growing(&room, &[80_000, 100_000]);
-        let held = request.extensions().get::<RoomFor>().cloned().unwrap();
+        let held = request
+            .extensions()
+            .get::<RequestBudget>()
+            .cloned()
+            .unwrap();
         let body = whole_body(request, limits).await.unwrap();
         assert_eq!(body.len(), 180_000);
         // It has room for 256 KiB twice, and others have the rest.
-        let rest = room.take(512 << 10).now_or_never().unwrap();
+        let rest = room.reserve(512 << 10).now_or_never().unwrap();
         drop(held);
-        assert!(room.take(512 << 10).now_or_never().is_some());
+        assert!(room.reserve(512 << 10).now_or_never().is_some());
 
         // The next step is not free, and it does not wait for it.
         let request = growing(&room, &[80_000, 100_000, 100_000]);
-        let held = request.extensions().get::<RoomFor>().cloned().unwrap();
+        let held = request
+            .extensions()
+            .get::<RequestBudget>()
+            .cloned()
+            .unwrap();
         let refused = whole_body(request, limits).now_or_never().unwrap();
         assert!(matches!(refused, Err(ApiError::Busy(_))));
-        assert!(room.take(512 << 10).now_or_never().is_some());
+        assert!(room.reserve(512 << 10).now_or_never().is_some());
         drop((rest, held));
     }
 
     #[tokio::test]
     async fn what_has_no_data_needs_no_room() {
-        let room = Room::new(1 << 20);
-        let _all = room.take(1 << 20).await;
+        let room = MemoryBudget::new(1 << 20);
+        let _all = room.reserve(1 << 20).await;
         let small = whole_body(growing(&room, &[40_000, 25_536]), Limits::SMALL);
         assert_eq!(small.await.unwrap().len(), SMALL_BYTES);
         let large = whole_body(growing(&room, &[40_000, 25_537]), Limits::SMALL);

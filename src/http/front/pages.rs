@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
 use crate::config::{Live, Pages};
-use crate::connection::connection_stats::{Edges, Refused};
+use crate::connection::connection_stats::{ConnectionStats, Refused};
 use crate::http::contract::reply::ApiError;
 use crate::http::front::gate;
 use crate::http::front::streams;
@@ -53,14 +53,14 @@ pub(in crate::http) enum Foreign {
 }
 
 /// Wraps every route, refusal and unknown path of `router`: refuses pages that may not use the
-/// server, which are counted in `edges`, adds the CORS headers, and answers OPTIONS with 204. With
+/// server, which are counted in `connections`, adds the CORS headers, and answers OPTIONS with 204. With
 /// TLS a browser is told to come back by TLS (RFC 6797). Proxies are told to pass streams on.
-pub fn for_pages(router: Router, config: Live, edges: Arc<Edges>) -> Router {
-    router.layer(middleware::from_fn_with_state((config, edges), pass))
+pub fn for_pages(router: Router, config: Live, connections: Arc<ConnectionStats>) -> Router {
+    router.layer(middleware::from_fn_with_state((config, connections), pass))
 }
 
 async fn pass(
-    State((config, edges)): State<(Live, Arc<Edges>)>,
+    State((config, connections)): State<(Live, Arc<ConnectionStats>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -69,7 +69,7 @@ async fn pass(
     let origin = (!pages.are_all()).then(|| allowed_origin(pages, request.headers()));
     let (mut response, is_refused) = match (look_at(pages, &request), request.method()) {
         (Err(foreign), _) => {
-            edges.refused(Refused::Handshake).add(1);
+            connections.refused(Refused::Handshake).add(1);
             let refusal = refused_at(request.uri().path(), ApiError::Foreign(foreign));
             (refusal, true)
         }

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::access::Lack;
 use crate::broker::{Backlog, ToldTopics, Totals};
-use crate::connection::connection_stats::{Ended, Refused, Via};
+use crate::connection::connection_stats::{Ended, Refused, Transport};
 use crate::http::api::{Disk, Refusal};
 use crate::http::front::gate;
 use crate::http::metrics::accept::Format;
@@ -51,7 +51,7 @@ struct Scrape {
     connections: u64,
     connections_accepted: u64,
     connections_refused: [(Refused, u64); Refused::ALL.len()],
-    logins_refused: [(Via, u64); Via::ALL.len()],
+    logins_refused: [(Transport, u64); Transport::ALL.len()],
     lacked: [(Lack, u64); Lack::ALL.len()],
     sessions_ended: [(Ended, u64); Ended::ALL.len()],
     messages_missed: u64,
@@ -88,7 +88,7 @@ pub(super) async fn metrics(
 }
 
 async fn scrape(state: &HttpState) -> Scrape {
-    let (broker, edges) = (&state.broker, &state.edges);
+    let (broker, connections) = (&state.broker, &state.connections);
     let (consumers, producers) = broker.client_counts();
     let health = broker.health();
     let files = tokio::task::spawn_blocking(process::files).await;
@@ -109,13 +109,14 @@ async fn scrape(state: &HttpState) -> Scrape {
         ready: gate::unready(broker, &state.stop).is_none(),
         consumers,
         producers,
-        connections: edges.open(),
-        connections_accepted: edges.accepted.get(),
-        connections_refused: Refused::ALL.map(|why| (why, edges.refused(why).get())),
-        logins_refused: Via::ALL.map(|via| (via, edges.logins_refused(via).get())),
+        connections: connections.open(),
+        connections_accepted: connections.accepted.get(),
+        connections_refused: Refused::ALL.map(|why| (why, connections.refused(why).get())),
+        logins_refused: Transport::ALL
+            .map(|transport| (transport, connections.logins_refused(transport).get())),
         lacked: Lack::ALL.map(|what| (what, state.access.lacked(what).get())),
-        sessions_ended: Ended::ALL.map(|why| (why, edges.ended(why).get())),
-        messages_missed: edges.missed.get(),
+        sessions_ended: Ended::ALL.map(|why| (why, connections.ended(why).get())),
+        messages_missed: connections.missed.get(),
         uptime: state.started.elapsed(),
         started_at: state.started_at.0,
         resident_bytes: process::resident_bytes().await,

@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::access::Lack;
 use crate::broker::RefusedFor;
-use crate::connection::connection_stats::{Ended, Refused, Via};
+use crate::connection::connection_stats::{Ended, Refused, Transport};
 use crate::http::metrics::Scrape;
 use crate::http::metrics::accept::Format;
 use crate::measure::Spread;
@@ -334,10 +334,10 @@ impl Scrape {
             "dpmq_logins_refused",
             "Wrong keys.",
             "via",
-            self.logins_refused.map(|(via, logins)| {
-                let name = match via {
-                    Via::Http => "http",
-                    Via::WebSocket => "websocket",
+            self.logins_refused.map(|(transport, logins)| {
+                let name = match transport {
+                    Transport::Http => "http",
+                    Transport::WebSocket => "websocket",
                 };
                 (name, logins)
             }),

@@ -15,7 +15,7 @@ use futures_util::stream;
 
 use crate::access::{Grant, Place, Refused, Shown};
 use crate::config::Metrics;
-use crate::connection::connection_stats::Via;
+use crate::connection::connection_stats::Transport;
 use crate::http::contract::reply::ApiError;
 use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
@@ -62,7 +62,10 @@ impl Guard {
             .present(&key, &place, &shown)
             .await
             .inspect_err(|_| {
-                self.state.edges.logins_refused(Via::Http).add(1);
+                self.state
+                    .connections
+                    .logins_refused(Transport::Http)
+                    .add(1);
             })?;
         let caller = Caller {
             access,
