@@ -41,7 +41,7 @@ impl Default for Told {
 }
 
 impl Store for Told {
-    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended {
         self.empty.append(drafts, hold)
     }
 
@@ -227,9 +227,10 @@ pub(super) async fn ticket(subscription: &mut Subscription) -> Ticket {
 impl Running {
     /// Lets messages in, as the store does once they are safe.
     pub(super) fn commit(&mut self, messages: Vec<Message>) {
-        let room = self.broker.0.queue.room(messages.len()).now_or_never();
-        room.unwrap().unwrap().forget();
+        let queue = &self.broker.0.queue;
+        let slots = queue.slots(messages.len()).now_or_never();
         (self.committed)(messages);
+        queue.keep(slots.unwrap().unwrap());
     }
 
     /// Waits until `condition` holds; what leads to it must not need time to pass.

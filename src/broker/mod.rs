@@ -11,6 +11,7 @@ mod error;
 mod fixture;
 mod lists;
 mod observe;
+mod publish;
 mod push;
 mod queue;
 mod sessions;
@@ -36,7 +37,7 @@ use crate::broker::push::consumers::Consumers;
 use crate::broker::push::delivery::Outcomes;
 use crate::broker::push::dispatch::Dispatch;
 use crate::clock::Clock;
-use crate::message::{Draft, MessageCode, UnixSeconds};
+use crate::message::UnixSeconds;
 use crate::store::{Backup, Counts, Day, Query, Storage, StoreError};
 
 pub use blocking::{Blocking, Turns};
@@ -50,6 +51,7 @@ pub use observe::life::{Life, Waiting};
 pub use observe::tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
 pub use observe::topic_state::TopicState;
 pub use observe::watch::{Watch, Watched};
+pub use publish::Receipt;
 pub use push::consumers::{Missed, Subscription};
 pub use push::delivery::Ticket;
 pub use push::encoding::Encoding;
@@ -169,46 +171,6 @@ impl Broker {
         (broker, Tasks(tasks))
     }
 
-    /// The most messages that a producer may publish at once.
-    pub fn publish_messages_max(&self) -> usize {
-        PUBLISH_MESSAGES_MAX.min(self.0.queue.capacity())
-    }
-
-    /// Waits for room in the queue, and hands messages to the store in their order; at most
-    /// [`Broker::publish_messages_max`] of them. Nothing is durable until the receipt says so.
-    /// Safe to cancel: then none of them is published.
-    ///
-    /// # Errors
-    /// [`PublishError::Stopping`] when the server goes down.
-    pub async fn publish(&self, drafts: Vec<Draft>) -> Result<Receipt, PublishError> {
-        let Inner {
-            queue,
-            ingest,
-            store,
-            stopping,
-            activity,
-            ..
-        } = &*self.0;
-        let since = Instant::now();
-        let messages = drafts.len();
-        let bytes: usize = drafts.iter().map(|draft| draft.data.len()).sum();
-        let units = (bytes / INGEST_UNIT_BYTES + 1).min(INGEST_BYTES_MAX / INGEST_UNIT_BYTES);
-        let units = u32::try_from(units).expect("the limit is far below 4 Gi");
-        let hold = ingest.clone().acquire_many_owned(units).await;
-        let room = queue.room(messages).await;
-        let (Ok(hold), Some(room), false) = (hold, room, stopping.load(Ordering::Relaxed)) else {
-            activity.counters.refused(RefusedFor::Stopping, messages);
-            return Err(PublishError::Stopping);
-        };
-        room.forget();
-        Ok(Receipt {
-            appended: Some(store.append(drafts, Some(Box::new(hold)))),
-            messages,
-            since,
-            queue: queue.clone(),
-        })
-    }
-
     /// Goes over to these settings, but for `clock` and `blocking`. Consumers that are connected
     /// keep the bounds of their outboxes.
     pub fn change(&self, settings: Settings) {
@@ -281,65 +243,6 @@ impl Broker {
         self.0.queue.close();
         self.0.ingest.close();
     }
-}
-
-/// What became of published messages.
-pub struct Receipt {
-    appended: Option<crate::store::Appended>,
-    messages: usize,
-    /// When they were published.
-    since: Instant,
-    queue: Arc<Queue>,
-}
-
-impl Receipt {
-    /// How many messages it is for.
-    pub fn messages(&self) -> usize {
-        self.messages
-    }
-
-    /// Waits until the messages are synced; returns their codes in the order of publishing.
-    ///
-    /// # Errors
-    /// When they could not be stored: then none of them is.
-    pub async fn codes(mut self) -> Result<Vec<MessageCode>, PublishError> {
-        let Some(appended) = self.appended.as_mut() else {
-            return Err(StoreError::Closed.into());
-        };
-        let stored = appended.await.unwrap_or(Err(StoreError::Closed));
-        self.appended = None;
-        let counters = &self.queue.activity().counters;
-        match stored {
-            Ok(_) => counters
-                .acknowledgement_seconds
-                .add_time(self.since.elapsed(), self.messages as u64),
-            Err(_) => not_stored(&self.queue, self.messages),
-        }
-        Ok(stored?)
-    }
-}
-
-impl Drop for Receipt {
-    /// Whoever does not wait for the answer still owes the room, should the store refuse.
-    fn drop(&mut self) {
-        if let (Some(appended), Ok(runtime)) =
-            (self.appended.take(), tokio::runtime::Handle::try_current())
-        {
-            let (queue, messages) = (self.queue.clone(), self.messages);
-            runtime.spawn(async move {
-                if !matches!(appended.await, Ok(Ok(_))) {
-                    not_stored(&queue, messages);
-                }
-            });
-        }
-    }
-}
-
-/// Messages that were let in are not stored: they are refused, and their room is free.
-fn not_stored(queue: &Queue, messages: usize) {
-    let counters = &queue.activity().counters;
-    counters.refused(RefusedFor::NotStored, messages);
-    queue.release(messages);
 }
 
 #[cfg(test)]

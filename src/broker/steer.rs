@@ -138,10 +138,10 @@ impl Broker {
 }
 
 impl Inner {
-    /// Messages are deleted: they are pushed no more, and their room in the queue is free.
+    /// Messages are deleted: they are pushed no more, and their slots in the queue are free.
     fn deleted(&self, messages: u64) {
         self.activity.counters.deleted.add(messages);
-        self.queue.recount();
+        self.queue.messages_deleted();
         self.consumers.settle();
     }
 }

@@ -12,6 +12,9 @@ pub type Committed = Box<dyn FnMut(Vec<Message>) + Send>;
 /// The codes of messages just stored, or why none of them was.
 pub type Appended = oneshot::Receiver<Result<Vec<MessageCode>, StoreError>>;
 
-/// What appended messages keep of their caller: dropped when they are stored or refused, and have
-/// left the memory of the writer.
-pub type Hold = Box<dyn Send>;
+/// What messages hold of their caller's bounds while they are on their way to the disk. The store
+/// drops it when the messages have left its memory: that alone says that they are refused.
+pub trait Hold: Send {
+    /// The messages are stored, and their producer gets the answer.
+    fn stored(self: Box<Self>);
+}

@@ -267,7 +267,7 @@ fn open_locked(options: &Options) -> Result<Locked, StoreError> {
 }
 
 impl Store for DiskStore {
-    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended {
         let (done, receiver) = oneshot::channel();
         // A closed store drops the request, and with it `done`, which tells the receiver.
         let _ = self.requests.send(Request::Append { drafts, hold, done });

@@ -144,7 +144,7 @@ impl State {
 }
 
 impl Store for MemoryStore {
-    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended {
         let (done, receiver) = oneshot::channel();
         let mut state = self.lock();
         if state.closed {
@@ -173,7 +173,9 @@ impl Store for MemoryStore {
         let codes = messages.iter().map(|message| message.code).collect();
         (state.committed)(messages);
         drop(state);
-        drop(hold);
+        if let Some(hold) = hold {
+            hold.stored();
+        }
         let _ = done.send(Ok(codes));
         receiver
     }

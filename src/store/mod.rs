@@ -73,8 +73,8 @@ impl<T: Store + Reads + Stats> Storage for T {}
 /// returned, or its receiver has resolved, every later read sees the result.
 pub trait Store: Send + Sync + 'static {
     /// Stores messages. The receiver resolves once they are safe: synced, if the store has a disk.
-    /// `hold` is dropped when the store has answered.
-    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended;
+    /// `hold` is told that they are stored, or dropped.
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended;
 
     /// Records outcomes of messages. Messages that are gone, or may not change so, are skipped.
     /// Deletions are synced. Other changes are not synced at once: a power cut may lose the last of

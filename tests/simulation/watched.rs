@@ -76,7 +76,7 @@ impl Watched {
 }
 
 impl Store for Watched {
-    fn append(&self, drafts: Vec<Draft>, hold: Option<Hold>) -> Appended {
+    fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended {
         self.ledger().hand_over(&drafts);
         self.store.append(drafts, hold)
     }

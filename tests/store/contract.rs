@@ -1,17 +1,17 @@
 //! What every engine of the store must do, run over each of them.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use crate::common_store::*;
 use dpmq::clock::Clock;
 use dpmq::message::{Message, MessageCode, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
 use dpmq::store::{
-    Change, Counts, DiskStore, Listed, MemoryStore, Query, Rest, Scan, Storage, StoreError,
+    Change, Counts, DiskStore, Hold, Listed, MemoryStore, Query, Rest, Scan, Storage, StoreError,
 };
-use tokio::sync::Semaphore;
 
 /// An empty store and what belongs to it.
 struct Env {
@@ -78,7 +78,7 @@ contract! {
     an_append_of_nothing_is_answered
     sequences_are_in_the_order_of_the_calls
     the_hook_is_called_in_order_and_before_the_answer
-    what_messages_hold_is_dropped
+    what_messages_hold_is_told_that_they_are_stored_or_dropped
     counts_are_right_at_once
     a_list_is_newest_first
     a_list_has_what_the_query_asks_for
@@ -162,19 +162,39 @@ fn the_hook_is_called_in_order_and_before_the_answer(env: &Env) {
     same(&seen, &scan(&*env.store, &scan_of(StatusKind::Accepted)));
 }
 
-fn what_messages_hold_is_dropped(env: &Env) {
-    let room = Arc::new(Semaphore::new(10));
-    let permit = room.clone().try_acquire_many_owned(10).unwrap();
-    let answer = env
-        .store
-        .append(vec![draft(&topic("t"), "a")], Some(Box::new(permit)));
-    answer.blocking_recv().unwrap().unwrap();
-    // It is dropped right after the answer.
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while room.available_permits() < 10 {
-        assert!(std::time::Instant::now() < until);
-        std::thread::yield_now();
+/// Says once it is gone whether it was told that the messages are stored.
+struct Kept {
+    is_stored: bool,
+    gone: mpsc::Sender<bool>,
+}
+
+impl Hold for Kept {
+    fn stored(mut self: Box<Kept>) {
+        self.is_stored = true;
     }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.gone.send(self.is_stored).unwrap();
+    }
+}
+
+fn what_messages_hold_is_told_that_they_are_stored_or_dropped(env: &Env) {
+    let (gone, outcome) = mpsc::channel();
+    let append = || {
+        let hold = Kept {
+            is_stored: false,
+            gone: gone.clone(),
+        };
+        let drafts = vec![draft(&topic("t"), "a")];
+        env.store.append(drafts, Some(Box::new(hold)))
+    };
+    append().blocking_recv().unwrap().unwrap();
+    assert_eq!(outcome.recv_timeout(Duration::from_secs(5)), Ok(true));
+    env.store.close().unwrap();
+    append().blocking_recv().unwrap_err();
+    assert_eq!(outcome.try_recv(), Ok(false), "before the answer");
 }
 
 fn counts_are_right_at_once(env: &Env) {

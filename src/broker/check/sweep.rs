@@ -11,7 +11,8 @@ use crate::broker::blocking::{Disk, read_back};
 use crate::broker::check::expiry::Expiry;
 use crate::broker::error::PushAgainError;
 use crate::broker::push::consumers::Consumers;
-use crate::broker::queue::{Item, Queue, REQUEUE_MESSAGES};
+use crate::broker::queue::items::Item;
+use crate::broker::queue::{Queue, REQUEUE_MESSAGES};
 use crate::broker::settings::Settings;
 use crate::clock::Clock;
 use crate::message::{MessageCode, Sequence, Status, StatusKind};
@@ -122,7 +123,7 @@ impl Sweep {
         match self.disk.run(expire).await {
             Ok(deleted) if deleted.all() == 0 => {}
             Ok(deleted) => {
-                self.queue.recount();
+                self.queue.messages_deleted();
                 let unread = deleted.accepted + deleted.not_consumed;
                 let counters = &self.queue.activity().counters;
                 counters.expired_unread.add(unread);

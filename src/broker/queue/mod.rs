@@ -1,67 +1,50 @@
 //! The queue between the store and the dispatch: a tokio channel of what was just stored, and
-//! behind it, when memory for that is used up, a position in the store.
+//! after it, when the memory for that is used up, a position in the store.
 //!
 //! **Hot:** messages go through the channel with their data. **Cold:** once the channel holds
 //! as much data as it may, later messages stay on disk, and the feeder reads them back in order
-//! as the channel drains; when it has caught up the queue is hot again. A restart begins cold,
-//! at the first message that is still to be pushed. So the queue is never the only place of
+//! as the channel drains. When the feeder has caught up, the queue is hot again. A restart begins
+//! cold, at the first message that is still to be pushed. So the queue is never the only place of
 //! anything, and its memory does not grow with the backlog.
 //!
-//! Half of the memory is for messages on their first way, a quarter for those that are pushed
-//! again, and a quarter for those of topics that are behind: none of them waits for another.
+//! Half of the memory is for messages that are pushed for the first time, a quarter for those that
+//! are pushed again, and a quarter for those of topics that are behind. None waits for another.
+//!
+//! The number of messages is bounded too. A producer waits for a slot for each message before the
+//! store gets it. Once the messages are stored, the queue has their slots until they leave it.
+
+mod feed;
+pub(super) mod items;
+pub(super) mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use super::blocking::Disk;
-use crate::broker::blocking::READ_RETRY;
 use crate::broker::observe::activity::Activity;
-use crate::message::{Message, Sequence, StatusKind, Topic};
-use crate::store::{Committed, Reads, Scan};
+use crate::broker::queue::items::{Item, Kind, Load, MESSAGE_OVERHEAD_BYTES, Size, bytes_of};
+use crate::broker::queue::slots::Slots;
+use crate::message::{Message, Sequence};
+use crate::store::Committed;
 
-/// Bytes that a message takes beside its data.
-const MESSAGE_OVERHEAD_BYTES: usize = 160;
-/// Messages read back at once.
-const FEED_MESSAGES: usize = 4096;
-/// The same, in bytes of data, for topics that are behind.
+/// Bytes of data that are read back at once for a topic that is behind.
 const REFILL_BYTES: usize = 1 << 20;
 /// Messages that are pushed again at once; operators may have as many pushed beside them.
-pub(super) const REQUEUE_MESSAGES: usize = 4096;
+pub(in crate::broker) const REQUEUE_MESSAGES: usize = 4096;
 
-/// What the dispatch gets.
-#[derive(Debug)]
-pub(super) enum Item {
-    /// Messages on their first way, in the order in which they were stored; and when they were
-    /// stored together, unless they come from the disk.
-    Fresh(Vec<Message>, Option<Instant>),
-    /// Messages that were not consumed, and are pushed again.
-    Requeued(Vec<Message>),
-    /// Messages that a topic's consumers had no room for before.
-    Behind(Refill),
-}
-
-/// What was read back for a topic that is behind.
-#[derive(Debug)]
-pub(super) struct Refill {
-    pub(super) topic: Topic,
-    pub(super) messages: Vec<Message>,
-    /// Up to here everything of the topic is in `messages`.
-    pub(super) next: Sequence,
-    pub(super) done: oneshot::Sender<()>,
-}
-
-/// See the module.
+/// What is to be pushed, in order: its first part in memory, the rest as a position in the store.
 #[derive(Debug)]
 pub struct Queue {
     sender: mpsc::UnboundedSender<Item>,
     state: Mutex<State>,
-    /// Messages that may still come in; what is fresh and queued has taken its permit.
-    room: Semaphore,
+    /// The slots that nobody has.
+    free: Arc<Semaphore>,
     capacity: usize,
     /// Messages have left the channel, or something went cold.
     moved: Notify,
+    /// Messages were deleted: the cold ones have to be counted again.
+    deleted: Notify,
     /// Who reads back messages of a topic that is behind: one at a time.
     refilling: tokio::sync::Mutex<()>,
     activity: Arc<Activity>,
@@ -77,37 +60,20 @@ struct State {
     /// The last fresh message that has been handed over.
     left: Sequence,
     cold: Option<Cold>,
-    /// Messages over the capacity, which a restart may find: room that is owed.
-    owed: usize,
-    /// Cold messages may be gone, and their room with them.
-    recount: bool,
-}
-
-/// What is in the channel of one kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    messages: usize,
-    bytes: usize,
-}
-
-impl Load {
-    fn add(&mut self, more: Load) {
-        self.messages += more.messages;
-        self.bytes += more.bytes;
-    }
-
-    fn remove(&mut self, gone: Load) {
-        self.messages -= gone.messages;
-        self.bytes -= gone.bytes;
-    }
-
-    /// Whether so many bytes more are at most `bytes_max`; what is larger fits where nothing is.
-    fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
-        self.bytes == 0 || self.bytes + bytes <= bytes_max
-    }
+    /// Fresh messages that have not left the queue, in the channel and cold.
+    waiting: usize,
+    /// The slots of waiting messages. There are fewer of them where a restart has found more
+    /// messages than the queue has slots, and until the store reports those just stored.
+    slots: Slots,
 }
 
 impl State {
+    /// Counts messages that have left. Returns the slots that are free with that.
+    fn left(&mut self, messages: usize) -> Option<Slots> {
+        self.waiting = self.waiting.saturating_sub(messages);
+        self.slots.beyond(self.waiting)
+    }
+
     fn quarter(&self) -> usize {
         (self.memory_bytes / 4).max(1)
     }
@@ -132,18 +98,12 @@ impl State {
 struct Cold {
     next: Sequence,
     end: Sequence,
-    /// How many they are: what they hold of the room.
     messages: usize,
 }
 
 /// The receiving end of the queue, for the dispatch.
 #[derive(Debug)]
-pub struct Items(pub(super) mpsc::UnboundedReceiver<Item>);
-
-fn bytes_of(messages: &[Message]) -> usize {
-    let data: usize = messages.iter().map(|message| message.data.len()).sum();
-    data + messages.len() * MESSAGE_OVERHEAD_BYTES
-}
+pub struct Items(pub(in crate::broker) mpsc::UnboundedReceiver<Item>);
 
 impl Queue {
     /// A queue of at most `capacity` messages that keeps at most about `memory_bytes` of them
@@ -151,6 +111,7 @@ impl Queue {
     pub fn new(capacity: usize, memory_bytes: usize) -> (Arc<Queue>, Items) {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         let (sender, receiver) = mpsc::unbounded_channel();
+        let free = Arc::new(Semaphore::new(capacity));
         let queue = Queue {
             sender,
             state: Mutex::new(State {
@@ -160,12 +121,13 @@ impl Queue {
                 refilled: Load::default(),
                 left: Sequence::default(),
                 cold: None,
-                owed: 0,
-                recount: false,
+                waiting: 0,
+                slots: Slots::none(&free),
             }),
-            room: Semaphore::new(capacity),
+            free,
             capacity,
             moved: Notify::new(),
+            deleted: Notify::new(),
             refilling: tokio::sync::Mutex::default(),
             activity: Arc::default(),
         };
@@ -183,7 +145,7 @@ impl Queue {
     }
 
     /// Where what is committed is counted.
-    pub(super) fn activity(&self) -> &Arc<Activity> {
+    pub(in crate::broker) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
@@ -192,14 +154,14 @@ impl Queue {
     }
 
     /// Queues what a restart found: `messages` of them, the last before `end`.
-    pub(super) fn recover(&self, messages: u64, end: Sequence) {
+    pub(in crate::broker) fn recover(&self, messages: u64, end: Sequence) {
         if messages == 0 {
             return;
         }
         let messages = usize::try_from(messages).unwrap_or(usize::MAX);
         let mut state = self.lock();
-        let taken = self.room.forget_permits(messages.min(self.capacity));
-        state.owed = messages - taken;
+        state.waiting += messages;
+        state.slots.add(Slots::take_free(&self.free, messages));
         let last = Sequence(end.0.saturating_sub(1));
         state.cold = Some(Cold {
             next: Sequence(1),
@@ -210,20 +172,29 @@ impl Queue {
     }
 
     /// How many messages there can be at once, but for those that are pushed again.
-    pub(super) fn capacity(&self) -> usize {
+    pub(in crate::broker) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Waits for room for `messages`; to be forgotten when they are stored.
-    pub(super) async fn room(&self, messages: usize) -> Option<SemaphorePermit<'_>> {
-        let messages = u32::try_from(messages).ok()?;
-        self.room.acquire_many(messages).await.ok()
+    /// Waits for a slot for each of so many messages; `None` once the queue is closed. Safe to
+    /// cancel.
+    pub(in crate::broker) async fn slots(&self, messages: usize) -> Option<Slots> {
+        Slots::wait(&self.free, messages).await
+    }
+
+    /// Takes over the slots of messages that are stored. Some of them may have left already.
+    pub(in crate::broker) fn keep(&self, slots: Slots) {
+        let mut state = self.lock();
+        state.slots.add(slots);
+        let free = state.left(0);
+        drop(state);
+        drop(free);
     }
 
     /// How many messages wait, how many of them on disk, and how many bytes the others take of
     /// memory.
-    pub(super) fn depth(&self) -> (usize, usize, usize) {
-        let fresh = self.capacity - self.room.available_permits().min(self.capacity);
+    pub(in crate::broker) fn depth(&self) -> (usize, usize, usize) {
+        let fresh = self.capacity - self.free.available_permits().min(self.capacity);
         let state = self.lock();
         let on_disk = state.cold.map_or(0, |cold| cold.messages);
         let bytes = state.fresh.bytes + state.requeued.bytes + state.refilled.bytes;
@@ -231,23 +202,17 @@ impl Queue {
     }
 
     /// Fresh messages up to `last` have been handed over: so many have left the queue.
-    pub(super) fn handed_over(&self, messages: usize, last: Sequence) {
-        self.lock().left = last;
-        self.release(messages);
-    }
-
-    /// Gives back the room of messages that have left the queue, or never came in.
-    pub(super) fn release(&self, messages: usize) {
+    pub(in crate::broker) fn handed_over(&self, messages: usize, last: Sequence) {
         let mut state = self.lock();
-        let paid = messages.min(state.owed);
-        state.owed -= paid;
+        state.left = last;
+        let free = state.left(messages);
         drop(state);
-        self.room.add_permits(messages - paid);
+        drop(free);
     }
 
-    /// No producer waits for room any more.
-    pub(super) fn close(&self) {
-        self.room.close();
+    /// Refuses producers that wait for a slot, now and later.
+    pub(in crate::broker) fn close(&self) {
+        self.free.close();
     }
 
     fn push_fresh(&self, messages: Vec<Message>, now: Instant) {
@@ -257,6 +222,7 @@ impl Queue {
         let (first, last) = (first.sequence, last.sequence);
         let bytes = bytes_of(&messages);
         let mut state = self.lock();
+        state.waiting += messages.len();
         let fits = state.fresh.fits(bytes, state.memory_bytes / 2);
         match &mut state.cold {
             None if fits => self.send(&mut state, Item::Fresh(messages, Some(now))),
@@ -283,12 +249,12 @@ impl Queue {
     }
 
     /// Queues messages that are not fresh: what they take of memory was waited for before.
-    pub(super) fn push(&self, item: Item) {
+    pub(in crate::broker) fn push(&self, item: Item) {
         self.send(&mut self.lock(), item);
     }
 
     /// Says that the dispatch is done with an item of this size.
-    pub(super) fn taken(&self, size: Size) {
+    pub(in crate::broker) fn taken(&self, size: Size) {
         let mut state = self.lock();
         state.load_mut(size.kind).remove(size.load);
         if size.kind != Kind::Fresh || state.fed().is_some() {
@@ -304,12 +270,12 @@ impl Queue {
 
     /// Whether a check may push messages again: what was before has left the channel, so that a
     /// consumer without room is noticed in time.
-    pub(super) fn may_requeue(&self) -> bool {
+    pub(in crate::broker) fn may_requeue(&self) -> bool {
         self.lock().requeued.messages == 0
     }
 
     /// Whether a message with so much data may be pushed again now.
-    pub(super) fn may_requeue_one(&self, data_bytes: usize) -> bool {
+    pub(in crate::broker) fn may_requeue_one(&self, data_bytes: usize) -> bool {
         let state = self.lock();
         let bytes = data_bytes + MESSAGE_OVERHEAD_BYTES;
         state.requeued.messages < 2 * REQUEUE_MESSAGES
@@ -344,7 +310,7 @@ impl Queue {
     }
 
     /// How much data of a topic that is behind may be read back at once.
-    pub(super) fn refill_bytes(&self) -> usize {
+    pub(in crate::broker) fn refill_bytes(&self) -> usize {
         self.refill(&self.lock())
     }
 
@@ -353,13 +319,13 @@ impl Queue {
     }
 
     /// How much data may be read back at once.
-    pub(super) fn chunk_bytes(&self) -> usize {
+    pub(in crate::broker) fn chunk_bytes(&self) -> usize {
         self.lock().quarter()
     }
 
     /// The last message that has been through the queue for certain: those behind it are still
     /// in the channel, or to be read back.
-    pub(super) fn passed(&self) -> Sequence {
+    pub(in crate::broker) fn passed(&self) -> Sequence {
         let state = self.lock();
         match state.cold {
             _ if state.fresh.messages > 0 => state.left,
@@ -368,105 +334,52 @@ impl Queue {
         }
     }
 
-    /// Messages may be gone: the room of those that were cold is to be given back.
-    pub(super) fn recount(&self) {
-        self.lock().recount = true;
-        self.moved.notify_waiters();
-    }
-
-    /// Gives back the room of cold messages that are gone.
-    fn release_gone(&self, store: &Arc<dyn Reads>) {
-        let cold = {
-            let mut state = self.lock();
-            if !std::mem::take(&mut state.recount) {
-                return;
-            }
-            state.cold
-        };
-        let Some(cold) = cold else { return };
-        let there = store.accepted_between(cold.next, cold.end);
-        let there = usize::try_from(there).unwrap_or(usize::MAX);
-        let gone = cold.messages.saturating_sub(there);
-        if let Some(cold) = &mut self.lock().cold {
-            cold.messages -= gone;
-        }
-        self.release(gone);
-    }
-
-    /// Reads cold messages back, for ever.
-    pub(super) async fn feed(self: Arc<Queue>, store: Arc<dyn Reads>, disk: Disk) {
-        loop {
-            let moved = self.moved.notified();
-            self.release_gone(&store);
-            let Some(cold) = self.lock().fed() else {
-                moved.await;
-                continue;
-            };
-            let scan = Scan {
-                kind: StatusKind::Accepted,
-                topics: None,
-                from: cold.next,
-                to: cold.end,
-                messages_max: FEED_MESSAGES,
-                bytes_max: self.chunk_bytes(),
-            };
-            let Some(scanned) = crate::broker::blocking::read_back(&disk, scan).await else {
-                tokio::time::sleep(READ_RETRY).await;
-                continue;
-            };
-            let last = Sequence(scanned.next.0.saturating_sub(1));
-            let passed = store.accepted_between(cold.next, last);
-            let passed = usize::try_from(passed).unwrap_or(usize::MAX);
-            // What cannot be read leaves the queue with its neighbours.
-            let mut gone = passed.saturating_sub(scanned.messages.len());
-            {
-                let mut state = self.lock();
-                if let Some(cold) = &mut state.cold {
-                    cold.next = scanned.next;
-                    gone = gone.min(cold.messages.saturating_sub(scanned.messages.len()));
-                    cold.messages = cold.messages.saturating_sub(scanned.messages.len() + gone);
-                    if cold.next > cold.end {
-                        gone += cold.messages;
-                        state.cold = None;
-                    }
-                }
-                if !scanned.messages.is_empty() {
-                    self.send(&mut state, Item::Fresh(scanned.messages, None));
-                }
-            }
-            self.release(gone);
-        }
+    /// Messages were deleted. The slots of those that were cold are free soon.
+    pub(in crate::broker) fn messages_deleted(&self) {
+        self.deleted.notify_one();
     }
 }
 
-/// Why messages are in the channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Fresh,
-    Requeued,
-    Behind,
-}
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
 
-/// What an item takes of the channel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
-    kind: Kind,
-    load: Load,
-}
+    use super::*;
+    use crate::broker::fixture::message;
 
-impl Item {
-    pub(super) fn size(&self) -> Size {
-        let (kind, messages) = match self {
-            Item::Fresh(messages, _) => (Kind::Fresh, messages),
-            Item::Requeued(messages) => (Kind::Requeued, messages),
-            Item::Behind(refill) => (Kind::Behind, &refill.messages),
-        };
-        Size {
-            kind,
-            load: Load {
-                messages: messages.len(),
-                bytes: bytes_of(messages),
-            },
+    fn take(queue: &Queue, count: usize) -> Option<Slots> {
+        queue.slots(count).now_or_never().flatten()
+    }
+
+    fn used(queue: &Queue) -> usize {
+        queue.depth().0
+    }
+
+    #[test]
+    fn slots_are_free_once_messages_are_stored_and_have_left() {
+        let (queue, _items) = Queue::new(4, 1 << 20);
+        let slots = take(&queue, 3).unwrap();
+        queue.push_fresh((1..=3).map(|n| message("t", n)).collect(), Instant::now());
+        queue.handed_over(2, Sequence(2));
+        assert_eq!(used(&queue), 3, "the store has not reported them yet");
+        queue.keep(slots);
+        assert_eq!(used(&queue), 1);
+        let more = take(&queue, 3).unwrap();
+        assert!(take(&queue, 1).is_none());
+        queue.handed_over(1, Sequence(3));
+        assert_eq!(used(&queue), 3);
+        drop(more);
+        assert_eq!(used(&queue), 0, "what is refused needs no slot");
+    }
+
+    #[test]
+    fn a_queue_with_more_messages_than_slots_has_none_free_until_the_rest_fits() {
+        let (queue, _items) = Queue::new(4, 1 << 20);
+        queue.recover(6, Sequence(7));
+        for (left, free) in [(1, 0), (1, 0), (1, 1), (2, 3), (1, 4)] {
+            queue.handed_over(left, Sequence(1));
+            assert_eq!(4 - used(&queue), free);
         }
+        assert!(take(&queue, 5).is_none() && take(&queue, 4).is_some());
     }
 }

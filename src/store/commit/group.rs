@@ -20,7 +20,7 @@ pub(crate) enum Request {
     /// Store messages, and answer when they are synced.
     Append {
         drafts: Vec<Draft>,
-        hold: Option<Hold>,
+        hold: Option<Box<dyn Hold>>,
         done: oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
     },
     /// Record what became of messages.
@@ -61,7 +61,7 @@ pub(super) struct Group {
 pub(super) type Append = (
     oneshot::Sender<Result<Vec<MessageCode>, StoreError>>,
     usize,
-    Option<Hold>,
+    Option<Box<dyn Hold>>,
 );
 
 impl Group {

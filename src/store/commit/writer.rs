@@ -311,7 +311,9 @@ impl Writer {
         for (done, codes, hold) in answers {
             // A caller that no longer waits does not need the answer.
             let _ = done.send(Ok(codes));
-            drop(hold);
+            if let Some(hold) = hold {
+                hold.stored();
+            }
         }
         for done in group.waiting {
             let _ = done.send(Ok(()));
@@ -335,7 +337,8 @@ impl Writer {
             self.retry.extend(group.changes);
             self.refused = Some(error.clone());
         }
-        for (done, ..) in group.appends {
+        for (done, _, hold) in group.appends {
+            drop(hold);
             let _ = done.send(Err(error.clone()));
         }
         for done in group.waiting {
