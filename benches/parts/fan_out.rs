@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Blocking, Broker, ClientInfo, Encoding, Inbox, OutboxLimits, Pace, Settings, Subscription,
     Tasks, Ticket,
 };
 use dpmq::clock::Clock;
@@ -62,8 +62,8 @@ struct Fan {
 impl Fan {
     fn new(consumers: usize) -> Fan {
         let clock = Clock::manual(CLOCK);
-        let (queue, items) = Queue::new(1 << 20, 1 << 30);
-        let committed = queue.committed();
+        let inbox = Inbox::new(1 << 20, 1 << 30);
+        let committed = inbox.committed();
         let store = MemoryStore::new(clock.clone(), Box::new(|_| {}));
         let settings = Settings {
             pace: Pace {
@@ -81,7 +81,7 @@ impl Fan {
             clock,
             blocking: Blocking::Threads,
         };
-        let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+        let (broker, tasks) = Broker::start(Arc::new(store), inbox, settings);
         let join = |number| {
             broker.join(ClientInfo {
                 id: format!("consumer {number}"),

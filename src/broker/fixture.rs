@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::{Blocking, Broker, ClientInfo, OutboxLimits, Pace, Queue, Subscription, Tasks, Ticket};
+use super::{Blocking, Broker, ClientInfo, Inbox, OutboxLimits, Pace, Subscription, Tasks, Ticket};
 use crate::broker::settings::Settings;
 use crate::clock::Clock;
 use crate::message::{
@@ -181,9 +181,9 @@ pub(super) fn settings() -> Settings {
 }
 
 pub(super) fn start(store: Told, settings: Settings) -> Running {
-    let (queue, items) = Queue::new(1000, 1 << 20);
-    let committed = queue.committed();
-    let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+    let inbox = Inbox::new(1000, 1 << 20);
+    let committed = inbox.committed();
+    let (broker, tasks) = Broker::start(Arc::new(store), inbox, settings);
     Running {
         broker,
         tasks,

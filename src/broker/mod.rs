@@ -9,6 +9,7 @@ mod clients;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod inbox;
 mod lists;
 mod observe;
 mod publish;
@@ -36,6 +37,7 @@ use crate::broker::observe::figures::Figures;
 use crate::broker::push::consumers::Consumers;
 use crate::broker::push::delivery::Outcomes;
 use crate::broker::push::dispatch::Dispatch;
+use crate::broker::queue::Queue;
 use crate::clock::Clock;
 use crate::message::UnixSeconds;
 use crate::store::{Backup, Counts, Day, Query, Storage, StoreError};
@@ -43,6 +45,7 @@ use crate::store::{Backup, Counts, Day, Query, Storage, StoreError};
 pub use blocking::{Blocking, Turns};
 pub use clients::{Client, ClientInfo, CloseReason, CloseSignal, ProducerSession, Role};
 pub use error::{PublishError, PushAgainError};
+pub use inbox::Inbox;
 pub use lists::{Held, Piece, Pieces};
 pub use observe::concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
 pub use observe::counters::{RefusedFor, Totals};
@@ -58,7 +61,6 @@ pub use push::encoding::Encoding;
 pub use push::outbox::{Outbox, OutboxLimits};
 pub use push::pace::Pace;
 pub use push::trace::{Push, Recipient};
-pub use queue::{Items, Queue};
 pub use settings::Settings;
 
 /// The most messages that [`Broker::publish`] takes at once.
@@ -105,17 +107,16 @@ impl Tasks {
 }
 
 impl Broker {
-    /// Starts a broker over an open store, which hands what it commits to `queue`. Messages
+    /// Starts a broker over an open store, which hands what it commits to `inbox`. Messages
     /// that the store had already are pushed first.
-    pub fn start(
-        store: Arc<dyn Storage>,
-        queue: Arc<Queue>,
-        items: Items,
-        settings: Settings,
-    ) -> (Broker, Tasks) {
+    pub fn start(store: Arc<dyn Storage>, inbox: Inbox, settings: Settings) -> (Broker, Tasks) {
+        let Inbox {
+            queue,
+            items,
+            activity,
+        } = inbox;
         let disk = Disk::new(store.clone(), settings.blocking.clone());
         let (clock, check_every) = (settings.clock.clone(), settings.check_every);
-        let activity = queue.activity().clone();
         let outcomes = Outcomes {
             store: store.clone(),
             clock: clock.clone(),
@@ -144,6 +145,7 @@ impl Broker {
             disk: disk.clone(),
             expiry: Expiry::new(clock.now(), store.newest()),
             clock: clock.clone(),
+            activity: activity.clone(),
             settings: tuned,
             next,
         };
@@ -181,6 +183,12 @@ impl Broker {
                 ..settings
             };
         });
+    }
+
+    /// Keeps at most about this much data of queued messages in memory from now on. What is in
+    /// memory leaves in its turn.
+    pub fn keep_in_memory(&self, bytes: usize) {
+        self.0.queue.keep_in_memory(bytes);
     }
 
     /// Adds a consumer; it gets what is pushed to its topic from now on.

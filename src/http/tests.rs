@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::access::KeysFile;
-use crate::broker::{Blocking, OutboxLimits, Pace, Queue, Settings};
+use crate::broker::{Blocking, Inbox, OutboxLimits, Pace, Settings};
 use crate::clock::Clock;
 use crate::store::MemoryStore;
 
@@ -43,8 +43,8 @@ fn app_with(config: Config) -> Router {
 
 /// An empty broker, and the store that it is over.
 pub(super) fn broker() -> (Broker, Arc<MemoryStore>) {
-    let (queue, items) = Queue::new(1000, 1 << 20);
-    let store = Arc::new(MemoryStore::new(Clock::system(), queue.committed()));
+    let inbox = Inbox::new(1000, 1 << 20);
+    let store = Arc::new(MemoryStore::new(Clock::system(), inbox.committed()));
     // Without its tasks the broker stores messages, and pushes none.
     let settings = Settings {
         pace: Pace {
@@ -62,7 +62,7 @@ pub(super) fn broker() -> (Broker, Arc<MemoryStore>) {
         clock: Clock::system(),
         blocking: Blocking::Threads,
     };
-    let (broker, _) = Broker::start(store.clone(), queue, items, settings);
+    let (broker, _) = Broker::start(store.clone(), inbox, settings);
     (broker, store)
 }
 

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, KeysFile};
-use crate::broker::{Broker, Queue};
+use crate::broker::{Broker, Inbox};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, Live, MqConfig, Recovery, Sources};
 use crate::connection::connection_stats::ConnectionStats;
@@ -43,7 +43,7 @@ use crate::import::{self, ImportError};
 use crate::limits::fairness::FairShare;
 use crate::limits::memory_budget::MemoryBudget;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
-use crate::store::{DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
+use crate::store::{Committed, DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
 use crate::telemetry::Level;
 use crate::ws::{self, WsState};
 
@@ -182,10 +182,10 @@ async fn serve_until(
         closing: closing.clone(),
     };
     let mut serve = tokio::spawn(acceptor.run(listener));
-    let (queue, items) = Queue::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
-    let store = open_store(&config.mq, &queue).await?;
+    let inbox = Inbox::new(config.mq.message_chan_buffer, config.mq.queue_memory_bytes);
+    let store = open_store(&config.mq, inbox.committed()).await?;
     let settings = settings(&config.mq);
-    let (broker, mut tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
+    let (broker, mut tasks) = Broker::start(store.clone(), inbox, settings);
     broker.tell_topics(told_topics(&config)).await;
 
     let sessions = TaskTracker::new();
@@ -222,7 +222,6 @@ async fn serve_until(
             admission,
             memory,
             store: store.clone(),
-            queue,
             broker: broker.clone(),
             keys,
             tls,
@@ -303,9 +302,8 @@ fn open_keys(config: &Config) -> anyhow::Result<Access> {
     Access::open(secret, file, Clock::system()).context("cannot use the file of keys")
 }
 
-async fn open_store(mq: &MqConfig, queue: &Arc<Queue>) -> anyhow::Result<Arc<dyn Storage>> {
+async fn open_store(mq: &MqConfig, committed: Committed) -> anyhow::Result<Arc<dyn Storage>> {
     let clock = Clock::system();
-    let committed = queue.committed();
     if mq.durability == Durability::Memory {
         tracing::warn!(
             "mq.isPersistent is 0: messages are in memory only, and a restart loses them"

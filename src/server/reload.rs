@@ -9,7 +9,7 @@ use super::admission::Admission;
 use super::keys::Keys;
 use super::supervisor;
 use super::tls::Tls;
-use crate::broker::{Broker, Queue};
+use crate::broker::Broker;
 use crate::config::{Config, Live, Sources};
 use crate::limits::memory_budget::MemoryBudget;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
@@ -30,7 +30,6 @@ pub(super) struct Running {
     pub(super) admission: Arc<Admission>,
     pub(super) memory: MemoryBudget,
     pub(super) store: Arc<dyn Storage>,
-    pub(super) queue: Arc<Queue>,
     pub(super) broker: Broker,
     pub(super) keys: Keys,
     pub(super) tls: Option<Arc<Tls>>,
@@ -95,7 +94,7 @@ impl Running {
         self.admission.change(limits(&config));
         self.memory.resize(server.inbound_bytes);
         self.store.write_snapshot_every(mq.persistent_every);
-        self.queue.keep_in_memory(mq.queue_memory_bytes);
+        self.broker.keep_in_memory(mq.queue_memory_bytes);
         self.broker.change(settings(mq));
         let secret = mq.secret_key.clone();
         self.config.set(config);

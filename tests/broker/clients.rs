@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common::{KEY, Socket, eventually};
 use dpmq::access::{Access, KeysFile};
-use dpmq::broker::{Blocking, Broker, Client, OutboxLimits, Pace, Queue, Role, Settings, Tasks};
+use dpmq::broker::{Blocking, Broker, Client, Inbox, OutboxLimits, Pace, Role, Settings, Tasks};
 use dpmq::clock::Clock;
 use dpmq::config::{Config, Live, SecretKey};
 use dpmq::connection::line::Line;
@@ -33,9 +33,9 @@ struct Served {
 }
 
 async fn serve() -> Served {
-    let (queue, items) = Queue::new(100_000, 64 << 20);
+    let inbox = Inbox::new(100_000, 64 << 20);
     let clock = Clock::manual(NOW);
-    let store = MemoryStore::new(clock.clone(), queue.committed());
+    let store = MemoryStore::new(clock.clone(), inbox.committed());
     let settings = Settings {
         pace: Pace {
             batch_messages: 100,
@@ -52,7 +52,7 @@ async fn serve() -> Served {
         clock,
         blocking: Blocking::Threads,
     };
-    let (broker, tasks) = Broker::start(Arc::new(store), queue, items, settings);
+    let (broker, tasks) = Broker::start(Arc::new(store), inbox, settings);
     let mut config = Config::default();
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {

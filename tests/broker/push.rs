@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, Encoding, Items, OutboxLimits, Pace, PushAgainError, Queue,
-    Settings, Subscription, Tasks, Ticket, Turns,
+    Blocking, Broker, ClientInfo, Encoding, Inbox, OutboxLimits, Pace, PushAgainError, Settings,
+    Subscription, Tasks, Ticket, Turns,
 };
 use dpmq::clock::Clock;
 use dpmq::message::{Draft, Message, Sequence, StatusKind, Topic, UnixSeconds};
@@ -43,12 +43,12 @@ fn start_at(limits: &Limits, before: usize, pace: Pace) -> Running {
 }
 
 fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) -> Running {
-    let (queue, items) = Queue::new(limits.queue_messages, limits.queue_bytes);
+    let inbox = Inbox::new(limits.queue_messages, limits.queue_bytes);
     let store = if before == 0 {
-        MemoryStore::new(Clock::system(), queue.committed())
+        MemoryStore::new(Clock::system(), inbox.committed())
     } else {
         // What a restart finds has not been through the queue.
-        let mut committed = queue.committed();
+        let mut committed = inbox.committed();
         let mut found = 0;
         MemoryStore::new(
             Clock::system(),
@@ -61,12 +61,12 @@ fn start_with(limits: &Limits, before: usize, change: impl Fn(&mut Settings)) ->
         )
     };
     drop(store.append(drafts(0..before), None));
-    run(Arc::new(store), (queue, items), limits, change)
+    run(Arc::new(store), inbox, limits, change)
 }
 
 fn run(
     store: Arc<dyn Storage>,
-    (queue, items): (Arc<Queue>, Items),
+    inbox: Inbox,
     limits: &Limits,
     change: impl Fn(&mut Settings),
 ) -> Running {
@@ -87,7 +87,7 @@ fn run(
         blocking: Blocking::Threads,
     };
     change(&mut settings);
-    let (broker, tasks) = Broker::start(store, queue, items, settings.clone());
+    let (broker, tasks) = Broker::start(store, inbox, settings.clone());
     Running {
         broker,
         settings,
@@ -236,13 +236,13 @@ async fn what_cannot_be_read_is_passed_over_and_gives_its_room_back() {
         queue_bytes: 2000,
         ..AMPLE
     };
-    let (queue, items) = Queue::new(limits.queue_messages, limits.queue_bytes);
-    let (store, recovered) = DiskStore::open(&options, queue.committed()).unwrap();
+    let inbox = Inbox::new(limits.queue_messages, limits.queue_bytes);
+    let (store, recovered) = DiskStore::open(&options, inbox.committed()).unwrap();
     assert_eq!(
         (recovered.counts.accepted, recovered.damage.len()),
         (400, 20)
     );
-    let running = run(Arc::new(store), (queue, items), &limits, |_| {});
+    let running = run(Arc::new(store), inbox, &limits, |_| {});
     let mut subscription = running.join();
     let (numbers, ()) = tokio::join!(receive(&mut subscription, 800), running.publish(400..1000));
     let readable = (0..400).filter(|n| n / 10 % 2 == 1);
@@ -513,14 +513,14 @@ async fn a_check_goes_on_when_a_topic_has_caught_up_on_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_pushed_again_before_what_is_older_has_left_the_queue() {
-    let (queue, items) = Queue::new(AMPLE.queue_messages, AMPLE.queue_bytes);
+    let inbox = Inbox::new(AMPLE.queue_messages, AMPLE.queue_bytes);
     let store = MemoryStore::new(Clock::system(), Box::new(|_| {}));
     let other = Draft::new(named("other"), "0".into());
     drop(store.append(vec![other], None));
     drop(store.append(drafts(1..4), None));
     let third = [Sequence(3)].into_iter().collect();
     drop(store.change(Change::NotConsumed, third));
-    let running = run(Arc::new(store), (queue, items), &AMPLE, |settings| {
+    let running = run(Arc::new(store), inbox, &AMPLE, |settings| {
         settings.check_every = Duration::from_secs(10);
         settings.pace = Pace {
             batch_messages: 1,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Blocking, Broker, ClientInfo, Encoding, Inbox, OutboxLimits, Pace, Settings, Subscription,
     Tasks, Ticket,
 };
 use dpmq::clock::Clock;
@@ -42,12 +42,12 @@ struct Running {
 
 impl Running {
     fn start(dir: &Path, clock: &Clock, kept_seconds: u64) -> Running {
-        let (queue, items) = Queue::new(100_000, 1 << 20);
+        let inbox = Inbox::new(100_000, 1 << 20);
         let options = Options {
             clock: clock.clone(),
             ..Options::new(dir.join("data"))
         };
-        let (store, recovered) = DiskStore::open(&options, queue.committed()).unwrap();
+        let (store, recovered) = DiskStore::open(&options, inbox.committed()).unwrap();
         assert!(recovered.damage.is_empty(), "{:?}", recovered.damage);
         let store = Arc::new(store);
         let settings = Settings {
@@ -66,7 +66,7 @@ impl Running {
             clock: clock.clone(),
             blocking: Blocking::Threads,
         };
-        let (broker, tasks) = Broker::start(store.clone(), queue, items, settings);
+        let (broker, tasks) = Broker::start(store.clone(), inbox, settings);
         Running {
             broker,
             store,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dpmq::broker::{
-    Blocking, Broker, ClientInfo, Encoding, OutboxLimits, Pace, Queue, Settings, Subscription,
+    Blocking, Broker, ClientInfo, Encoding, Inbox, OutboxLimits, Pace, Settings, Subscription,
     Tasks, Ticket, Turns,
 };
 use dpmq::clock::Clock;
@@ -119,7 +119,6 @@ type Answers = Arc<Mutex<Vec<(Vec<Draft>, bool)>>>;
 pub(crate) struct Life {
     pub(crate) store: Arc<Watched>,
     broker: Broker,
-    queue: Arc<Queue>,
     queue_bytes: usize,
     tasks: Tasks,
     /// Work with the store that waits for its turn.
@@ -278,11 +277,11 @@ impl World {
             };
             self.disk.set_faults(faults);
             let queue_bytes = *self.random.of(&[1, 5_000, 1 << 20]);
-            let (queue, items) = Queue::new(
+            let inbox = Inbox::new(
                 usize::try_from(*self.random.of(&[3, 50, 1000, 100_000])).unwrap(),
                 queue_bytes,
             );
-            let mut queued = queue.committed();
+            let mut queued = inbox.committed();
             let ledger = self.ledger.clone();
             let committed = Box::new(move |messages: Vec<Message>| {
                 lock(&ledger).committed(&messages);
@@ -317,10 +316,9 @@ impl World {
             self.times.keep(settings.clean_after_seconds);
             self.set_clock();
             let drains = settings.re_push;
-            self.say(|| format!("{settings:?}, {queue:?}"));
-            let (broker, tasks) = Broker::start(store.clone(), queue.clone(), items, settings);
+            self.say(|| format!("{settings:?}, {inbox:?}"));
+            let (broker, tasks) = Broker::start(store.clone(), inbox, settings);
             return Life {
-                queue,
                 queue_bytes,
                 store,
                 broker,
@@ -722,7 +720,7 @@ impl World {
         }
         let still = self.settle(life).await;
         drop(life.subscribe(topic("nobody's")));
-        life.queue.keep_in_memory(life.queue_bytes);
+        life.broker.keep_in_memory(life.queue_bytes);
         let nudged = self.settle(life).await;
         if let (Some(still), Some(nudged)) = (still, nudged) {
             assert_eq!(still, nudged, "it went on when it was nudged only");

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::broker::blocking::{Disk, read_back};
 use crate::broker::check::expiry::Expiry;
 use crate::broker::error::PushAgainError;
+use crate::broker::observe::activity::Activity;
 use crate::broker::push::consumers::Consumers;
 use crate::broker::queue::items::Item;
 use crate::broker::queue::{Queue, REQUEUE_MESSAGES};
@@ -27,6 +28,7 @@ pub(in crate::broker) struct Sweep {
     pub(in crate::broker) store: Arc<dyn Storage>,
     pub(in crate::broker) disk: Disk,
     pub(in crate::broker) clock: Clock,
+    pub(in crate::broker) activity: Arc<Activity>,
     pub(in crate::broker) expiry: Expiry,
     pub(in crate::broker) settings: watch::Receiver<Settings>,
     /// When the next check is.
@@ -125,7 +127,7 @@ impl Sweep {
             Ok(deleted) => {
                 self.queue.messages_deleted();
                 let unread = deleted.accepted + deleted.not_consumed;
-                let counters = &self.queue.activity().counters;
+                let counters = &self.activity.counters;
                 counters.expired_unread.add(unread);
                 counters.expired_consumed.add(deleted.consumed);
                 tracing::info!(messages = deleted.all(), unread, "deleted what had expired");
@@ -153,7 +155,7 @@ impl Sweep {
         let sequences = [message.sequence].into_iter().collect();
         let requeued = self.store.change(Change::Requeued, sequences).await;
         requeued.unwrap_or(Err(StoreError::Closed))?;
-        self.queue.activity().counters.requeued.add(1);
+        self.activity.counters.requeued.add(1);
         message.status = Status::Accepted;
         self.queue.push(Item::Requeued(vec![message]));
         Ok(())
@@ -200,11 +202,8 @@ impl Sweep {
             if !matches!(requeued, Ok(Ok(()))) {
                 return None;
             }
-            self.queue
-                .activity()
-                .counters
-                .requeued
-                .add(messages.len() as u64);
+            let counters = &self.activity.counters;
+            counters.requeued.add(messages.len() as u64);
             for message in &mut messages {
                 message.status = Status::Accepted;
             }

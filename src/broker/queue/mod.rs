@@ -22,11 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::broker::observe::activity::Activity;
 use crate::broker::queue::items::{Item, Kind, Load, MESSAGE_OVERHEAD_BYTES, Size, bytes_of};
 use crate::broker::queue::slots::Slots;
 use crate::message::{Message, Sequence};
-use crate::store::Committed;
 
 /// Bytes of data that are read back at once for a topic that is behind.
 const REFILL_BYTES: usize = 1 << 20;
@@ -35,7 +33,7 @@ pub(in crate::broker) const REQUEUE_MESSAGES: usize = 4096;
 
 /// What is to be pushed, in order: its first part in memory, the rest as a position in the store.
 #[derive(Debug)]
-pub struct Queue {
+pub(in crate::broker) struct Queue {
     sender: mpsc::UnboundedSender<Item>,
     state: Mutex<State>,
     /// The slots that nobody has.
@@ -47,7 +45,6 @@ pub struct Queue {
     deleted: Notify,
     /// Who reads back messages of a topic that is behind: one at a time.
     refilling: tokio::sync::Mutex<()>,
-    activity: Arc<Activity>,
 }
 
 #[derive(Debug)]
@@ -103,12 +100,12 @@ struct Cold {
 
 /// The receiving end of the queue, for the dispatch.
 #[derive(Debug)]
-pub struct Items(pub(in crate::broker) mpsc::UnboundedReceiver<Item>);
+pub(in crate::broker) struct Items(pub(in crate::broker) mpsc::UnboundedReceiver<Item>);
 
 impl Queue {
     /// A queue of at most `capacity` messages that keeps at most about `memory_bytes` of them
     /// in memory.
-    pub fn new(capacity: usize, memory_bytes: usize) -> (Arc<Queue>, Items) {
+    pub(in crate::broker) fn new(capacity: usize, memory_bytes: usize) -> (Arc<Queue>, Items) {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         let (sender, receiver) = mpsc::unbounded_channel();
         let free = Arc::new(Semaphore::new(capacity));
@@ -129,24 +126,8 @@ impl Queue {
             moved: Notify::new(),
             deleted: Notify::new(),
             refilling: tokio::sync::Mutex::default(),
-            activity: Arc::default(),
         };
         (Arc::new(queue), Items(receiver))
-    }
-
-    /// What the store calls with messages just stored: they are queued in that order.
-    pub fn committed(self: &Arc<Queue>) -> Committed {
-        let queue = self.clone();
-        Box::new(move |messages| {
-            let now = Instant::now();
-            queue.activity.committed(&messages, now);
-            queue.push_fresh(messages, now);
-        })
-    }
-
-    /// Where what is committed is counted.
-    pub(in crate::broker) fn activity(&self) -> &Arc<Activity> {
-        &self.activity
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -215,7 +196,8 @@ impl Queue {
         self.free.close();
     }
 
-    fn push_fresh(&self, messages: Vec<Message>, now: Instant) {
+    /// Queues messages just stored, in their order. The store waits for it.
+    pub(in crate::broker) fn push_fresh(&self, messages: Vec<Message>, now: Instant) {
         let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
             return;
         };
@@ -263,7 +245,7 @@ impl Queue {
     }
 
     /// Keeps at most about so much in memory from now on; what is there leaves in its turn.
-    pub fn keep_in_memory(&self, bytes: usize) {
+    pub(in crate::broker) fn keep_in_memory(&self, bytes: usize) {
         self.lock().memory_bytes = bytes;
         self.moved.notify_waiters();
     }
