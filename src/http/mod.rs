@@ -10,12 +10,18 @@
 
 mod api;
 mod contract;
+mod dialect;
+mod disk;
 mod fields;
 mod front;
 mod listing;
 mod metrics;
+mod places;
 mod process;
+mod refusal;
 mod routes;
+mod sse;
+mod state;
 mod times;
 mod view;
 
@@ -24,93 +30,16 @@ mod fuzz;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Deref;
-use std::sync::Arc;
-
 use axum::Router;
-use axum::http::{Method, Uri};
-use axum::response::{IntoResponse, Response};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::access::Access;
-use crate::broker::Broker;
-use crate::config::{Config, Live};
-use crate::connection::connection_stats::ConnectionStats;
-use crate::message::UnixSeconds;
-use api::{Console, Refusal};
-use contract::reply::ApiError;
-use front::gate;
+use api::error::Refusal;
+use contract::error::ApiError;
 pub use front::gate::Gate;
+use front::health;
 pub use front::pages::for_pages;
 pub use routes::Needs;
 use routes::{Route, auth, routes, slash};
-
-/// What the handlers of these routes work with; clones are cheap, and made for every request.
-#[derive(Clone)]
-pub struct HttpState(Arc<Shared>);
-
-/// See [`HttpState`].
-pub struct Shared {
-    broker: Broker,
-    config: Live,
-    access: Access,
-    /// Cancelled when the server stops: streams then end.
-    stop: CancellationToken,
-    started: Instant,
-    started_at: UnixSeconds,
-    connections: Arc<ConnectionStats>,
-    console: Arc<Console>,
-}
-
-impl Deref for HttpState {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
-impl HttpState {
-    /// A state for routes that ask this `broker`; `config` has limits, `access` the keys.
-    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `connections`.
-    pub fn new(
-        broker: Broker,
-        config: Live,
-        access: Access,
-        stop: CancellationToken,
-        connections: Arc<ConnectionStats>,
-    ) -> HttpState {
-        HttpState(Arc::new(Shared {
-            started: Instant::now(),
-            started_at: broker.clock().now(),
-            connections,
-            broker,
-            config,
-            access,
-            stop,
-            console: Arc::new(Console::new()),
-        }))
-    }
-
-    /// The configuration in use now.
-    fn config(&self) -> Arc<Config> {
-        self.config.get()
-    }
-
-    /// What is read of a body with the data of a message: percent-encoding makes three bytes of
-    /// one, and the names, the topic and the lines between multipart fields need room too.
-    fn data_limits(&self) -> fields::Limits {
-        const AROUND_DATA_BYTES: usize = 64 * 1024;
-        let server = &self.config().server;
-        let data = server.max_message_bytes.saturating_mul(3);
-        fields::Limits {
-            bytes_max: data.saturating_add(AROUND_DATA_BYTES),
-            value_bytes_max: server.max_message_bytes,
-            room_wait: server.request_time,
-        }
-    }
-}
+pub use state::HttpState;
 
 /// The page.
 #[rustfmt::skip]
@@ -130,7 +59,7 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
     let all = [contract::ROUTES, PAGE, METRICS, api::ROUTES]
         .into_iter()
         .flatten();
-    let health = [gate::LIVE, gate::READY].map(|path| ("GET", path, Needs::Nothing));
+    let health = [health::LIVE, health::READY].map(|path| ("GET", path, Needs::Nothing));
     all.map(|route| (route.method, route.path, route.needs))
         .chain(health)
 }
@@ -149,29 +78,7 @@ pub fn router(state: HttpState) -> Router {
     router
         .merge(api::router(&state))
         .merge(slash::router(&[contract::ROUTES, METRICS, api::ROUTES]))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(no_such_path)
+        .method_not_allowed_fallback(dialect::wrong_method)
+        .fallback(dialect::no_such_path)
         .with_state(state)
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Response {
-    refused_at(
-        uri.path(),
-        ApiError::WrongMethod {
-            method: method.to_string(),
-            path: uri.path().to_owned(),
-        },
-    )
-}
-
-async fn no_such_path(uri: Uri) -> Response {
-    refused_at(uri.path(), ApiError::NoSuchPath(uri.path().to_owned()))
-}
-
-/// The reply in the form of the API that the path belongs to.
-fn refused_at(path: &str, error: ApiError) -> Response {
-    match api::has(path) {
-        true => Refusal::from(error).into_response(),
-        false => error.into_response(),
-    }
 }

@@ -1,5 +1,6 @@
 //! Every row of protocol "HTTP", asked through the router.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -8,12 +9,14 @@ use axum::http::request::Builder;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
-use crate::access::KeysFile;
-use crate::broker::{Blocking, Inbox, OutboxLimits, Pace, Settings};
+use crate::access::{Access, KeysFile};
+use crate::broker::{Blocking, Broker, Inbox, OutboxLimits, Pace, Settings};
 use crate::clock::Clock;
+use crate::config::{Config, Live};
 use crate::store::MemoryStore;
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::{Embed, EmbeddedFile};
 
-use crate::http::contract::reply::ApiError;
+use crate::http::contract::error::ApiError;
 
 /// The files of `view/` that a browser needs.
 #[derive(Embed)]

@@ -19,6 +19,7 @@ const WITHOUT_CIRCLE: &[&str] = &[
     "src/cli/",
     "src/config/",
     "src/connection/",
+    "src/http/",
     "src/limits/",
     "src/server/",
     "src/store/",
@@ -30,6 +31,7 @@ const WITH_SMALL_FOLDERS: &[&str] = &[
     "src/access/",
     "src/broker/",
     "src/connection/",
+    "src/http/",
     "src/limits/",
     "src/store/",
 ];

@@ -38,8 +38,8 @@ impl Broker {
 
 impl Broker {
     /// Watches a topic from now on; a watcher that is slow misses messages, and holds up nobody.
-    /// `None` if there are too many watchers already.
-    pub fn watch(&self, topic: Topic) -> Option<Watch> {
+    /// How many watch at once is for the caller to bound.
+    pub fn watch(&self, topic: Topic) -> Watch {
         self.0.activity.watchers.join(topic)
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::http::HttpState;
 use crate::http::api::error::Refusal;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 use crate::store::Backup;
 
 /// How long whoever asked may read nothing: what is sent keeps its files on the disk.
@@ -34,7 +34,7 @@ pub(super) async fn backup(
     method: Method,
     _: NoParams,
 ) -> Result<Response, Refusal> {
-    let permit = state.console.backups.take(caller.key())?;
+    let permit = state.places.backups.take(caller.key())?;
     let backup = state.broker.backup().ok_or_else(Refusal::nothing_on_disk)?;
     let bytes = backup.bytes();
     let name = state.broker.clock().now().0;

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::broker::{Client, Role};
-use crate::http::HttpState;
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::ClientJson;
@@ -14,6 +13,7 @@ use crate::http::api::reply;
 use crate::http::api::request::params::{self, InPath};
 use crate::http::api::text_search::TextSearch;
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
@@ -39,7 +39,7 @@ pub(super) async fn list(
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let after = cursor.map(params::number_cursor).transpose()?;
     let broker = state.broker.clone();
-    let place = state.console.surveys.take(caller.key())?;
+    let place = state.places.surveys.take(caller.key())?;
     let text = off_thread(move || {
         let _place = place;
         let mut clients = broker.clients();

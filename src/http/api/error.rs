@@ -1,14 +1,15 @@
 //! What the console API answers when it does not do what it was asked for.
 
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::access::Denied;
 use crate::broker::{PublishError, PushAgainError};
 use crate::http::api::reply;
-use crate::http::api::state::TooMany;
-use crate::http::contract::reply::{ApiError, SOON, is_for_now, shortened};
+use crate::http::contract::error::ApiError;
+use crate::http::places::TooMany;
+use crate::http::refusal::{shortened, with_retry_after};
 use crate::limits::memory_budget::Busy;
 use crate::message::{MessageCode, Topic, TopicError};
 use crate::store::StoreError;
@@ -165,11 +166,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = reply::json(self.status, self.text());
-        if is_for_now(self.status) {
-            response.headers_mut().insert(header::RETRY_AFTER, SOON);
-        }
-        response
+        with_retry_after(reply::json(self.status, self.text()))
     }
 }
 

@@ -12,7 +12,8 @@ use crate::broker::{Broker, Point, Step};
 use crate::http::api::error::Refusal;
 use crate::http::api::reply;
 use crate::http::api::request::params;
-use crate::http::{HttpState, times};
+use crate::http::state::HttpState;
+use crate::http::times;
 use crate::message::UnixSeconds;
 
 const POINTS: usize = 300;

@@ -10,25 +10,23 @@ mod about;
 mod backup;
 mod blocking;
 mod clients;
-mod error;
+pub(super) mod error;
 mod figures;
 mod json;
 mod messages;
 mod overview;
 mod reply;
 mod request;
-mod state;
+pub(super) mod state;
 mod text_search;
 mod topics;
 
 use axum::Router;
 
-use crate::http::HttpState;
 use crate::http::routes::auth;
 use crate::http::routes::{Route, routes};
-pub(super) use error::Refusal;
-pub(super) use overview::Disk;
-pub(super) use state::{Console, TooMany};
+use crate::http::state::HttpState;
+use error::Refusal;
 
 /// Every route there is.
 #[rustfmt::skip]
@@ -43,10 +41,10 @@ pub(super) const ROUTES: &[Route] = routes! {
     GET    "/api/topics"                 Read    => topics::list;
     GET    "/api/topics/{topic}"         Read    => topics::detail;
     POST   "/api/topics/{topic}/purge"   Change  => topics::purge;
-    GET    "/api/topics/{topic}/watch"   Read    => overview::events::watch;
+    GET    "/api/topics/{topic}/watch"   Read    => topics::watch::watch;
     GET    "/api/topic"                  Read    => topics::detail;
     POST   "/api/topic/purge"            Change  => topics::purge;
-    GET    "/api/topic/watch"            Read    => overview::events::watch;
+    GET    "/api/topic/watch"            Read    => topics::watch::watch;
     GET    "/api/messages"               Read    => messages::list;
     POST   "/api/messages"               Change  => messages::publish;
     GET    "/api/messages/{code}"        Read    => messages::detail;
@@ -67,9 +65,4 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
     ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route.path, auth::guarded::<Refusal>(route, state))
     })
-}
-
-/// Whether failures at this path are told in the form of this API.
-pub(super) fn has(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
 }

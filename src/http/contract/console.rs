@@ -13,11 +13,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::broker::ClientInfo;
-use crate::http::HttpState;
-use crate::http::contract::reply::{self, ApiError};
+use crate::http::contract::error::ApiError;
+use crate::http::contract::reply;
 use crate::http::fields::{self, Limits};
 use crate::http::listing::{self, Format};
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 use crate::http::times::{self, Side};
 use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};
@@ -33,7 +34,7 @@ pub(in crate::http) async fn get_consumers(
     State(state): State<HttpState>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    let place = state.console.surveys.take(caller.key())?;
+    let place = state.places.surveys.take(caller.key())?;
     let mut clients = state.broker.consumers();
     clients.retain(|client| caller.sees(&client.topic));
     Ok(consumers(clients, place))

@@ -2,6 +2,7 @@
 //! and status 200 for refusals too.
 
 mod console;
+pub(in crate::http) mod error;
 pub(in crate::http) mod producer;
 pub(in crate::http) mod reply;
 

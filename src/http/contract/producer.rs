@@ -8,9 +8,11 @@ use axum::response::Response;
 use bytestring::ByteString;
 
 use crate::broker::{PublishError, Receipt, RefusedFor};
-use crate::http::contract::reply::{self, ApiError};
+use crate::http::contract::error::ApiError;
+use crate::http::contract::reply;
+use crate::http::fields;
 use crate::http::routes::caller::Caller;
-use crate::http::{HttpState, fields};
+use crate::http::state::HttpState;
 use crate::message::{DataTooLarge, Draft, MessageCode, Topic};
 
 /// POST /Producer/Send: replies with the code once the message is synced, so a reply of success

@@ -1,17 +1,9 @@
-//! What these routes answer: the code/msg/data envelope, and the reply to every error.
+//! The envelope of the contract: code, msg and data.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-
-use crate::access::Denied;
-use crate::broker::PublishError;
-use crate::http::api::TooMany;
-use crate::http::front::pages::Foreign;
-use crate::limits::memory_budget::Busy;
-use crate::message::TopicError;
-use crate::store::StoreError;
 
 /// The envelope (protocol, "HTTP"): what is `None` is left out.
 #[derive(Serialize)]
@@ -38,6 +30,11 @@ pub(in crate::http) fn data(data: impl Serialize) -> Response {
     envelope(0, None, Some(data))
 }
 
+/// A failure with its text: `{"code":-1,"msg":"…"}`.
+pub(in crate::http) fn failed(text: &str) -> Response {
+    envelope(-1, Some(text), None::<()>)
+}
+
 /// Success with a body that is JSON already.
 pub(in crate::http) fn json(body: Body) -> Response {
     const TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -48,184 +45,6 @@ fn envelope(code: i8, msg: Option<&str>, data: Option<impl Serialize>) -> Respon
     let text = serde_json::to_vec(&Envelope { code, msg, data })
         .expect("replies are structs of strings and numbers");
     json(text.into())
-}
-
-/// Whether what is refused with this status may be tried again.
-pub(in crate::http) fn is_for_now(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-    )
-}
-
-/// In so many seconds whoever was refused for now may try again.
-pub(in crate::http) const SOON: HeaderValue = HeaderValue::from_static("1");
-
-/// Why a request is not done.
-#[derive(Debug)]
-pub(in crate::http) enum ApiError {
-    /// The `secretKey` header is missing or wrong.
-    Key,
-    /// So many wrong keys have come from the address that this one was not looked at.
-    TooManyWrongKeys,
-    /// The key is right, and not good for this.
-    Denied(Denied),
-    /// A page that may not use the server.
-    Foreign(Foreign),
-    /// A field that is needed is missing or empty.
-    Required,
-    /// The topic is none.
-    Topic(TopicError),
-    /// The data is too large, in bytes.
-    DataTooLarge { bytes: usize, bytes_max: usize },
-    /// The body is too large, in bytes.
-    BodyTooLarge { bytes_max: usize },
-    /// There is no room for the body.
-    Busy(Busy),
-    /// As many are open as may be.
-    TooMany(TooMany),
-    /// The connection broke, or the body is not what its content type says.
-    Body { kind: &'static str, reason: String },
-    /// The text of a field means nothing.
-    Field {
-        name: &'static str,
-        value: String,
-        expected: &'static str,
-    },
-    /// The body has a content type that has no fields; an empty one is none.
-    ContentType(String),
-    /// The body is packed.
-    ContentCoding(String),
-    /// The broker did not take the message.
-    Publish(PublishError),
-    /// The store did not answer a question.
-    Store(StoreError),
-    /// There is no such path.
-    NoSuchPath(String),
-    /// There is such a path, for another method.
-    WrongMethod { method: String, path: String },
-}
-
-impl ApiError {
-    /// The status of the reply.
-    fn status(&self) -> StatusCode {
-        match self {
-            ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
-            ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::Busy(_) | ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Foreign(_) => StatusCode::FORBIDDEN,
-            ApiError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
-            _ => StatusCode::OK,
-        }
-    }
-
-    /// The `msg` of the reply. What is wrong inside is logged, not sent.
-    pub(in crate::http) fn text(&self) -> String {
-        match self {
-            ApiError::Key => "Secret key matching error".into(),
-            ApiError::TooManyWrongKeys => "too many wrong keys from your address: try later".into(),
-            ApiError::Denied(denied) => denied.to_string(),
-            ApiError::Foreign(foreign) => foreign.to_string(),
-            ApiError::Required => "Required data cannot be empty".into(),
-            ApiError::Topic(error) => error.to_string(),
-            ApiError::DataTooLarge { bytes, bytes_max } => {
-                format!("messageData has {bytes} bytes, more than {bytes_max}")
-            }
-            ApiError::BodyTooLarge { bytes_max } => {
-                format!("the body has more than {bytes_max} bytes")
-            }
-            ApiError::Busy(busy) => busy.to_string(),
-            ApiError::TooMany(many) => many.to_string(),
-            ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
-            ApiError::Field {
-                name,
-                value,
-                expected,
-            } => {
-                format!("{name} is {expected}, not {:?}", shortened(value))
-            }
-            ApiError::ContentType(kind) => {
-                let kind = match kind.as_str() {
-                    "" => "no Content-Type".into(),
-                    kind => format!("the Content-Type {:?}", shortened(kind)),
-                };
-                format!(
-                    "the body has {kind}: it has to be application/json, \
-                     application/x-www-form-urlencoded or multipart/form-data"
-                )
-            }
-            ApiError::ContentCoding(coding) => {
-                let coding = shortened(coding);
-                format!("the body has the Content-Encoding {coding:?}: send it as it is")
-            }
-            ApiError::Store(error) => {
-                tracing::error!(error = error as &dyn std::error::Error, "the store failed");
-                format!("the store failed: {}", error.cause())
-            }
-            // The store has logged why it failed, once for all messages of the group.
-            ApiError::Publish(error) => error.to_string(),
-            ApiError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
-            ApiError::WrongMethod { method, path } => {
-                format!("{} does not take {method}", shortened(path))
-            }
-        }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = envelope(-1, Some(&self.text()), None::<()>);
-        *response.status_mut() = self.status();
-        if is_for_now(self.status()) {
-            response.headers_mut().insert(header::RETRY_AFTER, SOON);
-        }
-        response
-    }
-}
-
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> ApiError {
-        ApiError::Denied(denied)
-    }
-}
-
-impl From<Busy> for ApiError {
-    fn from(busy: Busy) -> ApiError {
-        ApiError::Busy(busy)
-    }
-}
-
-impl From<TopicError> for ApiError {
-    fn from(error: TopicError) -> ApiError {
-        ApiError::Topic(error)
-    }
-}
-
-impl From<PublishError> for ApiError {
-    fn from(error: PublishError) -> ApiError {
-        ApiError::Publish(error)
-    }
-}
-
-impl From<TooMany> for ApiError {
-    fn from(many: TooMany) -> ApiError {
-        ApiError::TooMany(many)
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> ApiError {
-        match error {
-            StoreError::Busy => ApiError::Busy(Busy),
-            error => ApiError::Store(error),
-        }
-    }
-}
-
-/// What a client sent, cut to a length that is fit for a reply.
-pub(in crate::http) fn shortened(text: &str) -> &str {
-    const BYTES_MAX: usize = 200;
-    &text[..text.floor_char_boundary(BYTES_MAX)]
 }
 
 #[cfg(test)]
@@ -243,20 +62,5 @@ mod tests {
         assert_eq!(text(msg("a\"b")).await, r#"{"code":0,"msg":"a\"b"}"#);
         let none: [u8; 0] = [];
         assert_eq!(text(data(none)).await, r#"{"code":0,"data":[]}"#);
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_status_200_and_code_minus_1() {
-        let response = ApiError::from(PublishError::QueueFull).into_response();
-        assert_eq!(response.status(), StatusCode::OK);
-        assert!(text(response).await.starts_with(r#"{"code":-1,"msg":"#));
-    }
-
-    #[tokio::test]
-    async fn a_reply_repeats_little_of_what_was_sent() {
-        let error = ApiError::NoSuchPath("/é".repeat(10_000));
-        let response = error.into_response();
-        assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        assert!(text(response).await.len() < 300);
     }
 }

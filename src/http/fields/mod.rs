@@ -15,7 +15,7 @@ use bytestring::ByteString;
 use futures_util::StreamExt;
 use memchr::{memchr, memchr2};
 
-use crate::http::contract::reply::ApiError;
+use crate::http::contract::error::ApiError;
 use crate::limits::memory_budget::{RequestBudget, SMALL_BYTES};
 use json::Value;
 pub(super) use json::mend_halves;

@@ -19,12 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::broker::{Broker, PublishError};
-use crate::http::contract::reply::{self, ApiError};
-use crate::http::{api, refused_at};
-
-/// The paths that it answers itself.
-pub(in crate::http) const LIVE: &str = "/health/live";
-pub(in crate::http) const READY: &str = "/health/ready";
+use crate::http::contract::error::ApiError;
+use crate::http::contract::reply;
+use crate::http::dialect::{self, Dialect};
+use crate::http::front::health::{LIVE, READY, Unready, unready};
 
 /// See the module. Clones are the same gate.
 #[derive(Clone)]
@@ -39,18 +37,6 @@ struct Inner {
 struct Open {
     app: Router,
     broker: Broker,
-}
-
-/// Why a server is not to be sent to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::http) enum Unready {
-    /// The store is being opened.
-    Starting,
-    /// The server goes down.
-    Stopping,
-    /// Messages cannot be stored.
-    Storage,
 }
 
 impl Gate {
@@ -73,7 +59,7 @@ impl Gate {
         Router::new()
             .route(LIVE, get(live))
             .route(READY, get(ready))
-            .method_not_allowed_fallback(crate::http::wrong_method)
+            .method_not_allowed_fallback(dialect::wrong_method)
             .fallback(pass)
             .with_state(self.clone())
     }
@@ -84,15 +70,6 @@ impl Gate {
             None => Some(Unready::Starting),
         }
     }
-}
-
-/// Why messages are not taken at the moment, if so.
-pub(in crate::http) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
-    if stop.is_cancelled() {
-        return Some(Unready::Stopping);
-    }
-    let stores = broker.is_alive() && broker.health().refusing.is_none();
-    (!stores).then_some(Unready::Storage)
 }
 
 /// GET /health/live: 200 unless the process is to be started anew.
@@ -144,9 +121,10 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
 /// The refusal in the form of the API that was asked.
 fn stopping(method: &Method, uri: &Uri) -> Response {
     let error = ApiError::Publish(PublishError::Stopping);
-    let mut response = refused_at(uri.path(), error);
+    let dialect = Dialect::of(uri);
+    let mut response = dialect.refuse(error);
     // The routes of the contract are all POST, and refuse with status 200.
-    if method != Method::POST && !api::has(uri.path()) {
+    if method != Method::POST && dialect == Dialect::Contract {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     let headers = response.headers_mut();

@@ -1,6 +1,8 @@
 //! What is in front of all routes: the gate that is open while the server serves, and the rules
 //! for browsers and proxies.
 
+pub(in crate::http) mod foreign;
 pub(in crate::http) mod gate;
+pub(in crate::http) mod health;
 pub(in crate::http) mod pages;
 mod streams;

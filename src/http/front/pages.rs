@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 
 use crate::config::{Live, Pages};
 use crate::connection::connection_stats::{ConnectionStats, Refused};
-use crate::http::contract::reply::ApiError;
-use crate::http::front::gate;
+use crate::http::contract::error::ApiError;
+use crate::http::dialect::Dialect;
+use crate::http::front::foreign::{look_at, text};
 use crate::http::front::streams;
-use crate::http::refused_at;
 
 /// The headers on every reply, whatever was asked and from where.
 pub(in crate::http) const CORS: [(HeaderName, &str); 4] = [
@@ -31,26 +31,6 @@ pub(in crate::http) const CORS: [(HeaderName, &str); 4] = [
 
 /// For how long a browser asks for this host by TLS only, after an answer that came so: 30 days.
 const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
-
-/// Why a page may not use the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::http) enum Foreign {
-    /// It is not of the list.
-    #[error("this server is not for pages of this origin: see server.origins")]
-    Page,
-    /// It is not of this machine, and everybody knows the key.
-    #[error(
-        "while mq.secretKey is the published default, pages of other machines may not use this \
-         server: set mq.secretKey to a key of your own, or add the page's origin to server.origins"
-    )]
-    PageWithKey,
-    /// Somebody's name may lead here, and everybody knows the key.
-    #[error(
-        "while mq.secretKey is the published default, this server does not answer to this name: \
-         set mq.secretKey to a key of your own, or add the name's origin to server.origins"
-    )]
-    NameWithKey,
-}
 
 /// Wraps every route, refusal and unknown path of `router`: refuses pages that may not use the
 /// server, which are counted in `connections`, adds the CORS headers, and answers OPTIONS with 204. With
@@ -70,7 +50,7 @@ async fn pass(
     let (mut response, is_refused) = match (look_at(pages, &request), request.method()) {
         (Err(foreign), _) => {
             connections.refused(Refused::Handshake).add(1);
-            let refusal = refused_at(request.uri().path(), ApiError::Foreign(foreign));
+            let refusal = Dialect::of(request.uri()).refuse(ApiError::Foreign(foreign));
             (refusal, true)
         }
         (Ok(()), &Method::OPTIONS) => (StatusCode::NO_CONTENT.into_response(), false),
@@ -96,41 +76,8 @@ async fn pass(
     response
 }
 
-/// Whether whoever sent this may: programs that are no browsers send no `Origin`, and notice
-/// nothing. A browser leaves it out where it reads what it takes for the page's own server, so
-/// then the name has to be one of this server; of every other request it names the page.
-///
-/// A list of pages is for sockets: what answers a page may read is for the browser to see to.
-/// While everybody knows the key all routes are kept from pages; the health tells nothing.
-fn look_at(pages: Pages<'_>, request: &Request) -> Result<(), Foreign> {
-    let headers = request.headers();
-    let (is_guarded, is_socket) = (pages.are_guarded(), headers.contains_key(header::UPGRADE));
-    let is_harmless = [gate::LIVE, gate::READY].contains(&request.uri().path());
-    if is_harmless || !is_guarded && !is_socket {
-        return Ok(());
-    }
-    let host = text(headers, header::HOST);
-    if headers.contains_key(header::ORIGIN) {
-        let origin = text(headers, header::ORIGIN).unwrap_or_default();
-        return match (pages.allow(origin, host), is_guarded) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Foreign::PageWithKey),
-            (false, false) => Err(Foreign::Page),
-        };
-    }
-    let reads = [Method::GET, Method::HEAD].contains(request.method()) && !is_socket;
-    match is_guarded && reads && !host.is_none_or(|host| pages.know(host)) {
-        true => Err(Foreign::NameWithKey),
-        false => Ok(()),
-    }
-}
-
 /// The origin of the page that asks, if it may.
 fn allowed_origin(pages: Pages<'_>, headers: &HeaderMap) -> Option<HeaderValue> {
     let is_allowed = pages.allow(text(headers, header::ORIGIN)?, text(headers, header::HOST));
     headers.get(header::ORIGIN).filter(|_| is_allowed).cloned()
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, header};
 
 /// The form of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum MetricsFormat {
     /// OpenMetrics 1.0: with units, and with the types of counters in their names.
     OpenMetrics,
     /// The text format of Prometheus, 0.0.4.
@@ -21,42 +21,44 @@ struct Liking {
     is_named: bool,
 }
 
-impl Format {
+impl MetricsFormat {
     /// Type, subtype and version.
     fn kind(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Format::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
-            Format::Prometheus => ("text", "plain", "0.0.4"),
+            MetricsFormat::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
+            MetricsFormat::Prometheus => ("text", "plain", "0.0.4"),
         }
     }
 
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
+            MetricsFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 
     /// The one that the headers of a request like best.
-    pub(super) fn wanted(headers: &HeaderMap) -> Format {
+    pub(super) fn wanted(headers: &HeaderMap) -> MetricsFormat {
         let accept = headers.get_all(header::ACCEPT).iter();
-        let ranges: Vec<Range<'_>> = accept
+        let ranges: Vec<MediaRange<'_>> = accept
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .filter_map(Range::parse)
+            .filter_map(MediaRange::parse)
             .collect();
-        let open = Format::OpenMetrics.liking(&ranges);
-        let plain = Format::Prometheus.liking(&ranges);
+        let open = MetricsFormat::OpenMetrics.liking(&ranges);
+        let plain = MetricsFormat::Prometheus.liking(&ranges);
         let preferred = open.quality > plain.quality;
         let named = open.is_named && open.quality > 0 && open.quality == plain.quality;
         match preferred || named {
-            true => Format::OpenMetrics,
-            false => Format::Prometheus,
+            true => MetricsFormat::OpenMetrics,
+            false => MetricsFormat::Prometheus,
         }
     }
 
     /// The most exact of the ranges that the format is in decides, and of those the best.
-    fn liking(self, ranges: &[Range<'_>]) -> Liking {
+    fn liking(self, ranges: &[MediaRange<'_>]) -> Liking {
         let fitting = ranges
             .iter()
             .filter_map(|range| Some((range.exactness(self)?, range.quality)));
@@ -79,19 +81,19 @@ enum Exactness {
 }
 
 /// A media range, as in `text/*;q=0.5`.
-struct Range<'a> {
+struct MediaRange<'a> {
     kind: &'a str,
     subkind: &'a str,
     version: Option<&'a str>,
     quality: u16,
 }
 
-impl Range<'_> {
+impl MediaRange<'_> {
     /// `None` if it cannot be read.
-    fn parse(text: &str) -> Option<Range<'_>> {
+    fn parse(text: &str) -> Option<MediaRange<'_>> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subkind) = parts.next()?.split_once('/')?;
-        let mut range = Range {
+        let mut range = MediaRange {
             kind,
             subkind,
             version: None,
@@ -111,7 +113,7 @@ impl Range<'_> {
     }
 
     /// How exactly it means this format; `None` if it means others.
-    fn exactness(&self, format: Format) -> Option<Exactness> {
+    fn exactness(&self, format: MetricsFormat) -> Option<Exactness> {
         let (kind, subkind, version) = format.kind();
         let same = str::eq_ignore_ascii_case;
         match (self.kind, self.subkind, self.version) {
@@ -143,17 +145,17 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    fn wanted(values: &[&'static str]) -> Format {
+    fn wanted(values: &[&'static str]) -> MetricsFormat {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::ACCEPT, HeaderValue::from_static(value));
         }
-        Format::wanted(&headers)
+        MetricsFormat::wanted(&headers)
     }
 
     #[test]
     fn a_scraper_gets_what_it_likes_best() {
-        use Format::{OpenMetrics, Prometheus};
+        use MetricsFormat::{OpenMetrics, Prometheus};
         for (accept, format) in [
             // Nobody in particular, browsers, curl.
             (&[][..], Prometheus),
@@ -252,6 +254,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_bytes(b"text/\xff").unwrap();
         headers.append(header::ACCEPT, value);
-        assert_eq!(Format::wanted(&headers), Format::Prometheus);
+        assert_eq!(MetricsFormat::wanted(&headers), MetricsFormat::Prometheus);
     }
 }

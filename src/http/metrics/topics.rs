@@ -2,16 +2,13 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeGaugeValue, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::broker::ToldTopic;
-use crate::http::metrics::Scrape;
-use crate::http::metrics::text::Metrics;
+use crate::http::metrics::families::Families;
+use crate::http::metrics::scrape::Scrape;
 
 impl Scrape {
-    pub(super) fn topics(&self, to: &mut Metrics<'_>) -> fmt::Result {
+    pub(super) fn topics(&self, to: &mut Families<'_>) -> fmt::Result {
         to.gauge(
             "dpmq_topics_left_out",
             "Topics that server.metricsTopics fits, and that are not told, since too many are.",
@@ -60,41 +57,5 @@ impl Scrape {
             topics,
             |topic| topic.delivered,
         )
-    }
-}
-
-impl Metrics<'_> {
-    fn gauge_of_each<N: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        topics: &[ToldTopic],
-        value: impl Fn(&ToldTopic) -> N,
-    ) -> fmt::Result {
-        let to = &mut self.0;
-        let mut family = to.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-        for topic in topics {
-            let labels = [("topic", topic.topic.as_str())];
-            family.encode_family(&labels)?.encode_gauge(&value(topic))?;
-        }
-        Ok(())
-    }
-
-    fn counter_of_each(
-        &mut self,
-        name: &str,
-        help: &str,
-        topics: &[ToldTopic],
-        value: impl Fn(&ToldTopic) -> u64,
-    ) -> fmt::Result {
-        let to = &mut self.0;
-        let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for topic in topics {
-            let labels = [("topic", topic.topic.as_str())];
-            let mut metric = family.encode_family(&labels)?;
-            metric.encode_counter::<NoLabelSet, _, u64>(&value(topic), None)?;
-        }
-        Ok(())
     }
 }

@@ -13,13 +13,14 @@ use axum::routing::MethodRouter;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use crate::access::{Grant, Place, Refused, Shown};
+use crate::access::{Grant, Place, Shown};
 use crate::config::Metrics;
 use crate::connection::connection_stats::Transport;
-use crate::http::contract::reply::ApiError;
+use crate::http::contract::error::ApiError;
+use crate::http::fields;
 use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
-use crate::http::{HttpState, fields};
+use crate::http::state::HttpState;
 
 /// What stands before a route.
 #[derive(Clone)]
@@ -142,16 +143,6 @@ where
             guard.pass(request, next).await.map_err(E::from)
         },
     ))
-}
-
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> ApiError {
-        match refused {
-            Refused::Wrong => ApiError::Key,
-            Refused::TooMany => ApiError::TooManyWrongKeys,
-            Refused::Expired(denied) => ApiError::Denied(denied),
-        }
-    }
 }
 
 /// The same reply; what is still being sent breaks off as soon as the grant ends, so that a

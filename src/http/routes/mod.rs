@@ -7,7 +7,7 @@ pub(super) mod slash;
 use axum::routing::{MethodFilter, MethodRouter};
 
 use crate::access::Right;
-use crate::http::HttpState;
+use crate::http::state::HttpState;
 
 /// A method of a path.
 pub(super) struct Route {

@@ -6,9 +6,9 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 
-use crate::http::HttpState;
 use crate::http::fields;
 use crate::http::routes::Route;
+use crate::http::state::HttpState;
 
 /// A redirect for every route of these tables.
 pub(in crate::http) fn router(tables: &[&[Route]]) -> Router<HttpState> {

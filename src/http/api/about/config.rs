@@ -6,10 +6,10 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::config::Setting;
-use crate::http::HttpState;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 
 /// A setting; a secret one without its value.
 #[derive(Serialize)]

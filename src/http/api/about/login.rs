@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::http::HttpState;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
+use crate::http::state::HttpState;
 
 /// Tells whether the key is the published one: then anybody could log in with it anyway.
 pub(in crate::http::api) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {

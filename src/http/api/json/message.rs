@@ -5,12 +5,18 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::broker::{Client, Role};
-use crate::http::api::request::params::STATUSES;
 use crate::message::{Message, Status, StatusKind};
 use crate::store::Counts;
 
 /// The characters of data that a row shows.
 const PREVIEW_CHARS: usize = 256;
+
+/// The names that statuses have in this API.
+pub(in crate::http::api) const STATUSES: [(&str, StatusKind); 3] = [
+    ("accepted", StatusKind::Accepted),
+    ("not_consumed", StatusKind::NotConsumed),
+    ("consumed", StatusKind::Consumed),
+];
 
 /// The name of a status.
 pub(in crate::http::api) fn status_name(kind: StatusKind) -> &'static str {

@@ -17,8 +17,9 @@ use crate::http::api::reply;
 use crate::http::api::request::body::JsonWithData;
 use crate::http::api::request::params::{self, Filter, InPath, NoParams, cursor_of};
 use crate::http::contract::producer;
+use crate::http::listing;
 use crate::http::routes::caller::Caller;
-use crate::http::{HttpState, listing};
+use crate::http::state::HttpState;
 use crate::message::{Message, MessageCode};
 use crate::store::StoreError;
 

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Piece, Pieces};
-use crate::http::HttpState;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::Row;
 use crate::http::api::request::params::{self, Filter, cursor_of};
-use crate::http::api::state::Taken;
 use crate::http::api::text_search::TextSearch;
+use crate::http::places::HeldPlace;
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 use crate::message::Message;
 use crate::store::Mark;
 
@@ -57,7 +57,7 @@ pub(in crate::http::api) async fn search(
     let text_search = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
-    let permit = state.console.searches.take(caller.key())?;
+    let place = state.places.searches.take(caller.key())?;
     let search = Search {
         pieces: state.broker.list(query, caller.key()),
         progress_at: Instant::now() + PROGRESS_EVERY,
@@ -72,7 +72,7 @@ pub(in crate::http::api) async fn search(
             lines: vec![],
         }),
         stop: state.stop.clone(),
-        _permit: permit,
+        _place: place,
     };
     let body = stream::unfold(search, async |mut search| {
         let lines = search.next().await?;
@@ -139,7 +139,7 @@ struct Search {
     /// `None` once it has ended.
     findings: Option<Findings>,
     stop: CancellationToken,
-    _permit: Taken,
+    _place: HeldPlace,
 }
 
 impl Search {
@@ -301,7 +301,7 @@ mod tests {
                 lines: vec![],
             }),
             stop: stop.clone(),
-            _permit: crate::http::api::state::Console::new()
+            _place: crate::http::places::Places::new()
                 .searches
                 .take("key")
                 .unwrap(),

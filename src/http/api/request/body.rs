@@ -4,10 +4,10 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use crate::http::HttpState;
 use crate::http::api::error::Refusal;
-use crate::http::contract::reply::ApiError;
+use crate::http::contract::error::ApiError;
 use crate::http::fields::{self, Limits};
+use crate::http::state::HttpState;
 
 /// The body of a request, as JSON of this type.
 pub(in crate::http::api) struct Json<T>(pub(in crate::http::api) T);

@@ -7,7 +7,8 @@ use axum::extract::{FromRequestParts, MatchedPath, Path};
 use axum::http::request::Parts;
 
 use crate::http::api::error::Refusal;
-use crate::message::{MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
+use crate::http::api::json::message::STATUSES;
+use crate::message::{MessageCode, Sequence, Topic, UnixSeconds};
 use crate::store::{Mark, Query};
 
 /// The value of each of `names` in a query, `None` if it is missing or empty.
@@ -166,13 +167,6 @@ fn digits<T: FromStr>(text: &str) -> Option<T> {
     let readable = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| readable)
 }
-
-/// The names that statuses have in this API.
-pub(in crate::http::api) const STATUSES: [(&str, StatusKind); 3] = [
-    ("accepted", StatusKind::Accepted),
-    ("not_consumed", StatusKind::NotConsumed),
-    ("consumed", StatusKind::Consumed),
-];
 
 /// Which messages are asked for, as texts.
 pub(in crate::http::api) struct Filter<'a> {

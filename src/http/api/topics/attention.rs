@@ -1,32 +1,21 @@
 //! GET /api/attention: the topics that somebody should look at.
-//!
-//! To find them all topics are looked at, so what was found is kept for a while.
-
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use tokio::time::Instant;
 
-use crate::broker::{Broker, Concern, Concerns, TopicState, UNREAD_SECONDS};
-use crate::http::HttpState;
+use crate::broker::{Concern, TopicState, UNREAD_SECONDS};
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 use crate::http::api::topics::{Row, oldest_of};
 use crate::http::routes::caller::Caller;
-use crate::store::StoreError;
+use crate::http::state::HttpState;
 
 /// Topics that are named.
 const TOPICS_MAX: usize = 20;
-/// What was found counts for so many times as long as it took to find it: so however many topics
-/// there are, it takes a twentieth of one processor.
-const KEPT_TIMES: u32 = 20;
-
 /// GET /api/attention.
 pub(in crate::http::api) async fn attention(
     State(state): State<HttpState>,
@@ -47,7 +36,7 @@ pub(in crate::http::api) async fn attention(
         row: Row<'a>,
     }
     let concerns = state.console.survey.get(&state.broker).await?;
-    let _place = state.console.surveys.take(caller.key())?;
+    let _place = state.places.surveys.take(caller.key())?;
     let broker = state.broker.clone();
     let (total, found) = off_thread(move || {
         let seen = concerns.concerned.iter();
@@ -92,71 +81,5 @@ fn holds(concern: Concern, state: &TopicState) -> bool {
         Concern::NoConsumer => {
             state.consumers == 0 && state.counts.accepted + state.counts.not_consumed > 0
         }
-    }
-}
-
-/// What was found when all topics were looked at last.
-#[derive(Default)]
-pub(in crate::http::api) struct Survey(Mutex<Option<Known>>);
-
-struct Known {
-    until: Instant,
-    concerns: Arc<Concerns>,
-}
-
-impl Survey {
-    /// What is known, or what is found out now.
-    pub(in crate::http::api) async fn get(
-        &self,
-        broker: &Broker,
-    ) -> Result<Arc<Concerns>, StoreError> {
-        let begin = Instant::now();
-        if let Some(known) = self.fresh(begin) {
-            return Ok(known);
-        }
-        let concerns = Arc::new(broker.concerns().await?);
-        *self.lock() = Some(Known {
-            until: Instant::now() + begin.elapsed() * KEPT_TIMES,
-            concerns: concerns.clone(),
-        });
-        Ok(concerns)
-    }
-
-    /// What is known, if it is new enough. Else whoever asks has to find out, and others are
-    /// content with what is known for so long.
-    fn fresh(&self, now: Instant) -> Option<Arc<Concerns>> {
-        let mut known = self.lock();
-        let known = known.as_mut()?;
-        if now < known.until {
-            return Some(known.concerns.clone());
-        }
-        known.until = now + Duration::from_secs(1);
-        None
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.0.lock().expect("no holder of this lock panics")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn all_topics_are_not_looked_at_all_the_time() {
-        let known = Known {
-            until: Instant::now() + Duration::from_secs(3),
-            concerns: Arc::default(),
-        };
-        let survey = Survey(Mutex::new(Some(known)));
-        assert!(survey.fresh(Instant::now()).is_some());
-        tokio::time::advance(Duration::from_secs(3)).await;
-        assert!(
-            survey.fresh(Instant::now()).is_none(),
-            "the first one looks"
-        );
-        assert!(survey.fresh(Instant::now()).is_some(), "the others do not");
-        assert!(Survey::default().fresh(Instant::now()).is_none());
     }
 }

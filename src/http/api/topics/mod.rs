@@ -1,6 +1,8 @@
 //! Topics: listed, looked at, purged.
 
 pub(in crate::http::api) mod attention;
+pub(in crate::http::api) mod survey;
+pub(in crate::http::api) mod watch;
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -11,7 +13,6 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::TopicState;
-use crate::http::HttpState;
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::Refusal;
 use crate::http::api::json::message::rounded;
@@ -21,6 +22,7 @@ use crate::http::api::request::body::Json;
 use crate::http::api::request::params::{self, AboutTopic};
 use crate::http::api::text_search::TextSearch;
 use crate::http::routes::caller::Caller;
+use crate::http::state::HttpState;
 use crate::message::{StatusKind, Topic, UnixSeconds};
 
 /// Clients that a topic's detail shows.
@@ -123,10 +125,10 @@ pub(super) async fn list(
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let after = cursor.map(Key::parse).transpose()?;
 
-    let console = &state.console;
-    let _place = console.surveys.take(caller.key())?;
+    let places = &state.places;
+    let _place = places.surveys.take(caller.key())?;
     let _sort = match by {
-        Sort::Oldest => Some(console.sorts.take(caller.key())?),
+        Sort::Oldest => Some(places.sorts.take(caller.key())?),
         Sort::Waiting | Sort::Name | Sort::Consumers | Sort::Rate => None,
     };
     let broker = state.broker.clone();
@@ -277,7 +279,7 @@ pub(super) async fn detail(
     let found = found.ok_or_else(|| Refusal::no_such_topic(&topic))?;
     let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
     let broker = state.broker.clone();
-    let _place = state.console.surveys.take(caller.key())?;
+    let _place = state.places.surveys.take(caller.key())?;
     let clients = off_thread(move || {
         let mut clients = broker.clients();
         clients.retain(|client| client.info.topic == topic);

@@ -1,0 +1,80 @@
+//! Finds the topics that need attention. All topics are looked at for it, so what was found is
+//! kept for a while.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::{Broker, Concerns};
+use crate::store::StoreError;
+
+/// What was found counts for so many times as long as it took to find it: so however many topics
+/// there are, it takes a twentieth of one processor.
+const KEPT_TIMES: u32 = 20;
+
+/// What was found when all topics were looked at last.
+#[derive(Default)]
+pub(in crate::http) struct Survey(Mutex<Option<Known>>);
+
+struct Known {
+    until: Instant,
+    concerns: Arc<Concerns>,
+}
+
+impl Survey {
+    /// What is known, or what is found out now.
+    pub(in crate::http::api) async fn get(
+        &self,
+        broker: &Broker,
+    ) -> Result<Arc<Concerns>, StoreError> {
+        let begin = Instant::now();
+        if let Some(known) = self.fresh(begin) {
+            return Ok(known);
+        }
+        let concerns = Arc::new(broker.concerns().await?);
+        *self.lock() = Some(Known {
+            until: Instant::now() + begin.elapsed() * KEPT_TIMES,
+            concerns: concerns.clone(),
+        });
+        Ok(concerns)
+    }
+
+    /// What is known, if it is new enough. Else whoever asks has to find out, and others are
+    /// content with what is known for so long.
+    fn fresh(&self, now: Instant) -> Option<Arc<Concerns>> {
+        let mut known = self.lock();
+        let known = known.as_mut()?;
+        if now < known.until {
+            return Some(known.concerns.clone());
+        }
+        known.until = now + Duration::from_secs(1);
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_topics_are_not_looked_at_all_the_time() {
+        let known = Known {
+            until: Instant::now() + Duration::from_secs(3),
+            concerns: Arc::default(),
+        };
+        let survey = Survey(Mutex::new(Some(known)));
+        assert!(survey.fresh(Instant::now()).is_some());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(
+            survey.fresh(Instant::now()).is_none(),
+            "the first one looks"
+        );
+        assert!(survey.fresh(Instant::now()).is_some(), "the others do not");
+        assert!(Survey::default().fresh(Instant::now()).is_none());
+    }
+}

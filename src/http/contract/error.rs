@@ -1,0 +1,207 @@
+//! Why a request is refused, and what the contract replies then: one `match` from error to text.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::access::{Denied, Refused};
+use crate::broker::PublishError;
+use crate::http::contract::reply;
+use crate::http::front::foreign::ForeignPage;
+use crate::http::places::TooMany;
+use crate::http::refusal::{shortened, with_retry_after};
+use crate::limits::memory_budget::Busy;
+use crate::message::TopicError;
+use crate::store::StoreError;
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(in crate::http) enum ApiError {
+    /// The `secretKey` header is missing or wrong.
+    Key,
+    /// So many wrong keys have come from the address that this one was not looked at.
+    TooManyWrongKeys,
+    /// The key is right, and not good for this.
+    Denied(Denied),
+    /// A page that may not use the server.
+    Foreign(ForeignPage),
+    /// A field that is needed is missing or empty.
+    Required,
+    /// The topic is none.
+    Topic(TopicError),
+    /// The data is too large, in bytes.
+    DataTooLarge { bytes: usize, bytes_max: usize },
+    /// The body is too large, in bytes.
+    BodyTooLarge { bytes_max: usize },
+    /// There is no room for the body.
+    Busy(Busy),
+    /// As many are open as may be.
+    TooMany(TooMany),
+    /// The connection broke, or the body is not what its content type says.
+    Body { kind: &'static str, reason: String },
+    /// The text of a field means nothing.
+    Field {
+        name: &'static str,
+        value: String,
+        expected: &'static str,
+    },
+    /// The body has a content type that has no fields; an empty one is none.
+    ContentType(String),
+    /// The body is packed.
+    ContentCoding(String),
+    /// The broker did not take the message.
+    Publish(PublishError),
+    /// The store did not answer a question.
+    Store(StoreError),
+    /// There is no such path.
+    NoSuchPath(String),
+    /// There is such a path, for another method.
+    WrongMethod { method: String, path: String },
+}
+
+impl ApiError {
+    /// The status of the reply.
+    fn status(&self) -> StatusCode {
+        match self {
+            ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
+            ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Busy(_) | ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Foreign(_) => StatusCode::FORBIDDEN,
+            ApiError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::OK,
+        }
+    }
+
+    /// The `msg` of the reply. What is wrong inside is logged, not sent.
+    pub(in crate::http) fn text(&self) -> String {
+        match self {
+            ApiError::Key => "Secret key matching error".into(),
+            ApiError::TooManyWrongKeys => "too many wrong keys from your address: try later".into(),
+            ApiError::Denied(denied) => denied.to_string(),
+            ApiError::Foreign(foreign) => foreign.to_string(),
+            ApiError::Required => "Required data cannot be empty".into(),
+            ApiError::Topic(error) => error.to_string(),
+            ApiError::DataTooLarge { bytes, bytes_max } => {
+                format!("messageData has {bytes} bytes, more than {bytes_max}")
+            }
+            ApiError::BodyTooLarge { bytes_max } => {
+                format!("the body has more than {bytes_max} bytes")
+            }
+            ApiError::Busy(busy) => busy.to_string(),
+            ApiError::TooMany(many) => many.to_string(),
+            ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
+            ApiError::Field {
+                name,
+                value,
+                expected,
+            } => {
+                format!("{name} is {expected}, not {:?}", shortened(value))
+            }
+            ApiError::ContentType(kind) => {
+                let kind = match kind.as_str() {
+                    "" => "no Content-Type".into(),
+                    kind => format!("the Content-Type {:?}", shortened(kind)),
+                };
+                format!(
+                    "the body has {kind}: it has to be application/json, \
+                     application/x-www-form-urlencoded or multipart/form-data"
+                )
+            }
+            ApiError::ContentCoding(coding) => {
+                let coding = shortened(coding);
+                format!("the body has the Content-Encoding {coding:?}: send it as it is")
+            }
+            ApiError::Store(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+                format!("the store failed: {}", error.cause())
+            }
+            // The store has logged why it failed, once for all messages of the group.
+            ApiError::Publish(error) => error.to_string(),
+            ApiError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
+            ApiError::WrongMethod { method, path } => {
+                format!("{} does not take {method}", shortened(path))
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = reply::failed(&self.text());
+        *response.status_mut() = self.status();
+        with_retry_after(response)
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> ApiError {
+        ApiError::Denied(denied)
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> ApiError {
+        match refused {
+            Refused::Wrong => ApiError::Key,
+            Refused::TooMany => ApiError::TooManyWrongKeys,
+            Refused::Expired(denied) => ApiError::Denied(denied),
+        }
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(busy: Busy) -> ApiError {
+        ApiError::Busy(busy)
+    }
+}
+
+impl From<TopicError> for ApiError {
+    fn from(error: TopicError) -> ApiError {
+        ApiError::Topic(error)
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> ApiError {
+        ApiError::Publish(error)
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(many: TooMany) -> ApiError {
+        ApiError::TooMany(many)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        match error {
+            StoreError::Busy => ApiError::Busy(Busy),
+            error => ApiError::Store(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        let body = axum::body::to_bytes(response.into_body(), 4096).await;
+        String::from_utf8(body.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_status_200_and_code_minus_1() {
+        let response = ApiError::from(PublishError::QueueFull).into_response();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.starts_with(r#"{"code":-1,"msg":"#));
+    }
+
+    #[tokio::test]
+    async fn a_reply_repeats_little_of_what_was_sent() {
+        let error = ApiError::NoSuchPath("/é".repeat(10_000));
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(text(response).await.len() < 300);
+    }
+}

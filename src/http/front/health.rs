@@ -1,0 +1,32 @@
+//! Whether messages are taken, and the paths of the questions for it.
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::Broker;
+
+/// The path that tells whether the process has to be restarted.
+pub(in crate::http) const LIVE: &str = "/health/live";
+/// The path that tells whether messages are accepted and stored.
+pub(in crate::http) const READY: &str = "/health/ready";
+
+/// Why a server is not to be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http) enum Unready {
+    /// The store is being opened.
+    Starting,
+    /// The server goes down.
+    Stopping,
+    /// Messages cannot be stored.
+    Storage,
+}
+
+/// Why messages are not taken at the moment, if so.
+pub(in crate::http) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
+    if stop.is_cancelled() {
+        return Some(Unready::Stopping);
+    }
+    let stores = broker.is_alive() && broker.health().refusing.is_none();
+    (!stores).then_some(Unready::Storage)
+}
