@@ -9,7 +9,8 @@
 //! | [`cli`] | commands and their arguments |
 //! | [`server`] | puts the parts together; the order of start and stop |
 //! | [`http`] | the routes, and the page |
-//! | [`ws`] | the sessions of producers and consumers |
+//! | [`ws`] | the upgrade to WebSocket, its frames, the classic dialect |
+//! | [`session`] | login, loops and ends of producers and consumers, whatever carries them |
 //! | [`connection`] | the TCP connection below a client, and what is counted of it |
 //! | [`wire`] | the JSON of the protocol; for `http/` and `ws/` only |
 //! | [`access`] | who may do what: keys, their rights and topics |
@@ -40,6 +41,7 @@ pub mod patterns;
 mod regular;
 pub mod sequences;
 pub mod server;
+pub mod session;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

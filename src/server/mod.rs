@@ -43,6 +43,7 @@ use crate::import::{self, ImportError};
 use crate::limits::fairness::FairShare;
 use crate::limits::memory_budget::MemoryBudget;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
+use crate::session::Services;
 use crate::store::{Committed, DiskStore, MemoryStore, Options, Origin, Recovered, Storage};
 use crate::telemetry::Level;
 use crate::ws::{self, WsState};
@@ -203,15 +204,18 @@ async fn serve_until(
         stop.clone(),
         connections.clone(),
     );
-    let app = http::router(state).merge(ws::router(WsState {
+    let services = Services {
         broker: broker.clone(),
         config: live.clone(),
         access: access.clone(),
-        memory: memory.clone(),
         fair_share,
         stop: stop.clone(),
-        sessions: sessions.clone(),
+        tracker: sessions.clone(),
         connections,
+    };
+    let app = http::router(state).merge(ws::router(WsState {
+        memory: memory.clone(),
+        services,
     }));
     gate.open(app, broker.clone());
     announce(&config, address);

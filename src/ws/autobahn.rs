@@ -11,14 +11,16 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use super::classic::Classic;
 use super::intake::Limits;
+use super::socket::Socket;
 use super::upgrade::{Upgrade, WebSocket};
 use crate::connection::connection_stats::ConnectionStats;
 use crate::connection::line::Line;
 use crate::limits::memory_budget::MemoryBudget;
+use crate::session::{self, Connection, Frame, SessionEnd};
 
 const MESSAGE_BYTES: usize = 64 << 20;
 
@@ -35,27 +37,36 @@ async fn upgrade(upgrade: Upgrade) -> Response {
         .max_frame_size(Some(MESSAGE_BYTES));
     let limits = Limits {
         message_bytes: MESSAGE_BYTES,
-        room: MemoryBudget::new(2 * MESSAGE_BYTES),
+        memory: MemoryBudget::new(2 * MESSAGE_BYTES),
     };
     upgrade.accept(config, limits, echo)
 }
 
 /// Sends back what comes, and ends as sessions do.
-async fn echo(mut socket: WebSocket, line: Line) {
-    socket.get_mut().welcome();
+async fn echo(stream: WebSocket, line: Line) {
+    let dialect = Classic::Consumer;
+    let mut socket = Socket::new(stream, line, dialect);
+    socket.logged_in();
     let end = loop {
         match socket.next().await {
-            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                if socket.send(message).await.is_err() {
-                    break super::End::Gone;
+            Some(Ok(frame @ (Frame::Text(_) | Frame::Binary(_)))) => {
+                if socket.send(frame).await.is_err() {
+                    break SessionEnd::ByClient;
                 }
             }
             Some(Ok(_)) => {}
-            Some(Err(error)) => break error.into(),
-            None => break super::End::Gone,
+            Some(Err(end)) => break end,
+            None => break SessionEnd::ByClient,
         }
     };
-    super::close(&mut socket, &line, end, None, &ConnectionStats::default()).await;
+    session::close(
+        &mut socket,
+        &dialect,
+        end,
+        None,
+        &ConnectionStats::default(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-use crate::wire::{self, PushFrame};
+use crate::session::LargeFrame;
 
 /// What is put together for a write.
 const PIECE_BYTES: usize = 64 << 10;
@@ -17,32 +17,32 @@ const PIECE_BYTES: usize = 64 << 10;
 const WHOLE_TEXT: u8 = 0x81;
 
 thread_local! {
-    /// Where a piece is put together, by all sessions of a thread in turn.
+    /// The buffer in which all sessions of a thread put their pieces together, in turn.
     pub(super) static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE_BYTES]);
 }
 
-/// The end of what was written.
+/// The end of what was written; `P` is how far a large message is.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct WritePlace<P> {
     pub(super) ticket: usize,
     /// Whole frames of the ticket.
     pub(super) frame: usize,
     /// Bytes of the frame, its head included.
     pub(super) at: usize,
     /// The same for a large message.
-    large: wire::Place,
+    large: P,
 }
 
 /// The head of a frame.
 #[derive(Clone, Copy)]
-pub(super) struct Head {
+pub(super) struct FrameHead {
     bytes: [u8; 10],
     pub(super) len: usize,
 }
 
-impl Head {
+impl FrameHead {
     /// The head of a whole message of text.
-    pub(super) fn new(payload: usize) -> Head {
+    pub(super) fn new(payload: usize) -> FrameHead {
         let mut bytes = [0; 10];
         bytes[0] = WHOLE_TEXT;
         let len = match (u8::try_from(payload), u16::try_from(payload)) {
@@ -61,7 +61,7 @@ impl Head {
                 10
             }
         };
-        Head { bytes, len }
+        FrameHead { bytes, len }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -69,16 +69,16 @@ impl Head {
     }
 }
 
-impl Place {
+impl<P: Copy + Default> WritePlace<P> {
     /// The beginning of a ticket.
-    pub(super) fn of(ticket: usize) -> Place {
-        Place {
+    pub(super) fn of(ticket: usize) -> WritePlace<P> {
+        WritePlace {
             ticket,
-            ..Place::default()
+            ..WritePlace::default()
         }
     }
 
-    /// So many bytes more of a frame of `frame` bytes.
+    /// Moves on by `bytes` of a frame that has `frame` bytes.
     pub(super) fn passed(&mut self, bytes: usize, frame: usize) {
         self.at += bytes;
         if self.at == frame {
@@ -88,25 +88,34 @@ impl Place {
     }
 }
 
-/// The rest of a frame, which is written before anything else is.
-pub(super) struct Rest {
-    pub(super) head: Head,
-    pub(super) body: Body,
-    pub(super) place: Place,
+/// The rest of a frame that is begun, which is written before anything else is.
+pub(super) trait RestOfFrame: Send {
+    /// Writes all of it.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (dyn AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>>;
+}
+
+/// The rest of a frame of a delivery.
+pub(super) struct Rest<L: LargeFrame> {
+    pub(super) head: FrameHead,
+    pub(super) body: Body<L>,
+    pub(super) place: WritePlace<L::Place>,
 }
 
 /// What a frame holds.
-pub(super) enum Body {
+pub(super) enum Body<L> {
     Whole(Bytes),
-    Large(PushFrame),
+    Large(L),
 }
 
-impl Rest {
-    /// Writes all of it.
-    pub(super) fn poll_write(
+impl<L: LargeFrame> RestOfFrame for Rest<L> {
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        io: &mut (impl AsyncWrite + Unpin),
+        io: &mut (dyn AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         loop {
             let some: Poll<io::Result<usize>> = PIECE.with_borrow_mut(|piece| {
@@ -126,8 +135,10 @@ impl Rest {
             }
         }
     }
+}
 
-    fn fill(&self, piece: &mut [u8]) -> (usize, Place) {
+impl<L: LargeFrame> Rest<L> {
+    fn fill(&self, piece: &mut [u8]) -> (usize, WritePlace<L::Place>) {
         let mut place = self.place;
         let filled = match &self.body {
             Body::Whole(frame) => fill_whole(&self.head, frame, place.at, piece),
@@ -139,24 +150,24 @@ impl Rest {
 }
 
 /// Puts a frame into `piece` from `at` on.
-pub(super) fn fill_whole(head: &Head, frame: &[u8], at: usize, piece: &mut [u8]) -> usize {
+pub(super) fn fill_whole(head: &FrameHead, frame: &[u8], at: usize, piece: &mut [u8]) -> usize {
     let filled = copy(head.bytes(), at, piece);
     let at = (at + filled).saturating_sub(head.len);
     filled + copy(frame, at, &mut piece[filled..])
 }
 
 /// Puts a large message into `piece` from `place` on.
-pub(super) fn fill_large(
-    head: &Head,
-    frame: &PushFrame,
-    place: &mut Place,
+pub(super) fn fill_large<L: LargeFrame>(
+    head: &FrameHead,
+    frame: &L,
+    place: &mut WritePlace<L::Place>,
     piece: &mut [u8],
 ) -> usize {
     let filled = copy(head.bytes(), place.at, piece);
     filled + frame.fill(&mut place.large, &mut piece[filled..])
 }
 
-/// Copies what `from` has from `at` on, as much as `to` has room for; returns how much that is.
+/// Copies what `from` has from `at` on, as much of it as fits into `to`; returns how much that is.
 fn copy(from: &[u8], at: usize, to: &mut [u8]) -> usize {
     let rest = from.get(at..).unwrap_or_default();
     let bytes = rest.len().min(to.len());

@@ -1,37 +1,32 @@
-//! What a client sends, before it is taken for frames: a large message waits here until there
-//! is room for it, one that is too large is refused before it takes memory, a ping that has to be
-//! answered waits until the client reads its answers, and a client that is not logged in is not
-//! listened to for long.
+//! What a client sends, before the library takes it for frames: a large message waits here for
+//! memory, one that is too large is refused before it takes any, a ping waits until the client
+//! reads its answers, and a client that has not logged in may send little.
 //!
-//! Only the heads of frames are looked at, and only as far as their lengths; whether they make
-//! sense is for the library to say. A frame is held back by the last byte of its head.
+//! Only the heads of frames are looked at. A frame is held back by the last byte of its head.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::frame::Rest;
+use super::frame::RestOfFrame;
+use super::heads::FrameParser;
 use crate::limits::memory_budget::{MemoryBudget, Reservation, SMALL_BYTES};
 use crate::limits::pace::ReceivePace;
+use crate::session::Liveness;
 
-/// What a client may say before it has logged in.
-const STRANGER_BYTES_MAX: usize = 64 << 10;
-/// What it may send besides a whole key: pings, and the pieces of one. Each costs as much as a
-/// message, and nobody needs more.
-const STRANGER_FRAMES_MAX: u32 = 16;
-/// How long a large message that has its room may rest.
+/// What a client may send before it has logged in.
+const LOGIN_BYTES_MAX: usize = 64 << 10;
+/// Frames that a client may send before it has logged in besides a whole key: pings, and pieces of
+/// a key. Each costs as much as a message, and no client needs more.
+const LOGIN_FRAMES_MAX: u32 = 16;
+/// How long a large message that has its memory may rest.
 const REST: Duration = Duration::from_secs(8);
-const HEAD_BYTES_MAX: usize = 14;
-/// The opcode of a ping.
-const PING: u8 = 0x9;
 /// The longest payload of a ping, a pong or a close.
 const CONTROL_BYTES_MAX: u64 = 125;
 
@@ -40,102 +35,71 @@ const CONTROL_BYTES_MAX: u64 = 125;
 pub(super) struct Limits {
     /// The largest message.
     pub(super) message_bytes: usize,
-    /// What large messages share.
-    pub(super) room: MemoryBudget,
+    /// The memory that large messages share.
+    pub(super) memory: MemoryBudget,
 }
 
-/// Why a client is not read any more.
+/// Why the session stops reading a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     /// A message is too large.
     #[error("a message is too long: {bytes} > {bytes_max}")]
     TooLarge { bytes: u64, bytes_max: usize },
-    /// A ping, pong or close with more than it may have.
+    /// A ping, pong or close is too large.
     #[error("a control frame has {0} bytes")]
     Control(u64),
-    /// A large message has its room, and does not come.
+    /// A large message has its memory, and does not come.
     #[error("a large message comes too slowly")]
     TooSlow,
-    /// A client that has not logged in keeps the server busy.
-    #[error("more than {STRANGER_FRAMES_MAX} pings or pieces before a key")]
+    /// A client that has not logged in sends too many frames.
+    #[error("more than {LOGIN_FRAMES_MAX} pings or pieces before a key")]
     TooMany,
 }
 
-/// Whether anything has come from the client lately; clones are for the same client.
-#[derive(Clone, Default)]
-pub(super) struct Heard(Arc<Signals>);
-
-#[derive(Default)]
-struct Signals {
-    lately: AtomicBool,
-    /// It has sent pings that are not read until it reads.
-    is_waiting: AtomicBool,
-}
-
-impl Heard {
-    /// Something has come, or the client has shown otherwise that it is there.
-    pub(super) fn note(&self) {
-        self.0.lately.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether something has come since this was last asked.
-    pub(super) fn lately(&self) -> bool {
-        self.0.lately.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether it has sent pings that are not read until it reads.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.0.is_waiting.load(Ordering::Relaxed)
-    }
-
-    fn wait(&self, is: bool) {
-        self.0.is_waiting.store(is, Ordering::Relaxed);
-    }
-}
-
-/// See the module.
+/// A connection whose incoming frames are let through within limits.
 pub(super) struct Intake<S> {
     io: S,
     limits: Limits,
-    frames: Frames,
-    heard: Heard,
+    frames: FrameParser,
+    liveness: Liveness,
     /// `None` once the client has logged in.
-    stranger: Option<Stranger>,
+    login: Option<LoginBudget>,
     /// What was read and may not pass yet.
     held: VecDeque<u8>,
-    /// Whether the first byte that is held was looked at.
+    /// Whether the parser has seen the first byte that is held.
     looked_at: bool,
     blocked: Option<Blocked>,
     /// Whether the socket takes nothing at the moment.
     is_stuck: bool,
-    /// Who waits for it to take something.
+    /// The reader that waits for the socket to take something.
     reader: Option<Waker>,
     /// What is left of a frame that the library does not know of.
-    rest: Option<Rest>,
-    /// The room of the message that is coming.
+    rest: Option<Box<dyn RestOfFrame>>,
+    /// The memory of the message that is coming.
     taken: Option<Taking>,
 }
 
-/// What a client that has not logged in may still say.
-struct Stranger {
+/// What a client that has not logged in may still send.
+struct LoginBudget {
     bytes: usize,
     frames: u32,
 }
 
 /// What a frame waits for.
 enum Blocked {
-    /// It will not pass.
+    /// Nothing: it never passes.
     Refused(Unreadable),
-    Room(Pin<Box<dyn Future<Output = Reservation> + Send>>),
-    /// The client has to read.
+    /// Memory.
+    Memory(Pin<Box<dyn Future<Output = Reservation> + Send>>),
+    /// The client to read its answers.
     Answers,
-    Login {
-        bytes: usize,
-    },
+    /// The client to log in; then for this much memory.
+    Login { bytes: usize },
 }
 
+/// A large message that comes.
 struct Taking {
-    _room: Reservation,
+    _memory: Reservation,
     pace: ReceivePace,
     too_late: Pin<Box<Sleep>>,
 }
@@ -145,11 +109,11 @@ impl<S> Intake<S> {
         Intake {
             io,
             limits,
-            frames: Frames::default(),
-            heard: Heard::default(),
-            stranger: Some(Stranger {
-                bytes: STRANGER_BYTES_MAX,
-                frames: STRANGER_FRAMES_MAX,
+            frames: FrameParser::default(),
+            liveness: Liveness::default(),
+            login: Some(LoginBudget {
+                bytes: LOGIN_BYTES_MAX,
+                frames: LOGIN_FRAMES_MAX,
             }),
             held: VecDeque::new(),
             looked_at: false,
@@ -162,39 +126,39 @@ impl<S> Intake<S> {
     }
 
     /// The client has logged in: it may send messages.
-    pub(super) fn welcome(&mut self) {
-        self.stranger = None;
+    pub(super) fn logged_in(&mut self) {
+        self.login = None;
         if let Some(Blocked::Login { bytes }) = self.blocked {
             self.block(bytes);
         }
     }
 
-    /// Tells whether anything comes.
-    pub(super) fn heard(&self) -> Heard {
-        self.heard.clone()
+    /// Where the client's signs of life are noted.
+    pub(super) fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
     fn block(&mut self, bytes: usize) {
-        let room = self.limits.room.clone();
-        self.blocked = Some(match self.stranger {
-            None => Blocked::Room(Box::pin(async move { room.reserve(bytes).await })),
+        let memory = self.limits.memory.clone();
+        self.blocked = Some(match self.login {
+            None => Blocked::Memory(Box::pin(async move { memory.reserve(bytes).await })),
             Some(_) => Blocked::Login { bytes },
         });
     }
 
-    /// How many of these bytes may pass. If it is not all of them, the next has been looked at.
+    /// How many of these bytes may pass. If not all of them, the parser has seen the next one.
     fn look_at(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while let Some(head) = self.frames.next(bytes, &mut at) {
-            if let Some(stranger) = &mut self.stranger
+            if let Some(login) = &mut self.login
                 && head.is_first
                 && (head.is_control || !head.is_whole)
             {
-                let Some(left) = stranger.frames.checked_sub(1) else {
+                let Some(left) = login.frames.checked_sub(1) else {
                     self.blocked = Some(Blocked::Refused(Unreadable::TooMany));
                     return at - 1;
                 };
-                stranger.frames = left;
+                login.frames = left;
             }
             let message_bytes = self.limits.message_bytes;
             if head.is_control {
@@ -203,13 +167,13 @@ impl<S> Intake<S> {
                     return at - 1;
                 }
                 if head.is_ping && self.is_stuck {
-                    self.heard.wait(true);
+                    self.liveness.set_waiting(true);
                     self.blocked = Some(Blocked::Answers);
                     return at - 1;
                 }
                 continue;
             }
-            let is_key = self.stranger.is_some() && head.is_first;
+            let is_key = self.login.is_some() && head.is_first;
             let bytes_max = match is_key {
                 true => message_bytes.min(SMALL_BYTES),
                 false => message_bytes,
@@ -223,8 +187,8 @@ impl<S> Intake<S> {
                 return at - 1;
             }
             if head.message_bytes > SMALL_BYTES as u64 && self.taken.is_none() {
-                // Of a message in pieces nobody knows how long it becomes, and its pieces are
-                // put together beside each other.
+                // The length of a message in pieces is unknown, and the library copies its pieces
+                // together while it still has them.
                 let needed = match head.is_whole {
                     true => usize::try_from(head.bytes).unwrap_or(usize::MAX),
                     false => message_bytes.saturating_mul(2),
@@ -236,9 +200,9 @@ impl<S> Intake<S> {
         bytes.len()
     }
 
-    /// Takes back the room of a message that has passed.
+    /// Gives back the memory of a message that has passed.
     fn settle(&mut self) {
-        if self.taken.is_some() && self.held.is_empty() && self.frames.are_between_messages() {
+        if self.taken.is_some() && self.held.is_empty() && self.frames.is_between_messages() {
             self.taken = None;
         }
     }
@@ -252,19 +216,19 @@ impl<S> Intake<S> {
                 Poll::Pending
             }
             Some(Blocked::Answers) => {
-                self.heard.wait(false);
+                self.liveness.set_waiting(false);
                 self.blocked = None;
                 Poll::Ready(Ok(()))
             }
-            // Whoever says welcome asks again.
+            // The session reads again after the login.
             Some(Blocked::Login { .. }) => Poll::Pending,
-            Some(Blocked::Room(room)) => {
-                // It cannot be heard because of us.
-                self.heard.note();
-                let room = ready!(room.as_mut().poll(cx));
+            Some(Blocked::Memory(memory)) => {
+                // The server keeps it from being heard.
+                self.liveness.note();
+                let memory = ready!(memory.as_mut().poll(cx));
                 self.blocked = None;
                 self.taken = Some(Taking {
-                    _room: room,
+                    _memory: memory,
                     pace: ReceivePace::new(REST),
                     too_late: Box::pin(tokio::time::sleep(REST)),
                 });
@@ -273,7 +237,7 @@ impl<S> Intake<S> {
         }
     }
 
-    /// Hands out of what is held what may pass.
+    /// Hands out what may pass of what is held.
     fn release(&mut self, buf: &mut ReadBuf<'_>) -> usize {
         let len = buf.remaining().min(self.held.len());
         let bytes: Vec<u8> = self.held.iter().take(len).copied().collect();
@@ -294,7 +258,7 @@ impl<S: AsyncRead + Unpin> Intake<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
-        let most = self.stranger.as_ref().map_or(usize::MAX, |left| left.bytes);
+        let most = self.login.as_ref().map_or(usize::MAX, |left| left.bytes);
         if most == 0 {
             return Poll::Pending;
         }
@@ -311,10 +275,10 @@ impl<S: AsyncRead + Unpin> Intake<S> {
             return self.poll_too_late(cx);
         }
         ready!(read)?;
-        self.heard.note();
+        self.liveness.note();
         let bytes = buf.filled().len() - before;
-        if let Some(stranger) = &mut self.stranger {
-            stranger.bytes -= bytes;
+        if let Some(login) = &mut self.login {
+            login.bytes -= bytes;
         }
         if let Some(taking) = &mut self.taken {
             taking.pace.received(bytes);
@@ -383,10 +347,10 @@ impl<S: AsyncWrite + Unpin> Intake<S> {
         written
     }
 
-    /// Of a frame that was written past the library this is left: it is written before anything
-    /// of the library is.
-    pub(super) fn set_rest(&mut self, rest: Option<Rest>) {
-        self.rest = rest;
+    /// A frame that was written past the library has this rest: it is written before anything of
+    /// the library is.
+    pub(super) fn set_rest(&mut self, rest: Box<dyn RestOfFrame>) {
+        self.rest = Some(rest);
     }
 }
 
@@ -419,95 +383,6 @@ impl<S> fmt::Debug for Intake<S> {
     }
 }
 
-/// Where in a stream of frames it is.
-#[derive(Default)]
-struct Frames {
-    head: [u8; HEAD_BYTES_MAX],
-    head_bytes: usize,
-    /// What is to come of the payload of a frame.
-    payload: u64,
-    /// What the message has that is coming, with the frame that is coming.
-    message: u64,
-    /// Whether more frames of the message are to come.
-    is_open: bool,
-    had_message: bool,
-}
-
-/// The head of one frame.
-struct Head {
-    is_control: bool,
-    is_ping: bool,
-    /// Whether it belongs to the first message of all.
-    is_first: bool,
-    /// Whether it is a message by itself.
-    is_whole: bool,
-    bytes: u64,
-    message_bytes: u64,
-}
-
-impl Frames {
-    /// The next head that ends in `bytes`, of which `at` are done.
-    fn next(&mut self, bytes: &[u8], at: &mut usize) -> Option<Head> {
-        let rest = (bytes.len() - *at) as u64;
-        let skipped = rest.min(self.payload);
-        self.payload -= skipped;
-        *at += usize::try_from(skipped).expect("at most what there is");
-        while let Some(byte) = bytes.get(*at) {
-            self.head[self.head_bytes] = *byte;
-            self.head_bytes += 1;
-            *at += 1;
-            if self.head_bytes >= 2 && self.head_bytes == self.expected() {
-                return Some(self.end_of_head());
-            }
-        }
-        None
-    }
-
-    /// How long the head is, of which there are two bytes.
-    fn expected(&self) -> usize {
-        let length = match self.head[1] & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        let mask = if self.head[1] & 0x80 == 0 { 0 } else { 4 };
-        2 + length + mask
-    }
-
-    fn end_of_head(&mut self) -> Head {
-        let [first, second, a, b, c, d, e, f, g, h, ..] = self.head;
-        let bytes = match second & 0x7f {
-            126 => u64::from(u16::from_be_bytes([a, b])),
-            127 => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            short => u64::from(short),
-        };
-        (self.head_bytes, self.payload) = (0, bytes);
-        let is_last = first & 0x80 != 0;
-        let is_control = first & 0x08 != 0;
-        let (was_open, is_first) = (self.is_open, !self.had_message);
-        if !is_control {
-            self.message = match was_open {
-                true => self.message.saturating_add(bytes),
-                false => bytes,
-            };
-            self.is_open = !is_last;
-            self.had_message |= is_last;
-        }
-        Head {
-            is_control,
-            is_ping: first & 0x0f == PING,
-            is_first,
-            is_whole: is_last && !was_open,
-            bytes,
-            message_bytes: self.message,
-        }
-    }
-
-    fn are_between_messages(&self) -> bool {
-        self.payload == 0 && self.head_bytes == 0 && !self.is_open
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -516,11 +391,11 @@ mod tests {
 
     const MESSAGE_BYTES: usize = 1 << 20;
 
-    fn intake(room: &MemoryBudget) -> (Intake<DuplexStream>, DuplexStream) {
+    fn intake(memory: &MemoryBudget) -> (Intake<DuplexStream>, DuplexStream) {
         let (client, server) = duplex(4 << 20);
         let limits = Limits {
             message_bytes: MESSAGE_BYTES,
-            room: room.clone(),
+            memory: memory.clone(),
         };
         (Intake::new(server, limits), client)
     }
@@ -550,13 +425,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_messages_pass_and_large_ones_wait_for_room() {
-        let room = MemoryBudget::new(1 << 20);
-        let (mut intake, mut client) = intake(&room);
-        intake.welcome();
+    async fn small_messages_pass_and_large_ones_wait_for_memory() {
+        let memory = MemoryBudget::new(1 << 20);
+        let (mut intake, mut client) = intake(&memory);
+        intake.logged_in();
         let small = [frame(0x82, SMALL_BYTES), frame(0x01, 10), frame(0x80, 10)].concat();
         client.write_all(&small).await.unwrap();
-        let all = room.reserve(1 << 20).await;
+        let all = memory.reserve(1 << 20).await;
         assert_eq!(read(&mut intake).await, (small.len(), None));
 
         let large = frame(0x82, SMALL_BYTES + 1);
@@ -568,16 +443,16 @@ mod tests {
         let rest = large.len() + small.len() - (head - 1);
         assert_eq!(read(&mut intake).await, (rest, None));
         assert!(
-            room.reserve(1 << 20).now_or_never().is_some(),
+            memory.reserve(1 << 20).now_or_never().is_some(),
             "it is given back"
         );
     }
 
     #[tokio::test]
-    async fn a_message_in_pieces_takes_its_room_once() {
-        let room = MemoryBudget::new(2 << 20);
-        let (mut intake, mut client) = intake(&room);
-        intake.welcome();
+    async fn a_message_in_pieces_takes_its_memory_once() {
+        let memory = MemoryBudget::new(2 << 20);
+        let (mut intake, mut client) = intake(&memory);
+        intake.logged_in();
         let first = frame(0x02, 40_000);
         let pieces = [
             &first[..],
@@ -587,22 +462,22 @@ mod tests {
         ]
         .concat();
         client.write_all(&pieces).await.unwrap();
-        let taken = room.reserve(1).await;
+        let taken = memory.reserve(1).await;
         let before = first.len() + frame(0x89, 5).len() + head(0, 0).len() - 1;
         assert_eq!(read(&mut intake).await, (before, None));
         drop(taken);
         assert_eq!(read(&mut intake).await, (pieces.len() - before, None));
-        assert!(room.reserve(1).now_or_never().is_none());
+        assert!(memory.reserve(1).now_or_never().is_none());
         client.write_all(&frame(0x80, 0)).await.unwrap();
         assert_eq!(read(&mut intake).await, (head(0, 0).len(), None));
-        assert!(room.reserve(1).now_or_never().is_some());
+        assert!(memory.reserve(1).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn what_is_too_large_does_not_pass_and_what_came_before_does() {
         for (first, bytes) in [(0x82, 1 << 20 | 1), (0x82, u64::MAX), (0x89, 126)] {
             let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
-            intake.welcome();
+            intake.logged_in();
             let good = frame(0x82, 100);
             client.write_all(&good).await.unwrap();
             client.write_all(&head(first, bytes)).await.unwrap();
@@ -617,7 +492,7 @@ mod tests {
             assert_eq!(read(&mut intake).await, (passed, Some(why)));
         }
         let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
-        intake.welcome();
+        intake.logged_in();
         let pieces = [head(2, 0), frame(0, MESSAGE_BYTES), head(0, 1)].concat();
         client.write_all(&pieces).await.unwrap();
         let why = Unreadable::TooLarge {
@@ -628,15 +503,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stranger_is_not_listened_to_for_long() {
+    async fn before_the_login_a_client_may_send_little() {
         let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
         let flood = frame(0x81, 0).repeat(10_000);
         client.write_all(&flood).await.unwrap();
-        assert_eq!(read(&mut intake).await, (STRANGER_BYTES_MAX, None));
+        assert_eq!(read(&mut intake).await, (LOGIN_BYTES_MAX, None));
 
         for (first, then) in [(0x01, 0x00), (0x00, 0x00), (0x89, 0x89), (0x01, 0x89)] {
             let (mut intake, mut client) = self::intake(&MemoryBudget::new(1 << 20));
-            let most = frame(then, 1).repeat(STRANGER_FRAMES_MAX as usize - 1);
+            let most = frame(then, 1).repeat(LOGIN_FRAMES_MAX as usize - 1);
             let good = [frame(first, 1), most].concat();
             client.write_all(&good).await.unwrap();
             assert_eq!(read(&mut intake).await, (good.len(), None));
@@ -660,7 +535,7 @@ mod tests {
             .unwrap();
         let before = key.len() + head(0, 0).len() - 1;
         assert_eq!(read(&mut intake).await, (before, None));
-        intake.welcome();
+        intake.logged_in();
         let rest = key.len() + message.len() - before;
         assert_eq!(read(&mut intake).await, (rest, None));
     }
@@ -668,7 +543,7 @@ mod tests {
     #[tokio::test]
     async fn a_ping_waits_for_a_client_that_does_not_read() {
         let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
-        intake.welcome();
+        intake.logged_in();
         while intake.write(&[0; 1 << 20]).now_or_never().is_some() {}
         let message = frame(0x82, 10);
         let sent = [&message[..], &frame(0x89, 5), &message].concat();
@@ -686,9 +561,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn room_is_not_for_those_who_do_not_use_it() {
+    async fn memory_is_not_for_those_who_do_not_use_it() {
         let (mut intake, mut client) = intake(&MemoryBudget::new(1 << 20));
-        intake.welcome();
+        intake.logged_in();
         client.write_all(&head(0x82, 1 << 20)).await.unwrap();
         read(&mut intake).await;
         let begin = tokio::time::Instant::now();

@@ -11,7 +11,10 @@ use dpmq::broker::{Blocking, Broker, Client, Inbox, OutboxLimits, Pace, Role, Se
 use dpmq::clock::Clock;
 use dpmq::config::{Config, Live, SecretKey};
 use dpmq::connection::line::Line;
+use dpmq::limits::fairness::FairShare;
+use dpmq::limits::memory_budget::MemoryBudget;
 use dpmq::message::UnixSeconds;
+use dpmq::session::Services;
 use dpmq::store::MemoryStore;
 use dpmq::ws::{self, WsState};
 use tokio::net::TcpSocket;
@@ -56,19 +59,21 @@ async fn serve() -> Served {
     let mut config = Config::default();
     config.mq.secret_key = SecretKey::new(KEY);
     let app = ws::router(WsState {
-        memory: dpmq::limits::memory_budget::MemoryBudget::new(1 << 20),
-        fair_share: dpmq::limits::fairness::FairShare::new(&tokio::runtime::Handle::current()),
-        broker: broker.clone(),
-        config: Live::new(config),
-        access: Access::open(
-            SecretKey::new(KEY),
-            KeysFile::at("/nowhere"),
-            Clock::system(),
-        )
-        .unwrap(),
-        stop: CancellationToken::new(),
-        sessions: TaskTracker::new(),
-        connections: Arc::default(),
+        memory: MemoryBudget::new(1 << 20),
+        services: Services {
+            fair_share: FairShare::new(&tokio::runtime::Handle::current()),
+            broker: broker.clone(),
+            config: Live::new(config),
+            access: Access::open(
+                SecretKey::new(KEY),
+                KeysFile::at("/nowhere"),
+                Clock::system(),
+            )
+            .unwrap(),
+            stop: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            connections: Arc::default(),
+        },
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(BUFFER_BYTES).unwrap();

@@ -1,41 +1,42 @@
-//! Whether a client is still there, and how long one is waited for that takes nothing.
+//! Whether a client is still there, and how long the session waits for one that takes nothing.
 //!
 //! Most clients do not read while they handle a message, and so answer no ping for minutes. The
-//! system at their end answers for them: it acknowledges what it is sent, or at least that it has
-//! no room. So the server asks its own system ([`Line::signs`]), and a client has gone when its
-//! end owes an acknowledgement for too long. Pings see to it that it always owes some.
+//! system at their end answers for them: it acknowledges what it is sent, or at least that its
+//! buffer is full. So the server asks its own system ([`Line::signs`]), and a client has gone when
+//! its end owes an acknowledgement for too long. Pings make sure that it always owes some.
 //!
-//! Where the system does not tell, a client has gone of which nothing is heard for two pings.
+//! Where the system does not tell, a client has gone when it is silent for two pings.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
 
-use super::End;
-use super::intake::Heard;
+use super::ends::{Cause, SessionEnd};
 use crate::connection::line::{Line, Signs};
 
 /// How long the other end may owe an acknowledgement.
 const SILENT_MAX: Duration = Duration::from_secs(25);
-/// How often it must have been tried again by then: it may be that nothing was sent.
+/// How often the system must have tried again by then: maybe nothing was sent.
 const TRIES_MIN: u8 = 2;
-/// How often one is looked at that takes nothing, or owes an acknowledgement for so long.
+/// The time between two looks at a client that takes nothing, or owes an acknowledgement.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a client may take nothing of what others wait for the memory of.
+/// How long a client may take nothing while others wait for the memory that it keeps.
 const IN_THE_WAY_MAX: Duration = Duration::from_secs(30);
-/// Pings that may be unanswered where the system does not tell.
+/// Pings that may stay unanswered where the system does not tell.
 const UNANSWERED_MAX: u32 = 2;
 
 /// What becomes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Well,
-    /// It is to be looked at again after so long.
+    /// Look again after this time.
     Doubtful(Duration),
     Gone,
 }
 
-/// Judges a client that has owed something for as long as `owing` at most.
+/// Judges a client that has owed something for `owing` at most.
 fn judge(signs: &Signs, owing: Duration) -> Verdict {
     let silent = signs.silent.min(owing);
     if !signs.is_owing || silent < LOOK {
@@ -52,9 +53,9 @@ fn judge(signs: &Signs, owing: Duration) -> Verdict {
 /// What a client that takes nothing costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Burden {
-    /// What waits for it may become more.
+    /// More may wait for it.
     None,
-    /// As much waits for it as may.
+    /// As much waits for it as the limits allow.
     Full,
     /// It keeps memory that others wait for.
     InTheWay,
@@ -63,7 +64,7 @@ pub(super) enum Burden {
 /// Looks at the other end of a line.
 pub(super) struct Vigil {
     ask: Box<dyn Fn() -> Option<Signs> + Send>,
-    /// Since when it has owed an acknowledgement, and what it had acknowledged then.
+    /// Since when the other end has owed an acknowledgement, and what it had acknowledged then.
     owing: Option<(Instant, u64)>,
 }
 
@@ -79,7 +80,7 @@ impl Vigil {
     /// `None`: the system does not tell.
     fn look(&mut self) -> Option<(Signs, Verdict)> {
         let (signs, now) = ((self.ask)()?, Instant::now());
-        // What it owes now it may have been sent after it acknowledged the rest.
+        // If it has acknowledged more since, what it owes now was sent later.
         let is_known = |(_, acknowledged): &(_, u64)| *acknowledged == signs.acknowledged;
         let known = self.owing.filter(is_known);
         let (since, _) = *self
@@ -91,24 +92,28 @@ impl Vigil {
         Some((signs, judge(&signs, now - since)))
     }
 
-    /// It is sent something now.
+    /// The other end is sent something now.
     fn send(&mut self, signs: &Signs) {
         let now = (Instant::now(), signs.acknowledged);
         self.owing.get_or_insert(now);
     }
 
-    /// Waits for a client that takes nothing of what is written to it, and says why it is waited
-    /// for no longer: it has gone, or has taken nothing for as long as `patience` while what waits
-    /// for it is full, or for [`IN_THE_WAY_MAX`] while it is in the way of others.
-    pub(super) async fn run_out(&mut self, patience: Duration, burden: impl Fn() -> Burden) -> End {
+    /// Waits for a client that takes nothing of what is written to it, and returns why the wait
+    /// is over: the client has gone, or has taken nothing for `patience` while what waits for it
+    /// is full, or for [`IN_THE_WAY_MAX`] while it is in the way of others.
+    pub(super) async fn run_out(
+        &mut self,
+        patience: Duration,
+        burden: impl Fn() -> Burden,
+    ) -> SessionEnd {
         let (mut taken, mut since) = (None, Instant::now());
         loop {
             let rest = patience.saturating_sub(since.elapsed());
             sleep(if rest.is_zero() { LOOK } else { rest.min(LOOK) }).await;
             let looked = self.look();
             match looked {
-                Some((_, Verdict::Gone)) => return End::unacknowledged(),
-                Some((signs, _)) if signs.has_ended => return End::Gone,
+                Some((_, Verdict::Gone)) => return unacknowledged(),
+                Some((signs, _)) if signs.has_ended => return SessionEnd::ByClient,
                 Some((signs, _)) if taken != Some(signs.acknowledged) => {
                     (taken, since) = (Some(signs.acknowledged), Instant::now());
                 }
@@ -120,61 +125,95 @@ impl Vigil {
                 Burden::None | Burden::Full => patience,
             };
             if since.elapsed() >= limit {
-                return End::nothing_read(limit);
+                return nothing_read(limit);
             }
         }
     }
 }
 
-/// See the module.
-pub(super) struct Health {
-    /// `None`: nobody is pinged.
+/// Signs of life of a client: its connection notes them, its session asks for them. Clones are
+/// for the same client.
+#[derive(Clone, Default)]
+pub struct Liveness(Arc<Signals>);
+
+#[derive(Default)]
+struct Signals {
+    lately: AtomicBool,
+    /// The client has sent pings that the connection reads once the client reads.
+    is_waiting: AtomicBool,
+}
+
+impl Liveness {
+    /// Something has come, or the client has shown otherwise that it is there.
+    pub fn note(&self) {
+        self.0.lately.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something has come since this was last asked.
+    pub fn lately(&self) -> bool {
+        self.0.lately.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the client has sent pings that the connection reads once the client reads.
+    pub fn is_waiting(&self) -> bool {
+        self.0.is_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether pings of the client wait until it reads.
+    pub fn set_waiting(&self, is_waiting: bool) {
+        self.0.is_waiting.store(is_waiting, Ordering::Relaxed);
+    }
+}
+
+/// When a client is pinged, and whether it is still there.
+pub(super) struct Heartbeat {
+    /// `None`: the client is never pinged.
     beat: Option<Interval>,
     vigil: Vigil,
-    /// When it is looked at between two pings.
+    /// When the client is looked at between two pings.
     doubt: Option<Instant>,
-    heard: Heard,
-    /// Whether silence means anything: a client that has to read nothing may never see a ping.
+    liveness: Liveness,
+    /// Whether silence means anything: a client that need not read may never see a ping.
     answers: bool,
     pinged: bool,
     unanswered: u32,
 }
 
-impl Health {
-    /// A client that is pinged `every` so often, or never.
+impl Heartbeat {
+    /// A client that is pinged at this interval, or never.
     pub(super) fn new(
         every: Option<Duration>,
         vigil: Vigil,
-        heard: Heard,
+        liveness: Liveness,
         answers: bool,
-    ) -> Health {
+    ) -> Heartbeat {
         let beat = every.map(|every| {
             let mut beat = interval_at(Instant::now() + every, every);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             beat
         });
-        Health {
+        Heartbeat {
             beat,
             vigil,
             doubt: None,
-            heard,
+            liveness,
             answers,
             pinged: false,
             unanswered: 0,
         }
     }
 
-    /// What looks at it while it takes nothing.
+    /// What looks at the client while it takes nothing.
     pub(super) fn vigil(&mut self) -> &mut Vigil {
         &mut self.vigil
     }
 
-    /// It has shown otherwise than by an answer that it is there.
-    pub(super) fn heard(&self) {
-        self.heard.note();
+    /// The client has shown otherwise than by an answer that it is there.
+    pub(super) fn note_sign(&self) {
+        self.liveness.note();
     }
 
-    /// A pong has come: it does answer.
+    /// A pong has come: the client does answer.
     pub(super) fn answered(&mut self) {
         self.answers = true;
     }
@@ -183,7 +222,7 @@ impl Health {
     ///
     /// # Errors
     /// The client has gone.
-    pub(super) async fn ping_due(&mut self) -> Result<(), End> {
+    pub(super) async fn ping_due(&mut self) -> Result<(), SessionEnd> {
         let Some(beat) = &mut self.beat else {
             return std::future::pending().await;
         };
@@ -199,12 +238,12 @@ impl Health {
                 },
             };
             let Some((signs, verdict)) = self.vigil.look() else {
-                self.unanswered = match self.heard.lately() {
+                self.unanswered = match self.liveness.lately() {
                     true => 0,
                     false => self.unanswered + u32::from(self.pinged),
                 };
                 if self.answers && self.unanswered >= UNANSWERED_MAX {
-                    return Err(End::unanswered(beat.period() * UNANSWERED_MAX));
+                    return Err(unanswered(beat.period() * UNANSWERED_MAX));
                 }
                 self.pinged = true;
                 return Ok(());
@@ -212,7 +251,7 @@ impl Health {
             self.doubt = match verdict {
                 Verdict::Well => None,
                 Verdict::Doubtful(rest) => Some(Instant::now() + rest),
-                Verdict::Gone => return Err(End::unacknowledged()),
+                Verdict::Gone => return Err(unacknowledged()),
             };
             if is_due {
                 self.vigil.send(&signs);
@@ -222,27 +261,28 @@ impl Health {
     }
 }
 
-impl End {
-    /// The other end acknowledges nothing.
-    fn unacknowledged() -> End {
-        let seconds = SILENT_MAX.as_secs();
-        End::Silent(format!("nothing was acknowledged for {seconds} s"))
-    }
+/// The other end acknowledges nothing.
+fn unacknowledged() -> SessionEnd {
+    let seconds = SILENT_MAX.as_secs();
+    let reason = format!("nothing was acknowledged for {seconds} s");
+    SessionEnd::by_server(Cause::Silent, reason)
+}
 
-    fn unanswered(time: Duration) -> End {
-        End::Silent(format!("no answer to pings for {} s", time.as_secs_f64()))
-    }
+fn unanswered(time: Duration) -> SessionEnd {
+    let reason = format!("no answer to pings for {} s", time.as_secs_f64());
+    SessionEnd::by_server(Cause::Silent, reason)
+}
 
-    /// The client has taken nothing for so long.
-    fn nothing_read(time: Duration) -> End {
-        End::TooSlow(format!("nothing was read for {} s", time.as_secs_f64()))
-    }
+/// The client has taken nothing for this long.
+fn nothing_read(time: Duration) -> SessionEnd {
+    let reason = format!("nothing was read for {} s", time.as_secs_f64());
+    SessionEnd::by_server(Cause::TooSlow, reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     const EVERY: Duration = Duration::from_secs(25);
     const WELL: Signs = Signs {
@@ -318,13 +358,13 @@ mod tests {
     async fn who_answers_no_ping_is_there_as_long_as_its_system_is() {
         let other = Other::default();
         other.is(WELL);
-        let mut health = Health::new(Some(EVERY), other.vigil(), Heard::default(), true);
+        let mut heartbeat = Heartbeat::new(Some(EVERY), other.vigil(), Liveness::default(), true);
         for beat in 1..=100 {
             other.is(Signs {
                 acknowledged: beat,
                 ..WELL
             });
-            assert_eq!(health.ping_due().await, Ok(()));
+            assert_eq!(heartbeat.ping_due().await, Ok(()));
         }
         // The last ping is acknowledged, and then the network is gone.
         let begin = Instant::now();
@@ -335,35 +375,35 @@ mod tests {
             tries: 5,
             ..WELL
         });
-        assert_eq!(health.ping_due().await, Err(End::unacknowledged()));
+        assert_eq!(heartbeat.ping_due().await, Err(unacknowledged()));
         assert_eq!(begin.elapsed(), SILENT_MAX);
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_nothing_is_known_two_pings_have_to_be_answered() {
-        let (heard, begin) = (Heard::default(), Instant::now());
+        let (liveness, begin) = (Liveness::default(), Instant::now());
         let vigil = Other::default().vigil();
-        let mut health = Health::new(Some(EVERY), vigil, heard.clone(), true);
+        let mut heartbeat = Heartbeat::new(Some(EVERY), vigil, liveness.clone(), true);
         for _ in 0..10 {
-            assert_eq!(health.ping_due().await, Ok(()));
-            heard.note();
+            assert_eq!(heartbeat.ping_due().await, Ok(()));
+            liveness.note();
         }
-        assert_eq!(health.ping_due().await, Ok(()));
-        assert_eq!(health.ping_due().await, Ok(()));
-        let reason = "no answer to pings for 50 s".to_owned();
-        assert_eq!(health.ping_due().await, Err(End::Silent(reason)));
+        assert_eq!(heartbeat.ping_due().await, Ok(()));
+        assert_eq!(heartbeat.ping_due().await, Ok(()));
+        let silent = SessionEnd::by_server(Cause::Silent, "no answer to pings for 50 s");
+        assert_eq!(heartbeat.ping_due().await, Err(silent));
         assert_eq!(begin.elapsed(), EVERY * 13);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_need_not_read_may_be_silent_until_it_has_answered() {
         let vigil = Other::default().vigil();
-        let mut health = Health::new(Some(EVERY), vigil, Heard::default(), false);
+        let mut heartbeat = Heartbeat::new(Some(EVERY), vigil, Liveness::default(), false);
         for _ in 0..100 {
-            assert_eq!(health.ping_due().await, Ok(()));
+            assert_eq!(heartbeat.ping_due().await, Ok(()));
         }
-        health.answered();
-        assert!(health.ping_due().await.is_err());
+        heartbeat.answered();
+        assert!(heartbeat.ping_due().await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -389,7 +429,8 @@ mod tests {
         *burden.lock().unwrap() = Burden::Full;
         let (end, since) = (run_out.as_mut().await, begin.elapsed() - secs(3600));
         drop(run_out);
-        assert_eq!(end, End::TooSlow("nothing was read for 600 s".into()));
+        let too_slow = |reason| SessionEnd::by_server(Cause::TooSlow, reason);
+        assert_eq!(end, too_slow("nothing was read for 600 s"));
         assert!(
             since >= PATIENCE && since <= PATIENCE + 2 * LOOK,
             "{since:?}"
@@ -401,19 +442,22 @@ mod tests {
         });
         let begin = Instant::now();
         let end = vigil.run_out(PATIENCE, || Burden::None).await;
-        assert_eq!(end, End::unacknowledged());
+        assert_eq!(end, unacknowledged());
         assert!(begin.elapsed() <= SILENT_MAX + 2 * LOOK);
         other.is(Signs {
             has_ended: true,
             ..stuck(2, 4)
         });
-        assert_eq!(vigil.run_out(PATIENCE, || Burden::None).await, End::Gone);
+        assert_eq!(
+            vigil.run_out(PATIENCE, || Burden::None).await,
+            SessionEnd::ByClient
+        );
 
         // Others wait for the memory of what it does not take.
         other.is(stuck(2, 4));
         let begin = Instant::now();
         let end = vigil.run_out(PATIENCE, || Burden::InTheWay).await;
-        assert_eq!(end, End::TooSlow("nothing was read for 30 s".into()));
+        assert_eq!(end, too_slow("nothing was read for 30 s"));
         assert!(begin.elapsed() >= IN_THE_WAY_MAX && begin.elapsed() <= IN_THE_WAY_MAX + 2 * LOOK);
     }
 }
