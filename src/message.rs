@@ -124,7 +124,19 @@ pub struct MessageCode([u8; 20]);
 #[error("a message code is 40 hex digits, not {0:?}")]
 pub struct CodeError(String);
 
+/// The part of a message's code that its node gives: 16 of the 20 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageDigest([u8; 16]);
+
 impl MessageCode {
+    /// The code of a message that was accepted at `created`: the digest, then that time.
+    pub fn new(digest: MessageDigest, created: UnixSeconds) -> MessageCode {
+        let mut code = [0; 20];
+        code[..16].copy_from_slice(&digest.0);
+        code[16..].copy_from_slice(&created.0.to_be_bytes());
+        MessageCode(code)
+    }
+
     /// The code with these bytes.
     pub fn from_bytes(bytes: [u8; 20]) -> MessageCode {
         MessageCode(bytes)
@@ -256,7 +268,7 @@ pub struct Message {
 /// A message on its way to the store: data and topic, and the digest of the data so far.
 ///
 /// The digest is begun where the message comes in, so that large data is hashed there and not
-/// where all messages pass; [`Draft::code`] ends it when the message has its time.
+/// where all messages pass; [`Draft::digest`] ends it.
 #[derive(Clone)]
 pub struct Draft {
     /// The topic it was sent to.
@@ -308,20 +320,18 @@ impl Draft {
         }
     }
 
-    /// The code of this message: 32 hex digits of a SHA-1 over data, time and `unique`, then
-    /// the time (protocol, "Message").
-    pub fn code(&self, created: UnixSeconds, unique: u128) -> MessageCode {
-        let time = created.0.to_be_bytes();
+    /// The first 32 hex digits of this message's code: of a SHA-1 over data, the time `now` of the
+    /// node that it came to, and `unique` (protocol, "Message").
+    pub fn digest(&self, now: UnixSeconds, unique: u128) -> MessageDigest {
         let digest = self
             .digest
             .clone()
-            .chain_update(time)
+            .chain_update(now.0.to_be_bytes())
             .chain_update(unique.to_be_bytes())
             .finalize();
-        let mut code = [0; 20];
-        code[..16].copy_from_slice(&digest[..16]);
-        code[16..].copy_from_slice(&time);
-        MessageCode(code)
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        MessageDigest(first)
     }
 }
 
@@ -332,14 +342,16 @@ mod tests {
     #[test]
     fn a_code_is_hex_of_digest_and_time() {
         let draft = Draft::new("t".parse().unwrap(), "hello".into());
-        let code = draft.code(UnixSeconds(1_639_392_557), 7);
+        let created = UnixSeconds(1_639_392_557);
+        let code_of = |unique| MessageCode::new(draft.digest(created, unique), created);
+        let code = code_of(7);
         let text = code.to_string();
         assert_eq!(text.len(), 40);
         assert!(text.ends_with("61b7252d"), "{text}");
         assert_eq!(text.as_bytes(), code.to_hex());
         assert_eq!(text.parse(), Ok(code));
-        assert_eq!(code.created(), UnixSeconds(1_639_392_557));
-        assert_ne!(draft.code(UnixSeconds(1_639_392_557), 8), code);
+        assert_eq!(code.created(), created);
+        assert_ne!(code_of(8), code);
     }
 
     #[test]
@@ -377,7 +389,8 @@ mod tests {
     #[test]
     fn a_code_is_the_sha1_of_data_time_and_id() {
         let draft = Draft::new("t".parse().unwrap(), "hello".into());
-        let code = draft.code(UnixSeconds(0x61b7_252d), 7);
+        let created = UnixSeconds(0x61b7_252d);
+        let code = MessageCode::new(draft.digest(created, 7), created);
         let mut input = b"hello\x61\xb7\x25\x2d".to_vec();
         input.extend_from_slice(&7_u128.to_be_bytes());
         assert_eq!(code.as_bytes()[..16], Sha1::digest(&input)[..16]);

@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use dpmq::message::{Draft, Message, Sequence, Status, UnixSeconds};
+use dpmq::message::{Draft, Message, MessageCode, Sequence, Status, UnixSeconds};
 
 const SAMPLES: usize = 50;
 
@@ -118,7 +118,7 @@ fn messages(count: usize, bytes: usize) -> Vec<Message> {
             let draft = Draft::new("bench".parse().expect("a topic"), data.clone().into());
             Message {
                 sequence: Sequence(sequence),
-                code: draft.code(created, sequence.into()),
+                code: MessageCode::new(draft.digest(created, sequence.into()), created),
                 topic: draft.topic,
                 data: draft.data,
                 created,

@@ -11,11 +11,12 @@ use crate::import::ImportedMessage;
 use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::change::Change;
-use crate::store::commit::group::Request;
+use crate::store::commit::order::Wake;
 use crate::store::commit::poison::Poison;
-use crate::store::commit::refusals::Refusals;
+use crate::store::commit::propose::Proposer;
+use crate::store::commit::request::Request;
 use crate::store::commit::watermarks::Watermarks;
-use crate::store::commit::writer::Writer;
+use crate::store::commit::writer::{Writer, WriterParts};
 use crate::store::committed::{Appended, Committed, Hold};
 use crate::store::counts::{Counts, TopicCounts};
 use crate::store::error::{IoContext, StoreError};
@@ -101,6 +102,12 @@ impl DiskStore {
         *self.drive() = Drive::Ended;
     }
 
+    /// A digest of the state: stores that have applied the same entries have the same.
+    #[doc(hidden)]
+    pub fn state_digest(&self) -> [u8; 20] {
+        self.reader.lock().digest()
+    }
+
     /// Builds everything except the threads.
     fn assemble(
         options: &Options,
@@ -135,25 +142,20 @@ impl DiskStore {
         let trouble = Trouble::default();
         let (requests, receiver) = unbounded_channel();
         watermarks.written(false, opened.log.end());
-        let writer = Writer {
-            buffer: vec![],
+        let waking = requests.clone();
+        let wake = Wake(Arc::new(move || drop(waking.send(Request::Ordered))));
+        let writer = Writer::new(WriterParts {
             log: opened.log,
             index: reader.index.clone(),
             watermarks: watermarks.clone(),
             reserve: reserve.clone(),
             poison: poison.clone(),
-            clock: options.clock.clone(),
             committed,
-            id_counter: u128::from(getrandom::u64().expect("the system gives random numbers"))
-                << 64,
-            retry: vec![],
-            refused: None,
-            last_created: UnixSeconds::MIN,
-            purged_before: Sequence::default(),
-            refusals: Refusals::default(),
             trouble: trouble.clone(),
             syncs: syncs.clone(),
-        };
+            proposer: Proposer::new(options.clock.clone()),
+            order: options.order.begin(&options.clock, wake),
+        });
         let mirror = MirrorThread {
             watermarks: watermarks.clone(),
             reader: reader.clone(),

@@ -157,7 +157,7 @@ impl Store for MemoryStore {
             state.id_counter = state.id_counter.wrapping_add(1);
             let message = Message {
                 sequence: state.next,
-                code: draft.code(created, state.id_counter),
+                code: MessageCode::new(draft.digest(created, state.id_counter), created),
                 topic: draft.topic,
                 data: draft.data,
                 created,

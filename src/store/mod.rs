@@ -39,6 +39,8 @@ use crate::message::{Draft, Message, MessageCode, Sequence, StatusKind, Topic, U
 use crate::sequences::SequenceSet;
 
 pub use change::Change;
+#[doc(hidden)]
+pub use commit::order::{Durability, Order, OrderEntry, OrderOf, Proposal, Wake};
 pub use committed::{Appended, Committed, Hold};
 pub use counts::{Counts, TopicCounts};
 pub use disk::DiskStore;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::store::commit::order::OrderOf;
 use crate::store::fs::files::{Files, OsFiles};
 use crate::store::fs::reserve::RESERVE_BYTES;
 use crate::store::log::local::SEGMENT_BYTES_TARGET;
@@ -26,6 +27,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of the disk reserved for what frees space when the disk is full.
     pub reserve_bytes: u64,
+    /// The order that the store follows: its own, if nothing else is said.
+    pub order: OrderOf,
 }
 
 impl Options {
@@ -39,6 +42,7 @@ impl Options {
             files: Arc::new(OsFiles),
             segment_bytes: SEGMENT_BYTES_TARGET,
             reserve_bytes: RESERVE_BYTES,
+            order: OrderOf::default(),
         }
     }
 }

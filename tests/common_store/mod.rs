@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 
 mod failing;
+pub(crate) mod ordered;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

@@ -18,6 +18,7 @@
     reason = "a failed step fails its test, and a seed that is not printed cannot be used again"
 )]
 
+mod appliers;
 #[path = "../common_store/mod.rs"]
 mod common_store;
 mod histories;
@@ -93,6 +94,26 @@ fn nothing_is_lost_in_any_history() {
         work();
     });
     println!("seeds from {first}: {:?}", tally.lock().unwrap());
+}
+
+/// Of the test of stores that follow the same order, where nobody says otherwise.
+const APPLIERS_SECONDS: u64 = 5;
+
+#[test]
+fn the_same_order_leads_to_the_same_state() {
+    if let Some(seed) = number("DPMQ_SEED") {
+        return println!("{} entries", appliers::history(seed));
+    }
+    let begin = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    let first = u64::try_from(begin).unwrap() << 8;
+    let seconds = number("DPMQ_SIMULATION_SECONDS").unwrap_or(APPLIERS_SECONDS);
+    let started = Instant::now();
+    let (mut histories, mut entries) = (0, 0);
+    while started.elapsed() < Duration::from_secs(seconds) {
+        entries += appliers::history(first + histories);
+        histories += 1;
+    }
+    println!("seeds from {first}: {histories} histories with {entries} entries");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use dpmq::clock::Clock;
 use dpmq::message::{Message, MessageCode, Sequence, Status, StatusKind, UnixSeconds};
 use dpmq::sequences::{SequenceSet, Span};
 use dpmq::store::{
-    Change, Counts, DiskStore, Hold, Listed, MemoryStore, Query, Rest, Scan, Storage, StoreError,
+    Change, Counts, DiskStore, Hold, Listed, MemoryStore, Options, OrderOf, Query, Rest, Scan,
+    Storage, StoreError,
 };
 
 /// An empty store and what belongs to it.
@@ -23,10 +24,23 @@ struct Env {
 
 impl Env {
     fn disk() -> Env {
+        Env::ordered(|_| OrderOf::default())
+    }
+
+    /// On disk, in an order that delays and batches.
+    fn delayed() -> Env {
+        Env::ordered(ordered::delayed)
+    }
+
+    fn ordered(order: fn(&Clock) -> OrderOf) -> Env {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(NOON);
         let (seen, committed) = recorder();
-        let (store, _) = DiskStore::open(&options(dir.path(), &clock), committed).unwrap();
+        let options = Options {
+            order: order(&clock),
+            ..options(dir.path(), &clock)
+        };
+        let (store, _) = DiskStore::open(&options, committed).unwrap();
         Env {
             store: Arc::new(store),
             clock,
@@ -62,6 +76,12 @@ macro_rules! contract {
             $(#[test]
             fn $name() {
                 super::$name(&super::Env::disk());
+            })*
+        }
+        mod delayed {
+            $(#[test]
+            fn $name() {
+                super::$name(&super::Env::delayed());
             })*
         }
         mod memory {

@@ -1,10 +1,13 @@
-//! Turns requests into answers: groups, their order in the log, and the state that they lead to.
+//! Turns requests into answers: they are proposed, put in one order, written to the log, and applied.
 //!
 //! It imports `index`, `log`, `fs` and the store's words.
 
 mod apply;
-pub(super) mod group;
+pub(super) mod order;
 pub(super) mod poison;
+pub(super) mod propose;
 pub(super) mod refusals;
+pub(super) mod request;
+mod resolved;
 pub(super) mod watermarks;
 pub(super) mod writer;

@@ -9,11 +9,13 @@ pub(super) mod bitmap;
 pub(super) mod block;
 pub(super) mod changes;
 mod consumed;
+mod digest;
 pub(super) mod search;
 pub(super) mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::clock::without_step_back;
 use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::{SequenceSet, Span};
 use crate::store::change::Change;
@@ -38,6 +40,8 @@ pub(crate) struct Index {
     topics: TopicTable,
     next: u64,
     cutoff: UnixSeconds,
+    /// When the last message since the start was created.
+    last_created: UnixSeconds,
     /// The log is applied up to this position.
     applied: Position,
     pub(super) times: ConsumedTimes,
@@ -322,6 +326,22 @@ impl Index {
 
     pub(crate) fn cutoff(&self) -> UnixSeconds {
         self.cutoff
+    }
+
+    /// A message was accepted now, and created at `created`.
+    pub(crate) fn note_created(&mut self, created: UnixSeconds) {
+        self.last_created = created;
+    }
+
+    pub(crate) fn last_created(&self) -> UnixSeconds {
+        self.last_created
+    }
+
+    /// The creation time of a message accepted at `at`. It is not before the cutoff of expiry, nor
+    /// before the last message, unless the clock was really set back from there.
+    pub(crate) fn time_of(&self, at: UnixSeconds) -> UnixSeconds {
+        let at = without_step_back(at, self.cutoff);
+        without_step_back(at, self.last_created)
     }
 
     pub(crate) fn applied(&self) -> Position {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::store::commit::group::Request;
+use crate::store::commit::request::Request;
 use crate::store::commit::watermarks::Watermarks;
 use crate::store::commit::writer::Writer;
 use crate::store::error::{IoContext, StoreError};
