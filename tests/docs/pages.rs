@@ -112,6 +112,35 @@ fn every_link_leads_somewhere() {
     assert!(checked > 150, "{checked} links");
 }
 
+/// The files and folders that a page names in code: what ends as a folder or a file of the tree.
+fn named(prose: &str) -> BTreeSet<&str> {
+    let in_code = prose.split('`').skip(1).step_by(2);
+    let is_path = |name: &&str| {
+        let ends = ["/", ".rs", ".json", ".yaml", ".md"];
+        !name.contains(' ') && !name.starts_with('/') && ends.iter().any(|end| name.ends_with(end))
+    };
+    in_code.filter(is_path).collect()
+}
+
+#[test]
+fn the_architecture_names_what_is_there() {
+    let page = prose(&read("ARCHITECTURE.md"));
+    let named = named(&page);
+    let is_missing = |name: &&&str| {
+        let places = [root().join("src").join(name), root().join(name)];
+        !places.iter().any(|place| place.exists())
+    };
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(named.len() > 40, "{} names", named.len());
+}
+
+#[test]
+fn paths_are_found_in_a_page() {
+    let page = "`store/log/` and `a.rs`, not `/api/x/`, `mq.cleanTime`, `a b/` or c.rs";
+    assert_eq!(named(page), ["a.rs", "store/log/"].into());
+}
+
 #[test]
 fn anchors_are_those_of_headings() {
     let page =
