@@ -27,9 +27,10 @@ const IN_THE_WAY_MAX: Duration = Duration::from_secs(30);
 /// Pings that may stay unanswered where the system does not tell.
 const UNANSWERED_MAX: u32 = 2;
 
-/// What becomes of a client.
+/// What a look at a client tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
+    /// It is there.
     Well,
     /// Look again after this time.
     Doubtful(Duration),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn who_owes_an_acknowledgement_for_too_long_has_gone() {
+    fn a_client_that_owes_an_acknowledgement_for_too_long_has_gone() {
         use Verdict::{Doubtful, Gone, Well};
         let owes = |silent, tries| Signs {
             is_owing: true,
@@ -319,7 +320,7 @@ mod tests {
             // Idle for an hour, and just sent something.
             (owes(3600, 0), 0, Well),
             (owes(3600, 3), 4, Well),
-            // It does not read for an hour, and says all the time that it has no room.
+            // It does not read for an hour, and says all the time that its buffer is full.
             (owes(4, 0), 3600, Well),
             (owes(9, 1), 3600, Doubtful(secs(16))),
             // The network drops some.
@@ -336,7 +337,7 @@ mod tests {
         }
     }
 
-    /// The other end of a line, as a test has it.
+    /// The other end of a line, which says what a test wants.
     #[derive(Clone, Default)]
     struct Other(Arc<Mutex<Option<Signs>>>);
 
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_answers_no_ping_is_there_as_long_as_its_system_is() {
+    async fn a_client_that_answers_no_ping_is_there_as_long_as_its_system_is() {
         let other = Other::default();
         other.is(WELL);
         let mut heartbeat = Heartbeat::new(Some(EVERY), other.vigil(), Liveness::default(), true);
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_need_not_read_may_be_silent_until_it_has_answered() {
+    async fn a_client_that_need_not_read_may_be_silent_until_it_has_answered() {
         let vigil = Other::default().vigil();
         let mut heartbeat = Heartbeat::new(Some(EVERY), vigil, Liveness::default(), false);
         for _ in 0..100 {
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_waited_for_while_there_is_room() {
+    async fn a_client_that_takes_nothing_is_waited_for_until_its_outbox_is_full() {
         const PATIENCE: Duration = Duration::from_secs(600);
         let (other, begin) = (Other::default(), Instant::now());
         let stuck = |acknowledged, silent| Signs {

@@ -30,44 +30,32 @@ pub use heartbeat::Liveness;
 pub use scope::{LoginScope, right};
 pub use services::Services;
 
+use futures_util::future::Either;
+
 use crate::broker::Role;
 
 /// Serves a client from its login until its session ends, and its connection with it. Until it
 /// has logged in, it takes turns with all others that have not.
-pub async fn run<D: Dialect, C: Connection<D>>(
+pub fn run<D: Dialect, C: Connection<D>>(
     connection: C,
     dialect: D,
     scope: LoginScope,
     services: Services,
-) {
-    let (tracker, unauthenticated) = (
+) -> impl Future<Output = ()> + Send {
+    let (tracker, client) = (
         services.tracker.clone(),
         services.fair_share.unauthenticated(),
     );
-    match scope.role {
+    // Each is boxed where it is throttled, so that a session takes the memory of its own role.
+    let session = match scope.role {
         Role::Consumer => {
-            let session = consumer::run(
-                connection,
-                dialect,
-                scope,
-                unauthenticated.clone(),
-                services,
-            );
-            tracker
-                .track_future(unauthenticated.throttled(session))
-                .await;
+            let session = consumer::run(connection, dialect, scope, client.clone(), services);
+            Either::Left(client.throttled(session))
         }
         Role::Producer => {
-            let session = producer::run(
-                connection,
-                dialect,
-                scope,
-                unauthenticated.clone(),
-                services,
-            );
-            tracker
-                .track_future(unauthenticated.throttled(session))
-                .await;
+            let session = producer::run(connection, dialect, scope, client.clone(), services);
+            Either::Right(client.throttled(session))
         }
-    }
+    };
+    tracker.track_future(session)
 }

@@ -33,7 +33,7 @@ pub(super) struct IncomingHead {
 }
 
 impl FrameParser {
-    /// The next head that ends in `bytes`, of which `at` are done.
+    /// The next head that ends in `bytes` after the first `at`, which move past it.
     pub(super) fn next(&mut self, bytes: &[u8], at: &mut usize) -> Option<IncomingHead> {
         let rest = (bytes.len() - *at) as u64;
         let skipped = rest.min(self.payload);
@@ -93,5 +93,74 @@ impl FrameParser {
     /// Whether a message has ended and none has begun.
     pub(super) fn is_between_messages(&self) -> bool {
         self.payload == 0 && self.head_bytes == 0 && !self.is_open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A masked frame whose length has so many bytes of its own.
+    fn frame(first: u8, payload: u16, length_bytes: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match length_bytes {
+            0 => frame.push(0x80 | u8::try_from(payload).unwrap()),
+            2 => {
+                frame.push(0x80 | 126);
+                frame.extend(payload.to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend(u64::from(payload).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + usize::from(payload), 0xff);
+        frame
+    }
+
+    /// The payload of each frame, and the bytes of its message so far; where its head ends.
+    fn heads(bytes: &[u8], cut: usize) -> (Vec<(u64, u64, usize)>, bool) {
+        let (mut parser, mut found, mut before) = (FrameParser::default(), vec![], 0);
+        for part in bytes.chunks(cut) {
+            let mut at = 0;
+            while let Some(head) = parser.next(part, &mut at) {
+                found.push((head.bytes, head.message_bytes, before + at));
+            }
+            before += part.len();
+        }
+        (found, parser.is_between_messages())
+    }
+
+    #[test]
+    fn heads_are_found_wherever_the_bytes_are_cut() {
+        let bytes = [
+            frame(0x82, 5, 0),
+            frame(0x82, 0, 0),
+            frame(0x01, 300, 2),
+            frame(0x89, 4, 0),
+            frame(0x00, 7, 8),
+            frame(0x80, 3, 0),
+            frame(0x81, 2, 2),
+        ];
+        let bytes = bytes.concat();
+        let wanted = [
+            (5, 5, 6),
+            (0, 0, 17),
+            (300, 300, 25),
+            // A ping between the pieces is no part of their message.
+            (4, 300, 331),
+            (7, 307, 349),
+            (3, 310, 362),
+            (2, 2, 373),
+        ];
+        for cut in 1..=bytes.len() {
+            let (found, is_between) = heads(&bytes, cut);
+            assert_eq!(found, wanted, "{cut} bytes at a time");
+            assert!(is_between);
+        }
+        for end in [2, bytes.len() - 1, 200, 335] {
+            assert!(!heads(&bytes[..end], 1000).1, "{end} bytes");
+        }
     }
 }

@@ -223,7 +223,7 @@ impl<S> Intake<S> {
             // The session reads again after the login.
             Some(Blocked::Login { .. }) => Poll::Pending,
             Some(Blocked::Memory(memory)) => {
-                // The server keeps it from being heard.
+                // While it waits, the server itself keeps the client silent.
                 self.liveness.note();
                 let memory = ready!(memory.as_mut().poll(cx));
                 self.blocked = None;

@@ -1,4 +1,4 @@
-//! Which topic a client is for, and what it calls itself.
+//! The topic and the id with which a client asks for a WebSocket.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Path, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 
-/// Topic and id as the client has written them, or why they cannot be read.
+/// Topic and id as the client wrote them, or why they cannot be read.
 pub(super) struct Names(pub(super) Result<(String, String), &'static str>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Names {
@@ -26,7 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Names {
         }
         Ok(Names(match Query::from_request_parts(parts, state).await {
             Ok(Query(InQuery { topic, id })) if !id.is_empty() => Ok((topic, id)),
-            _ => Err("topic and id have to be in the query, as ?topic=…&id=…"),
+            _ => Err("the query must have topic and id, as ?topic=…&id=…"),
         }))
     }
 }

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::intake::{Intake, Limits};
 use crate::connection::line::Line;
 
-/// The connection of a client, as messages.
+/// The connection of a client, as messages of the library.
 pub(super) type WebSocket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 
 /// A request for a WebSocket that can be granted.
@@ -31,14 +31,18 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
         let headers = &parts.headers;
         let refuse = |reason| (StatusCode::BAD_REQUEST, reason).into_response();
         if !has_word(headers, header::CONNECTION, "upgrade") {
-            return Err(refuse("this is a WebSocket: Connection has to be upgrade"));
+            return Err(refuse(
+                "this route is a WebSocket: Connection must be upgrade",
+            ));
         }
         if !has_word(headers, header::UPGRADE, "websocket") {
-            return Err(refuse("this is a WebSocket: Upgrade has to be websocket"));
+            return Err(refuse(
+                "this route is a WebSocket: Upgrade must be websocket",
+            ));
         }
         if !has_word(headers, header::SEC_WEBSOCKET_VERSION, "13") {
             let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
-            let reason = "Sec-WebSocket-Version has to be 13";
+            let reason = "Sec-WebSocket-Version must be 13";
             return Err((StatusCode::UPGRADE_REQUIRED, version, reason).into_response());
         }
         let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).cloned() else {
@@ -65,7 +69,7 @@ fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
 }
 
 impl Upgrade {
-    /// The answer that grants it; `session` runs when the client has it.
+    /// The response that grants the upgrade. `session` runs once the client has it.
     pub(super) fn accept<F: Future<Output = ()> + Send>(
         self,
         config: WebSocketConfig,
@@ -85,7 +89,7 @@ impl Upgrade {
                         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config));
                     session(socket.await, line).await;
                 }
-                Err(error) => tracing::debug!(%error, "a WebSocket did not come about"),
+                Err(error) => tracing::debug!(%error, "an upgrade to WebSocket failed"),
             }
         });
         let headers = [
