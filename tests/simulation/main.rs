@@ -10,7 +10,8 @@
 //! does, and what can go on without time needs no nudge. Everything is decided by the history's
 //! seed, which a failure prints: `DPMQ_SEED=<seed>` runs it again, and tells each
 //! step. `DPMQ_SIMULATION_SECONDS` is how long it goes on, or `DPMQ_SEEDS` for how many
-//! histories.
+//! histories: each time others. Without both, the seeds are the same each time, so that what
+//! fails is what has changed.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,8 +44,33 @@ thread_local! {
     static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How long the test goes on where nobody says otherwise.
-const SECONDS: u64 = 60;
+/// Which histories are run.
+struct Seeds {
+    first: u64,
+    histories: u64,
+    most: Duration,
+}
+
+impl Seeds {
+    /// What is asked for, or histories from seed 1 on for at most this time.
+    fn asked(most: Duration) -> Seeds {
+        let histories = number("DPMQ_SEEDS");
+        let seconds = number("DPMQ_SIMULATION_SECONDS");
+        if histories.is_none() && seconds.is_none() {
+            return Seeds {
+                first: 1,
+                histories: u64::MAX,
+                most,
+            };
+        }
+        let begin = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
+        Seeds {
+            first: u64::try_from(begin).unwrap() << 8,
+            histories: histories.unwrap_or(u64::MAX),
+            most: seconds.map_or(Duration::MAX, Duration::from_secs),
+        }
+    }
+}
 
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
@@ -60,15 +86,11 @@ fn nothing_is_lost_in_any_history() {
         let (tally, _) = World::new(seed, true).run();
         return println!("{tally:?}");
     }
-    let begin = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
-    let first = u64::try_from(begin).unwrap() << 8;
-    let histories = number("DPMQ_SEEDS").unwrap_or(u64::MAX);
-    let seconds = number("DPMQ_SIMULATION_SECONDS");
-    let seconds = seconds.unwrap_or(if histories == u64::MAX {
-        SECONDS
-    } else {
-        u64::MAX >> 1
-    });
+    let Seeds {
+        first,
+        histories,
+        most,
+    } = Seeds::asked(Duration::from_secs(60));
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let (seed, before) = (SEED.get(), SEED.get().saturating_sub(first));
@@ -78,7 +100,7 @@ fn nothing_is_lost_in_any_history() {
     let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     let started = Instant::now();
     let work = || {
-        while started.elapsed() < Duration::from_secs(seconds) {
+        while started.elapsed() < most {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= histories {
                 break;
@@ -96,24 +118,22 @@ fn nothing_is_lost_in_any_history() {
     println!("seeds from {first}: {:?}", tally.lock().unwrap());
 }
 
-/// Of the test of stores that follow the same order, where nobody says otherwise.
-const APPLIERS_SECONDS: u64 = 5;
-
 #[test]
 fn the_same_order_leads_to_the_same_state() {
     if let Some(seed) = number("DPMQ_SEED") {
         return println!("{} entries", appliers::history(seed));
     }
-    let begin = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
-    let first = u64::try_from(begin).unwrap() << 8;
-    let seconds = number("DPMQ_SIMULATION_SECONDS").unwrap_or(APPLIERS_SECONDS);
+    let asked = Seeds::asked(Duration::from_secs(5));
     let started = Instant::now();
     let (mut histories, mut entries) = (0, 0);
-    while started.elapsed() < Duration::from_secs(seconds) {
-        entries += appliers::history(first + histories);
+    while started.elapsed() < asked.most && histories < asked.histories {
+        entries += appliers::history(asked.first + histories);
         histories += 1;
     }
-    println!("seeds from {first}: {histories} histories with {entries} entries");
+    println!(
+        "seeds from {}: {histories} histories with {entries} entries",
+        asked.first
+    );
 }
 
 #[test]
