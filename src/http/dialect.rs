@@ -3,8 +3,8 @@
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::api::error::Refusal;
-use crate::http::contract::error::ApiError;
+use crate::http::api::error::ConsoleError;
+use crate::http::contract::error::ContractError;
 
 /// The form in which a path refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +26,17 @@ impl Dialect {
     }
 
     /// The reply to a request that is refused.
-    pub(in crate::http) fn refuse(self, error: ApiError) -> Response {
+    pub(in crate::http) fn refuse(self, error: ContractError) -> Response {
         match self {
             Dialect::Contract => error.into_response(),
-            Dialect::Console => Refusal::from(error).into_response(),
+            Dialect::Console => ConsoleError::from(error).into_response(),
         }
     }
 }
 
 /// The reply to a method that the path lacks.
 pub(in crate::http) async fn wrong_method(method: Method, uri: Uri) -> Response {
-    Dialect::of(&uri).refuse(ApiError::WrongMethod {
+    Dialect::of(&uri).refuse(ContractError::WrongMethod {
         method: method.to_string(),
         path: uri.path().to_owned(),
     })
@@ -44,5 +44,5 @@ pub(in crate::http) async fn wrong_method(method: Method, uri: Uri) -> Response 
 
 /// The reply at a path without a route.
 pub(in crate::http) async fn no_such_path(uri: Uri) -> Response {
-    Dialect::of(&uri).refuse(ApiError::NoSuchPath(uri.path().to_owned()))
+    Dialect::of(&uri).refuse(ContractError::NoSuchPath(uri.path().to_owned()))
 }

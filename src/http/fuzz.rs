@@ -15,9 +15,9 @@ use crate::http::tests::{app, ask, post_to};
 use crate::http::times::{self, Side};
 
 const NAMES: [&str; 2] = ["topic", "messageData"];
-const LIMITS: fields::Limits = fields::Limits {
+const LIMITS: fields::BodyLimits = fields::BodyLimits {
     bytes_max: 1 << 20,
-    ..fields::Limits::SMALL
+    ..fields::BodyLimits::SMALL
 };
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

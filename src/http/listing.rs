@@ -17,7 +17,7 @@ const PART_BYTES: usize = 4 << 10;
 const AROUND_BYTES: usize = 12 << 10;
 
 /// How a list is written.
-pub(super) trait Format: Send + 'static {
+pub(super) trait ListFormat: Send + 'static {
     /// What the text begins with.
     fn begin(&self) -> &'static str;
 
@@ -39,7 +39,7 @@ pub(super) trait Format: Send + 'static {
 
 /// The whole list. An error before the first text is the caller's to reply; one after it breaks
 /// the transfer, so that a part is never taken for the whole.
-pub(super) async fn body(pieces: Pieces, format: impl Format) -> Result<Body, StoreError> {
+pub(super) async fn body(pieces: Pieces, format: impl ListFormat) -> Result<Body, StoreError> {
     let mut listing = Listing {
         pieces,
         piece: Piece::default(),
@@ -65,7 +65,7 @@ pub(super) async fn body(pieces: Pieces, format: impl Format) -> Result<Body, St
 }
 
 /// A list of one message.
-pub(super) async fn body_of(message: Held, format: impl Format) -> Result<Body, StoreError> {
+pub(super) async fn body_of(message: Held, format: impl ListFormat) -> Result<Body, StoreError> {
     let (sender, pieces) = mpsc::channel(1);
     let sent = sender.try_send(Ok(message.into()));
     sent.expect("there is room for one piece");
@@ -77,7 +77,7 @@ pub(super) async fn body_of(message: Held, format: impl Format) -> Result<Body, 
 struct Listing<F> {
     pieces: Pieces,
     piece: Piece,
-    open: Option<Open>,
+    open: Option<OpenMessage>,
     /// What the next text begins with.
     start: &'static str,
     format: F,
@@ -86,14 +86,14 @@ struct Listing<F> {
 }
 
 /// A message that is being written.
-struct Open {
+struct OpenMessage {
     message: Message,
     /// How much of its data is written.
     written: usize,
     behind: Vec<u8>,
 }
 
-impl<F: Format> Listing<F> {
+impl<F: ListFormat> Listing<F> {
     /// The next text: as much as fits.
     async fn text(&mut self) -> Result<Bytes, StoreError> {
         let mut text = Vec::with_capacity(TEXT_BYTES + 6 * PART_BYTES + AROUND_BYTES);
@@ -111,7 +111,7 @@ impl<F: Format> Listing<F> {
             } else if let Some(message) = self.piece.next() {
                 if self.format.has(&message) {
                     let behind = self.format.open(&mut text, &message);
-                    self.open = Some(Open {
+                    self.open = Some(OpenMessage {
                         message,
                         written: 0,
                         behind,

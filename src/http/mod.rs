@@ -32,8 +32,8 @@ mod tests;
 
 use axum::Router;
 
-use api::error::Refusal;
-use contract::error::ApiError;
+use api::error::ConsoleError;
+use contract::error::ContractError;
 pub use front::gate::Gate;
 use front::health;
 pub use front::pages::for_pages;
@@ -70,10 +70,10 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
 pub fn router(state: HttpState) -> Router {
     let table = contract::ROUTES.iter().chain(PAGE);
     let router = table.fold(Router::new(), |router, route| {
-        router.route(route.path, auth::guarded::<ApiError>(route, &state))
+        router.route(route.path, auth::guarded::<ContractError>(route, &state))
     });
     let router = METRICS.iter().fold(router, |router, route| {
-        router.route(route.path, auth::guarded::<Refusal>(route, &state))
+        router.route(route.path, auth::guarded::<ConsoleError>(route, &state))
     });
     router
         .merge(api::router(&state))

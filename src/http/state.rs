@@ -12,7 +12,7 @@ use crate::config::{Config, Live};
 use crate::connection::connection_stats::ConnectionStats;
 use crate::http::api::state::Console;
 use crate::http::disk::DiskCache;
-use crate::http::fields::Limits;
+use crate::http::fields::BodyLimits;
 use crate::http::places::Places;
 use crate::message::UnixSeconds;
 
@@ -74,11 +74,11 @@ impl HttpState {
 
     /// What is read of a body with the data of a message: percent-encoding makes three bytes of
     /// one, and the names, the topic and the lines between multipart fields need room too.
-    pub(in crate::http) fn data_limits(&self) -> Limits {
+    pub(in crate::http) fn data_limits(&self) -> BodyLimits {
         const AROUND_DATA_BYTES: usize = 64 * 1024;
         let server = &self.config().server;
         let data = server.max_message_bytes.saturating_mul(3);
-        Limits {
+        BodyLimits {
             bytes_max: data.saturating_add(AROUND_DATA_BYTES),
             value_bytes_max: server.max_message_bytes,
             room_wait: server.request_time,

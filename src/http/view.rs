@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rust_embed::{Embed, EmbeddedFile};
 
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 
 /// The files of `view/` that a browser needs.
 #[derive(Embed)]
@@ -35,7 +35,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'sel
                       object-src 'none'";
 
 /// GET /: the page.
-pub(super) async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn page(headers: HeaderMap) -> Result<Response, ContractError> {
     send(PAGE.to_owned(), headers).await
 }
 
@@ -44,15 +44,15 @@ pub(super) async fn file(
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ContractError> {
     match name {
         Ok(Path(name)) => send(name, headers).await,
         // No file has a name that is not UTF-8.
-        Err(_) => Err(ApiError::NoSuchPath(uri.path().to_owned())),
+        Err(_) => Err(ContractError::NoSuchPath(uri.path().to_owned())),
     }
 }
 
-async fn send(name: String, headers: HeaderMap) -> Result<Response, ApiError> {
+async fn send(name: String, headers: HeaderMap) -> Result<Response, ContractError> {
     // The first time it is packed, and a debug build reads the disk: both take their time.
     let served = tokio::task::spawn_blocking(move || serve(&name, &headers)).await;
     served.unwrap_or_else(|error| {
@@ -61,8 +61,8 @@ async fn send(name: String, headers: HeaderMap) -> Result<Response, ApiError> {
     })
 }
 
-fn serve(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let no_such_path = || ApiError::NoSuchPath(format!("/view/{name}"));
+fn serve(name: &str, headers: &HeaderMap) -> Result<Response, ContractError> {
+    let no_such_path = || ContractError::NoSuchPath(format!("/view/{name}"));
     let kind = content_type(name).ok_or_else(no_such_path)?;
     let file = Files::get(name).ok_or_else(no_such_path)?;
     let packed = takes_gzip(headers);

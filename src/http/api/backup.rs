@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
@@ -33,9 +33,12 @@ pub(super) async fn backup(
     caller: Caller,
     method: Method,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let permit = state.places.backups.take(caller.key())?;
-    let backup = state.broker.backup().ok_or_else(Refusal::nothing_on_disk)?;
+    let backup = state
+        .broker
+        .backup()
+        .ok_or_else(ConsoleError::nothing_on_disk)?;
     let bytes = backup.bytes();
     let name = state.broker.clock().now().0;
     let disposition = format!("attachment; filename=\"dpmq-{name}.backup\"");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::broker::{Client, Role};
 use crate::http::api::blocking::off_thread;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::ClientJson;
 use crate::http::api::reply;
 use crate::http::api::request::params::{self, InPath};
@@ -24,7 +24,7 @@ pub(super) async fn list(
     State(state): State<HttpState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let names = ["role", "topic", "search", "limit", "cursor"];
     let values = params::read(query.as_deref(), names)?;
     let [role, topic, search, limit, cursor] = values.each_ref().map(Option::as_deref);
@@ -87,15 +87,15 @@ pub(super) async fn disconnect(
     caller: Caller,
     InPath(number): InPath<u64>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let confirm = params::confirm(query.as_deref())?;
-    let gone = || Refusal::no_such_client(number);
+    let gone = || ConsoleError::no_such_client(number);
     let client = state.broker.client(number).ok_or_else(gone)?;
     // Numbers can be guessed: a key for other topics does not learn which are in use.
     caller.may_use(&client.info.topic).map_err(|_| gone())?;
     let topic = client.info.topic.as_str();
     if confirm != topic {
-        return Err(Refusal::not_confirmed(&confirm));
+        return Err(ConsoleError::not_confirmed(&confirm));
     }
     if !state.broker.disconnect(number) {
         return Err(gone());

@@ -9,7 +9,7 @@ use chrono::{DateTime, Days, Local, NaiveDate, Offset};
 use serde::Serialize;
 
 use crate::broker::{Broker, Point, Step};
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::reply;
 use crate::http::api::request::params;
 use crate::http::state::HttpState;
@@ -29,7 +29,7 @@ const QUARTERS_A_DAY: usize = 96;
 pub(super) async fn series(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Columns {
@@ -83,7 +83,7 @@ struct Accepted {
 pub(super) async fn growth(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct Growth {
         bucket: Bucket,

@@ -1,6 +1,6 @@
 //! The console API under `/api/…`: the route table, and how it replies.
 //!
-//! It has ordinary HTTP statuses, and one form of failures ([`Refusal`]). What it is made of is
+//! It has ordinary HTTP statuses, and one form of failures ([`ConsoleError`]). What it is made of is
 //! described in `docs/openapi.json`, which a test holds equal to [`ROUTES`].
 //!
 //! Invariant: whatever changes something is in the audit with who asked for it, never with the
@@ -26,7 +26,7 @@ use axum::Router;
 use crate::http::routes::auth;
 use crate::http::routes::{Route, routes};
 use crate::http::state::HttpState;
-use error::Refusal;
+use error::ConsoleError;
 
 /// Every route there is.
 #[rustfmt::skip]
@@ -63,6 +63,6 @@ pub(super) const ROUTES: &[Route] = routes! {
 /// The routes, without a fallback.
 pub(super) fn router(state: &HttpState) -> Router<HttpState> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        router.route(route.path, auth::guarded::<Refusal>(route, state))
+        router.route(route.path, auth::guarded::<ConsoleError>(route, state))
     })
 }

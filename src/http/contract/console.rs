@@ -13,10 +13,10 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::broker::ClientInfo;
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::http::contract::reply;
-use crate::http::fields::{self, Limits};
-use crate::http::listing::{self, Format};
+use crate::http::fields::{self, BodyLimits};
+use crate::http::listing::{self, ListFormat};
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 use crate::http::times::{self, Side};
@@ -33,7 +33,7 @@ pub(in crate::http) async fn ping() -> Response {
 pub(in crate::http) async fn get_consumers(
     State(state): State<HttpState>,
     caller: Caller,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ContractError> {
     let place = state.places.surveys.take(caller.key())?;
     let mut clients = state.broker.consumers();
     clients.retain(|client| caller.sees(&client.topic));
@@ -115,9 +115,9 @@ pub(in crate::http) async fn get_message_list(
     State(state): State<HttpState>,
     caller: Caller,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ContractError> {
     let names = ["startTime", "endTime", "status", "topic"];
-    let fields = fields::read(request, names, Limits::SMALL).await?;
+    let fields = fields::read(request, names, BodyLimits::SMALL).await?;
     let pieces = match query(fields)? {
         Some(query) => {
             caller.may_ask(query.topic.as_ref())?;
@@ -125,12 +125,12 @@ pub(in crate::http) async fn get_message_list(
         }
         None => mpsc::channel(1).1,
     };
-    let body = listing::body(pieces, List::default()).await?;
+    let body = listing::body(pieces, MessageList::default()).await?;
     Ok(reply::json(body))
 }
 
 /// What is asked for; `None` if nothing can match it.
-fn query(fields: [Option<ByteString>; 4]) -> Result<Option<Query>, ApiError> {
+fn query(fields: [Option<ByteString>; 4]) -> Result<Option<Query>, ContractError> {
     let [start, end, status, topic] = fields;
     let from = time("startTime", start, Side::Start)?;
     let to = time("endTime", end, Side::End)?;
@@ -155,11 +155,11 @@ fn time(
     name: &'static str,
     text: Option<ByteString>,
     side: Side,
-) -> Result<Option<UnixSeconds>, ApiError> {
+) -> Result<Option<UnixSeconds>, ContractError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
-    let time = times::read(&text, side).ok_or_else(|| ApiError::Field {
+    let time = times::read(&text, side).ok_or_else(|| ContractError::Field {
         name,
         value: text.into(),
         expected: "a time as in 2006-01-02 15:04:05",
@@ -167,7 +167,7 @@ fn time(
     Ok(Some(time))
 }
 
-fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ApiError> {
+fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ContractError> {
     const ALL: i64 = 3;
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
@@ -176,7 +176,7 @@ fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ApiError>
     match (code, code.and_then(wire::status_kind)) {
         (_, Some(kind)) => Ok(Some(kind)),
         (Some(ALL), None) => Ok(None),
-        (_, None) => Err(ApiError::Field {
+        (_, None) => Err(ContractError::Field {
             name: "status",
             value: text.into(),
             expected: "-1, 0, 1, or 3 for all",
@@ -186,12 +186,12 @@ fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ApiError>
 
 /// A list of messages as JSON text.
 #[derive(Default)]
-struct List {
+struct MessageList {
     /// What goes before the next message.
     separator: &'static str,
 }
 
-impl Format for List {
+impl ListFormat for MessageList {
     fn begin(&self) -> &'static str {
         r#"{"code":0,"data":["#
     }
@@ -253,7 +253,7 @@ mod tests {
             sender.try_send(piece.map(Piece::from)).unwrap();
         }
         drop(sender);
-        let body = body(receiver, List::default()).await.unwrap();
+        let body = body(receiver, MessageList::default()).await.unwrap();
         let text = to_bytes(body, usize::MAX).await?;
         Ok(String::from_utf8(text.into()).unwrap())
     }
@@ -283,7 +283,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel(2);
         sender.try_send(Ok(vec![message("a")].into())).unwrap();
         sender.try_send(Err(failure())).unwrap();
-        assert!(body(receiver, List::default()).await.is_err());
+        assert!(body(receiver, MessageList::default()).await.is_err());
     }
 
     #[tokio::test]
@@ -299,7 +299,7 @@ mod tests {
         sender
             .try_send(Ok(vec![message(&"x".repeat(100_000))].into()))
             .unwrap();
-        let reply = body(receiver, List::default()).await.unwrap();
+        let reply = body(receiver, MessageList::default()).await.unwrap();
         sender.try_send(Ok(vec![message("b")].into())).unwrap();
         assert!(
             sender.try_send(Ok(vec![].into())).is_err(),

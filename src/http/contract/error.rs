@@ -15,7 +15,7 @@ use crate::store::StoreError;
 
 /// Why a request is not done.
 #[derive(Debug)]
-pub(in crate::http) enum ApiError {
+pub(in crate::http) enum ContractError {
     /// The `secretKey` header is missing or wrong.
     Key,
     /// So many wrong keys have come from the address that this one was not looked at.
@@ -58,15 +58,15 @@ pub(in crate::http) enum ApiError {
     WrongMethod { method: String, path: String },
 }
 
-impl ApiError {
+impl ContractError {
     /// The status of the reply.
     fn status(&self) -> StatusCode {
         match self {
-            ApiError::NoSuchPath(_) => StatusCode::NOT_FOUND,
-            ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::Busy(_) | ApiError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Foreign(_) => StatusCode::FORBIDDEN,
-            ApiError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
+            ContractError::NoSuchPath(_) => StatusCode::NOT_FOUND,
+            ContractError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ContractError::Busy(_) | ContractError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ContractError::Foreign(_) => StatusCode::FORBIDDEN,
+            ContractError::TooManyWrongKeys => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
         }
     }
@@ -74,29 +74,31 @@ impl ApiError {
     /// The `msg` of the reply. What is wrong inside is logged, not sent.
     pub(in crate::http) fn text(&self) -> String {
         match self {
-            ApiError::Key => "Secret key matching error".into(),
-            ApiError::TooManyWrongKeys => "too many wrong keys from your address: try later".into(),
-            ApiError::Denied(denied) => denied.to_string(),
-            ApiError::Foreign(foreign) => foreign.to_string(),
-            ApiError::Required => "Required data cannot be empty".into(),
-            ApiError::Topic(error) => error.to_string(),
-            ApiError::DataTooLarge { bytes, bytes_max } => {
+            ContractError::Key => "Secret key matching error".into(),
+            ContractError::TooManyWrongKeys => {
+                "too many wrong keys from your address: try later".into()
+            }
+            ContractError::Denied(denied) => denied.to_string(),
+            ContractError::Foreign(foreign) => foreign.to_string(),
+            ContractError::Required => "Required data cannot be empty".into(),
+            ContractError::Topic(error) => error.to_string(),
+            ContractError::DataTooLarge { bytes, bytes_max } => {
                 format!("messageData has {bytes} bytes, more than {bytes_max}")
             }
-            ApiError::BodyTooLarge { bytes_max } => {
+            ContractError::BodyTooLarge { bytes_max } => {
                 format!("the body has more than {bytes_max} bytes")
             }
-            ApiError::Busy(busy) => busy.to_string(),
-            ApiError::TooMany(many) => many.to_string(),
-            ApiError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
-            ApiError::Field {
+            ContractError::Busy(busy) => busy.to_string(),
+            ContractError::TooMany(many) => many.to_string(),
+            ContractError::Body { kind, reason } => format!("the body is not {kind}: {reason}"),
+            ContractError::Field {
                 name,
                 value,
                 expected,
             } => {
                 format!("{name} is {expected}, not {:?}", shortened(value))
             }
-            ApiError::ContentType(kind) => {
+            ContractError::ContentType(kind) => {
                 let kind = match kind.as_str() {
                     "" => "no Content-Type".into(),
                     kind => format!("the Content-Type {:?}", shortened(kind)),
@@ -106,25 +108,25 @@ impl ApiError {
                      application/x-www-form-urlencoded or multipart/form-data"
                 )
             }
-            ApiError::ContentCoding(coding) => {
+            ContractError::ContentCoding(coding) => {
                 let coding = shortened(coding);
                 format!("the body has the Content-Encoding {coding:?}: send it as it is")
             }
-            ApiError::Store(error) => {
+            ContractError::Store(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "the store failed");
                 format!("the store failed: {}", error.cause())
             }
             // The store has logged why it failed, once for all messages of the group.
-            ApiError::Publish(error) => error.to_string(),
-            ApiError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
-            ApiError::WrongMethod { method, path } => {
+            ContractError::Publish(error) => error.to_string(),
+            ContractError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
+            ContractError::WrongMethod { method, path } => {
                 format!("{} does not take {method}", shortened(path))
             }
         }
     }
 }
 
-impl IntoResponse for ApiError {
+impl IntoResponse for ContractError {
     fn into_response(self) -> Response {
         let mut response = reply::failed(&self.text());
         *response.status_mut() = self.status();
@@ -132,51 +134,51 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Denied> for ApiError {
-    fn from(denied: Denied) -> ApiError {
-        ApiError::Denied(denied)
+impl From<Denied> for ContractError {
+    fn from(denied: Denied) -> ContractError {
+        ContractError::Denied(denied)
     }
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> ApiError {
+impl From<Refused> for ContractError {
+    fn from(refused: Refused) -> ContractError {
         match refused {
-            Refused::Wrong => ApiError::Key,
-            Refused::TooMany => ApiError::TooManyWrongKeys,
-            Refused::Expired(denied) => ApiError::Denied(denied),
+            Refused::Wrong => ContractError::Key,
+            Refused::TooMany => ContractError::TooManyWrongKeys,
+            Refused::Expired(denied) => ContractError::Denied(denied),
         }
     }
 }
 
-impl From<Busy> for ApiError {
-    fn from(busy: Busy) -> ApiError {
-        ApiError::Busy(busy)
+impl From<Busy> for ContractError {
+    fn from(busy: Busy) -> ContractError {
+        ContractError::Busy(busy)
     }
 }
 
-impl From<TopicError> for ApiError {
-    fn from(error: TopicError) -> ApiError {
-        ApiError::Topic(error)
+impl From<TopicError> for ContractError {
+    fn from(error: TopicError) -> ContractError {
+        ContractError::Topic(error)
     }
 }
 
-impl From<PublishError> for ApiError {
-    fn from(error: PublishError) -> ApiError {
-        ApiError::Publish(error)
+impl From<PublishError> for ContractError {
+    fn from(error: PublishError) -> ContractError {
+        ContractError::Publish(error)
     }
 }
 
-impl From<TooMany> for ApiError {
-    fn from(many: TooMany) -> ApiError {
-        ApiError::TooMany(many)
+impl From<TooMany> for ContractError {
+    fn from(many: TooMany) -> ContractError {
+        ContractError::TooMany(many)
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> ApiError {
+impl From<StoreError> for ContractError {
+    fn from(error: StoreError) -> ContractError {
         match error {
-            StoreError::Busy => ApiError::Busy(Busy),
-            error => ApiError::Store(error),
+            StoreError::Busy => ContractError::Busy(Busy),
+            error => ContractError::Store(error),
         }
     }
 }
@@ -192,14 +194,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_status_200_and_code_minus_1() {
-        let response = ApiError::from(PublishError::QueueFull).into_response();
+        let response = ContractError::from(PublishError::QueueFull).into_response();
         assert_eq!(response.status(), StatusCode::OK);
         assert!(text(response).await.starts_with(r#"{"code":-1,"msg":"#));
     }
 
     #[tokio::test]
     async fn a_reply_repeats_little_of_what_was_sent() {
-        let error = ApiError::NoSuchPath("/é".repeat(10_000));
+        let error = ContractError::NoSuchPath("/é".repeat(10_000));
         let response = error.into_response();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert!(text(response).await.len() < 300);

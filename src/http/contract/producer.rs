@@ -8,7 +8,7 @@ use axum::response::Response;
 use bytestring::ByteString;
 
 use crate::broker::{PublishError, Receipt, RefusedFor};
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::http::contract::reply;
 use crate::http::fields;
 use crate::http::routes::caller::Caller;
@@ -21,14 +21,14 @@ pub(in crate::http) async fn send(
     State(state): State<HttpState>,
     caller: Caller,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, ContractError> {
     let names = ["messageData", "topic"];
     let has_body = !request.body().is_end_stream();
     let strange_type = fields::strange_type(request.headers()).filter(|_| has_body);
     let read = fields::read(request, names, state.data_limits()).await;
     let read = read.and_then(|fields| match fields {
         [Some(data), Some(topic)] => Ok((data, topic)),
-        _ => Err(strange_type.map_or(ApiError::Required, ApiError::ContentType)),
+        _ => Err(strange_type.map_or(ContractError::Required, ContractError::ContentType)),
     });
     let (data, topic) = counted(&state, read)?;
     let code = publish(&state, &caller, &topic, data).await?;
@@ -42,7 +42,7 @@ pub(in crate::http) async fn publish(
     caller: &Caller,
     topic: &str,
     data: ByteString,
-) -> Result<MessageCode, ApiError> {
+) -> Result<MessageCode, ContractError> {
     counted(state, store(state, caller, topic, data).await)
 }
 
@@ -51,47 +51,48 @@ async fn store(
     caller: &Caller,
     topic: &str,
     data: ByteString,
-) -> Result<MessageCode, ApiError> {
+) -> Result<MessageCode, ContractError> {
     let topic: Topic = topic.parse()?;
     caller.may_use(&topic)?;
     let config = state.config();
     let server = &config.server;
     let draft = Draft::within(server.max_message_bytes, topic, data);
-    let draft = draft
-        .map_err(|DataTooLarge { bytes, bytes_max }| ApiError::DataTooLarge { bytes, bytes_max })?;
+    let draft = draft.map_err(
+        |DataTooLarge { bytes, bytes_max }| ContractError::DataTooLarge { bytes, bytes_max },
+    )?;
     let publish = async { Ok(within(server.send_wait, state.broker.publish(vec![draft])).await?) };
-    let receipt: Receipt = caller.while_it_holds::<_, ApiError>(publish).await?;
+    let receipt: Receipt = caller.while_it_holds::<_, ContractError>(publish).await?;
     let codes = receipt.codes().await?;
     Ok(*codes.first().expect("a receipt has a code for each draft"))
 }
 
 /// Counts a message that is refused here; what the broker refuses it has counted itself.
-fn counted<T>(state: &HttpState, result: Result<T, ApiError>) -> Result<T, ApiError> {
+fn counted<T>(state: &HttpState, result: Result<T, ContractError>) -> Result<T, ContractError> {
     let why = match &result {
         Ok(_) => None,
-        Err(ApiError::DataTooLarge { .. } | ApiError::BodyTooLarge { .. }) => {
+        Err(ContractError::DataTooLarge { .. } | ContractError::BodyTooLarge { .. }) => {
             Some(RefusedFor::TooLarge)
         }
         Err(
-            ApiError::Required
-            | ApiError::Topic(_)
-            | ApiError::Body { .. }
-            | ApiError::ContentType(_)
-            | ApiError::ContentCoding(_)
-            | ApiError::Field { .. },
+            ContractError::Required
+            | ContractError::Topic(_)
+            | ContractError::Body { .. }
+            | ContractError::ContentType(_)
+            | ContractError::ContentCoding(_)
+            | ContractError::Field { .. },
         ) => Some(RefusedFor::Invalid),
-        Err(ApiError::Publish(PublishError::QueueFull)) => Some(RefusedFor::QueueFull),
-        Err(ApiError::Busy(_)) => Some(RefusedFor::Busy),
+        Err(ContractError::Publish(PublishError::QueueFull)) => Some(RefusedFor::QueueFull),
+        Err(ContractError::Busy(_)) => Some(RefusedFor::Busy),
         Err(
-            ApiError::Publish(PublishError::Stopping | PublishError::Store(_))
-            | ApiError::Key
-            | ApiError::TooManyWrongKeys
-            | ApiError::Denied(_)
-            | ApiError::Foreign(_)
-            | ApiError::Store(_)
-            | ApiError::NoSuchPath(_)
-            | ApiError::TooMany(_)
-            | ApiError::WrongMethod { .. },
+            ContractError::Publish(PublishError::Stopping | PublishError::Store(_))
+            | ContractError::Key
+            | ContractError::TooManyWrongKeys
+            | ContractError::Denied(_)
+            | ContractError::Foreign(_)
+            | ContractError::Store(_)
+            | ContractError::NoSuchPath(_)
+            | ContractError::TooMany(_)
+            | ContractError::WrongMethod { .. },
         ) => None,
     };
     if let Some(why) = why {

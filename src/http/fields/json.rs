@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// What a field has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     /// What is between the quotes.
     Text(Raw<'a>),
     /// A number as it is written.
@@ -29,7 +29,7 @@ pub(super) struct Raw<'a>(&'a [u8]);
 /// The body is not one object of JSON.
 pub(super) fn fields(
     body: &[u8],
-) -> serde_json::Result<impl Iterator<Item = (Raw<'_>, Value<'_>)>> {
+) -> serde_json::Result<impl Iterator<Item = (Raw<'_>, FieldValue<'_>)>> {
     serde_json::from_slice::<Checked>(body)?;
     let mut scan = Scan { rest: body };
     scan.pass(b"{");
@@ -148,21 +148,21 @@ impl<'a> Scan<'a> {
         Some(Raw(text))
     }
 
-    fn value(&mut self) -> Option<Value<'a>> {
+    fn value(&mut self) -> Option<FieldValue<'a>> {
         let first = *self.rest.first()?;
         Some(match first {
-            b'"' => Value::Text(self.text()?),
+            b'"' => FieldValue::Text(self.text()?),
             b'{' | b'[' => {
                 self.nested()?;
-                Value::Other
+                FieldValue::Other
             }
             _ => {
                 let is_end = |byte: &u8| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace();
                 let end = self.rest.iter().position(is_end)?;
                 match (first, self.split(end)) {
-                    (b'n', _) => Value::Null,
-                    (b'-' | b'0'..=b'9', number) => Value::Number(number),
-                    _ => Value::Other,
+                    (b'n', _) => FieldValue::Null,
+                    (b'-' | b'0'..=b'9', number) => FieldValue::Number(number),
+                    _ => FieldValue::Other,
                 }
             }
         })
@@ -290,12 +290,12 @@ mod tests {
         let body = br#" {"a" : "x\"" , "b":-1.5e3,"c":[{"d":"]}\\"},[]],"":null, "t":true,"n":0} "#;
         let found: Vec<_> = fields(body).unwrap().map(|(_, value)| value).collect();
         let expected = [
-            Value::Text(Raw(br#"x\""#)),
-            Value::Number(b"-1.5e3"),
-            Value::Other,
-            Value::Null,
-            Value::Other,
-            Value::Number(b"0"),
+            FieldValue::Text(Raw(br#"x\""#)),
+            FieldValue::Number(b"-1.5e3"),
+            FieldValue::Other,
+            FieldValue::Null,
+            FieldValue::Other,
+            FieldValue::Number(b"0"),
         ];
         assert_eq!(found, expected);
         assert_eq!(fields(b"{}").unwrap().count(), 0);

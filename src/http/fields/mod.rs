@@ -15,14 +15,14 @@ use bytestring::ByteString;
 use futures_util::StreamExt;
 use memchr::{memchr, memchr2};
 
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::limits::memory_budget::{RequestBudget, SMALL_BYTES};
-use json::Value;
+use json::FieldValue;
 pub(super) use json::mend_halves;
 
 /// How much is read of a body, and what is waited for meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct BodyLimits {
     /// The largest body.
     pub(super) bytes_max: usize,
     /// The longest value of a field.
@@ -31,9 +31,9 @@ pub(super) struct Limits {
     pub(super) room_wait: Duration,
 }
 
-impl Limits {
+impl BodyLimits {
     /// For what has no data of messages. It needs no room, so it waits for none.
-    pub(super) const SMALL: Limits = Limits {
+    pub(super) const SMALL: BodyLimits = BodyLimits {
         bytes_max: SMALL_BYTES,
         value_bytes_max: 3 * SMALL_BYTES,
         room_wait: Duration::ZERO,
@@ -50,11 +50,11 @@ impl Limits {
 pub(super) async fn read<const N: usize>(
     request: Request,
     names: [&str; N],
-    limits: Limits,
-) -> Result<[Option<ByteString>; N], ApiError> {
+    limits: BodyLimits,
+) -> Result<[Option<ByteString>; N], ContractError> {
     if let Some(coding) = content_coding(request.headers()) {
         discard(request).await;
-        return Err(ApiError::ContentCoding(coding));
+        return Err(ContractError::ContentCoding(coding));
     }
     let encoding = Encoding::of(request.headers());
     let body = whole_body(request, limits).await?;
@@ -122,18 +122,21 @@ async fn drain(mut chunks: BodyDataStream) {
 /// # Errors
 ///
 /// It is too large, there is no room for it, or the connection breaks.
-pub(super) async fn whole_body(request: Request, limits: Limits) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn whole_body(
+    request: Request,
+    limits: BodyLimits,
+) -> Result<Vec<u8>, ContractError> {
     let bytes_max = limits.bytes_max;
     let declared = request.body().size_hint();
     if usize::try_from(declared.lower()).is_ok_and(|bytes| bytes > bytes_max) {
         discard(request).await;
-        return Err(ApiError::BodyTooLarge { bytes_max });
+        return Err(ContractError::BodyTooLarge { bytes_max });
     }
     let declared = declared.exact().and_then(|bytes| bytes.try_into().ok());
     let room = request.extensions().get::<RequestBudget>().cloned();
     let mut chunks = request.into_body().into_data_stream();
     let body = gathered(&mut chunks, declared, limits, room.as_ref()).await;
-    if let Err(ApiError::BodyTooLarge { .. } | ApiError::Busy(_)) = body {
+    if let Err(ContractError::BodyTooLarge { .. } | ContractError::Busy(_)) = body {
         if let Some(room) = room {
             room.release();
         }
@@ -146,9 +149,9 @@ pub(super) async fn whole_body(request: Request, limits: Limits) -> Result<Vec<u
 async fn gathered(
     chunks: &mut BodyDataStream,
     declared: Option<usize>,
-    limits: Limits,
+    limits: BodyLimits,
     room: Option<&RequestBudget>,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<Vec<u8>, ContractError> {
     let bytes_max = limits.bytes_max;
     let mut body = Vec::new();
     // How long it may become with the room that it has.
@@ -156,7 +159,7 @@ async fn gathered(
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| not("complete", error))?;
         if chunk.len() > bytes_max - body.len() {
-            return Err(ApiError::BodyTooLarge { bytes_max });
+            return Err(ContractError::BodyTooLarge { bytes_max });
         }
         let bytes = body.len() + chunk.len();
         if bytes > fits {
@@ -174,9 +177,9 @@ async fn gathered(
     Ok(body)
 }
 
-fn not(kind: &'static str, reason: impl ToString) -> ApiError {
+fn not(kind: &'static str, reason: impl ToString) -> ContractError {
     let reason = reason.to_string();
-    ApiError::Body { kind, reason }
+    ContractError::Body { kind, reason }
 }
 
 /// How a body is written.
@@ -224,7 +227,7 @@ impl<const N: usize> Fields<'_, N> {
         self.values[place].is_none().then_some(place)
     }
 
-    fn read_form(&mut self, body: &[u8]) -> Result<(), ApiError> {
+    fn read_form(&mut self, body: &[u8]) -> Result<(), ContractError> {
         let mut rest = Some(body);
         while let Some(body) = rest {
             let field;
@@ -245,7 +248,11 @@ impl<const N: usize> Fields<'_, N> {
         Ok(())
     }
 
-    async fn read_multipart(&mut self, kind: HeaderValue, body: Vec<u8>) -> Result<(), ApiError> {
+    async fn read_multipart(
+        &mut self,
+        kind: HeaderValue,
+        body: Vec<u8>,
+    ) -> Result<(), ContractError> {
         let malformed = |error: MultipartError| not("multipart/form-data", error.body_text());
         let mut request = Request::new(Body::from(body));
         request.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -267,7 +274,7 @@ impl<const N: usize> Fields<'_, N> {
         Ok(())
     }
 
-    fn read_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
+    fn read_json(&mut self, body: &[u8]) -> Result<(), ContractError> {
         const KIND: &str = "a JSON object of texts";
         let fields = json::fields(body).map_err(|error| not(KIND, error))?;
         for (name, value) in fields {
@@ -276,13 +283,13 @@ impl<const N: usize> Fields<'_, N> {
                 continue;
             };
             let value = match value {
-                Value::Text(text) => {
+                FieldValue::Text(text) => {
                     self.within(text.bytes())?;
                     text.unescaped()
                 }
-                Value::Number(digits) => digits.to_vec(),
-                Value::Null => continue,
-                Value::Other => {
+                FieldValue::Number(digits) => digits.to_vec(),
+                FieldValue::Null => continue,
+                FieldValue::Other => {
                     let name = self.names[place];
                     return Err(not(KIND, format!("{name} is neither a text nor a number")));
                 }
@@ -293,7 +300,7 @@ impl<const N: usize> Fields<'_, N> {
     }
 
     /// A value as a text: what is not UTF-8 in it becomes U+FFFD, if it is not too long so.
-    fn mended(&self, value: Vec<u8>) -> Result<ByteString, ApiError> {
+    fn mended(&self, value: Vec<u8>) -> Result<ByteString, ContractError> {
         let broken = match String::from_utf8(value) {
             Ok(text) => return Ok(text.into()),
             Err(error) => error.into_bytes(),
@@ -311,10 +318,10 @@ impl<const N: usize> Fields<'_, N> {
         Ok(text.into())
     }
 
-    fn within(&self, bytes: usize) -> Result<(), ApiError> {
+    fn within(&self, bytes: usize) -> Result<(), ContractError> {
         let bytes_max = self.bytes_max;
         match bytes > bytes_max {
-            true => Err(ApiError::DataTooLarge { bytes, bytes_max }),
+            true => Err(ContractError::DataTooLarge { bytes, bytes_max }),
             false => Ok(()),
         }
     }
@@ -363,10 +370,10 @@ mod tests {
 
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=XX";
-    const LIMITS: Limits = Limits {
+    const LIMITS: BodyLimits = BodyLimits {
         bytes_max: 300,
         value_bytes_max: 150,
-        ..Limits::SMALL
+        ..BodyLimits::SMALL
     };
 
     async fn read_as(kind: &str, body: impl Into<Body>) -> Result<[String; 2], String> {
@@ -543,7 +550,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_unknown_length_takes_room_as_it_grows() {
-        let limits = Limits {
+        let limits = BodyLimits {
             bytes_max: 48 << 20,
             value_bytes_max: 16 << 20,
             room_wait: Duration::from_secs(8),
@@ -570,7 +577,7 @@ mod tests {
             .cloned()
             .unwrap();
         let refused = whole_body(request, limits).now_or_never().unwrap();
-        assert!(matches!(refused, Err(ApiError::Busy(_))));
+        assert!(matches!(refused, Err(ContractError::Busy(_))));
         assert!(room.reserve(512 << 10).now_or_never().is_some());
         drop((rest, held));
     }
@@ -579,9 +586,12 @@ mod tests {
     async fn what_has_no_data_needs_no_room() {
         let room = MemoryBudget::new(1 << 20);
         let _all = room.reserve(1 << 20).await;
-        let small = whole_body(growing(&room, &[40_000, 25_536]), Limits::SMALL);
+        let small = whole_body(growing(&room, &[40_000, 25_536]), BodyLimits::SMALL);
         assert_eq!(small.await.unwrap().len(), SMALL_BYTES);
-        let large = whole_body(growing(&room, &[40_000, 25_537]), Limits::SMALL);
-        assert!(matches!(large.await, Err(ApiError::BodyTooLarge { .. })));
+        let large = whole_body(growing(&room, &[40_000, 25_537]), BodyLimits::SMALL);
+        assert!(matches!(
+            large.await,
+            Err(ContractError::BodyTooLarge { .. })
+        ));
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::broker::{Broker, PublishError};
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::http::contract::reply;
 use crate::http::dialect::{self, Dialect};
 use crate::http::front::health::{LIVE, READY, Unready, unready};
@@ -29,12 +29,12 @@ use crate::http::front::health::{LIVE, READY, Unready, unready};
 pub struct Gate(Arc<Inner>);
 
 struct Inner {
-    open: SetOnce<Open>,
+    open: SetOnce<Serving>,
     /// Cancelled when the server stops.
     stop: CancellationToken,
 }
 
-struct Open {
+struct Serving {
     app: Router,
     broker: Broker,
 }
@@ -51,7 +51,7 @@ impl Gate {
     /// Lets everybody in to `app`, whose routes ask this `broker`. Only the first call counts.
     pub fn open(&self, app: Router, broker: Broker) {
         // A gate that is open stays as it is.
-        let _ = self.0.open.set(Open { app, broker });
+        let _ = self.0.open.set(Serving { app, broker });
     }
 
     /// The routes of the health, and behind them all others.
@@ -66,7 +66,7 @@ impl Gate {
 
     fn unready(&self) -> Option<Unready> {
         match self.0.open.get() {
-            Some(Open { broker, .. }) => unready(broker, &self.0.stop),
+            Some(Serving { broker, .. }) => unready(broker, &self.0.stop),
             None => Some(Unready::Starting),
         }
     }
@@ -120,7 +120,7 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
 
 /// The refusal in the form of the API that was asked.
 fn stopping(method: &Method, uri: &Uri) -> Response {
-    let error = ApiError::Publish(PublishError::Stopping);
+    let error = ContractError::Publish(PublishError::Stopping);
     let dialect = Dialect::of(uri);
     let mut response = dialect.refuse(error);
     // The routes of the contract are all POST, and refuse with status 200.

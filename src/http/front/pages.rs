@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::config::{Live, Pages};
 use crate::connection::connection_stats::{ConnectionStats, Refused};
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::http::dialect::Dialect;
 use crate::http::front::foreign::{look_at, text};
 use crate::http::front::streams;
@@ -50,7 +50,7 @@ async fn pass(
     let (mut response, is_refused) = match (look_at(pages, &request), request.method()) {
         (Err(foreign), _) => {
             connections.refused(Refused::Handshake).add(1);
-            let refusal = Dialect::of(request.uri()).refuse(ApiError::Foreign(foreign));
+            let refusal = Dialect::of(request.uri()).refuse(ContractError::Foreign(foreign));
             (refusal, true)
         }
         (Ok(()), &Method::OPTIONS) => (StatusCode::NO_CONTENT.into_response(), false),

@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 use accept::MetricsFormat;
@@ -30,7 +30,7 @@ pub(super) async fn metrics(
     State(state): State<HttpState>,
     caller: Option<Extension<Caller>>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let key = caller.as_ref().map_or("", |Extension(caller)| caller.key());
     let _place = state.places.scrapes.take(key)?;
     let format = MetricsFormat::wanted(&headers);

@@ -16,7 +16,7 @@ use futures_util::stream;
 use crate::access::{Grant, Place, Shown};
 use crate::config::Metrics;
 use crate::connection::connection_stats::Transport;
-use crate::http::contract::error::ApiError;
+use crate::http::contract::error::ContractError;
 use crate::http::fields;
 use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
@@ -57,7 +57,12 @@ impl Guard {
     }
 
     /// Who asks, if their key is good for this route.
-    async fn admit(&self, place: Place, key: String, shown: Shown) -> Result<Caller, ApiError> {
+    async fn admit(
+        &self,
+        place: Place,
+        key: String,
+        shown: Shown,
+    ) -> Result<Caller, ContractError> {
         let access = self.state.access.clone();
         let grant = access
             .present(&key, &place, &shown)
@@ -82,10 +87,10 @@ impl Guard {
         Ok(caller)
     }
 
-    async fn pass(self, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    async fn pass(self, mut request: Request, next: Next) -> Result<Response, ContractError> {
         match (self.needs, self.state.config().server.metrics) {
             (Needs::Scrape, Metrics::Off) => {
-                return Err(ApiError::NoSuchPath(self.path.to_owned()));
+                return Err(ContractError::NoSuchPath(self.path.to_owned()));
             }
             (Needs::Scrape, Metrics::Open) => return Ok(next.run(request).await),
             _ => {}
@@ -96,7 +101,7 @@ impl Guard {
             Ok(caller) => {
                 request.extensions_mut().insert(caller.clone());
                 let answer = async { Ok(next.run(request).await) };
-                let response: Result<Response, ApiError> = match self.needs.changes() {
+                let response: Result<Response, ContractError> = match self.needs.changes() {
                     // What is done is done: its handler looks at the key before.
                     true => answer.await,
                     false => caller.while_it_holds(answer).await,
@@ -126,11 +131,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The handler of a route behind its guard, which refuses in the form of the API that the route
-/// belongs to: an [`ApiError`] for the contract, a [`Refusal`](super::api::Refusal) for the
+/// belongs to: an [`ContractError`] for the contract, a [`ConsoleError`](super::api::ConsoleError) for the
 /// console API.
 pub(in crate::http) fn guarded<E>(route: &Route, state: &HttpState) -> MethodRouter<HttpState>
 where
-    E: From<ApiError> + IntoResponse + Send + 'static,
+    E: From<ContractError> + IntoResponse + Send + 'static,
 {
     let handler = (route.handler)(route.filter);
     if route.needs == Needs::Nothing {

@@ -33,7 +33,7 @@ fn consumed_at(status: Status) -> Option<u32> {
 
 /// What every view of a message begins with.
 #[derive(Serialize)]
-pub(in crate::http::api) struct Head<'a> {
+pub(in crate::http::api) struct MessageHead<'a> {
     sequence: u64,
     code: String,
     topic: &'a str,
@@ -43,9 +43,9 @@ pub(in crate::http::api) struct Head<'a> {
     bytes: usize,
 }
 
-impl<'a> Head<'a> {
-    fn of(message: &'a Message) -> Head<'a> {
-        Head {
+impl<'a> MessageHead<'a> {
+    fn of(message: &'a Message) -> MessageHead<'a> {
+        MessageHead {
             sequence: message.sequence.0,
             code: message.code.to_string(),
             topic: message.topic.as_str(),
@@ -60,20 +60,20 @@ impl<'a> Head<'a> {
 /// A message in a list, with the beginning of its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::http::api) struct Row<'a> {
+pub(in crate::http::api) struct MessageRow<'a> {
     #[serde(flatten)]
-    head: Head<'a>,
+    head: MessageHead<'a>,
     preview: &'a str,
     preview_complete: bool,
 }
 
-impl<'a> Row<'a> {
-    pub(in crate::http::api) fn of(message: &'a Message) -> Row<'a> {
+impl<'a> MessageRow<'a> {
+    pub(in crate::http::api) fn of(message: &'a Message) -> MessageRow<'a> {
         let data: &str = &message.data;
         let end = data.char_indices().nth(PREVIEW_CHARS);
         let preview = &data[..end.map_or(data.len(), |(end, _)| end)];
-        Row {
-            head: Head::of(message),
+        MessageRow {
+            head: MessageHead::of(message),
             preview,
             preview_complete: end.is_none(),
         }
@@ -83,27 +83,27 @@ impl<'a> Row<'a> {
 /// A message with its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::http::api) struct Full<'a> {
+pub(in crate::http::api) struct FullMessage<'a> {
     #[serde(flatten)]
-    head: Head<'a>,
+    head: MessageHead<'a>,
     data: &'a str,
     data_complete: bool,
 }
 
-impl<'a> Full<'a> {
+impl<'a> FullMessage<'a> {
     /// The message with at most so many bytes of its data, cut between two characters.
-    pub(in crate::http::api) fn of(message: &'a Message, bytes_max: usize) -> Full<'a> {
+    pub(in crate::http::api) fn of(message: &'a Message, bytes_max: usize) -> FullMessage<'a> {
         let data = &message.data[..message.data.floor_char_boundary(bytes_max)];
-        Full {
-            head: Head::of(message),
+        FullMessage {
+            head: MessageHead::of(message),
             data,
             data_complete: data.len() == message.data.len(),
         }
     }
 
     /// The same with its data left out, for who writes it part by part.
-    pub(in crate::http::api) fn without_data(self) -> Full<'a> {
-        Full { data: "", ..self }
+    pub(in crate::http::api) fn without_data(self) -> FullMessage<'a> {
+        FullMessage { data: "", ..self }
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
             (String::new(), 0, true),
         ] {
             let message = sample(1, &data);
-            let row = Row::of(&message);
+            let row = MessageRow::of(&message);
             assert_eq!(row.preview.chars().count(), chars);
             assert_eq!(row.preview_complete, complete);
             assert!(data.starts_with(row.preview));
@@ -222,7 +222,7 @@ mod tests {
     fn data_is_cut_between_characters() {
         let message = sample(1, "aé");
         for (bytes_max, data, complete) in [(3, "aé", true), (2, "a", false), (0, "", false)] {
-            let full = Full::of(&message, bytes_max);
+            let full = FullMessage::of(&message, bytes_max);
             assert_eq!((full.data, full.data_complete), (data, complete));
         }
     }

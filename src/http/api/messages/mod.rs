@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::broker::{Broker, Held, Pieces};
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::life::LifeJson;
-use crate::http::api::json::message::{Full, Row};
+use crate::http::api::json::message::{FullMessage, MessageRow};
 use crate::http::api::reply;
 use crate::http::api::request::body::JsonWithData;
 use crate::http::api::request::params::{self, Filter, InPath, NoParams, cursor_of};
@@ -28,7 +28,7 @@ const LIMIT: usize = 50;
 
 /// A page of messages.
 #[derive(Serialize)]
-struct List {
+struct MessagePage {
     messages: Vec<Box<RawValue>>,
     next: Option<String>,
 }
@@ -38,7 +38,7 @@ pub(super) async fn list(
     State(state): State<HttpState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let names = ["topic", "status", "from", "to", "limit", "cursor"];
     let values = params::read(query.as_deref(), names)?;
     let [topic, status, from, to, limit, cursor] = values.each_ref().map(Option::as_deref);
@@ -57,21 +57,21 @@ pub(super) async fn list(
 }
 
 /// Reads a page. Of each piece only what is shown is kept: the messages could be of any size.
-async fn page(mut pieces: Pieces, limit: usize) -> Result<List, Refusal> {
+async fn page(mut pieces: Pieces, limit: usize) -> Result<MessagePage, ConsoleError> {
     let (mut messages, mut last) = (vec![], None);
     while let Some(piece) = pieces.recv().await {
         for message in piece? {
             if messages.len() == limit {
                 let next = last.map(cursor_of);
-                return Ok(List { messages, next });
+                return Ok(MessagePage { messages, next });
             }
-            let row = serde_json::value::to_raw_value(&Row::of(&message));
+            let row = serde_json::value::to_raw_value(&MessageRow::of(&message));
             messages.push(row.expect("a row is texts and numbers"));
             last = Some(message.mark());
         }
     }
     let next = None;
-    Ok(List { messages, next })
+    Ok(MessagePage { messages, next })
 }
 
 /// GET /api/messages/{code}: all that is known of a message.
@@ -80,7 +80,7 @@ pub(super) async fn detail(
     caller: Caller,
     InPath(code): InPath<MessageCode>,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let message = find(&state, &caller, code).await?;
     let body = listing::body_of(message, Detail(state.broker.clone())).await?;
     Ok(reply::json(StatusCode::OK, body))
@@ -89,7 +89,7 @@ pub(super) async fn detail(
 /// A message with its data and its life.
 struct Detail(Broker);
 
-impl listing::Format for Detail {
+impl listing::ListFormat for Detail {
     fn begin(&self) -> &'static str {
         ""
     }
@@ -102,12 +102,12 @@ impl listing::Format for Detail {
         #[derive(Serialize)]
         struct WithLife<'a> {
             #[serde(flatten)]
-            message: Full<'a>,
+            message: FullMessage<'a>,
             life: LifeJson<'a>,
         }
         let life = self.0.life(message);
         let json = reply::text_of(&WithLife {
-            message: Full::of(message, usize::MAX).without_data(),
+            message: FullMessage::of(message, usize::MAX).without_data(),
             life: LifeJson::of(&life),
         });
         listing::open_json(out, &json, "data")
@@ -127,9 +127,9 @@ impl listing::Format for Detail {
 }
 
 /// The message, if it is there and the key is for its topic.
-async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Held, Refusal> {
+async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Held, ConsoleError> {
     let found = state.broker.find(code, caller.key()).await?;
-    let message = found.ok_or_else(|| Refusal::no_such_message(code))?;
+    let message = found.ok_or_else(|| ConsoleError::no_such_message(code))?;
     caller.may_use(&message.topic)?;
     Ok(message)
 }
@@ -148,14 +148,14 @@ pub(super) async fn publish(
     caller: Caller,
     _: NoParams,
     JsonWithData(request): JsonWithData<PublishRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct Reply {
         code: String,
     }
     for (name, text) in [("topic", &request.topic), ("data", &request.data)] {
         if text.is_empty() {
-            return Err(Refusal::missing(name));
+            return Err(ConsoleError::missing(name));
         }
     }
     let code = producer::publish(&state, &caller, &request.topic, request.data.into()).await?;
@@ -173,14 +173,14 @@ pub(super) async fn delete(
     caller: Caller,
     InPath(code): InPath<MessageCode>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let confirm = params::confirm(query.as_deref())?;
     let message = find(&state, &caller, code).await?;
     if confirm != message.topic.as_str() {
-        return Err(Refusal::not_confirmed(&confirm));
+        return Err(ConsoleError::not_confirmed(&confirm));
     }
     if !state.broker.delete(&message).await? {
-        return Err(Refusal::no_such_message(code));
+        return Err(ConsoleError::no_such_message(code));
     }
     let topic = message.topic.as_str();
     caller.did(format_args!("deleted message {code} of topic {topic:?}"));
@@ -193,7 +193,7 @@ pub(super) async fn push(
     caller: Caller,
     InPath(code): InPath<MessageCode>,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let message = find(&state, &caller, code).await?;
     state.broker.push_again(&message).await?;
     let topic = message.topic.as_str();

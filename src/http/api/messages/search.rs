@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Piece, Pieces};
-use crate::http::api::error::Refusal;
-use crate::http::api::json::message::Row;
+use crate::http::api::error::ConsoleError;
+use crate::http::api::json::message::MessageRow;
 use crate::http::api::request::params::{self, Filter, cursor_of};
 use crate::http::api::text_search::TextSearch;
 use crate::http::places::HeldPlace;
@@ -38,7 +38,7 @@ pub(in crate::http::api) async fn search(
     State(state): State<HttpState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let names = [
         "text", "topic", "status", "from", "to", "limit", "look", "cursor",
     ];
@@ -54,7 +54,7 @@ pub(in crate::http::api) async fn search(
     };
     let query = filter.query()?;
     caller.may_ask(query.topic.as_ref())?;
-    let text_search = text_to_find(text)?.ok_or_else(|| Refusal::missing("text"))?;
+    let text_search = text_to_find(text)?.ok_or_else(|| ConsoleError::missing("text"))?;
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
     let look = params::whole("look", look, 1..=LOOK_MAX, LOOK)?;
     let place = state.places.searches.take(caller.key())?;
@@ -89,11 +89,11 @@ pub(in crate::http::api) async fn search(
 /// A text to look for, if there is one.
 pub(in crate::http::api) fn text_to_find(
     text: Option<&str>,
-) -> Result<Option<TextSearch>, Refusal> {
+) -> Result<Option<TextSearch>, ConsoleError> {
     match text {
         Some(text) if text.len() > TEXT_BYTES_MAX => {
             let expected = format!("at most {TEXT_BYTES_MAX} bytes long");
-            Err(Refusal::parameter("text", text, &expected))
+            Err(ConsoleError::parameter("text", text, &expected))
         }
         Some(text) if !text.is_empty() => Ok(Some(TextSearch::new(text))),
         Some(_) | None => Ok(None),
@@ -104,7 +104,7 @@ pub(in crate::http::api) fn text_to_find(
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
-    Message(Row<'a>),
+    Message(MessageRow<'a>),
     Progress(Progress),
     End {
         #[serde(flatten)]
@@ -149,7 +149,7 @@ impl Search {
         loop {
             let piece = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Some(failure(&Refusal::stopping())),
+                () = self.stop.cancelled() => return Some(failure(&ConsoleError::stopping())),
                 piece = self.pieces.recv() => piece,
                 () = tokio::time::sleep_until(self.progress_at) => {
                     let lines = self.tell(&mut findings);
@@ -225,7 +225,7 @@ impl Findings {
             self.last = Some(message.mark());
             if self.text_search.matches(&message.data) {
                 self.found += 1;
-                self.line(&Line::Message(Row::of(&message)));
+                self.line(&Line::Message(MessageRow::of(&message)));
                 if self.found == self.limit {
                     return Some(Reason::Limit);
                 }
@@ -265,7 +265,7 @@ impl Findings {
 }
 
 /// A failure as the last line: the status of the reply was sent before.
-fn failure(refusal: &Refusal) -> Bytes {
+fn failure(refusal: &ConsoleError) -> Bytes {
     (refusal.text() + "\n").into()
 }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures_util::stream;
 use tokio::time::MissedTickBehavior;
 
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::overview;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
@@ -23,7 +23,7 @@ pub(in crate::http::api) async fn events(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let place = state.places.streams.take(caller.key())?;
     let overviews = &state.console.overviews;
     let overviews = overviews.subscribe(|| tokio::spawn(tell(state.clone())));

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
 use crate::config::Durability;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::rounded;
 use crate::http::api::json::message::{CountsJson, waiting};
 use crate::http::api::reply;
@@ -28,7 +28,7 @@ const DAMAGE_SHOWN_MAX: usize = 5;
 pub(super) async fn overview(
     State(state): State<HttpState>,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let overview = build(&state).await;
     Ok(reply::of(StatusCode::OK, &overview))
 }
@@ -46,9 +46,9 @@ pub(super) struct Overview {
     rates: RatesJson,
     pace_per_second: Option<f64>,
     backlog: BacklogJson,
-    memory: Memory,
+    memory: MemoryJson,
     disk: Option<Disk>,
-    clients: Clients,
+    clients: ClientsJson,
     topics: usize,
     last: PointJson,
 }
@@ -92,12 +92,12 @@ struct WithoutConsumer {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Memory {
+struct MemoryJson {
     resident_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Clients {
+struct ClientsJson {
     consumers: usize,
     producers: usize,
 }
@@ -164,11 +164,11 @@ pub(super) async fn build(state: &HttpState) -> Overview {
                 }
             }),
         },
-        memory: Memory {
+        memory: MemoryJson {
             resident_bytes: process::resident_bytes().await,
         },
         disk,
-        clients: Clients {
+        clients: ClientsJson {
             consumers,
             producers,
         },

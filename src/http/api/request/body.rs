@@ -4,9 +4,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use crate::http::api::error::Refusal;
-use crate::http::contract::error::ApiError;
-use crate::http::fields::{self, Limits};
+use crate::http::api::error::ConsoleError;
+use crate::http::contract::error::ContractError;
+use crate::http::fields::{self, BodyLimits};
 use crate::http::state::HttpState;
 
 /// The body of a request, as JSON of this type.
@@ -16,39 +16,45 @@ pub(in crate::http::api) struct Json<T>(pub(in crate::http::api) T);
 pub(in crate::http::api) struct JsonWithData<T>(pub(in crate::http::api) T);
 
 impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
-    type Rejection = Refusal;
+    type Rejection = ConsoleError;
 
-    async fn from_request(request: Request, _: &HttpState) -> Result<Json<T>, Refusal> {
-        parsed(request, Limits::SMALL).await.map(Json)
+    async fn from_request(request: Request, _: &HttpState) -> Result<Json<T>, ConsoleError> {
+        parsed(request, BodyLimits::SMALL).await.map(Json)
     }
 }
 
 impl<T: DeserializeOwned> FromRequest<HttpState> for JsonWithData<T> {
-    type Rejection = Refusal;
+    type Rejection = ConsoleError;
 
-    async fn from_request(request: Request, state: &HttpState) -> Result<JsonWithData<T>, Refusal> {
+    async fn from_request(
+        request: Request,
+        state: &HttpState,
+    ) -> Result<JsonWithData<T>, ConsoleError> {
         let limits = state.data_limits();
         parsed(request, limits).await.map(JsonWithData)
     }
 }
 
-async fn parsed<T: DeserializeOwned>(request: Request, limits: Limits) -> Result<T, Refusal> {
+async fn parsed<T: DeserializeOwned>(
+    request: Request,
+    limits: BodyLimits,
+) -> Result<T, ConsoleError> {
     if !is_json(request.headers()) {
         fields::discard(request).await;
-        return Err(Refusal::content_type());
+        return Err(ConsoleError::content_type());
     }
     if let Some(coding) = fields::content_coding(request.headers()) {
         fields::discard(request).await;
-        return Err(ApiError::ContentCoding(coding).into());
+        return Err(ContractError::ContentCoding(coding).into());
     }
     let mut body = fields::whole_body(request, limits).await?;
     fields::mend_halves(&mut body);
     let parsed = serde_json::from_slice(&body);
-    let value = parsed.map_err(|error| Refusal::body(&error.to_string()))?;
+    let value = parsed.map_err(|error| ConsoleError::body(&error.to_string()))?;
     // A list would be taken for the fields in their order: a slip must not purge.
     match body.trim_ascii_start().first() {
         Some(b'{') => Ok(value),
-        _ => Err(Refusal::body("it is no object")),
+        _ => Err(ConsoleError::body("it is no object")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, MatchedPath, Path};
 use axum::http::request::Parts;
 
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::STATUSES;
 use crate::message::{MessageCode, Sequence, Topic, UnixSeconds};
 use crate::store::{Mark, Query};
@@ -18,13 +18,13 @@ use crate::store::{Mark, Query};
 pub(in crate::http::api) fn read<const N: usize>(
     query: Option<&str>,
     names: [&str; N],
-) -> Result<[Option<String>; N], Refusal> {
+) -> Result<[Option<String>; N], ConsoleError> {
     let mut values = [const { None }; N];
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         let place = names.iter().position(|known| *known == name);
         match place.map(|place| &mut values[place]) {
             Some(slot @ None) => *slot = Some(value.into_owned()),
-            Some(Some(_)) | None => return Err(Refusal::unknown(&name, &names)),
+            Some(Some(_)) | None => return Err(ConsoleError::unknown(&name, &names)),
         }
     }
     Ok(values.map(|value| value.filter(|text| !text.is_empty())))
@@ -34,9 +34,9 @@ pub(in crate::http::api) fn read<const N: usize>(
 pub(in crate::http::api) struct NoParams;
 
 impl<S: Sync> FromRequestParts<S> for NoParams {
-    type Rejection = Refusal;
+    type Rejection = ConsoleError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoParams, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoParams, ConsoleError> {
         read(parts.uri.query(), []).map(|[]| NoParams)
     }
 }
@@ -47,43 +47,44 @@ pub(in crate::http::api) struct InPath<T>(pub(in crate::http::api) T);
 /// What can be in a path.
 pub(in crate::http::api) trait PathParameter: Sized {
     /// Reads the decoded text.
-    fn parse(text: &str) -> Result<Self, Refusal>;
+    fn parse(text: &str) -> Result<Self, ConsoleError>;
 }
 
 impl PathParameter for Topic {
-    fn parse(text: &str) -> Result<Topic, Refusal> {
+    fn parse(text: &str) -> Result<Topic, ConsoleError> {
         topic(text)
     }
 }
 
 impl PathParameter for MessageCode {
-    fn parse(text: &str) -> Result<MessageCode, Refusal> {
+    fn parse(text: &str) -> Result<MessageCode, ConsoleError> {
         text.parse()
-            .map_err(|_| Refusal::parameter("code", text, "40 hex digits"))
+            .map_err(|_| ConsoleError::parameter("code", text, "40 hex digits"))
     }
 }
 
 impl PathParameter for u64 {
-    fn parse(text: &str) -> Result<u64, Refusal> {
-        digits(text).ok_or_else(|| Refusal::parameter("number", text, "the number of a client"))
+    fn parse(text: &str) -> Result<u64, ConsoleError> {
+        digits(text)
+            .ok_or_else(|| ConsoleError::parameter("number", text, "the number of a client"))
     }
 }
 
 impl PathParameter for String {
-    fn parse(text: &str) -> Result<String, Refusal> {
+    fn parse(text: &str) -> Result<String, ConsoleError> {
         Ok(text.to_owned())
     }
 }
 
 impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
-    type Rejection = Refusal;
+    type Rejection = ConsoleError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath<T>, ConsoleError> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(text)) => T::parse(&text).map(InPath),
             Err(_) => {
                 let path = parts.uri.path();
-                Err(Refusal::parameter(
+                Err(ConsoleError::parameter(
                     "the path",
                     path,
                     "percent-encoded UTF-8",
@@ -98,9 +99,9 @@ impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
 pub(in crate::http::api) struct AboutTopic(pub(in crate::http::api) Topic);
 
 impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
-    type Rejection = Refusal;
+    type Rejection = ConsoleError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AboutTopic, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<AboutTopic, ConsoleError> {
         let matched = parts.extensions.get::<MatchedPath>();
         if matched.is_some_and(|path| path.as_str().contains("{topic}")) {
             let InPath(topic) = InPath::from_request_parts(parts, state).await?;
@@ -108,20 +109,20 @@ impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
             return Ok(AboutTopic(topic));
         }
         let [name] = read(parts.uri.query(), ["topic"])?;
-        let name = name.ok_or_else(|| Refusal::missing("topic"))?;
+        let name = name.ok_or_else(|| ConsoleError::missing("topic"))?;
         topic(&name).map(AboutTopic)
     }
 }
 
 /// The topic that confirms an action, which is its one parameter.
-pub(in crate::http::api) fn confirm(query: Option<&str>) -> Result<String, Refusal> {
+pub(in crate::http::api) fn confirm(query: Option<&str>) -> Result<String, ConsoleError> {
     let [confirm] = read(query, ["confirm"])?;
-    confirm.ok_or_else(|| Refusal::missing("confirm"))
+    confirm.ok_or_else(|| ConsoleError::missing("confirm"))
 }
 
 /// A topic's name.
-pub(in crate::http::api) fn topic(name: &str) -> Result<Topic, Refusal> {
-    name.parse().map_err(Refusal::topic)
+pub(in crate::http::api) fn topic(name: &str) -> Result<Topic, ConsoleError> {
+    name.parse().map_err(ConsoleError::topic)
 }
 
 /// A whole number in `range`; `default` if it is missing.
@@ -130,13 +131,13 @@ pub(in crate::http::api) fn whole(
     text: Option<&str>,
     range: RangeInclusive<usize>,
     default: usize,
-) -> Result<usize, Refusal> {
+) -> Result<usize, ConsoleError> {
     let Some(text) = text else { return Ok(default) };
     digits(text)
         .filter(|number| range.contains(number))
         .ok_or_else(|| {
             let expected = format!("a whole number from {} to {}", range.start(), range.end());
-            Refusal::parameter(name, text, &expected)
+            ConsoleError::parameter(name, text, &expected)
         })
 }
 
@@ -145,7 +146,7 @@ pub(in crate::http::api) fn choice<T: Copy>(
     name: &str,
     text: Option<&str>,
     choices: &[(&str, T)],
-) -> Result<T, Refusal> {
+) -> Result<T, ConsoleError> {
     let found = match text {
         None => choices.first(),
         Some(text) => choices.iter().find(|(choice, _)| *choice == text),
@@ -153,13 +154,13 @@ pub(in crate::http::api) fn choice<T: Copy>(
     found.map(|(_, value)| *value).ok_or_else(|| {
         let all: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
         let expected = format!("one of {}", all.join(", "));
-        Refusal::parameter(name, text.unwrap_or_default(), &expected)
+        ConsoleError::parameter(name, text.unwrap_or_default(), &expected)
     })
 }
 
 /// A cursor that is a number.
-pub(in crate::http::api) fn number_cursor(cursor: &str) -> Result<u64, Refusal> {
-    digits(cursor).ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+pub(in crate::http::api) fn number_cursor(cursor: &str) -> Result<u64, ConsoleError> {
+    digits(cursor).ok_or_else(|| ConsoleError::parameter("cursor", cursor, "what came as next"))
 }
 
 /// A text of digits and nothing else, as a number.
@@ -179,7 +180,7 @@ pub(in crate::http::api) struct Filter<'a> {
 
 impl Filter<'_> {
     /// What the texts mean.
-    pub(in crate::http::api) fn query(self) -> Result<Query, Refusal> {
+    pub(in crate::http::api) fn query(self) -> Result<Query, ConsoleError> {
         let status = self
             .status
             .map(|text| choice("status", Some(text), &STATUSES));
@@ -196,9 +197,9 @@ impl Filter<'_> {
 }
 
 /// Refuses a span that ends before it begins.
-pub(in crate::http::api) fn in_order(query: &Query) -> Result<(), Refusal> {
+pub(in crate::http::api) fn in_order(query: &Query) -> Result<(), ConsoleError> {
     match query.from.zip(query.to) {
-        Some((from, to)) if from > to => Err(Refusal::parameter(
+        Some((from, to)) if from > to => Err(ConsoleError::parameter(
             "from",
             &from.0.to_string(),
             "a time that is not after to",
@@ -207,11 +208,15 @@ pub(in crate::http::api) fn in_order(query: &Query) -> Result<(), Refusal> {
     }
 }
 
-fn seconds(name: &str, text: Option<&str>) -> Result<Option<UnixSeconds>, Refusal> {
+fn seconds(name: &str, text: Option<&str>) -> Result<Option<UnixSeconds>, ConsoleError> {
     let Some(text) = text else { return Ok(None) };
     match digits(text) {
         Some(seconds) => Ok(Some(UnixSeconds(seconds))),
-        None => Err(Refusal::parameter(name, text, "a time in Unix seconds")),
+        None => Err(ConsoleError::parameter(
+            name,
+            text,
+            "a time in Unix seconds",
+        )),
     }
 }
 
@@ -220,7 +225,7 @@ pub(in crate::http::api) fn cursor_of(mark: Mark) -> String {
     format!("{:x}-{:x}", mark.created.0, mark.sequence.0)
 }
 
-fn mark(cursor: &str) -> Result<Mark, Refusal> {
+fn mark(cursor: &str) -> Result<Mark, ConsoleError> {
     let hex = |text: &str| {
         let readable = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         u64::from_str_radix(text, 16).ok().filter(|_| readable)
@@ -232,7 +237,7 @@ fn mark(cursor: &str) -> Result<Mark, Refusal> {
             sequence: Sequence(hex(sequence)?),
         })
     });
-    mark.ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+    mark.ok_or_else(|| ConsoleError::parameter("cursor", cursor, "what came as next"))
 }
 
 #[cfg(test)]

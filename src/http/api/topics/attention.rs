@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::broker::{Concern, TopicState, UNREAD_SECONDS};
 use crate::http::api::blocking::off_thread;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
-use crate::http::api::topics::{Row, oldest_of};
+use crate::http::api::topics::{TopicRow, oldest_of};
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 
@@ -21,7 +21,7 @@ pub(in crate::http::api) async fn attention(
     State(state): State<HttpState>,
     caller: Caller,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Attention<'a> {
@@ -33,7 +33,7 @@ pub(in crate::http::api) async fn attention(
     struct Named<'a> {
         reason: &'static str,
         #[serde(flatten)]
-        row: Row<'a>,
+        row: TopicRow<'a>,
     }
     let concerns = state.console.survey.get(&state.broker).await?;
     let _place = state.places.surveys.take(caller.key())?;
@@ -67,7 +67,7 @@ pub(in crate::http::api) async fn attention(
                     Concern::NoConsumer => "no_consumer",
                     Concern::Behind => "behind",
                 },
-                row: Row::of(state, oldest),
+                row: TopicRow::of(state, oldest),
             })
             .collect(),
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::TopicState;
 use crate::http::api::blocking::off_thread;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::rounded;
 use crate::http::api::json::message::{ClientJson, CountsJson, waiting};
 use crate::http::api::reply;
@@ -33,7 +33,7 @@ const LIMIT: usize = 50;
 /// A topic in a list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row<'a> {
+pub(super) struct TopicRow<'a> {
     topic: &'a str,
     counts: CountsJson,
     waiting: u64,
@@ -46,9 +46,9 @@ pub(super) struct Row<'a> {
     pace_seconds: Option<u64>,
 }
 
-impl<'a> Row<'a> {
-    pub(super) fn of(state: &'a TopicState, oldest_waiting: Option<UnixSeconds>) -> Row<'a> {
-        Row {
+impl<'a> TopicRow<'a> {
+    pub(super) fn of(state: &'a TopicState, oldest_waiting: Option<UnixSeconds>) -> TopicRow<'a> {
+        TopicRow {
             topic: state.topic.as_str(),
             counts: state.counts.into(),
             waiting: waiting(state.counts),
@@ -97,10 +97,10 @@ pub(super) async fn list(
     State(state): State<HttpState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct List<'a> {
-        topics: Vec<Row<'a>>,
+        topics: Vec<TopicRow<'a>>,
         total: usize,
         next: Option<String>,
     }
@@ -123,7 +123,7 @@ pub(super) async fn list(
     };
     let sorting = Sorting { by, order };
     let limit = params::whole("limit", limit, 1..=LIMIT_MAX, LIMIT)?;
-    let after = cursor.map(Key::parse).transpose()?;
+    let after = cursor.map(SortKey::parse).transpose()?;
 
     let places = &state.places;
     let _place = places.surveys.take(caller.key())?;
@@ -149,7 +149,7 @@ pub(super) async fn list(
     };
     let mut page = off_thread(move || {
         let keyed = topics.into_iter().zip(oldest);
-        let keyed = keyed.map(|(state, oldest)| (Key::of(&state, oldest, sorting), state));
+        let keyed = keyed.map(|(state, oldest)| (SortKey::of(&state, oldest, sorting), state));
         page(keyed.collect(), after.as_ref(), sorting, limit)
     })
     .await?;
@@ -157,7 +157,9 @@ pub(super) async fn list(
     let oldest = oldest_of(&state, &page.topics).await?;
     let rows = page.topics.iter().zip(oldest);
     let list = List {
-        topics: rows.map(|(state, oldest)| Row::of(state, oldest)).collect(),
+        topics: rows
+            .map(|(state, oldest)| TopicRow::of(state, oldest))
+            .collect(),
         total,
         next: next.map(|key| key.cursor()),
     };
@@ -168,7 +170,7 @@ pub(super) async fn list(
 pub(super) async fn oldest_of(
     state: &HttpState,
     topics: &[TopicState],
-) -> Result<Vec<Option<UnixSeconds>>, Refusal> {
+) -> Result<Vec<Option<UnixSeconds>>, ConsoleError> {
     let names = topics.iter().map(|state| state.topic.clone()).collect();
     Ok(state.broker.oldest_waiting_of(names).await?)
 }
@@ -176,13 +178,13 @@ pub(super) async fn oldest_of(
 /// The place of a topic in a list. It is also the cursor: a page goes on behind it, even if
 /// the topic is elsewhere by then, unless it is sorted by rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
+struct SortKey {
     value: u64,
     topic: Topic,
 }
 
-impl Key {
-    fn of(state: &TopicState, oldest: Option<UnixSeconds>, sorting: Sorting) -> Key {
+impl SortKey {
+    fn of(state: &TopicState, oldest: Option<UnixSeconds>, sorting: Sorting) -> SortKey {
         let value = match sorting.by {
             Sort::Waiting => waiting(state.counts),
             Sort::Name => 0,
@@ -196,14 +198,14 @@ impl Key {
             // The bits of floats that are not negative have the order of the floats.
             Sort::Rate => (state.rate_in + state.rate_out).to_bits(),
         };
-        Key {
+        SortKey {
             value,
             topic: state.topic.clone(),
         }
     }
 
     /// Where names are not what is sorted by, equal values go by name from a to z.
-    fn cmp(&self, other: &Key, sorting: Sorting) -> Ordering {
+    fn cmp(&self, other: &SortKey, sorting: Sorting) -> Ordering {
         let values = self.value.cmp(&other.value);
         let names = self.topic.cmp(&other.topic);
         match (sorting.order, sorting.by) {
@@ -217,29 +219,29 @@ impl Key {
         format!("{:x}-{}", self.value, self.topic)
     }
 
-    fn parse(cursor: &str) -> Result<Key, Refusal> {
+    fn parse(cursor: &str) -> Result<SortKey, ConsoleError> {
         let key = cursor.split_once('-').and_then(|(value, topic)| {
-            Some(Key {
+            Some(SortKey {
                 value: u64::from_str_radix(value, 16).ok()?,
                 topic: topic.parse().ok()?,
             })
         });
-        key.ok_or_else(|| Refusal::parameter("cursor", cursor, "what came as next"))
+        key.ok_or_else(|| ConsoleError::parameter("cursor", cursor, "what came as next"))
     }
 }
 
-struct Page {
+struct TopicPage {
     topics: Vec<TopicState>,
-    next: Option<Key>,
+    next: Option<SortKey>,
 }
 
 /// The first `limit` topics behind `after`, in order.
 fn page(
-    mut keyed: Vec<(Key, TopicState)>,
-    after: Option<&Key>,
+    mut keyed: Vec<(SortKey, TopicState)>,
+    after: Option<&SortKey>,
     sorting: Sorting,
     limit: usize,
-) -> Page {
+) -> TopicPage {
     // Rates fall all the time, and would be behind a cursor that has one of before.
     let now = after
         .filter(|_| sorting.by == Sort::Rate)
@@ -250,7 +252,7 @@ fn page(
     if let Some(after) = now.as_ref().or(after) {
         keyed.retain(|(key, _)| key.cmp(after, sorting) == Ordering::Greater);
     }
-    let by_key = |a: &(Key, TopicState), b: &(Key, TopicState)| a.0.cmp(&b.0, sorting);
+    let by_key = |a: &(SortKey, TopicState), b: &(SortKey, TopicState)| a.0.cmp(&b.0, sorting);
     let more = keyed.len() > limit;
     if more {
         keyed.select_nth_unstable_by(limit, by_key);
@@ -259,7 +261,7 @@ fn page(
     keyed.sort_unstable_by(by_key);
     let next = keyed.last().filter(|_| more).map(|(key, _)| key.clone());
     let topics = keyed.into_iter().map(|(_, state)| state).collect();
-    Page { topics, next }
+    TopicPage { topics, next }
 }
 
 /// GET /api/topics/{topic}: a topic and its clients.
@@ -267,16 +269,16 @@ pub(super) async fn detail(
     State(state): State<HttpState>,
     caller: Caller,
     AboutTopic(topic): AboutTopic,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct Detail<'a> {
         #[serde(flatten)]
-        row: Row<'a>,
+        row: TopicRow<'a>,
         clients: Vec<ClientJson<'a>>,
     }
     caller.may_use(&topic)?;
     let found = state.broker.topic(&topic);
-    let found = found.ok_or_else(|| Refusal::no_such_topic(&topic))?;
+    let found = found.ok_or_else(|| ConsoleError::no_such_topic(&topic))?;
     let oldest = state.broker.oldest_waiting_of(vec![topic.clone()]).await?;
     let broker = state.broker.clone();
     let _place = state.places.surveys.take(caller.key())?;
@@ -288,42 +290,42 @@ pub(super) async fn detail(
     })
     .await?;
     let detail = Detail {
-        row: Row::of(&found, oldest.into_iter().next().flatten()),
+        row: TopicRow::of(&found, oldest.into_iter().next().flatten()),
         clients: clients.iter().map(ClientJson::of).collect(),
     };
     Ok(reply::of(StatusCode::OK, &detail))
 }
 
-/// What is to be purged.
+/// PurgeKind is to be purged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PurgeRequest {
     confirm: String,
-    what: What,
+    what: PurgeKind,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum What {
+enum PurgeKind {
     Waiting,
     Consumed,
     All,
 }
 
-impl What {
+impl PurgeKind {
     fn kinds(self) -> &'static [StatusKind] {
         match self {
-            What::Waiting => &[StatusKind::Accepted, StatusKind::NotConsumed],
-            What::Consumed => &[StatusKind::Consumed],
-            What::All => &StatusKind::ALL,
+            PurgeKind::Waiting => &[StatusKind::Accepted, StatusKind::NotConsumed],
+            PurgeKind::Consumed => &[StatusKind::Consumed],
+            PurgeKind::All => &StatusKind::ALL,
         }
     }
 
     fn words(self) -> &'static str {
         match self {
-            What::Waiting => "those that waited",
-            What::Consumed => "those that were consumed",
-            What::All => "all messages",
+            PurgeKind::Waiting => "those that waited",
+            PurgeKind::Consumed => "those that were consumed",
+            PurgeKind::All => "all messages",
         }
     }
 }
@@ -334,14 +336,14 @@ pub(super) async fn purge(
     caller: Caller,
     AboutTopic(topic): AboutTopic,
     Json(request): Json<PurgeRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct Reply {
         deleted: u64,
     }
     caller.may_use(&topic)?;
     if request.confirm != topic.as_str() {
-        return Err(Refusal::not_confirmed(&request.confirm));
+        return Err(ConsoleError::not_confirmed(&request.confirm));
     }
     let kinds = request.what.kinds();
     let deleted = state.broker.purge(topic.clone(), kinds).await?;
@@ -381,12 +383,12 @@ mod tests {
             let keyed = all.map(|(name, waiting)| {
                 let state = topic(name, waiting);
                 let oldest = u32::try_from(waiting).ok().filter(|at| *at > 0);
-                (Key::of(&state, oldest.map(UnixSeconds), sorting), state)
+                (SortKey::of(&state, oldest.map(UnixSeconds), sorting), state)
             });
             let page = page(keyed.into(), after.as_ref(), sorting, limit);
             names.extend(page.topics.iter().map(|state| state.topic.to_string()));
             match page.next {
-                Some(key) => after = Some(Key::parse(&key.cursor()).unwrap()),
+                Some(key) => after = Some(SortKey::parse(&key.cursor()).unwrap()),
                 None => return names,
             }
         }
@@ -418,7 +420,7 @@ mod tests {
     #[test]
     fn a_cursor_that_is_none_is_refused() {
         for wrong in ["", "x", "1", "1-", "g-t", "-t"] {
-            assert!(Key::parse(wrong).is_err(), "{wrong}");
+            assert!(SortKey::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

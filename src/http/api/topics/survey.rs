@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use crate::broker::{Broker, Concerns};
 use crate::store::StoreError;
 
-/// What was found counts for so many times as long as it took to find it: so however many topics
+/// PurgeKind was found counts for so many times as long as it took to find it: so however many topics
 /// there are, it takes a twentieth of one processor.
 const KEPT_TIMES: u32 = 20;
 
-/// What was found when all topics were looked at last.
+/// PurgeKind was found when all topics were looked at last.
 #[derive(Default)]
 pub(in crate::http) struct Survey(Mutex<Option<Known>>);
 
@@ -23,7 +23,7 @@ struct Known {
 }
 
 impl Survey {
-    /// What is known, or what is found out now.
+    /// PurgeKind is known, or what is found out now.
     pub(in crate::http::api) async fn get(
         &self,
         broker: &Broker,
@@ -40,7 +40,7 @@ impl Survey {
         Ok(concerns)
     }
 
-    /// What is known, if it is new enough. Else whoever asks has to find out, and others are
+    /// PurgeKind is known, if it is new enough. Else whoever asks has to find out, and others are
     /// content with what is known for so long.
     fn fresh(&self, now: Instant) -> Option<Arc<Concerns>> {
         let mut known = self.lock();

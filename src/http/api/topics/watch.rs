@@ -7,8 +7,8 @@ use futures_util::stream;
 use serde::Serialize;
 
 use crate::broker::{Watch, Watched};
-use crate::http::api::error::Refusal;
-use crate::http::api::json::message::Full;
+use crate::http::api::error::ConsoleError;
+use crate::http::api::json::message::FullMessage;
 use crate::http::api::request::params::AboutTopic;
 use crate::http::routes::caller::Caller;
 use crate::http::sse;
@@ -22,7 +22,7 @@ pub(in crate::http::api) async fn watch(
     State(state): State<HttpState>,
     caller: Caller,
     AboutTopic(topic): AboutTopic,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     caller.may_use(&topic)?;
     let place = state.places.streams.take(caller.key())?;
     let watch = state.broker.watch(topic);
@@ -39,7 +39,9 @@ fn watched_event(watched: &Watched) -> Bytes {
         missed: u64,
     }
     match watched {
-        Watched::Message(message) => sse::event("message", &Full::of(message, DATA_BYTES_MAX)),
+        Watched::Message(message) => {
+            sse::event("message", &FullMessage::of(message, DATA_BYTES_MAX))
+        }
         Watched::Missed(missed) => sse::event("missed", &Missed { missed: *missed }),
     }
 }

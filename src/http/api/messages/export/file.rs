@@ -4,8 +4,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::broker::Pieces;
-use crate::http::api::error::Refusal;
-use crate::http::api::json::message::Full;
+use crate::http::api::error::ConsoleError;
+use crate::http::api::json::message::FullMessage;
 use crate::http::api::messages::export::csv::{open_cell, open_row, write_cell};
 use crate::http::api::messages::export::format::ExportFormat;
 use crate::http::api::reply;
@@ -20,7 +20,7 @@ pub(super) async fn send(
     pieces: Pieces,
     file: ExportFile,
     name: &str,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let kind = file.format.content_type();
     let body = listing::body(pieces, file).await?;
     let disposition = format!("attachment; filename=\"{name}\"");
@@ -44,7 +44,7 @@ pub(super) struct ExportFile {
     pub(super) _place: HeldPlace,
 }
 
-impl listing::Format for ExportFile {
+impl listing::ListFormat for ExportFile {
     fn begin(&self) -> &'static str {
         self.format.header()
     }
@@ -61,7 +61,8 @@ impl listing::Format for ExportFile {
                 [open_cell(out, &message.data), b"\r\n"].concat()
             }
             ExportFormat::Ndjson => {
-                let json = reply::text_of(&Full::of(message, usize::MAX).without_data()) + "\n";
+                let json =
+                    reply::text_of(&FullMessage::of(message, usize::MAX).without_data()) + "\n";
                 listing::open_json(out, &json, "data")
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::access::Grant;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::messages::export::format::ExportFormat;
 use crate::http::api::text_search::TextSearch;
 use crate::http::places::{TooMany, share};
@@ -43,7 +43,7 @@ impl Links {
     }
 
     /// Opens a link; returns its token.
-    pub(super) fn open(&self, export: Export) -> Result<String, Refusal> {
+    pub(super) fn open(&self, export: Export) -> Result<String, ConsoleError> {
         let token = token()?;
         let mut links = self.lock();
         links.retain(|_, (end, _)| *end > Instant::now());
@@ -80,11 +80,11 @@ impl Links {
 }
 
 /// 128 bits that nobody can guess, in hex.
-fn token() -> Result<String, Refusal> {
+fn token() -> Result<String, ConsoleError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the system gives no random numbers");
-        Refusal::internal("the system gives no random numbers")
+        ConsoleError::internal("the system gives no random numbers")
     })?;
     Ok(const_hex::encode(bytes))
 }

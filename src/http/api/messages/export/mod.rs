@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Grant;
-use crate::http::api::error::Refusal;
+use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::STATUSES;
 use crate::http::api::messages::search::text_to_find;
 use crate::http::api::reply;
@@ -42,7 +42,7 @@ pub(in crate::http::api) struct ExportRequest {
 }
 
 impl ExportRequest {
-    fn export(self, grant: Arc<Grant>) -> Result<Export, Refusal> {
+    fn export(self, grant: Arc<Grant>) -> Result<Export, ConsoleError> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let status = given(self.status)
             .map(|name| params::choice("status", Some(&name), &STATUSES))
@@ -72,7 +72,7 @@ pub(in crate::http::api) async fn open(
     caller: Caller,
     _: NoParams,
     Json(request): Json<ExportRequest>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     #[derive(Serialize)]
     struct Reply {
         url: String,
@@ -99,18 +99,22 @@ pub(in crate::http::api) async fn fetch(
     method: Method,
     InPath(token): InPath<String>,
     _: NoParams,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ConsoleError> {
     let links = &state.console.links;
     // A look at the headers alone must not use the link up.
     if method == Method::HEAD {
         return match links.is_open(&token) {
             true => Ok(StatusCode::OK.into_response()),
-            false => Err(Refusal::no_such_export()),
+            false => Err(ConsoleError::no_such_export()),
         };
     }
-    let key = links.key_of(&token).ok_or_else(Refusal::no_such_export)?;
+    let key = links
+        .key_of(&token)
+        .ok_or_else(ConsoleError::no_such_export)?;
     let place = state.places.exports.take(&key)?;
-    let export = links.take(&token).ok_or_else(Refusal::no_such_export)?;
+    let export = links
+        .take(&token)
+        .ok_or_else(ConsoleError::no_such_export)?;
     let name = export.format.file_name(state.broker.clock().date());
     let file = ExportFile {
         format: export.format,
