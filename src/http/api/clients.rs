@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::broker::{Client, Role};
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::ConsoleError;
-use crate::http::api::json::message::ClientJson;
+use crate::http::api::json::client::ClientJson;
 use crate::http::api::reply;
 use crate::http::api::request::params::{self, InPath};
 use crate::http::api::text_search::TextSearch;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::broker::{Life, Push, Waiting};
-use crate::http::api::json::message::rounded;
+use crate::http::api::json::numbers::rounded;
 
 /// What is known beside the message itself.
 #[derive(Serialize)]

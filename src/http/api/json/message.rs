@@ -1,12 +1,8 @@
-//! Messages and clients as JSON.
-
-use std::net::IpAddr;
+//! Messages as JSON.
 
 use serde::Serialize;
 
-use crate::broker::{Client, Role};
 use crate::message::{Message, Status, StatusKind};
-use crate::store::Counts;
 
 /// The characters of data that a row shows.
 const PREVIEW_CHARS: usize = 256;
@@ -104,84 +100,6 @@ impl<'a> FullMessage<'a> {
     /// The same with its data left out, for who writes it part by part.
     pub(in crate::http::api) fn without_data(self) -> FullMessage<'a> {
         FullMessage { data: "", ..self }
-    }
-}
-
-/// How many messages there are.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::http::api) struct CountsJson {
-    all: u64,
-    accepted: u64,
-    not_consumed: u64,
-    consumed: u64,
-}
-
-impl From<Counts> for CountsJson {
-    fn from(counts: Counts) -> CountsJson {
-        CountsJson {
-            all: counts.all(),
-            accepted: counts.accepted,
-            not_consumed: counts.not_consumed,
-            consumed: counts.consumed,
-        }
-    }
-}
-
-/// A number with as many decimals as anybody reads.
-pub(in crate::http::api) fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
-}
-
-/// Messages that are not consumed yet.
-pub(in crate::http::api) fn waiting(counts: Counts) -> u64 {
-    counts.accepted + counts.not_consumed
-}
-
-/// A connected client.
-#[derive(Serialize)]
-pub(in crate::http::api) struct ClientJson<'a> {
-    number: u64,
-    role: &'static str,
-    id: &'a str,
-    topic: &'a str,
-    ip: IpAddr,
-    since: u32,
-    key: &'a str,
-    messages: u64,
-    outbox: Option<OutboxJson>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OutboxJson {
-    messages: usize,
-    messages_max: usize,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl<'a> ClientJson<'a> {
-    pub(in crate::http::api) fn of(client: &'a Client) -> ClientJson<'a> {
-        ClientJson {
-            number: client.number,
-            role: match client.role {
-                Role::Consumer => "consumer",
-                Role::Producer => "producer",
-            },
-            id: &client.info.id,
-            topic: client.info.topic.as_str(),
-            ip: client.info.ip.to_canonical(),
-            since: client.info.since.0,
-            key: &client.info.key,
-            messages: client.messages,
-            outbox: client.outbox.map(|outbox| OutboxJson {
-                messages: outbox.messages,
-                messages_max: outbox.limits.messages,
-                bytes: outbox.bytes,
-                bytes_max: outbox.limits.bytes,
-            }),
-        }
     }
 }
 

@@ -1,4 +1,7 @@
-//! What the console API shows of messages and clients, as JSON.
+//! What the console API shows, as JSON.
 
+pub(in crate::http::api) mod client;
 pub(in crate::http::api) mod life;
 pub(in crate::http::api) mod message;
+pub(in crate::http::api) mod numbers;
+pub(in crate::http::api) mod topic;

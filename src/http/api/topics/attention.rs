@@ -8,9 +8,10 @@ use serde::Serialize;
 use crate::broker::{Concern, TopicState, UNREAD_SECONDS};
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::ConsoleError;
+use crate::http::api::json::topic::TopicRow;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
-use crate::http::api::topics::{TopicRow, oldest_of};
+use crate::http::api::topics::list::oldest_of;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 

@@ -19,6 +19,7 @@ use crate::http::api::json::message::STATUSES;
 use crate::http::api::messages::search::text_to_find;
 use crate::http::api::reply;
 use crate::http::api::request::body::Json;
+use crate::http::api::request::filter;
 use crate::http::api::request::params::{self, InPath, NoParams};
 use crate::http::routes::auth;
 use crate::http::routes::caller::Caller;
@@ -56,7 +57,7 @@ impl ExportRequest {
                 .transpose()?,
             before: None,
         };
-        params::in_order(&query)?;
+        filter::in_order(&query)?;
         Ok(Export {
             format: self.format,
             query,
