@@ -1,21 +1,24 @@
 //! GET /api/backup: everything that is stored now, as one file, streamed. `dpmq backup` takes it.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::Broker;
 use crate::http::api::error::ConsoleError;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
+use crate::message::UnixSeconds;
 use crate::store::Backup;
 
 /// How long whoever asked may read nothing: what is sent keeps its files on the disk.
@@ -27,61 +30,56 @@ const PACE_BYTES_PER_SECOND: f64 = 32e6;
 /// So long after something was stored it goes on at that pace.
 const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// See the module. The reply says how long it is; one that breaks off is not the whole file.
+/// GET /api/backup. The reply says how long it is; one that breaks off is not the whole file.
 pub(super) async fn backup(
     State(state): State<HttpState>,
     caller: Caller,
     method: Method,
     _: NoParams,
 ) -> Result<Response, ConsoleError> {
-    let permit = state.places.backups.take(caller.key())?;
-    let backup = state
-        .broker
-        .backup()
-        .ok_or_else(ConsoleError::nothing_on_disk)?;
+    let place = state.places.backups.take(caller.key())?;
+    let nothing = ConsoleError::nothing_on_disk;
+    let backup = state.broker.backup().ok_or_else(nothing)?;
     let bytes = backup.bytes();
-    let name = state.broker.clock().now().0;
-    let disposition = format!("attachment; filename=\"dpmq-{name}.backup\"");
-    let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        ),
-        (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
-        (header::CONTENT_DISPOSITION, disposition),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
+    let headers = headers(bytes, state.broker.clock().now());
     if method == Method::HEAD {
         return Ok((headers, Body::empty()).into_response());
     }
     caller.took(format_args!("took a backup of {bytes} bytes"));
-    let address = caller.place.address;
     let (sender, receiver) = mpsc::channel(1);
     let (all_taken, taken) = oneshot::channel();
-    let (stop, broker) = (state.stop.clone(), state.broker.clone());
+    let address = caller.place.address;
     tokio::spawn(async move {
-        match send(backup, &sender, taken, &stop).await {
-            Ok(()) => {
-                tracing::info!(%address, bytes, "a backup is sent");
-                if let Err(error) = broker.note_backup().await {
-                    tracing::warn!(%error, "when the last backup was taken cannot be kept");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%address, %error, "a backup broke off");
-                // The transfer breaks off with it, if there is anybody left.
-                let _ = sender.try_send(Err(error));
-            }
-        }
-        drop(permit);
+        let sent = send(backup, &sender, taken, &state.stop).await;
+        finish(sent, bytes, address, &sender, &state.broker).await;
+        drop(place);
     });
+    let body = Body::from_stream(pieces(receiver, bytes, all_taken));
+    Ok((headers, body).into_response())
+}
+
+/// The length of the file, and its name with the time when it was made.
+fn headers(bytes: u64, now: UnixSeconds) -> [(HeaderName, HeaderValue); 5] {
+    let disposition = format!("attachment; filename=\"dpmq-{now}.backup\"", now = now.0);
+    let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
+    let fixed = HeaderValue::from_static;
+    [
+        (header::CONTENT_TYPE, fixed("application/octet-stream")),
+        (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
+        (header::CONTENT_DISPOSITION, disposition),
+        (header::CACHE_CONTROL, fixed("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+    ]
+}
+
+/// The body of the reply; tells when its last piece has been taken.
+fn pieces(
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    bytes: u64,
+    all_taken: oneshot::Sender<()>,
+) -> impl Stream<Item = io::Result<Bytes>> {
     let left = (receiver, bytes, Some(all_taken));
-    let pieces = stream::unfold(left, async |(mut receiver, mut left, mut all_taken)| {
+    stream::unfold(left, async |(mut receiver, mut left, mut all_taken)| {
         let piece: io::Result<Bytes> = receiver.recv().await?;
         left = left.saturating_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
         if left == 0
@@ -90,8 +88,30 @@ pub(super) async fn backup(
             let _ = all_taken.send(());
         }
         Some((piece, (receiver, left, all_taken)))
-    });
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    })
+}
+
+/// Notes that a backup was sent whole, or breaks the transfer off.
+async fn finish(
+    sent: io::Result<()>,
+    bytes: u64,
+    address: IpAddr,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+    broker: &Broker,
+) {
+    match sent {
+        Ok(()) => {
+            tracing::info!(%address, bytes, "a backup is sent");
+            if let Err(error) = broker.note_backup().await {
+                tracing::warn!(%error, "when the last backup was taken cannot be kept");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%address, %error, "a backup broke off");
+            // The transfer breaks off with it, if there is anybody left.
+            let _ = sender.try_send(Err(error));
+        }
+    }
 }
 
 async fn send(

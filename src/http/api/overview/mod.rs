@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{Broker, Concern, Concerns, Step, UNREAD_SECONDS};
+use crate::broker::{Broker, Concern, Concerns, Rates, Step, UNREAD_SECONDS};
 use crate::config::Durability;
 use crate::http::api::error::ConsoleError;
 use crate::http::api::json::numbers::rounded;
@@ -120,34 +120,17 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     let (consumers, producers) = broker.client_counts();
     let (counts, rates, backlog) = (broker.counts(), broker.rates(), broker.backlog());
     let concerns = concerns(state).await;
-    let (health, keys) = (broker.health(), state.access.trouble());
-    let mut damage = broker.damage();
-    damage.truncate(DAMAGE_SHOWN_MAX);
     Overview {
         version: env!("CARGO_PKG_VERSION"),
         started_at: state.started_at.0,
         now_ms: broker.clock().now_ms(),
-        health: HealthJson {
-            state: match (&health.refusing, &health.impaired[..], &keys) {
-                (Some(_), _, _) => "refusing",
-                (None, [], None) => "ok",
-                (None, _, _) => "impaired",
-            },
-            reasons: health.refusing.into_iter().chain(health.impaired).collect(),
-            damage,
-            keys,
-        },
+        health: health(state),
         durability: match state.config().mq.durability {
             Durability::Disk => "disk",
             Durability::Memory => "memory",
         },
         counts: counts.into(),
-        rates: RatesJson {
-            accepted: rounded(rates.accepted),
-            delivered: rounded(rates.delivered),
-            consumed: rounded(rates.consumed),
-            not_consumed: rounded(rates.not_consumed),
-        },
+        rates: rates.into(),
         pace_per_second: broker.pace().per_second(),
         backlog: BacklogJson {
             waiting: waiting(counts),
@@ -155,14 +138,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
             queue_capacity: backlog.queue_capacity,
             topics_behind: backlog.topics_behind,
             oldest_waiting: oldest_waiting(broker).await,
-            without_consumer: concerns.as_ref().map(|concerns| {
-                let (topics, messages) = concerns.of(Concern::NoConsumer);
-                WithoutConsumer {
-                    after_seconds: UNREAD_SECONDS,
-                    topics,
-                    messages,
-                }
-            }),
+            without_consumer: concerns.as_deref().map(WithoutConsumer::of),
         },
         memory: MemoryJson {
             resident_bytes: process::resident_bytes().await,
@@ -174,6 +150,45 @@ pub(super) async fn build(state: &HttpState) -> Overview {
         },
         topics: concerns.map_or_else(|| broker.topic_count(), |concerns| concerns.topics),
         last: last_point(broker),
+    }
+}
+
+/// How the store does, and whether the file of keys can be read.
+fn health(state: &HttpState) -> HealthJson {
+    let (health, keys) = (state.broker.health(), state.access.trouble());
+    let mut damage = state.broker.damage();
+    damage.truncate(DAMAGE_SHOWN_MAX);
+    HealthJson {
+        state: match (&health.refusing, &health.impaired[..], &keys) {
+            (Some(_), _, _) => "refusing",
+            (None, [], None) => "ok",
+            (None, _, _) => "impaired",
+        },
+        reasons: health.refusing.into_iter().chain(health.impaired).collect(),
+        damage,
+        keys,
+    }
+}
+
+impl From<Rates> for RatesJson {
+    fn from(rates: Rates) -> RatesJson {
+        RatesJson {
+            accepted: rounded(rates.accepted),
+            delivered: rounded(rates.delivered),
+            consumed: rounded(rates.consumed),
+            not_consumed: rounded(rates.not_consumed),
+        }
+    }
+}
+
+impl WithoutConsumer {
+    fn of(concerns: &Concerns) -> WithoutConsumer {
+        let (topics, messages) = concerns.of(Concern::NoConsumer);
+        WithoutConsumer {
+            after_seconds: UNREAD_SECONDS,
+            topics,
+            messages,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{Concern, TopicState, UNREAD_SECONDS};
+use crate::broker::{Broker, Concern, Concerns, TopicState, UNREAD_SECONDS};
 use crate::http::api::blocking::off_thread;
 use crate::http::api::error::ConsoleError;
 use crate::http::api::json::topic::TopicRow;
@@ -39,24 +39,8 @@ pub(in crate::http::api) async fn attention(
     let concerns = state.console.survey.get(&state.broker).await?;
     let _place = state.places.surveys.take(caller.key())?;
     let broker = state.broker.clone();
-    let (total, found) = off_thread(move || {
-        let seen = concerns.concerned.iter();
-        let mut seen = seen.filter(|one| caller.sees(&one.topic));
-        // Some may be in order by now.
-        let named = seen.by_ref().take(TOPICS_MAX);
-        let found: Vec<_> = named
-            .map(|one| {
-                let state = broker.topic(&one.topic);
-                let state = state.filter(|state| holds(one.concern, state));
-                Some((one.concern, state?))
-            })
-            .collect();
-        let gone = found.iter().filter(|one| one.is_none()).count();
-        let total = found.len() - gone + seen.count();
-        (total, found.into_iter().flatten().collect::<Vec<_>>())
-    })
-    .await?;
-    let (reasons, topics): (Vec<Concern>, Vec<TopicState>) = found.into_iter().unzip();
+    let (total, found) = off_thread(move || shown(&broker, &caller, &concerns)).await?;
+    let (reasons, topics): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let oldest = oldest_of(&state, &topics).await?;
     let rows = topics.iter().zip(oldest).zip(reasons);
     let attention = Attention {
@@ -73,6 +57,29 @@ pub(in crate::http::api) async fn attention(
             .collect(),
     };
     Ok(reply::of(StatusCode::OK, &attention))
+}
+
+/// How many topics of those that were found the key may see, and the first of them as they are
+/// now.
+fn shown(
+    broker: &Broker,
+    caller: &Caller,
+    concerns: &Concerns,
+) -> (usize, Vec<(Concern, TopicState)>) {
+    let seen = concerns.concerned.iter();
+    let mut seen = seen.filter(|one| caller.sees(&one.topic));
+    // Some may be in order by now.
+    let named = seen.by_ref().take(TOPICS_MAX);
+    let found: Vec<_> = named
+        .map(|one| {
+            let state = broker.topic(&one.topic);
+            let state = state.filter(|state| holds(one.concern, state));
+            Some((one.concern, state?))
+        })
+        .collect();
+    let gone = found.iter().filter(|one| one.is_none()).count();
+    let total = found.len() - gone + seen.count();
+    (total, found.into_iter().flatten().collect())
 }
 
 /// Whether a topic is still what it was found to be.
