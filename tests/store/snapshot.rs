@@ -260,6 +260,40 @@ fn what_is_damaged_behind_a_hole_is_healed() {
     assert!(again.damage.iter().all(of_hole), "{:?}", again.damage);
 }
 
+/// One run of damage, with what a power cut has torn out in its midst.
+#[test]
+fn what_is_damaged_on_both_sides_of_a_hole_is_healed() {
+    let mut place = Place::new();
+    let (store, _) = place.open();
+    place.append(&store, 6);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    let log = place.disk.tree(&place.path("data.db/log"));
+    let (path, bytes) = log.first_key_value().unwrap();
+    let frames: Vec<usize> = starts(bytes).collect();
+    let mut torn = bytes.clone();
+    torn[frames[2]..frames[3]].fill(0);
+    let tree = Tree::from([(path.clone(), torn)]);
+    place.disk.put(path, &tree).unwrap();
+    let (store, _) = place.open();
+    store.work(Work::Snapshot).unwrap();
+    let expected = list_all(&store);
+    assert_eq!(expected.len(), 5);
+    let (store, recovered) = place.again(store);
+    store.abandon();
+    drop(store);
+    for behind in [3, 4] {
+        place.disk = place.disk.killed();
+        place.disk.flip(path, frames[1] + 5, 1);
+        place.disk.flip(path, frames[behind] + 5, 1);
+        let (store, again) = place.open();
+        assert_eq!(list_all(&store), expected);
+        assert_eq!(again.damage, recovered.damage);
+        store.abandon();
+    }
+}
+
 /// A start reads the log behind the mirror first.
 #[test]
 fn damage_on_both_sides_of_where_the_mirror_ends_is_healed() {

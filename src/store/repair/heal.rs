@@ -291,15 +291,12 @@ impl Healer {
         }
         let damaged = usize::try_from(damage.to - damage.from).unwrap_or(usize::MAX);
         let own = segment.read(damage.from, bytes.len().min(damaged))?;
-        let skipped = hole_before_frame(segments.seed, &own, &bytes);
-        bytes.drain(..skipped);
-        let (from, damaged) = (damage.from + skipped as u64, damaged - skipped);
-        let has_all = from + bytes.len() as u64 >= damage.to;
+        let has_all = bytes.len() >= damaged;
         // The number of the snapshot's bytes after the first `len`, up to the end of the damage.
         let lacking = |len: usize| bytes.len().min(damaged) - len;
         let mut healed = 0;
-        for (len, _) in frames_of(segments.seed, &bytes) {
-            let end = from + len as u64;
+        for len in frame_ends(segments.seed, &own, &bytes) {
+            let end = damage.from + len as u64;
             if end < damage.to {
                 // Only where the snapshot lacks the rest, or has the same damage there.
                 let same = segment.read(end, lacking(len))? == bytes[len..len + lacking(len)];
@@ -313,35 +310,50 @@ impl Healer {
             return Ok(None);
         }
         bytes.truncate(healed);
-        if segment.read(from, healed)? == bytes {
+        if segment.read(damage.from, healed)? == bytes {
             // It is what was written, and still cannot be used.
             return Ok(None);
         }
-        segment.heal(from, &bytes)?;
-        Ok(Some(healed_text(segment, from, from + healed as u64)))
+        segment.heal(damage.from, &bytes)?;
+        let end = damage.from + healed as u64;
+        Ok(Some(healed_text(segment, damage.from, end)))
     }
 }
 
-/// The number of equal bytes at the beginning of the log's `own` and the snapshot's `kept` before a
-/// whole frame in the latter: a hole that a power cut has left in both. 0 if there is none.
-fn hole_before_frame(seed: u32, own: &[u8], kept: &[u8]) -> usize {
-    if whole_frame(seed, kept).is_ok() {
-        return 0;
+/// Where the whole frames end that the snapshot's `kept` begin with. Holes that a power cut has left
+/// in the log's `own` bytes too may lie between them.
+fn frame_ends(seed: u32, own: &[u8], kept: &[u8]) -> Vec<usize> {
+    let (mut at, mut ends) = (0, vec![]);
+    loop {
+        if let Ok((len, _)) = whole_frame(seed, &kept[at..]) {
+            at += len;
+            ends.push(at);
+        } else if let Some(next) = after_hole(seed, own, kept, at) {
+            at = next;
+        } else {
+            return ends;
+        }
     }
+}
+
+/// Where in `kept` the next whole frame after `at` begins, if `own` has the same bytes before it.
+fn after_hole(seed: u32, own: &[u8], kept: &[u8], at: usize) -> Option<usize> {
+    let own = own.get(at..)?;
+    let kept = &kept[at..];
     let same = own.iter().zip(kept).take_while(|(own, kept)| own == kept);
     let same = same.count();
-    let mut at = 1;
-    while let Some(found) = kept.get(at..).and_then(frame::find_magic)
-        && at + found <= same
-        && at + found < own.len()
+    let mut next = 1;
+    while let Some(found) = kept.get(next..).and_then(frame::find_magic)
+        && next + found <= same
+        && next + found < own.len()
     {
-        at += found;
-        if whole_frame(seed, &kept[at..]).is_ok() {
-            return at;
+        next += found;
+        if whole_frame(seed, &kept[next..]).is_ok() {
+            return Some(at + next);
         }
-        at += 1;
+        next += 1;
     }
-    0
+    None
 }
 
 /// Whether the snapshot has the same bytes as the log just before `at`.
