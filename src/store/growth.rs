@@ -108,6 +108,11 @@ impl Growth {
     }
 }
 
+/// When a quarter of an hour ends, which [`Growth::quarters`] has under this key.
+pub(crate) fn end_of_quarter(quarter: u32) -> UnixSeconds {
+    UnixSeconds(quarter.saturating_add(1).saturating_mul(QUARTER_SECONDS))
+}
+
 /// The last `len` entries.
 fn last<K, V>(map: &BTreeMap<K, V>, len: usize) -> impl Iterator<Item = (&K, &V)> {
     map.iter().skip(map.len().saturating_sub(len))

@@ -61,7 +61,14 @@ pub(crate) struct Doubt {
     /// If the log goes on in the snapshot, it has all of that one: what is known of it.
     pub(crate) whole: Option<Ledger>,
     /// The file that was put at the snapshot's place and is of another history: it is there.
-    pub(crate) kept: Option<Vec<u8>>,
+    kept: Option<Kept>,
+}
+
+/// A file that is not overwritten.
+struct Kept {
+    file: Vec<u8>,
+    /// What is known of the history that it is of, if that is one of this store.
+    of: Option<Ledger>,
 }
 
 impl World {
@@ -158,7 +165,10 @@ impl World {
                 let Some(bytes) = from_copy else { return };
                 self.say(|| "the snapshot of another history is put beside the store".into());
                 self.tally.other_histories += 1;
-                self.doubt.kept = (aside.end == End::Closed).then(|| bytes.clone());
+                self.doubt.kept = (aside.end == End::Closed).then(|| Kept {
+                    file: bytes.clone(),
+                    of: Some(aside.ledger),
+                });
                 self.put_snapshot(bytes);
             }
             1 if aside.is_same() => {
@@ -188,8 +198,11 @@ impl World {
                 let now = self.ledger().clone();
                 let both = grown && aside.has_grown();
                 self.doubt = Doubt {
+                    kept: (both && self.end == End::Closed).then(|| Kept {
+                        file: bytes.clone(),
+                        of: Some(now.clone()),
+                    }),
                     whole: (!aside.has_grown()).then_some(now),
-                    kept: (both && self.end == End::Closed).then(|| bytes.clone()),
                 };
                 self.put_back(&aside.files, "aside");
                 self.put_snapshot(bytes);
@@ -220,12 +233,16 @@ impl World {
             .next()
             .unwrap();
         self.tally.other_histories += 1;
-        self.doubt.kept = Some(bytes.clone());
+        self.doubt.kept = Some(Kept {
+            file: bytes.clone(),
+            of: None,
+        });
         self.put_snapshot(bytes);
     }
 
-    /// The store is open: which of two it is.
+    /// The store is open: which of two it is, and what of the other must be kept.
     pub(crate) fn settle_doubt(&mut self, store: &dyn Storage) {
+        self.settle_kept(store);
         let Some(whole) = self.doubt.whole.take() else {
             return;
         };
@@ -235,19 +252,25 @@ impl World {
         }
     }
 
+    /// Where the log has nothing any more of what both had, a file is kept for what it alone has,
+    /// unless that is older than what has expired.
+    fn settle_kept(&mut self, store: &dyn Storage) {
+        let others = self.doubt.kept.as_ref().and_then(|kept| kept.of.as_ref());
+        if others.is_some_and(|of| !of.has_others(&self.ledger(), store.cutoff())) {
+            self.doubt.kept = None;
+        }
+    }
+
     /// The file of another history is where it was put, or beside.
     fn check_kept(&mut self) {
-        let Some(kept) = &self.doubt.kept else { return };
-        if self.copies == 1 {
-            // Not held yet where copies come between all lives: what two histories differ in may
-            // lie where their segments cannot be compared.
+        let Some(Kept { file, .. }) = &self.doubt.kept else {
             return;
-        }
+        };
         let is_it = |path: &Path| {
             self.disk
                 .tree(path)
                 .into_values()
-                .any(|bytes| bytes == *kept)
+                .any(|bytes| bytes == *file)
         };
         let names = self.disk.list(self.root.path()).unwrap();
         let mut names = names

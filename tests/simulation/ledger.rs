@@ -353,6 +353,15 @@ impl Ledger {
         self.known.last_key_value().map_or(0, |(last, _)| *last)
     }
 
+    /// Whether a message is there that the other history never had, created at `cutoff` or later.
+    pub(crate) fn has_others(&self, other: &Ledger, cutoff: UnixSeconds) -> bool {
+        self.known.iter().any(|(sequence, known)| {
+            let same = other.known.get(sequence);
+            let same = same.is_some_and(|same| same.message.code == known.message.code);
+            known.gone.is_none() && !same && known.message.created >= cutoff
+        })
+    }
+
     /// Those that consumers are to get.
     pub(crate) fn waiting(&self) -> Vec<impl std::fmt::Debug + '_> {
         self.known.values().filter(|known| known.waits()).collect()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::common_store::*;
 use crate::simulated_disk::{Faults, SimDisk, Tree};
 use dpmq::clock::Clock;
-use dpmq::message::UnixSeconds;
+use dpmq::message::{StatusKind, UnixSeconds};
 use dpmq::store::{DiskStore, Files, Options, Recovered, Stats, Store, Work};
 
 /// A store on a simulated disk, driven by hand; its mirror is in a real folder.
@@ -61,6 +61,14 @@ impl Place {
         self.disk.remove_dir(&self.path("data.db")).unwrap();
         std::fs::remove_dir_all(self.path("data.db/sled")).unwrap();
         self.open().0
+    }
+
+    /// Puts an earlier store back, without its mirror and its snapshot.
+    fn put_back(&mut self, copy: &Tree) {
+        self.disk = self.disk.killed();
+        self.disk.put(&self.path("data.db"), copy).unwrap();
+        self.disk.remove_file(&self.path("data")).unwrap();
+        std::fs::remove_dir_all(self.path("data.db/sled")).unwrap();
     }
 
     /// Messages of 200 bytes, one a second.
@@ -292,6 +300,80 @@ fn what_is_damaged_on_both_sides_of_a_hole_is_healed() {
         assert_eq!(again.damage, recovered.damage);
         store.abandon();
     }
+}
+
+/// Both went on from one day. All that they had in common is gone from the log.
+#[test]
+fn a_snapshot_of_another_history_that_has_no_place_in_common_is_kept() {
+    for expires in [false, true] {
+        let mut place = Place::new();
+        let (store, _) = place.open();
+        place.append(&store, 5);
+        store.close().unwrap();
+        let copy = place.disk.tree(&place.path("data.db"));
+        let (store, _) = place.again(store);
+        place.append(&store, 5);
+        store.close().unwrap();
+        drop(store);
+        let other = place.bytes("data");
+        place.put_back(&copy);
+        let (store, _) = place.open();
+        place.append(&store, 30);
+        match expires {
+            false => assert_eq!(store.purge(&topic("t"), &StatusKind::ALL).unwrap(), 35),
+            true => assert_eq!(store.expire(place.clock.now()).unwrap().all(), 34),
+        }
+        place.append(&store, 1);
+        store.work(Work::Mirror).unwrap();
+        store.abandon();
+        drop(store);
+        place.disk = place.disk.killed();
+        let path = place.path("data");
+        let tree = Tree::from([(path.clone(), other.clone())]);
+        place.disk.put(&path, &tree).unwrap();
+        let (store, _) = place.open();
+        store.work(Work::Snapshot).unwrap();
+        // What it has would have expired with the rest.
+        let kept = match expires {
+            false => other,
+            true => vec![],
+        };
+        assert_eq!(place.bytes("data.other"), kept, "{expires}");
+    }
+}
+
+/// The write that a power cut has torn was not answered, and the snapshot has other messages there.
+#[test]
+fn a_torn_frame_tells_of_which_history_the_log_is() {
+    let mut place = Place::new();
+    let (store, _) = place.open();
+    place.append(&store, 3);
+    let expected = list_all(&store);
+    store.close().unwrap();
+    let copy = place.disk.tree(&place.path("data.db"));
+    let (store, _) = place.again(store);
+    place.append(&store, 20);
+    store.close().unwrap();
+    drop(store);
+    let other = place.bytes("data");
+    place.put_back(&copy);
+    let (store, _) = place.open();
+    place.append(&store, 1);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    let log = place.disk.tree(&place.path("data.db/log"));
+    let (path, bytes) = log.last_key_value().unwrap();
+    let end = written(bytes.clone()).len();
+    place.disk.flip(path, end - 1, 1);
+    std::fs::remove_dir_all(place.path("data.db/sled")).unwrap();
+    let path = place.path("data");
+    let tree = Tree::from([(path.clone(), other.clone())]);
+    place.disk.put(&path, &tree).unwrap();
+    let (store, _) = place.open();
+    assert_eq!(list_all(&store), expected);
+    store.work(Work::Snapshot).unwrap();
+    assert_eq!(place.bytes("data.other"), other);
 }
 
 /// A start reads the log behind the mirror first.

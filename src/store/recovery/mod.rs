@@ -168,7 +168,7 @@ pub(crate) fn open(
     set_last_sequences(&log, &index)?;
     keep_names(&**files, layout)?;
     let mut snapshot = Snapshot::open(files, &layout.snapshot, &log, &findings, mender)?;
-    if covered.is_none() {
+    if covered.is_none() || healer.may_have_others(index.cutoff())? {
         snapshot.keep();
     }
     let mut scrub = Scrub::new(&segments, healer, &findings, from, next);

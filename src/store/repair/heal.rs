@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::message::UnixSeconds;
 use crate::store::error::StoreError;
 use crate::store::fs::files::Files;
 use crate::store::log::damage::{BLOCK_BYTES, Damage, Findings};
@@ -81,7 +82,7 @@ impl Healer {
     /// The snapshot, if it has the history of the log.
     fn catalog(&mut self) -> Result<Option<&Catalog>, StoreError> {
         let source = self.source()?;
-        let same = source.filter(|source| matches!(source.kin, Kin::Same(_)));
+        let same = source.filter(|source| matches!(source.kin, Kin::Same(_) | Kin::Alike(_)));
         Ok(same.map(|source| &source.catalog))
     }
 
@@ -94,11 +95,28 @@ impl Healer {
         };
         let covered = catalog.covered();
         Ok(match kin {
-            Kin::Same(_) => Some(covered),
+            Kin::Same(_) | Kin::Alike(_) => Some(covered),
             // The log may have purged since what the snapshot has.
             Kin::Unknown if covered.segment < oldest => Some(covered),
             Kin::Unknown | Kin::Other => None,
         })
+    }
+
+    /// Whether the snapshot may have messages that the log never had: it is of another history, or
+    /// no message shows that it is of the log's own, and it has some that are not older than what
+    /// has expired in the log, before `cutoff`.
+    pub(crate) fn may_have_others(&mut self, cutoff: UnixSeconds) -> Result<bool, StoreError> {
+        let (seed, oldest) = (self.segments.seed, self.segments.oldest());
+        let Some(Source { catalog, kin }) = self.source()? else {
+            return Ok(false);
+        };
+        match kin {
+            Kin::Same(_) => Ok(false),
+            Kin::Alike(_) | Kin::Unknown => {
+                kin::has_newer(seed, catalog, oldest.unwrap_or_default(), cutoff)
+            }
+            Kin::Other => Ok(true),
+        }
     }
 
     /// Heals the beginning of a segment with a damaged head: from the snapshot, or, if its first
@@ -136,7 +154,7 @@ impl Healer {
         let newest = catalog.covered().segment;
         // Segments before this number are known to have the snapshot's history.
         let known = match kin {
-            Kin::Same(number) => *number,
+            Kin::Same(number) | Kin::Alike(number) => *number,
             Kin::Unknown if newest < oldest => 0,
             Kin::Unknown | Kin::Other => return Ok(()),
         };

@@ -3,7 +3,10 @@
 //! went on has another history than the snapshot of the later day. Both have the same seed, and
 //! often the same bytes before the day on which they part.
 
+use crate::message::UnixSeconds;
 use crate::store::error::StoreError;
+use crate::store::growth;
+use crate::store::log::damage::Damage;
 use crate::store::log::frame::{self, FrameError, Head, Meta};
 use crate::store::log::position::Position;
 use crate::store::log::segment::{SEGMENT_HEAD_BYTES, Segment};
@@ -21,6 +24,9 @@ const COMPARED_BYTES: u64 = 1 << 20;
 pub(in crate::store) enum Kin {
     /// The same history. Both have bytes of this segment, and it is the newest such one.
     Same(u32),
+    /// Nothing differs, but no message is at a place that both have. The newest segment of which
+    /// both have bytes.
+    Alike(u32),
     /// Log and snapshot have no place in common.
     Unknown,
     /// Another history.
@@ -63,7 +69,10 @@ pub(in crate::store) fn of(segments: &Segments, catalog: &Catalog) -> Result<Kin
     if diverges(segments, catalog, number)? {
         return Ok(Kin::Other);
     }
-    Ok(Kin::Same(number))
+    Ok(match found {
+        Some(_) => Kin::Same(number),
+        None => Kin::Alike(number),
+    })
 }
 
 /// If nothing of the log can be read, nothing contradicts the snapshot.
@@ -108,8 +117,9 @@ fn compare(
     compare_frames(segments, segment, catalog, common)
 }
 
-/// Compares frame by frame. Damaged frames prove nothing, nor do frames that the disk has written
-/// to the wrong place.
+/// Compares frame by frame. What is not a frame proves nothing, nor do frames that the disk has
+/// written to the wrong place. A frame with only its data damaged still tells which messages it
+/// had: a power cut leaves such frames too.
 fn compare_frames(
     segments: &Segments,
     segment: &Segment,
@@ -126,7 +136,18 @@ fn compare_frames(
     while let Some(step) = walk.next()? {
         let frame = match step {
             Step::Frame(frame) if frame.position.segment == segment.number => frame,
-            Step::Damage(damage) if damage.segment == segment.number => continue,
+            Step::Damage(damage) if damage.segment == segment.number => {
+                if let Some(meta) = &damage.meta
+                    && coverage.accepts(meta, damage.position(), damage.end())
+                    && let Some(kept) = meta_at(segments.seed, catalog, &damage, common)?
+                {
+                    compared = match kept == *meta {
+                        true => Compared::Same,
+                        false => Compared::Differs,
+                    };
+                }
+                continue;
+            }
             _ => break,
         };
         let begin = u64::from(frame.position.offset);
@@ -153,6 +174,18 @@ fn compare_frames(
     Ok(compared)
 }
 
+/// The meta of the snapshot's frame where the log has `damage`.
+fn meta_at(
+    seed: u32,
+    catalog: &Catalog,
+    damage: &Damage,
+    common: u64,
+) -> Result<Option<Meta>, StoreError> {
+    let kept = catalog.bytes_from(damage.segment, damage.from, common)?;
+    let meta = Head::parse(&kept).and_then(|head| head.meta(seed, &kept));
+    Ok(meta.ok())
+}
+
 /// Whether there is a whole frame with a message somewhere in `bytes`.
 fn has_message(seed: u32, bytes: &[u8]) -> bool {
     let mut at = 0;
@@ -165,6 +198,50 @@ fn has_message(seed: u32, bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Whether the snapshot may have a message of before the segment `oldest` that was created at
+/// `cutoff` or later.
+pub(in crate::store) fn has_newer(
+    seed: u32,
+    catalog: &Catalog,
+    oldest: u32,
+    cutoff: UnixSeconds,
+) -> Result<bool, StoreError> {
+    for (number, end) in catalog.segments().range(..oldest).rev() {
+        let bytes = catalog.bytes_from(*number, 0, *end)?;
+        if (bytes.len() as u64) < *end {
+            return Ok(true);
+        }
+        let metas = metas_in(seed, &bytes);
+        let mut entries = metas.iter().flat_map(|meta| &meta.entries);
+        if entries.any(|entry| entry.created >= cutoff) {
+            return Ok(true);
+        }
+        let before = metas.iter().find_map(|meta| meta.checkpoint.as_ref());
+        let newest = before.and_then(|before| before.quarters.last());
+        if newest.is_some_and(|(quarter, _)| growth::end_of_quarter(*quarter) <= cutoff) {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+/// The metas of the frames in `bytes`.
+fn metas_in(seed: u32, bytes: &[u8]) -> Vec<Meta> {
+    let (mut at, mut metas) = (0, vec![]);
+    while let Some(found) = frame::find_magic(&bytes[at..]) {
+        at += found;
+        let head = Head::parse(&bytes[at..]);
+        match head.and_then(|head| Ok((head.frame_len(), head.meta(seed, &bytes[at..])?))) {
+            Ok((len, meta)) => {
+                metas.push(meta);
+                at = bytes.len().min(at + len);
+            }
+            Err(_) => at += 1,
+        }
+    }
+    metas
 }
 
 /// The length and the meta of the frame that `bytes` begin with, if it is whole.
