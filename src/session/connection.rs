@@ -15,8 +15,8 @@ use crate::connection::line::Line;
 /// The connection of one client, which speaks the dialect `D`.
 ///
 /// As a stream it gives the frames of the client, or why they end; it answers pings by itself. As
-/// a sink it takes frames of the session. Deliveries pass it by, since they are written from the
-/// one encoding that all consumers share.
+/// a sink it takes frames of the session. Deliveries do not go through the sink: they are written
+/// from the one encoding that all consumers share, and no frame of them is kept.
 pub trait Connection<D: Dialect>:
     Stream<Item = Result<Frame, SessionEnd>> + Sink<Frame, Error = SessionEnd> + Unpin + Send + 'static
 {

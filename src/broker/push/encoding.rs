@@ -1,5 +1,5 @@
 //! How messages become frames, and the frames of one delivery in each encoding that a session
-//! asks for. Knows no encoding itself: the edges bring theirs.
+//! asks for. No encoding is known here: each dialect brings its own.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ pub struct Encoding {
     pub frame_bytes: fn(&Message) -> usize,
 }
 
-/// What is written around the data of a message, about.
+/// About what an encoding writes around the data of a message.
 const AROUND_BYTES: usize = 224;
 
 /// The frames of one delivery, by encoding: made by the first session that asks, shared by all
