@@ -1,4 +1,4 @@
-//! Two dialects of refusals: that of the contract, and that of the console API.
+//! The two dialects of refusals: the contract's and the console API's.
 
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
@@ -6,17 +6,17 @@ use axum::response::{IntoResponse, Response};
 use crate::http::api::error::ConsoleError;
 use crate::http::contract::error::ContractError;
 
-/// The form in which a path refuses.
+/// The form of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Dialect {
-    /// The envelope, mostly with status 200.
+    /// The envelope, nearly always with status 200.
     Contract,
-    /// Ordinary statuses and an `error`, below `/api`.
+    /// An ordinary status and an `error`, for paths below `/api`.
     Console,
 }
 
 impl Dialect {
-    /// That of the routes around this address.
+    /// The dialect of the routes at this address.
     pub(in crate::http) fn of(uri: &Uri) -> Dialect {
         let path = uri.path();
         match path == "/api" || path.starts_with("/api/") {
@@ -34,7 +34,7 @@ impl Dialect {
     }
 }
 
-/// The reply to a method that the path lacks.
+/// Refuses a method that the path does not have.
 pub(in crate::http) async fn wrong_method(method: Method, uri: Uri) -> Response {
     Dialect::of(&uri).refuse(ContractError::WrongMethod {
         method: method.to_string(),
@@ -42,7 +42,7 @@ pub(in crate::http) async fn wrong_method(method: Method, uri: Uri) -> Response 
     })
 }
 
-/// The reply at a path without a route.
+/// Refuses a path without a route.
 pub(in crate::http) async fn no_such_path(uri: Uri) -> Response {
     Dialect::of(&uri).refuse(ContractError::NoSuchPath(uri.path().to_owned()))
 }

@@ -1,4 +1,4 @@
-//! What the store takes of the disk, and what is left.
+//! How much of the disk the store uses, and how much is free.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::broker::Broker;
 use crate::store::Usage;
 
-/// Sizes of files and free space are asked for no more often than this.
+/// The disk is measured at most this often.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 
-/// What the store takes of the disk, and what is left.
+/// How much of the disk the store uses, and how much is free.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct Disk {
@@ -25,12 +25,12 @@ pub(in crate::http) struct Disk {
     pub(in crate::http) total_bytes: u64,
 }
 
-/// What is known of the disk, and since when.
+/// The last measurement, and its time.
 #[derive(Default)]
 pub(in crate::http) struct DiskCache(Mutex<Option<(Instant, Option<Disk>)>>);
 
 impl DiskCache {
-    /// What is known, or what is found out now.
+    /// The last measurement if it is fresh, else a new one.
     pub(in crate::http) async fn get(&self, broker: &Broker) -> Option<Disk> {
         if let Some(known) = self.fresh() {
             return known;
@@ -46,8 +46,8 @@ impl DiskCache {
         disk
     }
 
-    /// What is known, if it is new enough. Else whoever asks has to find out, and others are
-    /// content with what is known until then.
+    /// The last measurement if it is fresh. Otherwise the caller measures, and for the next
+    /// interval other callers get the old one.
     fn fresh(&self) -> Option<Option<Disk>> {
         let mut known = self.0.lock().expect("no holder of this lock panics");
         let (since, disk) = known.as_mut()?;
@@ -59,7 +59,7 @@ impl DiskCache {
     }
 }
 
-/// Asks the file system for its room. Blocks.
+/// Asks the file system for its free space. Blocks.
 fn measure(usage: Usage) -> Disk {
     let (free_bytes, total_bytes) = space(&usage.path);
     Disk {
@@ -72,8 +72,8 @@ fn measure(usage: Usage) -> Disk {
     }
 }
 
-/// Bytes that this process may still write, and those of the whole file system; zeros, and a
-/// line in the log, if it does not say.
+/// The bytes that this process may still write, and the size of the file system. Logs a warning and
+/// returns zeros if the file system does not tell.
 fn space(path: &Path) -> (u64, u64) {
     match rustix::fs::statvfs(path) {
         Ok(stat) => {

@@ -1,5 +1,5 @@
-//! A list of messages as the body of a reply: text of limited size at a time, however large a
-//! message is, and none before the client takes what there is.
+//! A list of messages as the body of a reply. The text is made in pieces of limited size, however
+//! large a message is, and a piece only when the client has taken the one before.
 
 use axum::body::{Body, Bytes};
 use futures_util::stream::{self, StreamExt};
@@ -9,36 +9,36 @@ use crate::broker::{Held, Piece, Pieces};
 use crate::message::Message;
 use crate::store::StoreError;
 
-/// Text that is made at once.
+/// The size of a piece of text.
 const TEXT_BYTES: usize = 64 << 10;
-/// Data that is written at once; as text it has up to six times as many bytes.
+/// Data that is encoded at once. Its text has up to six times as many bytes.
 const PART_BYTES: usize = 4 << 10;
-/// The most that there is around the data of a message, its topic above all.
+/// The most text around the data of a message; most of it is the topic.
 const AROUND_BYTES: usize = 12 << 10;
 
-/// How a list is written.
+/// How a list becomes text.
 pub(super) trait ListFormat: Send + 'static {
-    /// What the text begins with.
+    /// The text before the first message.
     fn begin(&self) -> &'static str;
 
-    /// Whether a message is to be in it.
-    fn has(&mut self, message: &Message) -> bool;
+    /// Whether the list includes this message.
+    fn includes(&mut self, message: &Message) -> bool;
 
-    /// Writes what goes before the data of a message, and returns what goes behind.
+    /// Writes the text before the data of a message. Returns the text after it.
     fn open(&mut self, out: &mut Vec<u8>, message: &Message) -> Vec<u8>;
 
-    /// Writes the next part of the data of the message that is open.
+    /// Writes the next part of the data of the open message.
     fn write(&self, out: &mut Vec<u8>, part: &str);
 
-    /// What the text ends with.
+    /// The text after the last message.
     fn end(&self) -> &'static str;
 
-    /// Tells the log why the text ends before its end.
+    /// Logs why the list is incomplete.
     fn broke_off(&self, error: &StoreError);
 }
 
-/// The whole list. An error before the first text is the caller's to reply; one after it breaks
-/// the transfer, so that a part is never taken for the whole.
+/// The whole list. On an error before the first piece the caller replies; a later one breaks the
+/// transfer, so that no client takes a part for the whole.
 pub(super) async fn body(pieces: Pieces, format: impl ListFormat) -> Result<Body, StoreError> {
     let mut listing = Listing {
         pieces,
@@ -73,28 +73,28 @@ pub(super) async fn body_of(message: Held, format: impl ListFormat) -> Result<Bo
     body(pieces, format).await
 }
 
-/// A list on its way into text.
+/// A list that is being written.
 struct Listing<F> {
     pieces: Pieces,
     piece: Piece,
     open: Option<OpenMessage>,
-    /// What the next text begins with.
+    /// The start of the next piece.
     start: &'static str,
     format: F,
-    /// Whether the last text has been made.
+    /// Whether the last piece has been made.
     complete: bool,
 }
 
 /// A message that is being written.
 struct OpenMessage {
     message: Message,
-    /// How much of its data is written.
+    /// The bytes of its data written so far.
     written: usize,
-    behind: Vec<u8>,
+    after: Vec<u8>,
 }
 
 impl<F: ListFormat> Listing<F> {
-    /// The next text: as much as fits.
+    /// The next piece: as much as fits.
     async fn text(&mut self) -> Result<Bytes, StoreError> {
         let mut text = Vec::with_capacity(TEXT_BYTES + 6 * PART_BYTES + AROUND_BYTES);
         text.extend_from_slice(std::mem::take(&mut self.start).as_bytes());
@@ -105,20 +105,20 @@ impl<F: ListFormat> Listing<F> {
                 self.format.write(&mut text, part);
                 open.written += part.len();
                 if part.len() == rest.len() {
-                    text.append(&mut open.behind);
+                    text.append(&mut open.after);
                     self.open = None;
                 }
             } else if let Some(message) = self.piece.next() {
-                if self.format.has(&message) {
-                    let behind = self.format.open(&mut text, &message);
+                if self.format.includes(&message) {
+                    let after = self.format.open(&mut text, &message);
                     self.open = Some(OpenMessage {
                         message,
                         written: 0,
-                        behind,
+                        after,
                     });
                 }
             } else {
-                // Its room may be what the next one waits for.
+                // Its memory may be what the next one waits for.
                 self.piece = Piece::default();
                 let Some(piece) = self.pieces.recv().await else {
                     text.extend_from_slice(self.format.end().as_bytes());
@@ -132,17 +132,17 @@ impl<F: ListFormat> Listing<F> {
     }
 }
 
-/// Writes the JSON of a message whose data, in the field `name`, is left out, up to where it
-/// belongs, and returns the rest.
+/// Writes the JSON of a message up to its empty field `name`, where the data belongs. Returns the
+/// rest.
 pub(super) fn open_json(out: &mut Vec<u8>, json: &str, name: &str) -> Vec<u8> {
-    // Inside of texts quotes have a backslash, so this is the field.
+    // Quotes inside texts are escaped, so this is the field.
     let field = format!("\"{name}\":\"");
     let at = json.find(&field).expect("the data has a field") + field.len();
     out.extend_from_slice(&json.as_bytes()[..at]);
     json.as_bytes()[at..].to_vec()
 }
 
-/// Writes a part of a text of JSON.
+/// Writes a part of a JSON string.
 pub(super) fn write_json(out: &mut Vec<u8>, part: &str) {
     let at = out.len();
     serde_json::to_writer(&mut *out, part).expect("a text can be written to memory");

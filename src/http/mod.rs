@@ -1,12 +1,14 @@
-//! The HTTP side of the wire contract: the route table, CORS and limits, on one screen.
+//! HTTP: the route tables in one router.
 //!
-//! The routes of the console API are in `api/`.
+//! The contract's routes are in `contract/`, the console API's in `api/`. Both stand on `routes/`
+//! (tables, keys) and `fields/` (bodies); `front/` is in front of all of them.
 //!
-//! Called by `server/`, which merges in the WebSocket routes, puts everything behind a
-//! [`Gate`] and wraps it in [`for_pages`]. Handlers read fields, ask the [`Broker`] and write a reply; they keep no state.
+//! `server/` calls [`router`], merges in the WebSocket routes, puts everything behind a [`Gate`]
+//! and wraps it in [`for_pages`]. A handler reads the request, asks the broker and writes a reply.
+//! It keeps no state.
 //!
-//! Invariant: a reply to a client is written by `reply.rs`, `view.rs`, `gate.rs`, `pages.rs`, `metrics.rs` or
-//! `api/` and by nothing else.
+//! Invariant: only `contract/`, `api/`, `front/`, `metrics/`, `routes/slash.rs` and `view.rs` reply
+//! to a client.
 
 mod api;
 mod contract;
@@ -48,13 +50,13 @@ const PAGE: &[Route] = routes! {
     GET  "/view/{*file}"           Nothing => view::file;
 };
 
-/// What is measured; refusals are those of the console API.
+/// The metrics. They refuse in the console API's dialect.
 #[rustfmt::skip]
 const METRICS: &[Route] = routes! {
     GET  "/metrics"                Scrape  => metrics::metrics;
 };
 
-/// Every route there is, as method, path, and the key that it needs.
+/// All routes as method, path and the key that each needs.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
     let all = [contract::ROUTES, PAGE, METRICS, api::ROUTES]
         .into_iter()
@@ -64,9 +66,9 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str, Needs)> {
         .chain(health)
 }
 
-/// The routes of the contract, the console API, and the page.
+/// The routes of the contract, the console API, the metrics and the page.
 ///
-/// It has a fallback, so a router that is merged with it must have none.
+/// The router has a fallback, so a router merged with it must not have one.
 pub fn router(state: HttpState) -> Router {
     let table = contract::ROUTES.iter().chain(PAGE);
     let router = table.fold(Router::new(), |router, route| {

@@ -1,28 +1,28 @@
-//! How much of each kind of work may be open at once, in all and for each key.
+//! How much work of each kind may run at once, in total and for each key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::access::SECRET_KEY;
 
-/// Streams of events, watches among them, that can be open at once.
+/// Streams of events open at once, watches included: the one bound for watchers.
 const STREAMS_MAX: usize = 64;
-/// Searches that can run at once: each keeps the disk busy.
+/// Searches at once. Each keeps the disk busy.
 const SEARCHES_MAX: usize = 8;
-/// Exports that can be sent at once, likewise.
+/// Exports at once. Each keeps the disk busy.
 const EXPORTS_MAX: usize = 8;
-/// Lists of clients and topics that can be made at once: each looks at all of them.
+/// Lists of clients and topics at once. Each looks at all of them.
 const SURVEYS_MAX: usize = 8;
-/// The same of those that ask the disk about every topic.
+/// Lists at once that ask the disk about every topic.
 const SORTS_MAX: usize = 2;
 
-/// Backups that can be sent at once: each keeps the files of the log on the disk, expired or not.
+/// Backups at once. Each keeps the files of the log on the disk, expired or not.
 const BACKUPS_MAX: usize = 2;
 
-/// Scrapes of the metrics that can be answered at once: each reads the disk.
+/// Scrapes of the metrics at once. Each reads the disk.
 const SCRAPES_MAX: usize = 4;
 
-/// The places of everything that is bounded.
+/// The places for all kinds of work.
 pub(in crate::http) struct Places {
     pub(in crate::http) streams: PlacesOfKind,
     pub(in crate::http) searches: PlacesOfKind,
@@ -34,7 +34,7 @@ pub(in crate::http) struct Places {
 }
 
 impl Places {
-    /// All of them are free.
+    /// Places that are all free.
     pub(in crate::http) fn new() -> Places {
         Places {
             streams: PlacesOfKind::new("streams of events", STREAMS_MAX),
@@ -48,7 +48,7 @@ impl Places {
     }
 }
 
-/// How much of `max` a key may have: a named key leaves half of it to others.
+/// How many of `max` places a key may hold. A named key leaves half of them to others.
 pub(in crate::http) fn share(key: &str, max: usize) -> usize {
     match key {
         SECRET_KEY => max,
@@ -63,7 +63,7 @@ pub(in crate::http) struct PlacesOfKind {
     taken: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// As many are open as may be, in all or for this key.
+/// No place is free, in total or for this key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{max} {what} are open, and no more may be; try again later")]
 pub(in crate::http) struct TooMany {
@@ -71,7 +71,7 @@ pub(in crate::http) struct TooMany {
     pub(in crate::http) max: usize,
 }
 
-/// A place, as long as it is held.
+/// A place that is held until it is dropped.
 pub(in crate::http) struct HeldPlace {
     key: String,
     taken: Arc<Mutex<HashMap<String, usize>>>,
@@ -90,7 +90,7 @@ impl PlacesOfKind {
         }
     }
 
-    /// A place for the holder of a key.
+    /// Takes a place for the holder of this key.
     pub(in crate::http) fn take(&self, key: &str) -> Result<HeldPlace, TooMany> {
         let what = self.what;
         let mut taken = lock(&self.taken);

@@ -1,10 +1,10 @@
-//! What the system says of this process. What it does not say is left out.
+//! What the operating system tells about this process.
 
 use std::path::Path;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The memory that the process has, in bytes.
+/// The resident memory in bytes; `None` if the system does not tell.
 pub(super) async fn resident_bytes() -> Option<u64> {
     let status = tokio::fs::read_to_string("/proc/self/status").await.ok()?;
     let line = status
@@ -14,17 +14,17 @@ pub(super) async fn resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Seconds of all processors together that the process has had.
+/// The processor time used, in seconds, of all processors together.
 pub(super) fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// The files and sockets that are open, and how many may be. Reads a folder with all of them.
+/// The number of open files and sockets, and its limit. Reads a folder that lists all of them.
 pub(super) fn files() -> Option<(u64, u64)> {
     let open = Path::new("/proc/self/fd").read_dir().ok()?.count();
     let (most, _) = rlimit::Resource::NOFILE.get().ok()?;
-    // The folder itself was one of them.
+    // Reading the folder opened one more.
     Some((open as u64 - 1, most))
 }
 

@@ -1,4 +1,4 @@
-//! What refusals of both dialects have in common.
+//! The parts that refusals of both dialects share.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;

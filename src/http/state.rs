@@ -1,4 +1,4 @@
-//! What the handlers of all routes work with.
+//! The state that the handlers of all routes share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::http::fields::BodyLimits;
 use crate::http::places::Places;
 use crate::message::UnixSeconds;
 
-/// What the handlers of these routes work with; clones are cheap, and made for every request.
+/// The state of the handlers. Each request gets a clone, which is cheap.
 #[derive(Clone)]
 pub struct HttpState(Arc<Shared>);
 
@@ -25,7 +25,7 @@ pub struct Shared {
     pub(in crate::http) broker: Broker,
     config: Live,
     pub(in crate::http) access: Access,
-    /// Cancelled when the server stops: streams then end.
+    /// Cancelled when the server stops. Streams end then.
     pub(in crate::http) stop: CancellationToken,
     pub(in crate::http) started: Instant,
     pub(in crate::http) started_at: UnixSeconds,
@@ -44,8 +44,8 @@ impl Deref for HttpState {
 }
 
 impl HttpState {
-    /// A state for routes that ask this `broker`; `config` has limits, `access` the keys.
-    /// Streams of events end as soon as `stop` is cancelled. Wrong keys are counted in `connections`.
+    /// A state for routes that ask this `broker`. `config` has the limits, `access` the keys.
+    /// Streams end when `stop` is cancelled. `connections` counts wrong keys.
     pub fn new(
         broker: Broker,
         config: Live,
@@ -67,13 +67,13 @@ impl HttpState {
         }))
     }
 
-    /// The configuration in use now.
+    /// The current configuration.
     pub(in crate::http) fn config(&self) -> Arc<Config> {
         self.config.get()
     }
 
-    /// What is read of a body with the data of a message: percent-encoding makes three bytes of
-    /// one, and the names, the topic and the lines between multipart fields need room too.
+    /// The limits of a body that carries the data of a message. Percent-encoding makes three bytes
+    /// of one; names, topic and multipart boundaries come on top.
     pub(in crate::http) fn data_limits(&self) -> BodyLimits {
         const AROUND_DATA_BYTES: usize = 64 * 1024;
         let server = &self.config().server;

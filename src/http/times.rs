@@ -1,12 +1,13 @@
-//! Times of day as the console writes them, in the server's zone (protocol, "HTTP").
+//! Times of day as the original's console writes them, in the server's time zone (protocol,
+//! "HTTP").
 
 use chrono::{Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::clock;
 use crate::message::UnixSeconds;
 
-/// Which end of a span a time is: where a clock is set back, a local time comes twice, and the
-/// span is the wider one.
+/// Which end of a span a time is. When clocks are set back, a local time comes twice; the span then
+/// takes the wider reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The first second of the span.
@@ -15,14 +16,14 @@ pub(super) enum Side {
     End,
 }
 
-/// The time that `2006-01-02 15:04:05` is here, zeros in front being optional; `None` when the
-/// text is no such time. A time before 1970 or after 2106 becomes the nearest there is.
+/// Reads a local time as in `2006-01-02 15:04:05`; leading zeros are optional. Returns `None` for
+/// any other text. A time before 1970 or after 2106 becomes the nearest valid one.
 pub(super) fn read(text: &str, side: Side) -> Option<UnixSeconds> {
     let local = parse(text)?;
     Some(resolve(local, side, clock::offset_of))
 }
 
-/// The first second of a day here.
+/// The first second of a local day.
 pub(super) fn day_begin(date: NaiveDate) -> UnixSeconds {
     resolve(date.and_time(NaiveTime::MIN), Side::Start, clock::offset_of)
 }
@@ -45,8 +46,8 @@ fn numbers(text: &str, between: char) -> Option<[u32; 3]> {
     parts.next().is_none().then_some(three)
 }
 
-/// A local time that was skipped, when clocks were set forward, is as late as if they had not
-/// been: it is read with the offset of the day before.
+/// Clocks that are set forward skip local times. A skipped time is read with the offset of the day
+/// before.
 fn resolve(
     local: NaiveDateTime,
     side: Side,

@@ -1,5 +1,5 @@
-//! The page at `/` and the files it loads from `/view/…`, all of them in the binary; a debug
-//! build reads them from the disk, so that a page that is worked on shows at once.
+//! The page at `/` and its files at `/view/…`. They are embedded in the binary; a debug build reads
+//! them from the disk, so that a change shows at once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ struct Files;
 
 const PAGE: &str = "index.html";
 
-/// `'self'` is the WebSockets of the same host and port as well.
+/// `'self'` includes WebSockets of the same host and port.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       object-src 'none'";
@@ -53,7 +53,7 @@ pub(super) async fn file(
 }
 
 async fn send(name: String, headers: HeaderMap) -> Result<Response, ContractError> {
-    // The first time it is packed, and a debug build reads the disk: both take their time.
+    // The first request compresses the file, and a debug build reads the disk. Both block.
     let served = tokio::task::spawn_blocking(move || serve(&name, &headers)).await;
     served.unwrap_or_else(|error| {
         tracing::error!(%error, "a file of the page could not be served");
@@ -68,7 +68,7 @@ fn serve(name: &str, headers: &HeaderMap) -> Result<Response, ContractError> {
     let packed = takes_gzip(headers);
     let hash = file.metadata.sha256_hash();
     let tag = tag(&hash, packed);
-    // The names have no version in them, so a browser asks every time, and is told 304.
+    // The names carry no version, so browsers ask each time and get a 304.
     let about = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, fixed("no-cache")),
@@ -97,7 +97,7 @@ fn fixed(text: &'static str) -> HeaderValue {
     HeaderValue::from_static(text)
 }
 
-/// The content type by the end of the name; `None` for what is not served.
+/// The content type by the extension; `None` for files that are not served.
 fn content_type(name: &str) -> Option<&'static str> {
     let (_, end) = name.rsplit_once('.')?;
     match end {
@@ -110,7 +110,7 @@ fn content_type(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What the content is known by: the packed bytes are others, so they have another tag.
+/// The ETag of the content. Compressed bytes differ, so they have a tag of their own.
 fn tag(hash: &[u8; 32], packed: bool) -> HeaderValue {
     let hex = const_hex::encode(&hash[..16]);
     let end = if packed { "-gzip" } else { "" };
@@ -128,7 +128,7 @@ fn has_current(headers: &HeaderMap, tag: &HeaderValue) -> bool {
         .any(|known| known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes() || known == b"*")
 }
 
-/// Whether Accept-Encoding names gzip, and does not weigh it zero.
+/// Whether Accept-Encoding names gzip with a weight above zero.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING);
     accepted
@@ -145,10 +145,10 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// The packed bytes of each file, with the hash of what was packed.
+/// The compressed bytes of each file, with the hash of the original.
 type Packed = HashMap<String, ([u8; 32], Bytes)>;
 
-/// A file, packed; it is packed once. There are as many as there are files.
+/// A compressed file. Each file is compressed once and kept.
 fn gzipped(name: &str, hash: [u8; 32], file: &EmbeddedFile) -> Bytes {
     static PACKED: LazyLock<Mutex<Packed>> = LazyLock::new(Mutex::default);
     let lock = || PACKED.lock().expect("no holder of this lock panics");

@@ -1,4 +1,4 @@
-//! GET /api/backup: everything that is stored now, as one file, streamed. `dpmq backup` takes it.
+//! GET /api/backup: everything stored now, as one streamed file. `dpmq backup` calls it.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,16 +21,16 @@ use crate::http::state::HttpState;
 use crate::message::UnixSeconds;
 use crate::store::Backup;
 
-/// How long whoever asked may read nothing: what is sent keeps its files on the disk.
+/// How long the client may read nothing: a backup keeps files of the log on the disk.
 const READ_TIME: Duration = Duration::from_secs(60);
 
-/// How fast it is sent while messages are being stored, in bytes a second: reading, sending and
-/// whoever writes it at the other end must leave the disk to those who wait for an answer.
+/// The pace while messages are being stored. Reading the backup, and writing it on the same
+/// machine, must leave the disk to clients that wait for an answer.
 const PACE_BYTES_PER_SECOND: f64 = 32e6;
-/// So long after something was stored it goes on at that pace.
+/// How long that pace lasts after a message was stored.
 const QUIET_TIME: Duration = Duration::from_secs(1);
 
-/// GET /api/backup. The reply says how long it is; one that breaks off is not the whole file.
+/// GET /api/backup. The reply has its length, so a client knows when it broke off.
 pub(super) async fn backup(
     State(state): State<HttpState>,
     caller: Caller,
@@ -58,7 +58,7 @@ pub(super) async fn backup(
     Ok((headers, body).into_response())
 }
 
-/// The length of the file, and its name with the time when it was made.
+/// The headers: the length of the file, and a name with the time of the backup.
 fn headers(bytes: u64, now: UnixSeconds) -> [(HeaderName, HeaderValue); 5] {
     let disposition = format!("attachment; filename=\"dpmq-{now}.backup\"", now = now.0);
     let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
@@ -72,7 +72,7 @@ fn headers(bytes: u64, now: UnixSeconds) -> [(HeaderName, HeaderValue); 5] {
     ]
 }
 
-/// The body of the reply; tells when its last piece has been taken.
+/// The body of the reply. Tells `all_taken` when its last piece is taken.
 fn pieces(
     receiver: mpsc::Receiver<io::Result<Bytes>>,
     bytes: u64,
@@ -91,7 +91,7 @@ fn pieces(
     })
 }
 
-/// Notes that a backup was sent whole, or breaks the transfer off.
+/// Stores the time of a backup that is sent whole, or breaks off the transfer.
 async fn finish(
     sent: io::Result<()>,
     bytes: u64,
@@ -103,12 +103,12 @@ async fn finish(
         Ok(()) => {
             tracing::info!(%address, bytes, "a backup is sent");
             if let Err(error) = broker.note_backup().await {
-                tracing::warn!(%error, "when the last backup was taken cannot be kept");
+                tracing::warn!(%error, "the time of the last backup cannot be stored");
             }
         }
         Err(error) => {
             tracing::warn!(%address, %error, "a backup broke off");
-            // The transfer breaks off with it, if there is anybody left.
+            // This breaks off the transfer, if the client is still there.
             let _ = sender.try_send(Err(error));
         }
     }
@@ -131,11 +131,11 @@ async fn send(
         let (rest, piece) = read.await.map_err(io::Error::other)?;
         backup = rest;
         let Some(piece) = piece.map_err(io::Error::other)? else {
-            // Whole only when the last piece has been taken too.
+            // The backup is whole only when the last piece is taken too.
             return match timeout(READ_TIME, taken).await {
                 Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => broken("whoever asked has gone"),
-                Err(_) => broken("whoever asked reads nothing"),
+                Ok(Err(_)) => broken("the client has gone"),
+                Err(_) => broken("the client reads nothing"),
             };
         };
         if backup.log_bytes() != log_bytes {
@@ -148,8 +148,8 @@ async fn send(
             () = stop.cancelled() => return broken("the server stops"),
             sent = timeout(READ_TIME, sender.send(Ok(piece.into()))) => match sent {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return broken("whoever asked has gone"),
-                Err(_) => return broken("whoever asked reads nothing"),
+                Ok(Err(_)) => return broken("the client has gone"),
+                Err(_) => return broken("the client reads nothing"),
             }
         }
         if stored.is_some_and(|at| at.elapsed() < QUIET_TIME) {

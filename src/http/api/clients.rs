@@ -18,8 +18,8 @@ use crate::http::state::HttpState;
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
 
-/// GET /api/clients: longest connected first, a page at a time. The cursor is the number of
-/// the last one: numbers grow, so a page goes on rightly whoever has left.
+/// GET /api/clients: longest connected first, a page at a time. The cursor is the number of the
+/// last client. Numbers only grow, so it stays right when clients leave.
 pub(super) async fn list(
     State(state): State<HttpState>,
     caller: Caller,
@@ -81,7 +81,7 @@ fn page(clients: &[Client], after: Option<u64>, limit: usize) -> String {
     })
 }
 
-/// DELETE /api/clients/{number}: its connection is closed.
+/// DELETE /api/clients/{number}: closes its connection.
 pub(super) async fn disconnect(
     State(state): State<HttpState>,
     caller: Caller,
@@ -91,7 +91,7 @@ pub(super) async fn disconnect(
     let confirm = params::confirm(query.as_deref())?;
     let gone = || ConsoleError::no_such_client(number);
     let client = state.broker.client(number).ok_or_else(gone)?;
-    // Numbers can be guessed: a key for other topics does not learn which are in use.
+    // Numbers can be guessed, so a key for other topics must not learn which are in use.
     caller.may_use(&client.info.topic).map_err(|_| gone())?;
     let topic = client.info.topic.as_str();
     if confirm != topic {

@@ -1,4 +1,4 @@
-//! What the console API answers when it does not do what it was asked for.
+//! Why the console API refuses a request, and its reply.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -33,7 +33,7 @@ impl ConsoleError {
 
     /// The `secretKey` header is missing or wrong.
     pub(super) fn key() -> ConsoleError {
-        let text = "the header secretKey is missing, or is none of the server's keys";
+        let text = "the header secretKey is missing, or is not one of the server's keys";
         ConsoleError::new(StatusCode::UNAUTHORIZED, "wrong_key", text)
     }
 
@@ -43,50 +43,50 @@ impl ConsoleError {
         ConsoleError::new(StatusCode::NOT_FOUND, "no_such_path", text)
     }
 
-    /// There is such a path, for another method.
+    /// The path exists for another method.
     pub(in crate::http) fn wrong_method(method: &str, path: &str) -> ConsoleError {
         let text = format!("{} does not take {}", shortened(path), shortened(method));
         ConsoleError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", text)
     }
 
-    /// A parameter of path, query or body means nothing.
+    /// A parameter of path, query or body is invalid.
     pub(super) fn parameter(name: &str, value: &str, expected: &str) -> ConsoleError {
         let text = format!("{name} is {expected}, not {:?}", shortened(value));
         ConsoleError::new(StatusCode::BAD_REQUEST, "bad_parameter", text)
     }
 
-    /// A parameter that is needed is not there, or is empty.
+    /// A required parameter is missing or empty.
     pub(super) fn missing(name: &str) -> ConsoleError {
         let text = format!("{name} is missing or empty");
         ConsoleError::new(StatusCode::BAD_REQUEST, "missing_parameter", text)
     }
 
-    /// A parameter that this path does not have, or that is given twice.
+    /// The path lacks this parameter, or it is given twice.
     pub(super) fn unknown(name: &str, known: &[&str]) -> ConsoleError {
         let name = shortened(name);
         let text = match known {
-            [] => format!("{name:?} is no parameter here: there are none"),
+            [] => format!("{name:?} is not a parameter of this path, which has none"),
             [_, ..] if known.contains(&name) => format!("{name} is given more than once"),
             [_, ..] => format!(
-                "{name:?} is no parameter here; there are {}",
+                "{name:?} is not a parameter of this path, which has {}",
                 known.join(", ")
             ),
         };
         ConsoleError::new(StatusCode::BAD_REQUEST, "unknown_parameter", text)
     }
 
-    /// The topic is none.
+    /// The topic is invalid.
     pub(super) fn topic(error: TopicError) -> ConsoleError {
         ConsoleError::new(StatusCode::BAD_REQUEST, "bad_parameter", error.to_string())
     }
 
-    /// The body is not the JSON that is wanted.
+    /// The body is not the expected JSON.
     pub(super) fn body(reason: &str) -> ConsoleError {
         let text = format!("the body cannot be used: {}", shortened(reason));
         ConsoleError::new(StatusCode::BAD_REQUEST, "bad_body", text)
     }
 
-    /// The body is not JSON by its content type.
+    /// The content type is not JSON.
     pub(super) fn content_type() -> ConsoleError {
         let text = "the body has to be JSON, with the content type application/json";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -99,7 +99,7 @@ impl ConsoleError {
         ConsoleError::new(StatusCode::NOT_FOUND, "no_such_message", text)
     }
 
-    /// There is nothing of this topic.
+    /// The topic has neither messages nor clients.
     pub(super) fn no_such_topic(topic: &Topic) -> ConsoleError {
         let topic = shortened(topic.as_str());
         let text = format!("the topic {topic:?} has neither messages nor clients");
@@ -112,13 +112,13 @@ impl ConsoleError {
         ConsoleError::new(StatusCode::NOT_FOUND, "no_such_client", text)
     }
 
-    /// The link of an export is used, too old, or was never there.
+    /// The link of an export is used, too old or unknown.
     pub(super) fn no_such_export() -> ConsoleError {
         let text = "this link was used before, or is too old; ask for a new one";
         ConsoleError::new(StatusCode::NOT_FOUND, "no_such_export", text)
     }
 
-    /// The topic that confirms an action is another one.
+    /// The action is confirmed with the wrong topic.
     pub(super) fn not_confirmed(given: &str) -> ConsoleError {
         let text = format!(
             "confirm has to be the name of the topic, not {:?}",
@@ -127,19 +127,19 @@ impl ConsoleError {
         ConsoleError::new(StatusCode::CONFLICT, "not_confirmed", text)
     }
 
-    /// Messages are in memory only.
+    /// Messages are in memory only, so there is nothing to back up.
     pub(super) fn nothing_on_disk() -> ConsoleError {
         let text =
             "mq.isPersistent is 0: messages are in memory only, and nothing is on disk to back up";
         ConsoleError::new(StatusCode::CONFLICT, "memory_only", text)
     }
 
-    /// Something inside does not work; what, is logged.
+    /// An internal failure. Its cause is logged.
     pub(super) fn internal(text: &str) -> ConsoleError {
         ConsoleError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
     }
 
-    /// The server goes down.
+    /// The server is stopping.
     pub(super) fn stopping() -> ConsoleError {
         let text = PublishError::Stopping.to_string();
         ConsoleError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", text)
@@ -185,7 +185,7 @@ impl From<Denied> for ConsoleError {
 }
 
 impl From<StoreError> for ConsoleError {
-    /// What is wrong inside is logged, not sent.
+    /// Logs the failure with all its causes.
     fn from(error: StoreError) -> ConsoleError {
         if let StoreError::Busy = error {
             return ContractError::Busy(Busy).into();
@@ -201,7 +201,7 @@ impl From<PublishError> for ConsoleError {
         let code = match error {
             PublishError::QueueFull => "queue_full",
             PublishError::Stopping => "stopping",
-            // The store has logged why it failed, once for all messages of the group.
+            // The store logged the reason once for all messages of the group.
             PublishError::Store(_) => "not_stored",
         };
         ConsoleError::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
@@ -228,7 +228,7 @@ impl From<TooMany> for ConsoleError {
 }
 
 impl From<ContractError> for ConsoleError {
-    /// The status of what the other HTTP routes refuse for the same reason.
+    /// Maps what the shared parts refuse to a status and a code.
     fn from(error: ContractError) -> ConsoleError {
         let (status, code) = match error {
             ContractError::Key => return ConsoleError::key(),

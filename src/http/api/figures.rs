@@ -1,4 +1,4 @@
-//! Figures over time: what flows since the start, and what was accepted on each day.
+//! Figures over time: the flow since the start, and the messages accepted on each day.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ const QUARTER_DAYS_MAX: usize = 31;
 const QUARTER_SECONDS: u32 = 15 * 60;
 const QUARTERS_A_DAY: usize = 96;
 
-/// GET /api/series: what flowed in each of the last steps.
+/// GET /api/series: the flow in each of the last steps.
 pub(super) async fn series(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
@@ -72,14 +72,14 @@ enum Bucket {
     Quarter,
 }
 
-/// Messages accepted in a span of time that begins then.
+/// The messages accepted in a span that begins at `start`.
 #[derive(Debug, PartialEq, Serialize)]
 struct Accepted {
     start: u32,
     accepted: u64,
 }
 
-/// GET /api/growth: how many messages were accepted, from the store.
+/// GET /api/growth: the messages accepted in each span, as the store knows them.
 pub(super) async fn growth(
     State(state): State<HttpState>,
     RawQuery(query): RawQuery,
@@ -117,7 +117,7 @@ pub(super) async fn growth(
     Ok(reply::of(StatusCode::OK, &growth))
 }
 
-/// The last days, today included.
+/// The last days including today.
 fn by_day(broker: &Broker, today: NaiveDate, days: usize) -> Vec<Accepted> {
     let known = broker.growth().into_iter();
     let known: HashMap<_, _> = known.map(|(day, count)| (day.date(), count)).collect();
@@ -131,7 +131,7 @@ fn by_day(broker: &Broker, today: NaiveDate, days: usize) -> Vec<Accepted> {
         .collect()
 }
 
-/// The quarters of an hour of the last days, the present one included.
+/// The quarters of an hour of the last days including the present one.
 fn by_quarter(known: &[(UnixSeconds, u64)], now: UnixSeconds, days: usize) -> Vec<Accepted> {
     let known: HashMap<_, _> = known.iter().copied().collect();
     let present = now.0 - now.0 % QUARTER_SECONDS;

@@ -1,10 +1,10 @@
-//! The console API under `/api/…`: the route table, and how it replies.
+//! The console API under `/api/…`: its route table.
 //!
-//! It has ordinary HTTP statuses, and one form of failures ([`ConsoleError`]). What it is made of is
-//! described in `docs/openapi.json`, which a test holds equal to [`ROUTES`].
+//! It has ordinary HTTP statuses and one form of refusal ([`ConsoleError`]). `docs/openapi.json`
+//! describes it, and a test holds that equal to [`ROUTES`].
 //!
-//! Invariant: whatever changes something is in the audit with who asked for it, never with the
-//! data of a message; a key sees and changes its own topics only; every stream ends when the server stops.
+//! Invariant: the audit has every change with its caller, never with the data of a message. A key
+//! sees and changes its own topics only. Every stream ends when the server stops.
 
 mod about;
 mod backup;
@@ -28,7 +28,7 @@ use crate::http::routes::{Route, routes};
 use crate::http::state::HttpState;
 use error::ConsoleError;
 
-/// Every route there is.
+/// The routes of the console API.
 #[rustfmt::skip]
 pub(super) const ROUTES: &[Route] = routes! {
     GET    "/api/login"                  Nothing => about::login::login;

@@ -10,7 +10,7 @@ pub(in crate::http::api) fn of(status: StatusCode, value: &impl Serialize) -> Re
     json(status, text_of(value))
 }
 
-/// A value as JSON.
+/// The value as JSON.
 pub(in crate::http::api) fn text_of(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("replies are structs of texts and numbers")
 }

@@ -1,14 +1,14 @@
-//! Finds a text in other texts, without regard to case.
+//! Finds a text in other texts, ignoring case.
 
 use memchr::memmem::Finder;
 use unicase::UniCase;
 
-/// A text that is looked for. Both sides are folded letter by letter (Unicode, full case
-/// folding), whatever stands beside a letter: so a text is found in itself, and in all of which
-/// it is a part.
+/// A text to search for. Both sides are folded letter by letter (Unicode, full case folding),
+/// without regard to neighbours. So a text is found in itself and in every text that contains it.
 pub(in crate::http::api) struct TextSearch {
     finder: Finder<'static>,
-    /// What is looked at, folded, if it is ASCII; kept, so that a search allocates once.
+    /// The folded text that is searched, if it is ASCII. It is kept so that a search allocates
+    /// once.
     folded: Vec<u8>,
 }
 
@@ -21,7 +21,7 @@ impl TextSearch {
         }
     }
 
-    /// Whether `text` has it somewhere.
+    /// Whether `text` contains it.
     pub(in crate::http::api) fn matches(&mut self, text: &str) -> bool {
         if !text.is_ascii() {
             let folded = UniCase::unicode(text).to_folded_case();

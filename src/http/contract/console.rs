@@ -1,4 +1,4 @@
-//! The console's questions (protocol, "HTTP").
+//! The routes that the original's console calls (protocol, "HTTP").
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -24,12 +24,12 @@ use crate::message::{Message, StatusKind, Topic, UnixSeconds};
 use crate::store::{Query, StoreError};
 use crate::wire;
 
-/// POST /Console/Ping: the key is right.
+/// POST /Console/Ping: replies if the key is right.
 pub(in crate::http) async fn ping() -> Response {
     reply::done()
 }
 
-/// POST /Console/GetConsumers: who is connected now, to topics that the key is for.
+/// POST /Console/GetConsumers: the connected consumers of the key's topics.
 pub(in crate::http) async fn get_consumers(
     State(state): State<HttpState>,
     caller: Caller,
@@ -40,7 +40,7 @@ pub(in crate::http) async fn get_consumers(
     Ok(consumers(clients, place))
 }
 
-/// The list as text of limited size at a time. It has its place until it is sent.
+/// The list in pieces of limited size. It keeps `place` until it is sent.
 fn consumers(clients: Vec<Arc<ClientInfo>>, place: impl Send + 'static) -> Response {
     const TEXT_BYTES: usize = 16 << 10;
     let mut clients = clients.into_iter().peekable();
@@ -86,12 +86,12 @@ fn write_consumer(out: &mut Vec<u8>, client: &ClientInfo) {
     serde_json::to_writer(out, &consumer).expect("a client can be written to memory");
 }
 
-/// POST /Console/GetConfig: `mq` of the configuration, without the key.
+/// POST /Console/GetConfig: the section `mq` of the configuration, without the key.
 pub(in crate::http) async fn get_config(State(state): State<HttpState>) -> Response {
     reply::data(state.config().legacy_view())
 }
 
-/// POST /Console/CountMessage: how many messages there are, by status.
+/// POST /Console/CountMessage: the number of messages by status.
 pub(in crate::http) async fn count_message(State(state): State<HttpState>) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -110,7 +110,7 @@ pub(in crate::http) async fn count_message(State(state): State<HttpState>) -> Re
     })
 }
 
-/// POST /Console/GetMessageList: everything that matches, newest first, streamed.
+/// POST /Console/GetMessageList: all matching messages, newest first, streamed.
 pub(in crate::http) async fn get_message_list(
     State(state): State<HttpState>,
     caller: Caller,
@@ -129,7 +129,7 @@ pub(in crate::http) async fn get_message_list(
     Ok(reply::json(body))
 }
 
-/// What is asked for; `None` if nothing can match it.
+/// The query of these fields; `None` if nothing can match.
 fn query(fields: [Option<ByteString>; 4]) -> Result<Option<Query>, ContractError> {
     let [start, end, status, topic] = fields;
     let from = time("startTime", start, Side::Start)?;
@@ -187,7 +187,7 @@ fn status_kind(text: Option<ByteString>) -> Result<Option<StatusKind>, ContractE
 /// A list of messages as JSON text.
 #[derive(Default)]
 struct MessageList {
-    /// What goes before the next message.
+    /// The text before the next message.
     separator: &'static str,
 }
 
@@ -196,7 +196,7 @@ impl ListFormat for MessageList {
         r#"{"code":0,"data":["#
     }
 
-    fn has(&mut self, _: &Message) -> bool {
+    fn includes(&mut self, _: &Message) -> bool {
         true
     }
 

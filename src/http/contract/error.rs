@@ -1,4 +1,4 @@
-//! Why a request is refused, and what the contract replies then: one `match` from error to text.
+//! Why a request is refused, and the contract's reply: one `match` from error to text.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,44 +13,44 @@ use crate::limits::memory_budget::Busy;
 use crate::message::TopicError;
 use crate::store::StoreError;
 
-/// Why a request is not done.
+/// Why a request is refused. The console API maps it to its own error.
 #[derive(Debug)]
 pub(in crate::http) enum ContractError {
     /// The `secretKey` header is missing or wrong.
     Key,
-    /// So many wrong keys have come from the address that this one was not looked at.
+    /// Too many wrong keys came from the address, so this one was not checked.
     TooManyWrongKeys,
-    /// The key is right, and not good for this.
+    /// The key is known but lacks what this needs.
     Denied(Denied),
-    /// A page that may not use the server.
+    /// The page may not use the server.
     Foreign(ForeignPage),
-    /// A field that is needed is missing or empty.
+    /// A required field is missing or empty.
     Required,
-    /// The topic is none.
+    /// The topic is invalid.
     Topic(TopicError),
-    /// The data is too large, in bytes.
+    /// The data is larger than the limit.
     DataTooLarge { bytes: usize, bytes_max: usize },
-    /// The body is too large, in bytes.
+    /// The body is larger than the limit.
     BodyTooLarge { bytes_max: usize },
-    /// There is no room for the body.
+    /// There is no memory for the body now.
     Busy(Busy),
-    /// As many are open as may be.
+    /// Too much work of this kind is running.
     TooMany(TooMany),
     /// The connection broke, or the body is not what its content type says.
     Body { kind: &'static str, reason: String },
-    /// The text of a field means nothing.
+    /// The value of a field is invalid.
     Field {
         name: &'static str,
         value: String,
         expected: &'static str,
     },
-    /// The body has a content type that has no fields; an empty one is none.
+    /// A body of this content type has no fields. It is empty if the request has none.
     ContentType(String),
-    /// The body is packed.
+    /// The body is compressed.
     ContentCoding(String),
-    /// The broker did not take the message.
+    /// The broker refused the message.
     Publish(PublishError),
-    /// The store did not answer a question.
+    /// The store failed to answer.
     Store(StoreError),
     /// There is no such path.
     NoSuchPath(String),
@@ -71,7 +71,7 @@ impl ContractError {
         }
     }
 
-    /// The `msg` of the reply. What is wrong inside is logged, not sent.
+    /// The `msg` of the reply. A failure of the store is logged.
     pub(in crate::http) fn text(&self) -> String {
         match self {
             ContractError::Key => "Secret key matching error".into(),
@@ -116,7 +116,7 @@ impl ContractError {
                 tracing::error!(error = error as &dyn std::error::Error, "the store failed");
                 format!("the store failed: {}", error.cause())
             }
-            // The store has logged why it failed, once for all messages of the group.
+            // The store logged the reason once for all messages of the group.
             ContractError::Publish(error) => error.to_string(),
             ContractError::NoSuchPath(path) => format!("no such path: {}", shortened(path)),
             ContractError::WrongMethod { method, path } => {

@@ -1,5 +1,5 @@
-//! The routes of the contract, `/Producer/…` and `/Console/…` (protocol, "HTTP"): one envelope,
-//! and status 200 for refusals too.
+//! The routes of the contract: `/Producer/…` and `/Console/…` (protocol, "HTTP"). All replies have
+//! one envelope, and refusals have status 200 too.
 
 mod console;
 pub(in crate::http) mod error;
@@ -8,7 +8,7 @@ pub(in crate::http) mod reply;
 
 use crate::http::routes::{Route, routes};
 
-/// Every route there is.
+/// The contract's routes.
 #[rustfmt::skip]
 pub(in crate::http) const ROUTES: &[Route] = routes! {
     POST "/Producer/Send"          Publish => producer::send;

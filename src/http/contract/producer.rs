@@ -1,4 +1,4 @@
-//! Publishing over HTTP: one message a request, answered when it is durable.
+//! Publishing over HTTP: one message per request, answered once it is durable.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 use crate::message::{DataTooLarge, Draft, MessageCode, Topic};
 
-/// POST /Producer/Send: replies with the code once the message is synced, so a reply of success
-/// is a promise. A client that hangs up before has been promised nothing.
+/// POST /Producer/Send: replies with the code once the message is synced, so success is a promise.
+/// A client that hangs up earlier has no promise.
 pub(in crate::http) async fn send(
     State(state): State<HttpState>,
     caller: Caller,
@@ -24,19 +24,19 @@ pub(in crate::http) async fn send(
 ) -> Result<Response, ContractError> {
     let names = ["messageData", "topic"];
     let has_body = !request.body().is_end_stream();
-    let strange_type = fields::strange_type(request.headers()).filter(|_| has_body);
+    let type_without_fields = fields::type_without_fields(request.headers()).filter(|_| has_body);
     let read = fields::read(request, names, state.data_limits()).await;
     let read = read.and_then(|fields| match fields {
         [Some(data), Some(topic)] => Ok((data, topic)),
-        _ => Err(strange_type.map_or(ContractError::Required, ContractError::ContentType)),
+        _ => Err(type_without_fields.map_or(ContractError::Required, ContractError::ContentType)),
     });
     let (data, topic) = counted(&state, read)?;
     let code = publish(&state, &caller, &topic, data).await?;
     Ok(reply::msg(&code.to_string()))
 }
 
-/// Publishes a message, and returns its code once it is synced. These are the rules and limits
-/// of everybody who publishes over HTTP.
+/// Publishes a message, and returns its code once it is synced. All publishing over HTTP goes
+/// through here and obeys the same rules and limits.
 pub(in crate::http) async fn publish(
     state: &HttpState,
     caller: &Caller,
@@ -66,7 +66,7 @@ async fn store(
     Ok(*codes.first().expect("a receipt has a code for each draft"))
 }
 
-/// Counts a message that is refused here; what the broker refuses it has counted itself.
+/// Counts a message that is refused here. The broker counts its own refusals.
 fn counted<T>(state: &HttpState, result: Result<T, ContractError>) -> Result<T, ContractError> {
     let why = match &result {
         Ok(_) => None,

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// The envelope (protocol, "HTTP"): what is `None` is left out.
+/// The envelope (protocol, "HTTP"). A field that is `None` is left out.
 #[derive(Serialize)]
 struct Envelope<'a, T> {
     code: i8,
@@ -15,7 +15,7 @@ struct Envelope<'a, T> {
     data: Option<T>,
 }
 
-/// Success, and nothing to say: `{"code":0}`.
+/// Success without a text: `{"code":0}`.
 pub(in crate::http) fn done() -> Response {
     envelope(0, None, None::<()>)
 }

@@ -1,24 +1,24 @@
-//! The fields of a JSON object, whose texts need not be UTF-8: what is not wanted is not copied,
-//! and a text not before its length is known.
+//! The fields of a JSON object, whose texts need not be UTF-8. Unwanted fields are not copied, and
+//! a text is copied only once its length is known.
 
 use std::fmt;
 
 use memchr::{memchr, memchr2};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// What a field has.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldValue<'a> {
-    /// What is between the quotes.
+    /// The text between the quotes.
     Text(Raw<'a>),
-    /// A number as it is written.
+    /// A number as written.
     Number(&'a [u8]),
     Null,
     /// An object, a list, true or false.
     Other,
 }
 
-/// A text as it is written, escapes and all.
+/// A text as written, with its escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Raw<'a>(&'a [u8]);
 
@@ -26,23 +26,24 @@ pub(super) struct Raw<'a>(&'a [u8]);
 ///
 /// # Errors
 ///
-/// The body is not one object of JSON.
+/// The body is not a JSON object.
 pub(super) fn fields(
     body: &[u8],
 ) -> serde_json::Result<impl Iterator<Item = (Raw<'_>, FieldValue<'_>)>> {
     serde_json::from_slice::<Checked>(body)?;
     let mut scan = Scan { rest: body };
-    scan.pass(b"{");
+    scan.skip(b"{");
     Ok(std::iter::from_fn(move || {
-        scan.pass(b",");
+        scan.skip(b",");
         let name = scan.text()?;
-        scan.pass(b":");
+        scan.skip(b":");
         Some((name, scan.value()?))
     }))
 }
 
 impl Raw<'_> {
-    /// The text. Bytes that are not UTF-8 are in it as they came; half a surrogate pair is U+FFFD.
+    /// The text without escapes. Bytes that are not UTF-8 stay; half a surrogate pair becomes
+    /// U+FFFD.
     pub(super) fn unescaped(self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.bytes());
         self.parts(|part| text.extend_from_slice(part));
@@ -60,26 +61,26 @@ impl Raw<'_> {
         let mut rest = self.0;
         while let Some(at) = memchr(b'\\', rest) {
             part(&rest[..at]);
-            let (letter, behind) = (rest.get(at + 1), rest.get(at + 2..).unwrap_or_default());
-            let (character, behind) = match letter {
-                Some(b'u') => character(behind).unwrap_or(('u', behind)),
-                Some(b'b') => ('\u{8}', behind),
-                Some(b'f') => ('\u{c}', behind),
-                Some(b'n') => ('\n', behind),
-                Some(b'r') => ('\r', behind),
-                Some(b't') => ('\t', behind),
-                other => (other.copied().unwrap_or(b'\\').into(), behind),
+            let (letter, after) = (rest.get(at + 1), rest.get(at + 2..).unwrap_or_default());
+            let (character, after) = match letter {
+                Some(b'u') => character(after).unwrap_or(('u', after)),
+                Some(b'b') => ('\u{8}', after),
+                Some(b'f') => ('\u{c}', after),
+                Some(b'n') => ('\n', after),
+                Some(b'r') => ('\r', after),
+                Some(b't') => ('\t', after),
+                other => (other.copied().unwrap_or(b'\\').into(), after),
             };
             part(character.encode_utf8(&mut [0; 4]).as_bytes());
-            rest = behind;
+            rest = after;
         }
         part(rest);
     }
 }
 
-/// Writes U+FFFD in the place of each half of a surrogate pair, so that a parser that demands
-/// whole characters takes the body as [`fields`] does.
-pub(in crate::http) fn mend_halves(body: &mut [u8]) {
+/// Replaces each half of a surrogate pair with U+FFFD, so that a strict parser reads the body as
+/// [`fields`] does.
+pub(in crate::http) fn replace_lone_surrogates(body: &mut [u8]) {
     let mut from = 0;
     while let Some(at) = memchr(b'\\', body.get(from..).unwrap_or_default()) {
         let digits = from + at + 2;
@@ -87,8 +88,8 @@ pub(in crate::http) fn mend_halves(body: &mut [u8]) {
         if body.get(digits - 1) != Some(&b'u') {
             continue;
         }
-        if let Some((character, behind)) = character(&body[digits..]) {
-            from = body.len() - behind.len();
+        if let Some((character, after)) = character(&body[digits..]) {
+            from = body.len() - after.len();
             if character == char::REPLACEMENT_CHARACTER {
                 body[digits..digits + 4].copy_from_slice(b"fffd");
             }
@@ -96,8 +97,8 @@ pub(in crate::http) fn mend_halves(body: &mut [u8]) {
     }
 }
 
-/// The character of the four hex digits, and those of a second escape if it is one half, and
-/// what comes after. A half alone is U+FFFD. `None`: these are no digits.
+/// The character of the four hex digits, together with a second escape if it is half a pair, and
+/// the rest. A lone half becomes U+FFFD. Returns `None` if there are no digits.
 fn character(digits: &[u8]) -> Option<(char, &[u8])> {
     let unit = |digits: &[u8]| {
         let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
@@ -114,14 +115,14 @@ fn character(digits: &[u8]) -> Option<(char, &[u8])> {
     }
 }
 
-/// A walk over JSON that was checked; it ends early where it should not have been.
+/// A walk over valid JSON. Invalid JSON ends it early.
 struct Scan<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Scan<'a> {
-    /// Passes this, if it is next.
-    fn pass(&mut self, token: &[u8]) {
+    /// Skips `token` if it is next.
+    fn skip(&mut self, token: &[u8]) {
         self.rest = self.rest.trim_ascii_start();
         self.rest = self.rest.strip_prefix(token).unwrap_or(self.rest);
         self.rest = self.rest.trim_ascii_start();
@@ -188,10 +189,10 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// An object, of which nothing is kept.
+/// Checks an object without keeping anything.
 struct Checked;
 
-/// A text, likewise.
+/// Checks a text without keeping it.
 struct CheckedText;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -274,13 +275,13 @@ mod tests {
         ] {
             assert_eq!(text(escaped.as_bytes()), expected.as_bytes(), "{escaped}");
             let mut body = format!("\"{escaped}\"").into_bytes();
-            mend_halves(&mut body);
+            replace_lone_surrogates(&mut body);
             let parsed: String = serde_json::from_slice(&body).unwrap();
             assert_eq!(parsed, expected, "{escaped}");
         }
         for wrong in [r#""\ud8"#, r#""\u"#, r#""\"#, r#""\uzzzz""#] {
             let mut body = wrong.as_bytes().to_vec();
-            mend_halves(&mut body);
+            replace_lone_surrogates(&mut body);
             assert_eq!(body, wrong.as_bytes(), "what is no escape stays");
         }
     }

@@ -1,7 +1,7 @@
 //! One way to read the fields of a form, multipart or JSON body, as leniently as clients need.
 //!
-//! The original's page sends `multipart/form-data` without a boundary and the body `{}` where it
-//! has no fields to send, so that is a body without fields, and not an error.
+//! The original's page sends `multipart/form-data` without a boundary and the body `{}` when it has
+//! no fields. That counts as a body without fields and not as an error.
 
 mod json;
 
@@ -18,21 +18,21 @@ use memchr::{memchr, memchr2};
 use crate::http::contract::error::ContractError;
 use crate::limits::memory_budget::{RequestBudget, SMALL_BYTES};
 use json::FieldValue;
-pub(super) use json::mend_halves;
+pub(super) use json::replace_lone_surrogates;
 
-/// How much is read of a body, and what is waited for meanwhile.
+/// The limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
     /// The largest body.
     pub(super) bytes_max: usize,
     /// The longest value of a field.
     pub(super) value_bytes_max: usize,
-    /// How long a large body waits for room.
+    /// How long a large body waits for memory.
     pub(super) room_wait: Duration,
 }
 
 impl BodyLimits {
-    /// For what has no data of messages. It needs no room, so it waits for none.
+    /// The limits of a body without the data of messages. It reserves no memory.
     pub(super) const SMALL: BodyLimits = BodyLimits {
         bytes_max: SMALL_BYTES,
         value_bytes_max: 3 * SMALL_BYTES,
@@ -40,13 +40,13 @@ impl BodyLimits {
     };
 }
 
-/// Reads the body and returns the value of each of `names`, `None` if it is missing or empty.
+/// Reads the body, and returns the values of `names`; `None` for a missing or empty one.
 ///
 /// Of a repeated name the first value counts. Bytes that are not UTF-8 become U+FFFD.
 ///
 /// # Errors
 ///
-/// The body or a value is too large, has no room, or is not what its content type says.
+/// The body or a value is too large, gets no memory, or is not what its content type says.
 pub(super) async fn read<const N: usize>(
     request: Request,
     names: [&str; N],
@@ -74,7 +74,7 @@ pub(super) async fn read<const N: usize>(
         .map(|value| value.filter(|text| !text.is_empty())))
 }
 
-/// How the body is packed, if it is: nothing here unpacks it.
+/// The Content-Encoding of a compressed body. The server decodes none.
 pub(super) fn content_coding(headers: &HeaderMap) -> Option<String> {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let mut codings = codings.map(|coding| String::from_utf8_lossy(coding.as_bytes()));
@@ -84,8 +84,8 @@ pub(super) fn content_coding(headers: &HeaderMap) -> Option<String> {
         .filter(|coding| !coding.is_empty())
 }
 
-/// The content type of a body that has no fields because of it; `None` if it can have them.
-pub(super) fn strange_type(headers: &HeaderMap) -> Option<String> {
+/// The content type of a body, if such a body cannot have fields.
+pub(super) fn type_without_fields(headers: &HeaderMap) -> Option<String> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.map_or_else(Default::default, |kind| {
         String::from_utf8_lossy(kind.as_bytes())
@@ -93,10 +93,10 @@ pub(super) fn strange_type(headers: &HeaderMap) -> Option<String> {
     matches!(Encoding::of(headers), Encoding::None).then(|| kind.into_owned())
 }
 
-/// Reads and drops the body of a request that is refused: a client that is still sending when
-/// the connection closes may never get to see the reply.
+/// Reads and drops the body of a refused request. A client that is still sending when the
+/// connection closes may never see the reply.
 pub(super) async fn discard(request: Request) {
-    // A client that waits to be asked for its body takes the reply instead.
+    // A client that waits for `100 Continue` gets the reply instead.
     if !request.headers().contains_key(header::EXPECT) {
         drain(request.into_body().into_data_stream()).await;
     }
@@ -117,11 +117,11 @@ async fn drain(mut chunks: BodyDataStream) {
     tokio::time::timeout(TIME_MAX, all).await.ok();
 }
 
-/// The whole body.
+/// Reads the whole body.
 ///
 /// # Errors
 ///
-/// It is too large, there is no room for it, or the connection breaks.
+/// The body is too large, gets no memory, or the connection breaks.
 pub(super) async fn whole_body(
     request: Request,
     limits: BodyLimits,
@@ -145,7 +145,7 @@ pub(super) async fn whole_body(
     body
 }
 
-/// What comes in `chunks`, which is of `declared` bytes, if that is known.
+/// Gathers a body from its chunks. `declared` is its length, if it is known.
 async fn gathered(
     chunks: &mut BodyDataStream,
     declared: Option<usize>,
@@ -154,19 +154,19 @@ async fn gathered(
 ) -> Result<Vec<u8>, ContractError> {
     let bytes_max = limits.bytes_max;
     let mut body = Vec::new();
-    // How long it may become with the room that it has.
+    // The length that its reserved memory allows.
     let mut fits = SMALL_BYTES;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| not("complete", error))?;
+        let chunk = chunk.map_err(|error| wrong_body("complete", error))?;
         if chunk.len() > bytes_max - body.len() {
             return Err(ContractError::BodyTooLarge { bytes_max });
         }
         let bytes = body.len() + chunk.len();
         if bytes > fits {
-            // A client that does not say how much it sends gets room for what it has sent.
+            // A body of unknown length reserves memory as it grows.
             fits = declared.unwrap_or(2 * fits).clamp(bytes, bytes_max);
             if let Some(room) = room {
-                // What is decoded from the body is beside it for a while.
+                // The decoded fields exist beside the body for a while.
                 let needed = fits.saturating_mul(2);
                 room.reserve(needed, limits.room_wait).await?;
             }
@@ -177,18 +177,18 @@ async fn gathered(
     Ok(body)
 }
 
-fn not(kind: &'static str, reason: impl ToString) -> ContractError {
+fn wrong_body(kind: &'static str, reason: impl ToString) -> ContractError {
     let reason = reason.to_string();
     ContractError::Body { kind, reason }
 }
 
 /// How a body is written.
 enum Encoding {
-    /// In no way that has fields.
+    /// A type without fields.
     None,
     Form,
     Json,
-    /// With its whole content type, which has the boundary.
+    /// The whole content type, which has the boundary.
     Multipart(HeaderValue),
 }
 
@@ -211,7 +211,7 @@ impl Encoding {
     }
 }
 
-/// The fields that are wanted, and what has been found of them.
+/// The wanted fields, and the values found so far.
 struct Fields<'a, const N: usize> {
     names: [&'a str; N],
     values: [Option<ByteString>; N],
@@ -220,7 +220,7 @@ struct Fields<'a, const N: usize> {
 }
 
 impl<const N: usize> Fields<'_, N> {
-    /// Which of the values `name` has; `None` if it is not wanted, or has been found.
+    /// The index of the field `name`; `None` if it is not wanted or already found.
     fn place(&self, name: &[u8]) -> Option<usize> {
         let mut names = self.names.iter();
         let place = names.position(|wanted| wanted.as_bytes() == name)?;
@@ -241,8 +241,8 @@ impl<const N: usize> Fields<'_, N> {
             if let Some(place) = self.place(&unescaped(name)) {
                 let mut bytes = 0;
                 form_parts(value, |part| bytes += part.len());
-                self.within(bytes)?;
-                self.values[place] = Some(self.mended(unescaped(value))?);
+                self.check_length(bytes)?;
+                self.values[place] = Some(self.to_text(unescaped(value))?);
             }
         }
         Ok(())
@@ -253,7 +253,8 @@ impl<const N: usize> Fields<'_, N> {
         kind: HeaderValue,
         body: Vec<u8>,
     ) -> Result<(), ContractError> {
-        let malformed = |error: MultipartError| not("multipart/form-data", error.body_text());
+        let malformed =
+            |error: MultipartError| wrong_body("multipart/form-data", error.body_text());
         let mut request = Request::new(Body::from(body));
         request.headers_mut().insert(header::CONTENT_TYPE, kind);
         DefaultBodyLimit::disable().apply(&mut request);
@@ -266,17 +267,17 @@ impl<const N: usize> Fields<'_, N> {
             };
             let mut value = vec![];
             while let Some(chunk) = part.chunk().await.map_err(malformed)? {
-                self.within(value.len() + chunk.len())?;
+                self.check_length(value.len() + chunk.len())?;
                 value.extend_from_slice(&chunk);
             }
-            self.values[place] = Some(self.mended(value)?);
+            self.values[place] = Some(self.to_text(value)?);
         }
         Ok(())
     }
 
     fn read_json(&mut self, body: &[u8]) -> Result<(), ContractError> {
         const KIND: &str = "a JSON object of texts";
-        let fields = json::fields(body).map_err(|error| not(KIND, error))?;
+        let fields = json::fields(body).map_err(|error| wrong_body(KIND, error))?;
         for (name, value) in fields {
             let name = name.unescaped();
             let Some(place) = self.place(&name) else {
@@ -284,23 +285,26 @@ impl<const N: usize> Fields<'_, N> {
             };
             let value = match value {
                 FieldValue::Text(text) => {
-                    self.within(text.bytes())?;
+                    self.check_length(text.bytes())?;
                     text.unescaped()
                 }
                 FieldValue::Number(digits) => digits.to_vec(),
                 FieldValue::Null => continue,
                 FieldValue::Other => {
                     let name = self.names[place];
-                    return Err(not(KIND, format!("{name} is neither a text nor a number")));
+                    return Err(wrong_body(
+                        KIND,
+                        format!("{name} is neither a text nor a number"),
+                    ));
                 }
             };
-            self.values[place] = Some(self.mended(value)?);
+            self.values[place] = Some(self.to_text(value)?);
         }
         Ok(())
     }
 
-    /// A value as a text: what is not UTF-8 in it becomes U+FFFD, if it is not too long so.
-    fn mended(&self, value: Vec<u8>) -> Result<ByteString, ContractError> {
+    /// A value as text. Bytes that are not UTF-8 become U+FFFD, unless that makes it too long.
+    fn to_text(&self, value: Vec<u8>) -> Result<ByteString, ContractError> {
         let broken = match String::from_utf8(value) {
             Ok(text) => return Ok(text.into()),
             Err(error) => error.into_bytes(),
@@ -312,13 +316,13 @@ impl<const N: usize> Fields<'_, N> {
             })
         };
         let bytes = parts().map(str::len).sum();
-        self.within(bytes)?;
+        self.check_length(bytes)?;
         let mut text = String::with_capacity(bytes);
         text.extend(parts());
         Ok(text.into())
     }
 
-    fn within(&self, bytes: usize) -> Result<(), ContractError> {
+    fn check_length(&self, bytes: usize) -> Result<(), ContractError> {
         let bytes_max = self.bytes_max;
         match bytes > bytes_max {
             true => Err(ContractError::DataTooLarge { bytes, bytes_max }),
@@ -327,7 +331,7 @@ impl<const N: usize> Fields<'_, N> {
     }
 }
 
-/// What comes before the first such byte, and what comes after it, if it is there.
+/// The bytes before the first `at`, and those after it if there is one.
 fn split(bytes: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     match memchr(at, bytes) {
         Some(place) => (&bytes[..place], Some(&bytes[place + 1..])),
@@ -354,7 +358,7 @@ fn form_parts(escaped: &[u8], mut part: impl FnMut(&[u8])) {
     part(rest);
 }
 
-/// The same as a whole.
+/// A name or a value of a form without its escapes.
 fn unescaped(escaped: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(escaped.len());
     form_parts(escaped, |part| bytes.extend_from_slice(part));
@@ -538,7 +542,7 @@ mod tests {
         assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
     }
 
-    /// A body that comes in pieces of so many bytes, whose length is not said.
+    /// A body of unknown length, in pieces of these sizes.
     fn growing(room: &MemoryBudget, pieces: &[usize]) -> Request {
         let pieces: Vec<_> = pieces.iter().map(|bytes| vec![b'a'; *bytes]).collect();
         let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);

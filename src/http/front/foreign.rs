@@ -9,16 +9,16 @@ use crate::http::front::health;
 /// Why a page may not use the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http) enum ForeignPage {
-    /// It is not of the list.
+    /// Its origin is not in the list.
     #[error("this server is not for pages of this origin: see server.origins")]
     Page,
-    /// It is not of this machine, and everybody knows the key.
+    /// The page is not from this machine, and the key is the published default.
     #[error(
         "while mq.secretKey is the published default, pages of other machines may not use this \
          server: set mq.secretKey to a key of your own, or add the page's origin to server.origins"
     )]
     PageWithKey,
-    /// Somebody's name may lead here, and everybody knows the key.
+    /// The host name may be an attacker's, and the key is the published default.
     #[error(
         "while mq.secretKey is the published default, this server does not answer to this name: \
          set mq.secretKey to a key of your own, or add the name's origin to server.origins"
@@ -26,13 +26,14 @@ pub(in crate::http) enum ForeignPage {
     NameWithKey,
 }
 
-/// Whether whoever sent this may: programs that are no browsers send no `Origin`, and notice
-/// nothing. A browser leaves it out where it reads what it takes for the page's own server, so
-/// then the name has to be one of this server; of every other request it names the page.
+/// Checks the page that sent a request. Programs other than browsers send no `Origin` and pass. A
+/// browser omits it only when it reads from what it takes for the page's own server, so the host
+/// name must then be one of this server's. In all other requests the browser names the page.
 ///
-/// A list of pages is for sockets: what answers a page may read is for the browser to see to.
-/// While everybody knows the key all routes are kept from pages; the health tells nothing.
-pub(in crate::http::front) fn look_at(
+/// A list of origins guards WebSockets only: browsers themselves keep other replies from foreign
+/// pages. While the key is the published default, all routes are guarded but the health, which
+/// tells nothing.
+pub(in crate::http::front) fn check(
     pages: Pages<'_>,
     request: &Request,
 ) -> Result<(), ForeignPage> {
@@ -42,9 +43,9 @@ pub(in crate::http::front) fn look_at(
     if is_harmless || !is_guarded && !is_socket {
         return Ok(());
     }
-    let host = text(headers, header::HOST);
+    let host = text_header(headers, header::HOST);
     if headers.contains_key(header::ORIGIN) {
-        let origin = text(headers, header::ORIGIN).unwrap_or_default();
+        let origin = text_header(headers, header::ORIGIN).unwrap_or_default();
         return match (pages.allow(origin, host), is_guarded) {
             (true, _) => Ok(()),
             (false, true) => Err(ForeignPage::PageWithKey),
@@ -58,7 +59,7 @@ pub(in crate::http::front) fn look_at(
     }
 }
 
-/// A header that is text.
-pub(in crate::http::front) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+/// A header as text; `None` if it is missing or not text.
+pub(in crate::http::front) fn text_header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -1,10 +1,9 @@
-//! What is in front of all routes: it tells how the server is, and lets nobody in too early or
-//! too late.
+//! The gate in front of all routes: it answers for the health, and lets requests in only while the
+//! server serves.
 //!
-//! A start with much to recover takes its time. Whoever comes meanwhile waits, as in the
-//! queue of a socket that nobody accepts from, and is served when the store is: clients of the
-//! protocol see a slow answer and never an odd one. Only the questions for the health are
-//! answered at once. At a stop new requests are refused, while what is under way ends.
+//! A start with much to recover is slow. Requests wait meanwhile and are served once the store is
+//! open, so clients of the protocol see a slow reply and never a strange one. Only the health
+//! replies at once. During a stop new requests are refused, and running ones finish.
 
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use crate::http::contract::reply;
 use crate::http::dialect::{self, Dialect};
 use crate::http::front::health::{LIVE, READY, Unready, unready};
 
-/// See the module. Clones are the same gate.
+/// Keeps requests waiting until the server serves. Clones are the same gate.
 #[derive(Clone)]
 pub struct Gate(Arc<Inner>);
 
@@ -48,13 +47,13 @@ impl Gate {
         }))
     }
 
-    /// Lets everybody in to `app`, whose routes ask this `broker`. Only the first call counts.
+    /// Lets requests through to `app`, whose routes ask this `broker`. Only the first call counts.
     pub fn open(&self, app: Router, broker: Broker) {
-        // A gate that is open stays as it is.
+        // An open gate stays as it is.
         let _ = self.0.open.set(Serving { app, broker });
     }
 
-    /// The routes of the health, and behind them all others.
+    /// The routes of the health, then all others.
     pub fn router(&self) -> Router {
         Router::new()
             .route(LIVE, get(live))
@@ -72,7 +71,7 @@ impl Gate {
     }
 }
 
-/// GET /health/live: 200 unless the process is to be started anew.
+/// GET /health/live: 200 unless the process has to be restarted.
 async fn live(State(gate): State<Gate>) -> Response {
     #[derive(Serialize)]
     struct Live {
@@ -118,12 +117,12 @@ async fn pass(State(gate): State<Gate>, request: Request) -> Response {
     }
 }
 
-/// The refusal in the form of the API that was asked.
+/// Refuses in the dialect of the path.
 fn stopping(method: &Method, uri: &Uri) -> Response {
     let error = ContractError::Publish(PublishError::Stopping);
     let dialect = Dialect::of(uri);
     let mut response = dialect.refuse(error);
-    // The routes of the contract are all POST, and refuse with status 200.
+    // The contract's routes are all POST, and refuse with status 200.
     if method != Method::POST && dialect == Dialect::Contract {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -174,13 +173,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_too_early_is_served_later() {
+    async fn a_request_that_comes_too_early_is_served_later() {
         let (broker, _) = tests::broker();
         let gate = Gate::new(CancellationToken::new());
         let app = for_pages(gate.router(), Live::new(Config::default()), Arc::default());
         let early = async { get(&app, "/page").await };
         let open = async {
-            // Once the other waits.
+            // Until the other request waits.
             tokio::task::yield_now().await;
             let page = Router::new().route("/page", axum::routing::get(async || "there"));
             gate.open(page, broker);

@@ -1,4 +1,4 @@
-//! Whether messages are taken, and the paths of the questions for it.
+//! The health of the server: whether it accepts messages, and the paths that tell.
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -10,19 +10,19 @@ pub(in crate::http) const LIVE: &str = "/health/live";
 /// The path that tells whether messages are accepted and stored.
 pub(in crate::http) const READY: &str = "/health/ready";
 
-/// Why a server is not to be sent to.
+/// Why the server is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::http) enum Unready {
     /// The store is being opened.
     Starting,
-    /// The server goes down.
+    /// The server is stopping.
     Stopping,
     /// Messages cannot be stored.
     Storage,
 }
 
-/// Why messages are not taken at the moment, if so.
+/// Why the broker does not accept messages now; `None` if it does.
 pub(in crate::http) fn unready(broker: &Broker, stop: &CancellationToken) -> Option<Unready> {
     if stop.is_cancelled() {
         return Some(Unready::Stopping);

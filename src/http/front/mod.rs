@@ -1,5 +1,4 @@
-//! What is in front of all routes: the gate that is open while the server serves, and the rules
-//! for browsers and proxies.
+//! In front of all routes: the gate, the health, and the rules for browsers and proxies.
 
 pub(in crate::http) mod foreign;
 pub(in crate::http) mod gate;

@@ -1,4 +1,4 @@
-//! Browsers: which pages may use the server, and the headers that tell them (protocol, "CORS").
+//! Browsers: refuses foreign pages, and adds the headers that browsers obey (protocol, "CORS").
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::config::{Live, Pages};
 use crate::connection::connection_stats::{ConnectionStats, Refused};
 use crate::http::contract::error::ContractError;
 use crate::http::dialect::Dialect;
-use crate::http::front::foreign::{look_at, text};
+use crate::http::front::foreign::{check, text_header};
 use crate::http::front::streams;
 
-/// The headers on every reply, whatever was asked and from where.
+/// The headers on every reply.
 pub(in crate::http) const CORS: [(HeaderName, &str); 4] = [
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS"),
@@ -29,12 +29,12 @@ pub(in crate::http) const CORS: [(HeaderName, &str); 4] = [
     ),
 ];
 
-/// For how long a browser asks for this host by TLS only, after an answer that came so: 30 days.
+/// How long a browser uses only TLS for this host after a reply over TLS: 30 days.
 const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
-/// Wraps every route, refusal and unknown path of `router`: refuses pages that may not use the
-/// server, which are counted in `connections`, adds the CORS headers, and answers OPTIONS with 204. With
-/// TLS a browser is told to come back by TLS (RFC 6797). Proxies are told to pass streams on.
+/// Wraps every route, refusal and unknown path of `router`. Refuses pages that may not use the
+/// server and counts them in `connections`, adds the CORS headers, and answers OPTIONS with 204.
+/// With TLS it tells browsers to keep to TLS (RFC 6797). It tells proxies to pass streams on.
 pub fn for_pages(router: Router, config: Live, connections: Arc<ConnectionStats>) -> Router {
     router.layer(middleware::from_fn_with_state((config, connections), pass))
 }
@@ -47,7 +47,7 @@ async fn pass(
     let config = config.get();
     let pages = config.pages();
     let origin = (!pages.are_all()).then(|| allowed_origin(pages, request.headers()));
-    let (mut response, is_refused) = match (look_at(pages, &request), request.method()) {
+    let (mut response, is_refused) = match (check(pages, &request), request.method()) {
         (Err(foreign), _) => {
             connections.refused(Refused::Handshake).add(1);
             let refusal = Dialect::of(request.uri()).refuse(ContractError::Foreign(foreign));
@@ -76,8 +76,11 @@ async fn pass(
     response
 }
 
-/// The origin of the page that asks, if it may.
+/// The page's origin if it may use the server.
 fn allowed_origin(pages: Pages<'_>, headers: &HeaderMap) -> Option<HeaderValue> {
-    let is_allowed = pages.allow(text(headers, header::ORIGIN)?, text(headers, header::HOST));
+    let is_allowed = pages.allow(
+        text_header(headers, header::ORIGIN)?,
+        text_header(headers, header::HOST),
+    );
     headers.get(header::ORIGIN).filter(|_| is_allowed).cloned()
 }

@@ -1,13 +1,13 @@
-//! Replies that come bit by bit have to pass proxies as they come.
+//! Streamed replies have to pass proxies without delay.
 
 use axum::body::HttpBody;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 
-/// nginx and those who follow it keep nothing of a reply back.
+/// Tells nginx, and proxies that follow it, not to buffer a reply.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Tells proxies to neither gather a reply whose end is not known yet nor pack it.
+/// Tells proxies neither to buffer nor to compress a reply of unknown length.
 pub(in crate::http) fn pass_on(reply: &mut Response) {
     if reply.body().size_hint().exact().is_some() {
         return;

@@ -1,11 +1,11 @@
-//! Which text a scraper gets: what its `Accept` likes best (RFC 9110, 12.5.1).
+//! The format that a scraper gets: the one that its `Accept` prefers (RFC 9110, 12.5.1).
 //!
-//! Whoever does not ask for OpenMetrics gets the text that every tool reads and a browser shows;
-//! so does whoever wants something that there is not.
+//! A client that does not ask for OpenMetrics, or asks for a format that does not exist, gets the
+//! text that every tool reads and a browser shows.
 
 use axum::http::{HeaderMap, header};
 
-/// The form of the text.
+/// The format of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricsFormat {
     /// OpenMetrics 1.0: with units, and with the types of counters in their names.
@@ -14,9 +14,9 @@ pub(super) enum MetricsFormat {
     Prometheus,
 }
 
-/// What a client likes: how much, in thousandths, and whether it names the format.
+/// A client's preference: its quality in thousandths, and whether the client names the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Liking {
+struct Preference {
     quality: u16,
     is_named: bool,
 }
@@ -39,16 +39,16 @@ impl MetricsFormat {
         }
     }
 
-    /// The one that the headers of a request like best.
-    pub(super) fn wanted(headers: &HeaderMap) -> MetricsFormat {
+    /// The format that the request prefers.
+    pub(super) fn preferred(headers: &HeaderMap) -> MetricsFormat {
         let accept = headers.get_all(header::ACCEPT).iter();
         let ranges: Vec<MediaRange<'_>> = accept
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(MediaRange::parse)
             .collect();
-        let open = MetricsFormat::OpenMetrics.liking(&ranges);
-        let plain = MetricsFormat::Prometheus.liking(&ranges);
+        let open = MetricsFormat::OpenMetrics.preference(&ranges);
+        let plain = MetricsFormat::Prometheus.preference(&ranges);
         let preferred = open.quality > plain.quality;
         let named = open.is_named && open.quality > 0 && open.quality == plain.quality;
         match preferred || named {
@@ -57,21 +57,21 @@ impl MetricsFormat {
         }
     }
 
-    /// The most exact of the ranges that the format is in decides, and of those the best.
-    fn liking(self, ranges: &[MediaRange<'_>]) -> Liking {
+    /// The most exact range with the format decides; among equally exact ones, the best.
+    fn preference(self, ranges: &[MediaRange<'_>]) -> Preference {
         let fitting = ranges
             .iter()
             .filter_map(|range| Some((range.exactness(self)?, range.quality)));
         fitting
             .max()
-            .map_or(Liking::default(), |(exactness, quality)| Liking {
+            .map_or(Preference::default(), |(exactness, quality)| Preference {
                 quality,
                 is_named: exactness >= Exactness::Type,
             })
     }
 }
 
-/// How exactly a range says which formats it means.
+/// How exactly a range names a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Exactness {
     Any,
@@ -105,14 +105,14 @@ impl MediaRange<'_> {
             match &*name.to_ascii_lowercase() {
                 "q" => range.quality = thousandths(value)?,
                 "version" => range.version = Some(value),
-                // As charset or escaping: there is nothing to choose.
+                // Charset or escaping: there is no choice.
                 _ => {}
             }
         }
         Some(range)
     }
 
-    /// How exactly it means this format; `None` if it means others.
+    /// How exactly the range names this format; `None` if it excludes it.
     fn exactness(&self, format: MetricsFormat) -> Option<Exactness> {
         let (kind, subkind, version) = format.kind();
         let same = str::eq_ignore_ascii_case;
@@ -150,7 +150,7 @@ mod tests {
         for value in values {
             headers.append(header::ACCEPT, HeaderValue::from_static(value));
         }
-        MetricsFormat::wanted(&headers)
+        MetricsFormat::preferred(&headers)
     }
 
     #[test]
@@ -254,6 +254,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_bytes(b"text/\xff").unwrap();
         headers.append(header::ACCEPT, value);
-        assert_eq!(MetricsFormat::wanted(&headers), MetricsFormat::Prometheus);
+        assert_eq!(
+            MetricsFormat::preferred(&headers),
+            MetricsFormat::Prometheus
+        );
     }
 }

@@ -14,7 +14,7 @@ impl Scrape {
         self.access(to)
     }
 
-    /// The connections, and why some are refused.
+    /// The connections, and refused ones by reason.
     fn connections(&self, to: &mut Families<'_>) -> fmt::Result {
         let (consumers, producers) = (self.consumers as u64, self.producers as u64);
         let others = self.connections.saturating_sub(consumers + producers);
@@ -52,7 +52,7 @@ impl Scrape {
         )
     }
 
-    /// Why sessions end, and what their consumers miss.
+    /// The ended sessions by reason, and the messages that they missed.
     fn sessions(&self, to: &mut Families<'_>) -> fmt::Result {
         to.counters(
             "dpmq_sessions_ended",

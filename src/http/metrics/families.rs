@@ -1,4 +1,4 @@
-//! Writes families of numbers.
+//! Writes families of metrics.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use prometheus_client::registry::Unit;
 use crate::broker::ToldTopic;
 use crate::measure::Spread;
 
-/// Writes one family after the other.
+/// Writes one family after another.
 pub(super) struct Families<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Families<'_> {

@@ -1,4 +1,4 @@
-//! What becomes of messages, and those that wait.
+//! The flow of messages, and the messages that wait.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ impl Scrape {
         self.times(to)
     }
 
-    /// What becomes of messages.
+    /// Messages accepted, delivered, consumed and queued again.
     fn outcomes(&self, to: &mut Families<'_>) -> fmt::Result {
         let totals = &self.totals;
         to.counter(
@@ -46,7 +46,7 @@ impl Scrape {
         )
     }
 
-    /// Why messages are deleted.
+    /// Messages that expire or are deleted.
     fn removals(&self, to: &mut Families<'_>) -> fmt::Result {
         let totals = &self.totals;
         to.counters(
@@ -65,7 +65,7 @@ impl Scrape {
         )
     }
 
-    /// Why messages are refused.
+    /// Messages refused, by reason.
     fn refusals(&self, to: &mut Families<'_>) -> fmt::Result {
         to.counters(
             "dpmq_messages_refused",

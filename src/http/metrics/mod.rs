@@ -1,8 +1,8 @@
-//! GET /metrics: what there is to measure, in the text of OpenMetrics or of Prometheus.
-//! `docs/metrics.md` says what each number means, and a test holds both equal.
+//! GET /metrics: the metrics in the text of OpenMetrics or Prometheus. `docs/metrics.md` says what
+//! each number means, and a test holds both equal.
 //!
-//! Nothing is kept here: counters and histograms are those of broker, store and connections, and
-//! everything else is asked for at each scrape.
+//! Nothing is kept here. Broker, store and connections keep the counters and histograms; everything
+//! else is asked for at each scrape.
 
 mod accept;
 mod clients;
@@ -25,7 +25,7 @@ use crate::http::state::HttpState;
 use accept::MetricsFormat;
 use scrape::scrape;
 
-/// See the module.
+/// GET /metrics. A key for some topics gets the numbers of its own topics only.
 pub(super) async fn metrics(
     State(state): State<HttpState>,
     caller: Option<Extension<Caller>>,
@@ -33,7 +33,7 @@ pub(super) async fn metrics(
 ) -> Result<Response, ConsoleError> {
     let key = caller.as_ref().map_or("", |Extension(caller)| caller.key());
     let _place = state.places.scrapes.take(key)?;
-    let format = MetricsFormat::wanted(&headers);
+    let format = MetricsFormat::preferred(&headers);
     let mut scrape = scrape(&state).await;
     if let Some(Extension(caller)) = &caller {
         let told = &mut scrape.told_topics.topics;

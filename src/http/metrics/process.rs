@@ -1,4 +1,4 @@
-//! The process: its version, its age, and what it takes of the system.
+//! The process: its version, its age and its resources.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What is measured, of one moment.
+//! The numbers of one moment.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::http::state::HttpState;
 use crate::message::UnixSeconds;
 use crate::store::{Counts, Measures};
 
-/// Everything that is told of one moment.
+/// All numbers of one moment.
 #[derive(Debug)]
 pub(super) struct Scrape {
     pub(super) totals: Totals,
     pub(super) counts: Counts,
     pub(super) backlog: Backlog,
     pub(super) topics: usize,
-    /// Those that are told one by one.
+    /// The topics with numbers of their own.
     pub(super) told_topics: ToldTopics,
     pub(super) now: UnixSeconds,
-    /// How long ago the oldest waiting message was created; `None` if it is not known.
+    /// The age of the oldest waiting message; `None` if the store cannot tell.
     pub(super) oldest_waiting_seconds: Option<u32>,
     /// `None` without a disk.
     pub(super) measures: Option<Measures>,
@@ -45,11 +45,11 @@ pub(super) struct Scrape {
     pub(super) started_at: u32,
     pub(super) resident_bytes: Option<u64>,
     pub(super) cpu_seconds: f64,
-    /// Files that are open, and how many may be.
+    /// The number of open files, and its limit.
     pub(super) files: Option<(u64, u64)>,
 }
 
-/// Asks for everything.
+/// Collects all numbers.
 pub(super) async fn scrape(state: &HttpState) -> Scrape {
     let (broker, connections) = (&state.broker, &state.connections);
     let (consumers, producers) = broker.client_counts();

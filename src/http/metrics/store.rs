@@ -1,4 +1,4 @@
-//! The store: whether it works, how it syncs, what it takes of the disk.
+//! The store: its health, its syncs, its use of the disk.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ impl Scrape {
         }
     }
 
-    /// Whether messages are stored, and what of the store is in trouble.
+    /// Whether messages are stored, and what of the store is impaired or damaged.
     fn health(&self, to: &mut Families<'_>) -> fmt::Result {
         to.gauge(
             "dpmq_ready",
@@ -50,7 +50,7 @@ impl Scrape {
         )
     }
 
-    /// What the store takes of the disk, and what is left.
+    /// How much of the disk the store uses, and how much is free.
     fn disk_use(&self, disk: &Disk, to: &mut Families<'_>) -> fmt::Result {
         to.gauges(
             "dpmq_store",
@@ -84,7 +84,7 @@ impl Scrape {
     }
 }
 
-/// How the log is synced.
+/// The groups and syncs of the log.
 fn syncs(measures: &Measures, to: &mut Families<'_>) -> fmt::Result {
     to.histogram(
         "dpmq_group_messages",
@@ -100,7 +100,7 @@ fn syncs(measures: &Measures, to: &mut Families<'_>) -> fmt::Result {
     )
 }
 
-/// How far mirror and snapshot are.
+/// How far mirror and snapshot lag.
 fn copies(measures: &Measures, to: &mut Families<'_>) -> fmt::Result {
     to.gauge(
         "dpmq_mirror_lag",

@@ -1,4 +1,4 @@
-//! What is told of single topics: none, unless `server.metricsTopics` names some.
+//! The metrics of single topics: those that `server.metricsTopics` names.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl Scrape {
         )?;
         let topics = &*self.told_topics.topics;
         if topics.is_empty() {
-            // A family without a sample is none.
+            // A family needs a sample.
             return Ok(());
         }
         to.gauge_of_each(

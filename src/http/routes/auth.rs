@@ -1,5 +1,5 @@
-//! The `secretKey` header: nothing behind it is reached, and no body is parsed, without a key
-//! that is good for it; and what is being sent ends with the key.
+//! The `secretKey` header. Without a sufficient key no handler runs and no body is parsed, and a
+//! reply that is being sent ends with the key.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
 use crate::http::state::HttpState;
 
-/// What stands before a route.
+/// The guard of a route.
 #[derive(Clone)]
 struct Guard {
     state: HttpState,
@@ -41,8 +41,8 @@ impl Guard {
         }
     }
 
-    /// Where a request comes from, and the key that it presents, if any.
-    fn look_at(&self, request: &Request) -> (Place, String) {
+    /// The source of a request, and the key that it shows, if any.
+    fn source_and_key(&self, request: &Request) -> (Place, String) {
         let place = Place {
             address: caller::address(request),
             method: self.method,
@@ -56,7 +56,7 @@ impl Guard {
         (place, key.unwrap_or_default().to_owned())
     }
 
-    /// Who asks, if their key is good for this route.
+    /// The caller, if the key is sufficient for this route.
     async fn admit(
         &self,
         place: Place,
@@ -95,14 +95,14 @@ impl Guard {
             (Needs::Scrape, Metrics::Open) => return Ok(next.run(request).await),
             _ => {}
         }
-        let (place, key) = self.look_at(&request);
+        let (place, key) = self.source_and_key(&request);
         let shown = request.extensions().get::<Shown>().cloned();
         match self.admit(place, key, shown.unwrap_or_default()).await {
             Ok(caller) => {
                 request.extensions_mut().insert(caller.clone());
                 let answer = async { Ok(next.run(request).await) };
                 let response: Result<Response, ContractError> = match self.needs.changes() {
-                    // What is done is done: its handler looks at the key before.
+                    // A change that is made stays made: its handler checks the key before.
                     true => answer.await,
                     false => caller.while_it_holds(answer).await,
                 };
@@ -116,12 +116,12 @@ impl Guard {
     }
 }
 
-/// Header values are bytes: a key beyond ASCII is compared as UTF-8.
+/// Header values are bytes. A key beyond ASCII is compared as UTF-8.
 fn key_of(headers: &HeaderMap) -> Option<&str> {
     std::str::from_utf8(headers.get("secretKey")?.as_bytes()).ok()
 }
 
-/// A key as a bearer's token, which scrapers know to send.
+/// The key as a bearer token, which scrapers can send.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?;
     let (scheme, key) = std::str::from_utf8(value.as_bytes())
@@ -130,9 +130,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-/// The handler of a route behind its guard, which refuses in the form of the API that the route
-/// belongs to: an [`ContractError`] for the contract, a [`ConsoleError`](super::api::ConsoleError) for the
-/// console API.
+/// The handler of a route behind its guard. `E` is the error of the route's dialect.
 pub(in crate::http) fn guarded<E>(route: &Route, state: &HttpState) -> MethodRouter<HttpState>
 where
     E: From<ContractError> + IntoResponse + Send + 'static,
@@ -150,8 +148,8 @@ where
     ))
 }
 
-/// The same reply; what is still being sent breaks off as soon as the grant ends, so that a
-/// part is never taken for the whole.
+/// The same reply. A body that is still being sent breaks off when the grant ends, so that no
+/// client takes a part for the whole.
 pub(in crate::http) fn until_ended(response: Response, grant: Arc<Grant>) -> Response {
     let is_whole = response.body().size_hint().exact().is_some();
     if is_whole {

@@ -1,4 +1,4 @@
-//! Who asks: the key that a request has shown, and where it comes from.
+//! The caller of a route: the key that the request showed, and where it comes from.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use crate::access::{Access, Denied, Grant, Place};
 use crate::message::Topic;
 
-/// Who asks. The guard of a route puts it into each request that it lets through.
+/// The caller. The guard of a route puts it into each request that it lets through.
 #[derive(Clone)]
 pub(in crate::http) struct Caller {
     pub(in crate::http) access: Access,
@@ -19,20 +19,19 @@ pub(in crate::http) struct Caller {
 }
 
 impl Caller {
-    /// Whether the key is for this topic, still: since it was shown the body may have taken its
-    /// time.
+    /// Checks that the key still holds and is for this topic: reading the body may have taken long.
     pub(in crate::http) fn may_use(&self, topic: &Topic) -> Result<(), Denied> {
         let holds = self.grant.holds();
         self.told(holds.and_then(|()| self.grant.may_use(topic)))
     }
 
-    /// Whether the key is for what a question is about, still: this topic, or all if none is named.
+    /// Checks that the key still holds and is for this topic, or for all topics if none is given.
     pub(in crate::http) fn may_ask(&self, topic: Option<&Topic>) -> Result<(), Denied> {
         let holds = self.grant.holds();
         self.told(holds.and_then(|()| self.grant.may_ask(topic)))
     }
 
-    /// What comes of `work`, unless the key ends before.
+    /// The result of `work`, or the refusal if the key ends first.
     pub(in crate::http) async fn while_it_holds<T, E: From<Denied>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -47,22 +46,22 @@ impl Caller {
         }
     }
 
-    /// The name of the key, by which places are shared.
+    /// The name of the key. Places are shared by it.
     pub(in crate::http) fn key(&self) -> &str {
         self.grant.name()
     }
 
-    /// Whether this topic may be shown, in a list that leaves others out.
+    /// Whether a list may show this topic.
     pub(in crate::http) fn sees(&self, topic: &Topic) -> bool {
         self.grant.topics().has(topic)
     }
 
-    /// Whether every topic may be shown.
+    /// Whether the key is for all topics.
     pub(in crate::http) fn sees_all(&self) -> bool {
         self.grant.topics().are_all()
     }
 
-    /// The same answer, after the log has been told that it is no.
+    /// The same answer. A denial is logged.
     pub(in crate::http) fn told(&self, answer: Result<(), Denied>) -> Result<(), Denied> {
         if let Err(denied) = &answer {
             self.access.tell_denied(&self.grant, &self.place, denied);
@@ -70,12 +69,12 @@ impl Caller {
         answer
     }
 
-    /// Writes into the audit what was taken, which changes nothing: the first in a second.
+    /// Writes to the audit what the caller took without changing anything; at most once a second.
     pub(in crate::http) fn took(&self, what: fmt::Arguments<'_>) {
         self.access.tell_taken(&self.grant, &self.place, what);
     }
 
-    /// Writes into the audit what was done. Topics and codes may be in it, data may not.
+    /// Writes to the audit what the caller did, with topics and codes but without data.
     pub(in crate::http) fn did(&self, what: fmt::Arguments<'_>) {
         self.place.tell(&self.grant, what);
     }
@@ -90,7 +89,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The address that a request comes from; 0.0.0.0 if it did not come over a socket.
+/// The address that a request comes from; 0.0.0.0 without a socket.
 pub(in crate::http) fn address(request: &Request) -> IpAddr {
     match request.extensions().get::<ConnectInfo<SocketAddr>>() {
         Some(ConnectInfo(address)) => address.ip().to_canonical(),

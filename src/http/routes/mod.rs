@@ -1,4 +1,4 @@
-//! Tables of routes: each says what key it needs, and [`auth`] sees to it.
+//! Tables of routes. Each route says which key it needs, and [`auth`] enforces it.
 
 pub(super) mod auth;
 pub(super) mod caller;
@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use crate::access::Right;
 use crate::http::state::HttpState;
 
-/// A method of a path.
+/// A route: a method of a path.
 pub(super) struct Route {
     pub(super) filter: MethodFilter,
     pub(super) method: &'static str,
@@ -18,32 +18,33 @@ pub(super) struct Route {
     pub(super) handler: fn(MethodFilter) -> MethodRouter<HttpState>,
 }
 
-/// The key that a route needs. For which topics it is, the handlers look.
+/// The key that a route needs. The handlers check the topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// None.
+    /// No key.
     Nothing,
-    /// Any.
+    /// Any valid key.
     AnyKey,
-    /// One with [`Right::Publish`].
+    /// A key with [`Right::Publish`].
     Publish,
-    /// One with [`Right::ConsoleRead`].
+    /// A key with [`Right::ConsoleRead`].
     Read,
-    /// One with [`Right::ConsoleRead`] that is for all topics.
+    /// A key with [`Right::ConsoleRead`] for all topics.
     ReadAll,
-    /// As `server.metrics` says: none, or one with [`Right::ConsoleRead`], also as a bearer's.
+    /// What `server.metrics` demands: no key, or one with [`Right::ConsoleRead`], also as a bearer
+    /// token.
     Scrape,
-    /// One with [`Right::ConsoleChange`].
+    /// A key with [`Right::ConsoleChange`].
     Change,
 }
 
 impl Needs {
-    /// Whether something is other afterwards.
+    /// Whether the route changes something.
     pub(super) fn changes(self) -> bool {
         matches!(self, Needs::Publish | Needs::Change)
     }
 
-    /// The right, if any.
+    /// The right that the key needs, if any.
     pub fn right(self) -> Option<Right> {
         match self {
             Needs::Nothing | Needs::AnyKey => None,

@@ -1,4 +1,4 @@
-//! A slash too many at the end of a path: it leads to the path without, as in the original.
+//! Redirects a path with a trailing slash to the path without it, as the original does.
 
 use axum::Router;
 use axum::extract::Request;
@@ -19,7 +19,7 @@ pub(in crate::http) fn router(tables: &[&[Route]]) -> Router<HttpState> {
     })
 }
 
-/// 307: method and body stay what they are.
+/// 307: the client repeats method and body.
 async fn redirect(request: Request) -> Response {
     let place = without_slash(request.uri());
     fields::discard(request).await;
@@ -27,7 +27,7 @@ async fn redirect(request: Request) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, place)]).into_response()
 }
 
-/// Relative, for a proxy may have the broker under a path of its host.
+/// The path without its slash. It is relative, because a proxy may serve the broker below a path.
 fn without_slash(uri: &Uri) -> String {
     let path = uri.path().trim_end_matches('/');
     let (_, last) = path.rsplit_once('/').unwrap_or_default();

@@ -24,7 +24,7 @@ struct SettingJson<'a> {
 }
 
 impl<'a> SettingJson<'a> {
-    /// A key for some topics does not hear of others.
+    /// Hides the names of topics from a key for some topics.
     fn of(setting: &'a Setting, caller: &Caller) -> SettingJson<'a> {
         let secret = setting.secret || (setting.names_topics() && !caller.sees_all());
         let shown = |text: &'a str| Some(text).filter(|_| !secret);
@@ -40,7 +40,7 @@ impl<'a> SettingJson<'a> {
     }
 }
 
-/// See the module.
+/// GET /api/config.
 pub(in crate::http::api) async fn config(
     State(state): State<HttpState>,
     caller: Caller,

@@ -1,4 +1,4 @@
-//! GET /api/key: what the key of the request is good for.
+//! GET /api/key: the rights, topics and expiry of the caller's key.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,7 +8,7 @@ use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 use crate::http::routes::caller::Caller;
 
-/// See the module.
+/// GET /api/key.
 pub(in crate::http::api) async fn key(caller: Caller, _: NoParams) -> Response {
     #[derive(Serialize)]
     struct Key<'a> {

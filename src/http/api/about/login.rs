@@ -1,4 +1,4 @@
-//! GET /api/login: what somebody who has to log in may know before.
+//! GET /api/login: what a client may know before it logs in.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 use crate::http::state::HttpState;
 
-/// Tells whether the key is the published one: then anybody could log in with it anyway.
+/// Tells whether the key is the published default. That is no secret: anybody could try it.
 pub(in crate::http::api) async fn login(State(state): State<HttpState>, _: NoParams) -> Response {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! What the server and a key are: settings, rights, the login, the description of the API.
+//! About the server and the caller's key: settings, rights, login, the description of the API.
 
 pub(in crate::http::api) mod config;
 pub(in crate::http::api) mod key;

@@ -1,4 +1,4 @@
-//! GET /api/openapi.json: the description of this API, for people and for programs.
+//! GET /api/openapi.json: the description of this API for people and programs.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -6,10 +6,10 @@ use axum::response::Response;
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
 
-/// OpenAPI 3.1.
+/// The description in OpenAPI 3.1.
 const DESCRIPTION: &str = include_str!("../../../../docs/openapi.json");
 
-/// See the module.
+/// GET /api/openapi.json.
 pub(in crate::http::api) async fn description(_: NoParams) -> Response {
     reply::json(StatusCode::OK, DESCRIPTION)
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::broker::{Life, Push, Waiting};
 use crate::http::api::json::numbers::rounded;
 
-/// What is known beside the message itself.
+/// What the broker knows about a message beyond its content.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http::api) struct LifeJson<'a> {

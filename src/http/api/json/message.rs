@@ -7,7 +7,7 @@ use crate::message::{Message, Status, StatusKind};
 /// The characters of data that a row shows.
 const PREVIEW_CHARS: usize = 256;
 
-/// The names that statuses have in this API.
+/// The names of the statuses in this API.
 pub(in crate::http::api) const STATUSES: [(&str, StatusKind); 3] = [
     ("accepted", StatusKind::Accepted),
     ("not_consumed", StatusKind::NotConsumed),
@@ -27,7 +27,7 @@ fn consumed_at(status: Status) -> Option<u32> {
     }
 }
 
-/// What every view of a message begins with.
+/// The fields that all views of a message share.
 #[derive(Serialize)]
 pub(in crate::http::api) struct MessageHead<'a> {
     sequence: u64,
@@ -53,7 +53,7 @@ impl<'a> MessageHead<'a> {
     }
 }
 
-/// A message in a list, with the beginning of its data.
+/// A message in a list, with the start of its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http::api) struct MessageRow<'a> {
@@ -87,7 +87,7 @@ pub(in crate::http::api) struct FullMessage<'a> {
 }
 
 impl<'a> FullMessage<'a> {
-    /// The message with at most so many bytes of its data, cut between two characters.
+    /// The message with at most `bytes_max` bytes of its data, cut between two characters.
     pub(in crate::http::api) fn of(message: &'a Message, bytes_max: usize) -> FullMessage<'a> {
         let data = &message.data[..message.data.floor_char_boundary(bytes_max)];
         FullMessage {
@@ -97,7 +97,7 @@ impl<'a> FullMessage<'a> {
         }
     }
 
-    /// The same with its data left out, for who writes it part by part.
+    /// The same message without its data, which the caller writes part by part.
     pub(in crate::http::api) fn without_data(self) -> FullMessage<'a> {
         FullMessage { data: "", ..self }
     }

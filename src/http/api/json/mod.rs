@@ -1,4 +1,4 @@
-//! What the console API shows, as JSON.
+//! The JSON that the console API shows.
 
 pub(in crate::http::api) mod client;
 pub(in crate::http::api) mod life;

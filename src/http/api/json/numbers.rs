@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::store::Counts;
 
-/// How many messages there are.
+/// The number of messages by status.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http::api) struct CountsJson {
@@ -25,12 +25,12 @@ impl From<Counts> for CountsJson {
     }
 }
 
-/// Messages that are not consumed yet.
+/// The messages that are not consumed.
 pub(in crate::http::api) fn waiting(counts: Counts) -> u64 {
     counts.accepted + counts.not_consumed
 }
 
-/// A number with as many decimals as anybody reads.
+/// A number with at most three decimals.
 pub(in crate::http::api) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }

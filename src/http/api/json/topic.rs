@@ -44,7 +44,7 @@ impl<'a> TopicRow<'a> {
     }
 }
 
-/// A time that was begun counts whole.
+/// The seconds, rounded up.
 fn whole_seconds(time: Duration) -> u64 {
     let begun = u64::from(time.subsec_nanos() > 0);
     time.as_secs().saturating_add(begun)

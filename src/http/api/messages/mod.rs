@@ -1,4 +1,4 @@
-//! Messages: listed, looked at, published, deleted, pushed again.
+//! Messages: listed, searched, exported, shown, published, deleted, pushed again.
 
 pub(in crate::http::api) mod export;
 pub(in crate::http::api) mod search;
@@ -57,7 +57,7 @@ pub(super) async fn list(
     Ok(reply::of(StatusCode::OK, &list))
 }
 
-/// Reads a page. Of each piece only what is shown is kept: the messages could be of any size.
+/// Reads a page. It keeps only what it shows, since messages can be large.
 async fn page(mut pieces: Pieces, limit: usize) -> Result<MessagePage, ConsoleError> {
     let (mut messages, mut last) = (vec![], None);
     while let Some(piece) = pieces.recv().await {
@@ -75,7 +75,7 @@ async fn page(mut pieces: Pieces, limit: usize) -> Result<MessagePage, ConsoleEr
     Ok(MessagePage { messages, next })
 }
 
-/// GET /api/messages/{code}: all that is known of a message.
+/// GET /api/messages/{code}: everything that is known about a message.
 pub(super) async fn detail(
     State(state): State<HttpState>,
     caller: Caller,
@@ -95,7 +95,7 @@ impl listing::ListFormat for Detail {
         ""
     }
 
-    fn has(&mut self, _: &Message) -> bool {
+    fn includes(&mut self, _: &Message) -> bool {
         true
     }
 
@@ -127,7 +127,7 @@ impl listing::ListFormat for Detail {
     }
 }
 
-/// The message, if it is there and the key is for its topic.
+/// The message, if it exists and the key is for its topic.
 async fn find(state: &HttpState, caller: &Caller, code: MessageCode) -> Result<Held, ConsoleError> {
     let found = state.broker.find(code, caller.key()).await?;
     let message = found.ok_or_else(|| ConsoleError::no_such_message(code))?;
@@ -143,7 +143,8 @@ pub(super) struct PublishRequest {
     data: String,
 }
 
-/// POST /api/messages: replies once the message is synced, by the rules of POST /Producer/Send.
+/// POST /api/messages: replies once the message is synced. The rules are those of POST
+/// /Producer/Send.
 pub(super) async fn publish(
     State(state): State<HttpState>,
     caller: Caller,
@@ -188,7 +189,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// POST /api/messages/{code}/push: a message that was not consumed goes back into the queue.
+/// POST /api/messages/{code}/push: puts a message that is not consumed back into the queue.
 pub(super) async fn push(
     State(state): State<HttpState>,
     caller: Caller,

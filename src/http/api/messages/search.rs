@@ -1,6 +1,6 @@
-//! GET /api/search: looks for a text in the data of messages, newest first, and says how far
-//! it is. What it found and read is on its way to the client at once; a client that goes away
-//! ends it, since the search is the body of the reply.
+//! GET /api/search: searches the data of messages for a text, newest first, and reports its
+//! progress. Each find is sent at once. The search is the body of the reply, so it ends when the
+//! client leaves.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const LIMIT: usize = 50;
 const LOOK_MAX: usize = 1_000_000_000;
 const LOOK: usize = 1_000_000;
 const TEXT_BYTES_MAX: usize = 4096;
-/// A progress line comes at least this often, in messages and in time.
+/// A progress line comes after at most this many messages, and at least this often.
 const PROGRESS_MESSAGES: u64 = 50_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
@@ -87,7 +87,7 @@ pub(in crate::http::api) async fn search(
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
-/// A text to look for, if there is one.
+/// The text to search for, if there is one.
 pub(in crate::http::api) fn text_to_find(
     text: Option<&str>,
 ) -> Result<Option<TextSearch>, ConsoleError> {
@@ -119,7 +119,7 @@ enum Line<'a> {
 struct Progress {
     looked: u64,
     found: usize,
-    /// When the message that was looked at last was created.
+    /// The creation time of the message that was searched last.
     reached: Option<u32>,
 }
 
@@ -131,11 +131,11 @@ enum Reason {
     Look,
 }
 
-/// A search under way.
+/// A running search.
 struct Search {
     pieces: Pieces,
     progress_at: Instant,
-    /// How many messages the last progress line told of.
+    /// The messages searched at the last progress line.
     told: u64,
     /// `None` once it has ended.
     findings: Option<Findings>,
@@ -144,7 +144,7 @@ struct Search {
 }
 
 impl Search {
-    /// The next lines; `None` when all have been given.
+    /// The next lines; `None` after the last ones.
     async fn next(&mut self) -> Option<Bytes> {
         let mut findings = self.findings.take()?;
         loop {
@@ -162,7 +162,7 @@ impl Search {
                 None => Some(Reason::End),
                 Some(Err(error)) => return Some(failure(&error.into())),
                 Some(Ok(piece)) => {
-                    let looked = findings.look_through(piece).await?;
+                    let looked = findings.search_piece(piece).await?;
                     findings = looked.0;
                     looked.1
                 }
@@ -183,7 +183,7 @@ impl Search {
         }
     }
 
-    /// What was found since the last lines, and how far the search is.
+    /// The finds since the last lines, and a progress line.
     fn tell(&mut self, findings: &mut Findings) -> Bytes {
         self.progress_at = Instant::now() + PROGRESS_EVERY;
         self.told = findings.looked;
@@ -193,7 +193,7 @@ impl Search {
     }
 }
 
-/// What was looked at and found so far.
+/// What was searched and found so far.
 struct Findings {
     text_search: TextSearch,
     limit: usize,
@@ -206,12 +206,12 @@ struct Findings {
 }
 
 impl Findings {
-    /// Looks through a piece, on a thread that may take its time if it is large; `None` if that
-    /// thread died.
-    async fn look_through(mut self, piece: Piece) -> Option<(Findings, Option<Reason>)> {
+    /// Searches a piece. A large one is searched on a thread that may block; `None` if that
+    /// panicked.
+    async fn search_piece(mut self, piece: Piece) -> Option<(Findings, Option<Reason>)> {
         let is_large = piece.is_large();
         let look = move || {
-            let ended = self.look_at(piece);
+            let ended = self.search_messages(piece);
             (self, ended)
         };
         match is_large {
@@ -220,7 +220,7 @@ impl Findings {
         }
     }
 
-    fn look_at(&mut self, piece: impl IntoIterator<Item = Message>) -> Option<Reason> {
+    fn search_messages(&mut self, piece: impl IntoIterator<Item = Message>) -> Option<Reason> {
         for message in piece {
             self.looked += 1;
             self.last = Some(message.mark());
@@ -265,7 +265,7 @@ impl Findings {
     }
 }
 
-/// A failure as the last line: the status of the reply was sent before.
+/// A failure as the last line, because the status is already sent.
 fn failure(refusal: &ConsoleError) -> Bytes {
     (refusal.text() + "\n").into()
 }

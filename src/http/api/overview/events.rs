@@ -1,6 +1,6 @@
 //! GET /api/events: the overview each second, as server-sent events.
 //!
-//! One task builds the overview for all who listen, and ends when nobody does.
+//! One task builds the overview for all listeners. It ends when the last one leaves.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(in crate::http::api) async fn events(
     let overviews = overviews.subscribe(|| tokio::spawn(tell(state.clone())));
     let events = stream::unfold(overviews, async |mut overviews| {
         loop {
-            // Whoever is slow gets the newest one next, and none that is old.
+            // A slow client gets the newest overview next, and skips older ones.
             overviews.changed().await.ok()?;
             let newest = overviews.borrow_and_update().clone();
             if let Some(newest) = newest {
@@ -40,7 +40,7 @@ pub(in crate::http::api) async fn events(
     Ok(sse::reply(events, state.stop.clone(), place))
 }
 
-/// Builds the overview each second, as long as somebody listens.
+/// Builds the overview each second until nobody listens.
 async fn tell(state: HttpState) {
     let overviews = &state.console.overviews;
     let mut ticks = tokio::time::interval(OVERVIEW_EVERY);

@@ -1,4 +1,4 @@
-//! The overview: everything that tells at a glance how the broker does.
+//! The overview: the state of the broker at a glance.
 
 pub(in crate::http::api) mod events;
 pub(in crate::http::api) mod overviews;
@@ -21,7 +21,7 @@ use crate::http::disk::Disk;
 use crate::http::process;
 use crate::http::state::HttpState;
 
-/// An overview is sent every second; all that is damaged is in the server's log.
+/// The most findings shown, since an overview is sent each second. The log has all of them.
 const DAMAGE_SHOWN_MAX: usize = 5;
 
 /// GET /api/overview.
@@ -33,7 +33,7 @@ pub(super) async fn overview(
     Ok(reply::of(StatusCode::OK, &overview))
 }
 
-/// See the module.
+/// The state of the broker at one moment.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Overview {
@@ -81,7 +81,7 @@ struct BacklogJson {
     without_consumer: Option<WithoutConsumer>,
 }
 
-/// Topics that nobody listens to, in which something has waited for so long.
+/// Topics without a consumer in which a message has waited for at least `after_seconds`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct WithoutConsumer {
@@ -153,7 +153,7 @@ pub(super) async fn build(state: &HttpState) -> Overview {
     }
 }
 
-/// How the store does, and whether the file of keys can be read.
+/// The health of the store and of the file of keys.
 fn health(state: &HttpState) -> HealthJson {
     let (health, keys) = (state.broker.health(), state.access.trouble());
     let mut damage = state.broker.damage();
@@ -192,7 +192,8 @@ impl WithoutConsumer {
     }
 }
 
-/// Unix seconds. What cannot be read is left out: an overview is needed most when little works.
+/// Unix seconds. A failure is logged and leaves it out: an overview is needed most when little
+/// works.
 async fn oldest_waiting(broker: &Broker) -> Option<u32> {
     match broker.oldest_waiting().await {
         Ok(oldest) => oldest.map(|at| at.0),
@@ -203,7 +204,7 @@ async fn oldest_waiting(broker: &Broker) -> Option<u32> {
     }
 }
 
-/// The topics to look at; `None` if they are not known, as above.
+/// The topics that need attention. A failure is logged and leaves them out.
 async fn concerns(state: &HttpState) -> Option<Arc<Concerns>> {
     let found = state.console.survey.get(&state.broker).await;
     found
@@ -211,7 +212,7 @@ async fn concerns(state: &HttpState) -> Option<Arc<Concerns>> {
         .ok()
 }
 
-/// The newest full second; before there is one, nothing has happened.
+/// The newest full second; zeros before the first one.
 fn last_point(broker: &Broker) -> PointJson {
     let series = broker.series(Step::Second, 1);
     let point = series.points.last().copied().unwrap_or_default();

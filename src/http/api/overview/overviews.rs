@@ -1,4 +1,4 @@
-//! The newest overview, for all who listen to it.
+//! The newest overview for all listeners.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -6,17 +6,17 @@ use axum::body::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// The overview for all who listen to it.
+/// The overviews, and the task that builds them.
 #[derive(Default)]
 pub(in crate::http) struct Overviews {
     /// The newest event; `None` while nobody listens.
     newest: watch::Sender<Option<Bytes>>,
-    /// What makes them.
+    /// The task that builds the overviews.
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Overviews {
-    /// Listens; the first overview comes at once. If nobody builds them, `start` does.
+    /// Listens. The first overview comes at once. Without a running task, `start` spawns one.
     pub(super) fn subscribe(
         &self,
         start: impl FnOnce() -> JoinHandle<()>,
@@ -30,7 +30,7 @@ impl Overviews {
         receiver
     }
 
-    /// Whether nobody listens; then the task has to end, for the next one starts another.
+    /// Whether nobody listens. The task must then end, because the next listener starts another.
     pub(super) fn unused(&self) -> bool {
         let mut task = self.lock();
         let unused = self.newest.receiver_count() == 0;
@@ -41,7 +41,7 @@ impl Overviews {
         unused
     }
 
-    /// Tells those who listen.
+    /// Passes an overview to the listeners.
     pub(super) fn tell(&self, newest: Bytes) {
         self.newest.send_replace(Some(newest));
     }

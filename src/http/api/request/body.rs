@@ -1,4 +1,4 @@
-//! Bodies of JSON: of the right type, within the limit, and with known fields only.
+//! JSON bodies: with the right content type, within the limit, with known fields only.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -9,10 +9,10 @@ use crate::http::contract::error::ContractError;
 use crate::http::fields::{self, BodyLimits};
 use crate::http::state::HttpState;
 
-/// The body of a request, as JSON of this type.
+/// The JSON body of a request.
 pub(in crate::http::api) struct Json<T>(pub(in crate::http::api) T);
 
-/// The same, of what has the data of a message and may be as large.
+/// A JSON body that carries the data of a message, and may be as large.
 pub(in crate::http::api) struct JsonWithData<T>(pub(in crate::http::api) T);
 
 impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
@@ -48,13 +48,13 @@ async fn parsed<T: DeserializeOwned>(
         return Err(ContractError::ContentCoding(coding).into());
     }
     let mut body = fields::whole_body(request, limits).await?;
-    fields::mend_halves(&mut body);
+    fields::replace_lone_surrogates(&mut body);
     let parsed = serde_json::from_slice(&body);
     let value = parsed.map_err(|error| ConsoleError::body(&error.to_string()))?;
-    // A list would be taken for the fields in their order: a slip must not purge.
+    // serde would read a list as the fields in order: a slip must not purge.
     match body.trim_ascii_start().first() {
         Some(b'{') => Ok(value),
-        _ => Err(ConsoleError::body("it is no object")),
+        _ => Err(ConsoleError::body("it is not an object")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which messages are asked for, and the cursor of their lists.
+//! Filters of messages, and the cursor of their lists.
 
 use crate::http::api::error::ConsoleError;
 use crate::http::api::json::message::STATUSES;
@@ -6,7 +6,7 @@ use crate::http::api::request::params::{choice, digits, topic};
 use crate::message::{Sequence, UnixSeconds};
 use crate::store::{Mark, Query};
 
-/// Which messages are asked for, as texts.
+/// A filter of messages, as the texts of a query.
 pub(in crate::http::api) struct Filter<'a> {
     pub(in crate::http::api) topic: Option<&'a str>,
     pub(in crate::http::api) status: Option<&'a str>,
@@ -16,7 +16,7 @@ pub(in crate::http::api) struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// What the texts mean.
+    /// The query that the texts stand for.
     pub(in crate::http::api) fn query(self) -> Result<Query, ConsoleError> {
         let status = self
             .status
@@ -33,7 +33,7 @@ impl Filter<'_> {
     }
 }
 
-/// Refuses a span that ends before it begins.
+/// Refuses a span that ends before it starts.
 pub(in crate::http::api) fn in_order(query: &Query) -> Result<(), ConsoleError> {
     match query.from.zip(query.to) {
         Some((from, to)) if from > to => Err(ConsoleError::parameter(
@@ -57,7 +57,7 @@ fn seconds(name: &str, text: Option<&str>) -> Result<Option<UnixSeconds>, Consol
     }
 }
 
-/// The cursor of a list that goes on behind this message.
+/// The cursor of a list that continues after this message.
 pub(in crate::http::api) fn cursor_of(mark: Mark) -> String {
     format!("{:x}-{:x}", mark.created.0, mark.sequence.0)
 }

@@ -1,4 +1,4 @@
-//! What the console API is asked: parameters of path and query, and bodies of JSON.
+//! The requests of the console API: parameters of path and query, and JSON bodies.
 
 pub(in crate::http::api) mod body;
 pub(in crate::http::api) mod filter;

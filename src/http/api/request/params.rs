@@ -1,4 +1,4 @@
-//! Parameters of path and query: read whole, or refused by name.
+//! Parameters of path and query. Each is read completely or refused by name.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use crate::http::api::error::ConsoleError;
 use crate::message::{MessageCode, Topic};
 
-/// The value of each of `names` in a query, `None` if it is missing or empty.
+/// The values of `names` in a query; `None` for a missing or empty one.
 ///
 /// # Errors
-/// A name that is none of `names`, or comes twice: a slip must not show what was not asked for.
+/// The query has a name that is not in `names`, or has one twice: a slip must not widen the answer.
 pub(in crate::http::api) fn read<const N: usize>(
     query: Option<&str>,
     names: [&str; N],
@@ -28,7 +28,7 @@ pub(in crate::http::api) fn read<const N: usize>(
     Ok(values.map(|value| value.filter(|text| !text.is_empty())))
 }
 
-/// The query of a request without parameters.
+/// A request that takes no query parameters.
 pub(in crate::http::api) struct NoParams;
 
 impl<S: Sync> FromRequestParts<S> for NoParams {
@@ -42,7 +42,7 @@ impl<S: Sync> FromRequestParts<S> for NoParams {
 /// The one parameter of the path.
 pub(in crate::http::api) struct InPath<T>(pub(in crate::http::api) T);
 
-/// What can be in a path.
+/// A type that can be a parameter of a path.
 pub(in crate::http::api) trait PathParameter: Sized {
     /// Reads the decoded text.
     fn parse(text: &str) -> Result<Self, ConsoleError>;
@@ -92,8 +92,8 @@ impl<S: Send + Sync, T: PathParameter> FromRequestParts<S> for InPath<T> {
     }
 }
 
-/// The topic that a route is about: the parameter of its path or, for browsers take `.` and `..`
-/// out of every path, `topic` of its query. There is no other parameter.
+/// The topic of a route, which is its only parameter: in the path, or as `topic` in the query
+/// because browsers remove `.` and `..` from paths.
 pub(in crate::http::api) struct AboutTopic(pub(in crate::http::api) Topic);
 
 impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
@@ -112,13 +112,13 @@ impl<S: Send + Sync> FromRequestParts<S> for AboutTopic {
     }
 }
 
-/// The topic that confirms an action, which is its one parameter.
+/// The topic that confirms an action. It is the only parameter.
 pub(in crate::http::api) fn confirm(query: Option<&str>) -> Result<String, ConsoleError> {
     let [confirm] = read(query, ["confirm"])?;
     confirm.ok_or_else(|| ConsoleError::missing("confirm"))
 }
 
-/// A topic's name.
+/// Reads the name of a topic.
 pub(in crate::http::api) fn topic(name: &str) -> Result<Topic, ConsoleError> {
     name.parse().map_err(ConsoleError::topic)
 }
@@ -139,7 +139,7 @@ pub(in crate::http::api) fn whole(
         })
 }
 
-/// One of `choices`, which go by a name; the first if it is missing.
+/// The choice with this name; the first one if it is missing.
 pub(in crate::http::api) fn choice<T: Copy>(
     name: &str,
     text: Option<&str>,
@@ -161,7 +161,7 @@ pub(in crate::http::api) fn number_cursor(cursor: &str) -> Result<u64, ConsoleEr
     digits(cursor).ok_or_else(|| ConsoleError::parameter("cursor", cursor, "what came as next"))
 }
 
-/// A text of digits and nothing else, as a number.
+/// A text of digits only, as a number.
 pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
     let readable = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| readable)

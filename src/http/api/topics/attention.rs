@@ -1,4 +1,4 @@
-//! GET /api/attention: the topics that somebody should look at.
+//! GET /api/attention: the topics that need attention.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use crate::http::api::topics::list::oldest_of;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 
-/// Topics that are named.
+/// The most topics that a reply names.
 const TOPICS_MAX: usize = 20;
 /// GET /api/attention.
 pub(in crate::http::api) async fn attention(
@@ -59,8 +59,7 @@ pub(in crate::http::api) async fn attention(
     Ok(reply::of(StatusCode::OK, &attention))
 }
 
-/// How many topics of those that were found the key may see, and the first of them as they are
-/// now.
+/// The number of topics that were found and the key may see, and the first of them as they are now.
 fn shown(
     broker: &Broker,
     caller: &Caller,
@@ -68,7 +67,7 @@ fn shown(
 ) -> (usize, Vec<(Concern, TopicState)>) {
     let seen = concerns.concerned.iter();
     let mut seen = seen.filter(|one| caller.sees(&one.topic));
-    // Some may be in order by now.
+    // Some may need no attention any more.
     let named = seen.by_ref().take(TOPICS_MAX);
     let found: Vec<_> = named
         .map(|one| {
@@ -82,7 +81,7 @@ fn shown(
     (total, found.into_iter().flatten().collect())
 }
 
-/// Whether a topic is still what it was found to be.
+/// Whether the concern still applies to the topic.
 fn holds(concern: Concern, state: &TopicState) -> bool {
     match concern {
         Concern::Behind => state.behind,

@@ -22,7 +22,7 @@ use crate::message::{Topic, UnixSeconds};
 const LIMIT_MAX: usize = 500;
 const LIMIT: usize = 50;
 
-/// By what topics are sorted.
+/// The value that topics are sorted by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Waiting,
@@ -66,7 +66,7 @@ impl Sorting {
     }
 }
 
-/// Which topics are asked for.
+/// The parameters of the list.
 struct ListRequest {
     search: Option<TextSearch>,
     sorting: Sorting,
@@ -149,7 +149,7 @@ async fn found(
     .await
 }
 
-/// When the oldest message that waits in each topic was created.
+/// The creation time of the oldest waiting message of each topic.
 pub(in crate::http::api) async fn oldest_of(
     state: &HttpState,
     topics: &[TopicState],
@@ -158,8 +158,8 @@ pub(in crate::http::api) async fn oldest_of(
     Ok(state.broker.oldest_waiting_of(names).await?)
 }
 
-/// The place of a topic in a list. It is also the cursor: a page goes on behind it, even if
-/// the topic is elsewhere by then, unless it is sorted by rate.
+/// The place of a topic in a list. It is also the cursor: the next page continues after it, even if
+/// the topic has moved, unless the list is sorted by rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SortKey {
     value: u64,
@@ -171,14 +171,14 @@ impl SortKey {
         let value = match sorting.by {
             Sort::Waiting => waiting(state.counts),
             Sort::Name => 0,
-            // Topics in which nothing waits come last.
+            // Topics without a waiting message come last.
             Sort::Oldest => match (oldest, sorting.order) {
                 (Some(at), _) => u64::from(at.0) + 1,
                 (None, Order::Ascending) => u64::MAX,
                 (None, Order::Descending) => 0,
             },
             Sort::Consumers => state.consumers as u64,
-            // The bits of floats that are not negative have the order of the floats.
+            // The bits of non-negative floats sort as the floats do.
             Sort::Rate => (state.rate_in + state.rate_out).to_bits(),
         };
         SortKey {
@@ -187,7 +187,7 @@ impl SortKey {
         }
     }
 
-    /// Where names are not what is sorted by, equal values go by name from a to z.
+    /// Equal values are sorted by name from a to z, unless the list is sorted by name.
     fn cmp(&self, other: &SortKey, sorting: Sorting) -> Ordering {
         let values = self.value.cmp(&other.value);
         let names = self.topic.cmp(&other.topic);
@@ -218,14 +218,14 @@ struct TopicPage {
     next: Option<SortKey>,
 }
 
-/// The first `limit` topics behind `after`, in order.
+/// The first `limit` topics after `after`, in order.
 fn page(
     mut keyed: Vec<(SortKey, TopicState)>,
     after: Option<&SortKey>,
     sorting: Sorting,
     limit: usize,
 ) -> TopicPage {
-    // Rates fall all the time, and would be behind a cursor that has one of before.
+    // Rates change all the time, so the cursor's old rate would be out of place.
     let now = after
         .filter(|_| sorting.by == Sort::Rate)
         .and_then(|after| {

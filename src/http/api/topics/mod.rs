@@ -1,4 +1,4 @@
-//! Topics: listed, looked at, purged.
+//! Topics: listed, shown, purged, watched.
 
 pub(in crate::http::api) mod attention;
 pub(in crate::http::api) mod list;
@@ -21,7 +21,7 @@ use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 use crate::message::StatusKind;
 
-/// Clients that a topic's detail shows.
+/// The most clients that a topic's detail shows.
 const CLIENTS_MAX: usize = 50;
 
 /// GET /api/topics/{topic}: a topic and its clients.
@@ -56,7 +56,7 @@ pub(super) async fn detail(
     Ok(reply::of(StatusCode::OK, &detail))
 }
 
-/// PurgeKind is to be purged.
+/// Which messages of the topic to purge.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PurgeRequest {
@@ -90,7 +90,7 @@ impl PurgeKind {
     }
 }
 
-/// POST /api/topics/{topic}/purge: deletes messages; they are gone for good when it replies.
+/// POST /api/topics/{topic}/purge: deletes messages. They are gone for good when it replies.
 pub(super) async fn purge(
     State(state): State<HttpState>,
     caller: Caller,

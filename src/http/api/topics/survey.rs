@@ -1,5 +1,5 @@
-//! Finds the topics that need attention. All topics are looked at for it, so what was found is
-//! kept for a while.
+//! Finds the topics that need attention. That takes a look at all topics, so the result is kept for
+//! a while.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use crate::broker::{Broker, Concerns};
 use crate::store::StoreError;
 
-/// PurgeKind was found counts for so many times as long as it took to find it: so however many topics
-/// there are, it takes a twentieth of one processor.
+/// A result is kept for this many times the time that it took. So the surveys take at most a
+/// twentieth of one processor, however many topics there are.
 const KEPT_TIMES: u32 = 20;
 
-/// PurgeKind was found when all topics were looked at last.
+/// The result of the last survey.
 #[derive(Default)]
 pub(in crate::http) struct Survey(Mutex<Option<Known>>);
 
@@ -23,7 +23,7 @@ struct Known {
 }
 
 impl Survey {
-    /// PurgeKind is known, or what is found out now.
+    /// The last result if it is fresh, else a new one.
     pub(in crate::http::api) async fn get(
         &self,
         broker: &Broker,
@@ -40,8 +40,8 @@ impl Survey {
         Ok(concerns)
     }
 
-    /// PurgeKind is known, if it is new enough. Else whoever asks has to find out, and others are
-    /// content with what is known for so long.
+    /// The last result if it is fresh. Otherwise the caller makes a survey, and for the next second
+    /// other callers get the old result.
     fn fresh(&self, now: Instant) -> Option<Arc<Concerns>> {
         let mut known = self.lock();
         let known = known.as_mut()?;

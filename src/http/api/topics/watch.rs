@@ -14,7 +14,7 @@ use crate::http::routes::caller::Caller;
 use crate::http::sse;
 use crate::http::state::HttpState;
 
-/// Data of a watched message that is shown.
+/// The most data of a watched message that is shown.
 const DATA_BYTES_MAX: usize = 64 << 10;
 
 /// GET /api/topics/{topic}/watch.

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat};
 use crate::http::api::json::message::status_name;
 use crate::message::{Message, Status, UnixSeconds};
 
-/// Writes a row up to the cell of the data.
+/// Writes a row up to the cell with the data.
 pub(super) fn open_row(out: &mut Vec<u8>, message: &Message) {
     let consumed = match message.status {
         Status::Consumed { at } => time(at),
@@ -29,8 +29,8 @@ fn time(at: UnixSeconds) -> String {
         .to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Begins a cell for a text, and returns what goes behind it. Programs for tables take one that
-/// begins so for a formula, which would run with the rights of whoever opens the file.
+/// Starts a cell for a text. Returns what goes after the text. A spreadsheet takes a text that
+/// starts like a formula for one, and runs it with the user's rights, so such a text gets a `'`.
 pub(super) fn open_cell(out: &mut Vec<u8>, text: &str) -> &'static [u8] {
     let quote: &[u8] = match text.contains([',', '"', '\r', '\n']) {
         true => b"\"",
@@ -43,7 +43,7 @@ pub(super) fn open_cell(out: &mut Vec<u8>, text: &str) -> &'static [u8] {
     quote
 }
 
-/// Writes a part of the text of a cell; one that has a quote is between quotes.
+/// Writes a part of the text of a cell, with its quotes doubled.
 pub(super) fn write_cell(out: &mut Vec<u8>, part: &str) {
     for part in part.split_inclusive('"') {
         out.extend_from_slice(part.as_bytes());

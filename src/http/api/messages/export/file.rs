@@ -1,4 +1,4 @@
-//! An export on its way: what matches, as a file.
+//! An export that is being sent: all matching messages as a file.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -37,7 +37,7 @@ pub(super) async fn send(
     Ok((headers, body).into_response())
 }
 
-/// A file on its way.
+/// A file that is being sent.
 pub(super) struct ExportFile {
     pub(super) format: ExportFormat,
     pub(super) text_search: Option<TextSearch>,
@@ -49,7 +49,7 @@ impl listing::ListFormat for ExportFile {
         self.format.header()
     }
 
-    fn has(&mut self, message: &Message) -> bool {
+    fn includes(&mut self, message: &Message) -> bool {
         let wanted = self.text_search.as_mut();
         wanted.is_none_or(|text_search| text_search.matches(&message.data))
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-/// How the messages are written.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ExportFormat {
@@ -12,7 +12,7 @@ pub(super) enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// What the file begins with.
+    /// The first line of the file.
     pub(super) fn header(self) -> &'static str {
         match self {
             ExportFormat::Csv => "sequence,code,topic,status,created,consumed,bytes,data\r\n",
@@ -27,7 +27,7 @@ impl ExportFormat {
         }
     }
 
-    /// The name of a file that is made now.
+    /// The name of a file made at this time.
     pub(super) fn file_name(self, now: DateTime<Utc>) -> String {
         let end = match self {
             ExportFormat::Csv => "csv",

@@ -13,17 +13,17 @@ use crate::http::api::text_search::TextSearch;
 use crate::http::places::{TooMany, share};
 use crate::store::Query;
 
-/// Links that can be open at once.
+/// The most links open at once.
 const LINKS_MAX: usize = 64;
 /// How long a link works.
 pub(super) const LINK_LIFE: Duration = Duration::from_secs(60);
 
-/// An export that is asked for and not fetched yet.
+/// An export that is requested and not fetched yet.
 pub(in crate::http) struct Export {
     pub(super) format: ExportFormat,
     pub(super) query: Query,
     pub(super) text_search: Option<TextSearch>,
-    /// That of whoever asked: the link works no longer than it.
+    /// The caller's grant. The link works no longer than it.
     pub(super) grant: Arc<Grant>,
 }
 
@@ -33,7 +33,7 @@ impl Export {
     }
 }
 
-/// The links that are open.
+/// The open links by their token.
 #[derive(Default)]
 pub(in crate::http) struct Links(Mutex<HashMap<String, (Instant, Export)>>);
 
@@ -42,7 +42,7 @@ impl Links {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// Opens a link; returns its token.
+    /// Opens a link. Returns its token.
     pub(super) fn open(&self, export: Export) -> Result<String, ConsoleError> {
         let token = token()?;
         let mut links = self.lock();
@@ -65,7 +65,7 @@ impl Links {
             .map(|(_, export)| export.grant.name().to_owned())
     }
 
-    /// Uses a link up, if it is open.
+    /// Uses up a link, if it is open.
     pub(super) fn take(&self, token: &str) -> Option<Export> {
         let (end, export) = self.lock().remove(token)?;
         export.works_until(end).then_some(export)
@@ -79,7 +79,7 @@ impl Links {
     }
 }
 
-/// 128 bits that nobody can guess, in hex.
+/// 128 random bits in hex.
 fn token() -> Result<String, ConsoleError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {

@@ -1,5 +1,5 @@
-//! Exports: everything that matches as a file, streamed. Its link works once and without the
-//! key, so that a browser can save what it is shown as a download.
+//! Exports: all matching messages as a streamed file. Its link works once and without the key, so
+//! that a browser can download it.
 
 mod csv;
 mod file;
@@ -30,7 +30,7 @@ use file::{ExportFile, send};
 use format::ExportFormat;
 use links::{Export, LINK_LIFE};
 
-/// What is asked for.
+/// The request for an export.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http::api) struct ExportRequest {
@@ -102,7 +102,7 @@ pub(in crate::http::api) async fn fetch(
     _: NoParams,
 ) -> Result<Response, ConsoleError> {
     let links = &state.console.links;
-    // A look at the headers alone must not use the link up.
+    // HEAD must not use up the link.
     if method == Method::HEAD {
         return match links.is_open(&token) {
             true => Ok(StatusCode::OK.into_response()),
