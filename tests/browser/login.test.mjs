@@ -23,7 +23,7 @@ test("a wrong key is called wrong, the right one lets in", scene(async ({ server
 test("the published key is told to a newcomer, and no other", scene({ mq: { secretKey: "dpmq" } }, async ({ server, visitor }) => {
   const page = await (await visitor()).newPage();
   await page.goto(`${server.url}/`);
-  await shows(page.locator(".field-hint").first(), "This server has the published key: enter dpmq.");
+  await shows(page.locator(".field-hint").first(), "This server uses the published key: enter dpmq.");
 }));
 
 test("a key of one's own is not told", scene({ mq: { secretKey: "a key of ours" } }, async ({ server, visitor }) => {

@@ -54,5 +54,5 @@ test("a key that was changed meanwhile leads to the login, which says so", scene
   const page = await open("#/Topics");
   await server.kill();
   await server.startAgain({ secretKey: "another key" });
-  await shows(page.locator("[role=alert]"), "the server does not accept the key any more", WITHIN);
+  await shows(page.locator("[role=alert]"), "the server no longer accepts the key", WITHIN);
 }));

@@ -110,7 +110,7 @@ test("a code opens its message, an unknown one says what it tells", scene(async 
   made.tolerate(/status of 404/);
   await page.getByRole("searchbox").fill(`${"0".repeat(32)}${waiting.slice(32)}`);
   await shows(detail(page), "This server has no message with this code");
-  await shows(detail(page), "By its code it was created");
+  await shows(detail(page), "According to its code it was created at");
 }));
 
 test("data is shown as text, JSON and hex", scene(async ({ api, open }) => {
@@ -140,7 +140,7 @@ test("the life of a consumed message names who got it, that of a waiting one say
   const page = await made.open(`#/Messages/${consumed}`);
   await shows(detail(page).locator(".timeline"), /Accepted .* Delivery to 1 consumer .* Written to 1 of 1 till 127\.0\.0\.1.* Consumed .* Expires/);
   await made.open(`#/Messages/${waiting}`).then(async (other) => {
-    await shows(detail(other).locator(".timeline"), /Accepted .* Waiting Nobody listens to .orders.* Expires/);
+    await shows(detail(other).locator(".timeline"), /Accepted .* Waiting .orders. has no consumer.* Expires/);
     const consumer = await made.use(Consumer.connect(made.server, "orders", "late"));
     await consumer.until(1);
     await shows(detail(other).locator(".timeline"), /Delivery to 1 consumer .* late .* Consumed/);

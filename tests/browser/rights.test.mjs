@@ -26,7 +26,7 @@ test("a key that may only look is offered nothing that changes", scene(async ({ 
   await shows(page.locator("aside.detail"), "hello");
   await counted(page.getByRole("button", { name: /Delete|Duplicate as new message|Redeliver/ }), 0);
   await go(page, "#/Try");
-  await shows(page.locator(".publish"), "Your key reader may look, and change nothing");
+  await shows(page.locator(".publish"), "Your key reader may only read");
   assert.ok(await page.getByRole("button", { name: "Send", exact: true }).isDisabled());
 }));
 
@@ -46,7 +46,7 @@ test("an action for another topic is refused with the reason", scene(async ({ se
   tolerate(/status of 403/);
   const key = await server.newKey("clerk", "console-read,console-change", "orders*");
   const page = await openWith({ server, visitor }, key, "#/Messages");
-  await shows(page.locator("[role=alert]"), /not good for this.*the key clerk is for some topics only/);
+  await shows(page.locator("[role=alert]"), /does not allow this.*the key clerk is for some topics only/);
   await go(page, "#/Try?topic=bills");
   await page.locator(".publish textarea").fill("x");
   await page.getByRole("button", { name: "Send", exact: true }).click();
@@ -59,7 +59,7 @@ test("a key that is not for the console is told so", scene(async ({ server, visi
   const page = await (await visitor()).newPage();
   await page.goto(`${server.url}/`);
   await login(page, key);
-  await shows(page.locator("[role=alert]"), "it has not the right console-read");
+  await shows(page.locator("[role=alert]"), "it lacks the right console-read");
 }));
 
 test("a file of keys that cannot be used is told", scene(async ({ server, open }) => {

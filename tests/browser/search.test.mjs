@@ -14,7 +14,7 @@ test("text is found in the data, without case, and within the filters", scene(as
   await page.keyboard.press("Enter");
   await at(page, "#/Messages?q=nEEdle");
   await counted(rows(page), 3);
-  await shows(told(page), "3 found. That is all: 4 messages looked at.");
+  await shows(told(page), "3 found. Everything was searched: 4 messages.");
   await page.getByLabel("Topic", { exact: true }).fill("orders");
   await page.keyboard.press("Enter");
   await counted(rows(page), 2);
@@ -34,11 +34,11 @@ test("a search stops at a page of matches, and goes on", scene(async ({ server, 
   const page = await open("#/Messages?q=large%20table");
   await counted(rows(page), 50);
   await shows(told(page), "50 found so far");
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await counted(rows(page), 100);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await counted(rows(page), 120);
-  await shows(told(page), "120 found. That is all: 120 messages looked at.");
+  await shows(told(page), "120 found. Everything was searched: 120 messages.");
 }));
 
 test("a search is cancelled, and begun again", scene(async ({ api, open }) => {
@@ -57,5 +57,5 @@ test("a search is cancelled, and begun again", scene(async ({ api, open }) => {
   await ended;
   await latency(0);
   await page.getByRole("button", { name: "Search again" }).click();
-  await shows(told(page), "1 found. That is all: 1 message looked at.");
+  await shows(told(page), "1 found. Everything was searched: 1 message.");
 }));

@@ -13,7 +13,7 @@ test("topics are listed, the longest waiting first, sorted and searched", scene(
   await use(Consumer.connect(server, "gamma", "till"));
   const page = await open("#/Topics");
   await listed(page, ["Alpha", "beta", "gamma"]);
-  await shows(rows(page).nth(0), "nobody listens");
+  await shows(rows(page).nth(0), "no consumer");
   await shows(page.locator(".pager"), "3 topics");
 
   await page.locator("th").getByRole("button", { name: "Topic" }).click();
@@ -50,7 +50,7 @@ test("a topic tells its counts, rates and clients", scene(async ({ server, api, 
   await at(page, "#/Topics/a%2Fb%20c%3F");
   await shows(page.locator("h1"), "a/b c?");
   await shows(figure(page, "Waiting"), "2");
-  await shows(page.locator("main"), "Nobody listens to this topic");
+  await shows(page.locator("main"), "This topic has no consumer");
 
   const consumer = await use(Consumer.connect(server, "a/b c?", "till 1"));
   await use(Producer.connect(server, "a/b c?", "desk"));

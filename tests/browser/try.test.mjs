@@ -24,7 +24,7 @@ test("what is published arrives, byte by byte, and is watched without being cons
   assert.equal(consumer.received[0].MessageData, data, "a consumer gets it as ever");
   await api.publish("orders", "from elsewhere");
   await shows(page.locator(".feed li").first(), "from elsewhere");
-  await shows(page.locator(".watch-counts"), "2 messages came");
+  await shows(page.locator(".watch-counts"), "2 messages received");
 
   await page.locator(".sent a").click();
   await at(page, new RegExp(`^#/Messages/${code}`));
@@ -42,12 +42,12 @@ test("a message is sent many times, and by the keyboard", scene(async ({ api, op
 test("what cannot be sent is said beside its field", scene(async ({ api, open }) => {
   const page = await open("#/Try");
   await page.locator(".publish").getByRole("button", { name: "Send" }).click();
-  await shows(page.locator(".publish"), "A message needs a topic.");
-  await shows(page.locator(".publish"), "A message needs data");
+  await shows(page.locator(".publish"), "Enter a topic.");
+  await shows(page.locator(".publish"), "A message must have data");
   await field(page, "Topic").fill("a|b");
   await field(page, "Data").fill("{ no json");
   await page.locator(".publish").getByRole("button", { name: "Send" }).click();
-  await shows(page.locator(".publish"), "A topic cannot contain |.");
+  await shows(page.locator(".publish"), "A topic must not contain |.");
   await page.getByRole("button", { name: "Format JSON" }).click();
   await shows(page.locator(".publish"), "This is not JSON");
   assert.equal((await api.overview()).counts.all, 0);

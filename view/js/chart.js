@@ -121,8 +121,19 @@ function make(target, series, data, height, latest, onCursor) {
       y: { range: (/** @type {uPlot} */ _, /** @type {number} */ __, /** @type {number | null} */ max) => [0, max && max > 0 ? max * 1.1 : 1] },
     },
     axes: [
-      { ...axis, space: 70, size: 26, gap: 6, values: (/** @type {uPlot} */ _, /** @type {number[]} */ splits, /** @type {number} */ __, /** @type {number} */ ___, /** @type {number} */ distance) => splits.map((at) => tick(at, distance)) },
-      { ...axis, space: 36, size: (/** @type {uPlot} */ _, /** @type {string[] | null} */ values) => 18 + 6.5 * Math.max(2, ...(values ?? []).map((v) => v?.length ?? 0)), values: (/** @type {uPlot} */ _, /** @type {number[]} */ splits) => splits.map((n) => latest.current.format(n)) },
+      {
+        ...axis, space: 70, size: 26, gap: 6,
+        values: (
+          /** @type {uPlot} */ _, /** @type {number[]} */ splits,
+          /** @type {number} */ __, /** @type {number} */ ___, /** @type {number} */ distance,
+        ) => splits.map((at) => tick(at, distance)),
+      },
+      {
+        ...axis, space: 36,
+        size: (/** @type {uPlot} */ _, /** @type {string[] | null} */ values) =>
+          18 + 6.5 * Math.max(2, ...(values ?? []).map((v) => v?.length ?? 0)),
+        values: (/** @type {uPlot} */ _, /** @type {number[]} */ splits) => splits.map((n) => latest.current.format(n)),
+      },
     ],
     series: [{}, ...series.map(({ label, color, kind = "line" }) => {
       const stroke = colorOf(color);

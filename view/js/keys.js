@@ -5,7 +5,7 @@ import { Dialog } from "./ui.js";
 
 const t = texts({
   en: {
-    title: "Keyboard", search: "Search in this view", help: "Show the keys", goTo: "Go to {view}", then: "then",
+    title: "Keyboard", search: "Search in this view", help: "Show this help", goTo: "Go to {view}", then: "then",
     rows: "Move between rows", open: "Open the row", close: "Close a dialog",
     o: "Overview", t: "Topics", m: "Messages", c: "Clients", y: "Try it", s: "Settings", a: "About",
   },

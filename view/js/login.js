@@ -6,18 +6,21 @@ import { Button, Checkbox, explain, IconButton } from "./ui.js";
 
 const t = texts({
   en: {
-    title: "Log in", lead: "Console of {address}", key: "Secret key", hint: "The value of mq.secretKey in the server’s configuration, or a named key with the right console-read",
-    published: "This server has the published key: enter dpmq. Set a key of your own before others reach the server.",
-    show: "Show the key", hide: "Hide the key", remember: "Remember on this computer", rememberHint: "Otherwise until this tab is closed",
-    go: "Log in", working: "Checking…", wrong: "This key is wrong. Check mq.secretKey on the server, and capital letters and spaces.",
-    ended: "You have been logged out: the server does not accept the key any more. It may have been changed.", none: "Enter the key.", expired: "This key has expired.", noRight: "This key is right, but not for the console: it has not the right console-read.",
+    title: "Log in", lead: "Console of {address}", key: "Secret key",
+    hint: "The value of mq.secretKey in the server’s configuration, or a named key with the right console-read",
+    published: "This server uses the published key: enter dpmq. Set a key of your own before others can reach the server.",
+    show: "Show the key", hide: "Hide the key", remember: "Remember on this computer", rememberHint: "Otherwise only until you close this tab",
+    go: "Log in", working: "Checking…", wrong: "This key is wrong. Check mq.secretKey on the server, capital letters and spaces.",
+    ended: "You have been logged out: the server no longer accepts the key. It may have been changed.", none: "Enter the key.",
+    expired: "This key has expired.", noRight: "This key is valid, but it lacks the right console-read, which the console needs.",
   },
   zh: {
     title: "登录", lead: "{address} 的控制台", key: "密钥", hint: "服务器配置中 mq.secretKey 的值，或具有 console-read 权限的命名密钥",
     published: "此服务器使用公开的默认密钥，请输入 dpmq。允许他人访问之前，请先设置自己的密钥。",
     show: "显示密钥", hide: "隐藏密钥", remember: "在此电脑上记住", rememberHint: "否则关闭此标签页后失效",
     go: "登录", working: "验证中…", wrong: "密钥不正确。请核对服务器上的 mq.secretKey，并注意大小写和空格。",
-    ended: "已退出登录：服务器不再接受此密钥，它可能已被更改。", none: "请输入密钥。", expired: "此密钥已过期。", noRight: "密钥正确，但不能用于控制台：缺少 console-read 权限。",
+    ended: "已退出登录：服务器不再接受此密钥，它可能已被更改。", none: "请输入密钥。", expired: "此密钥已过期。",
+    noRight: "密钥正确，但不能用于控制台：缺少 console-read 权限。",
   },
 });
 

@@ -11,7 +11,8 @@ import { Confirm, ErrorState, Icon, IconButton, Loading, Toasts } from "./ui.js"
 const t = texts({
   en: {
     Overview: "Overview", Topics: "Topics", Messages: "Messages", Clients: "Clients", Try: "Try it", Config: "Configuration", About: "About",
-    online: "Connected", connecting: "Connecting…", offline: "Disconnected", offlineNote: "The server does not answer. What is shown may be old; the page goes on by itself as soon as it answers.",
+    online: "Connected", connecting: "Connecting…", offline: "Disconnected",
+    offlineNote: "The server does not answer. The page may show old values; it updates by itself once the server answers.",
     skip: "Skip to the content", nav: "Views", menu: "Menu", zone: "Times in {zone}", keys: "Keyboard (?)", logout: "Log out", server: "Server",
   },
   zh: {

@@ -150,8 +150,8 @@ async function page({ open, note, api }) {
   await first("topics", "#/Topics");
 
   await go(there, "#/Messages?q=nowhere");
-  await there.getByRole("button", { name: "Cancel" }).or(there.getByRole("button", { name: "Go on" })).click();
-  await shows(there.locator(".search-told"), /found.*looked at/);
+  await there.getByRole("button", { name: "Cancel" }).or(there.getByRole("button", { name: "Continue" })).click();
+  await shows(there.locator(".search-told"), /found.*searched/);
   const [{ code }] = await api.messages("?limit=1");
   await go(there, "#/Messages");
   await there.getByRole("searchbox").fill(code);

@@ -40,7 +40,11 @@ export function Checkbox({ label, checked, onChecked, hint, ...more }) {
     <label for=${id}>${label}</label>${hint && html`<p id="${id}-more" class="field-hint">${hint}</p>`}</div>`;
 }
 
-/** A few choices beside each other, one of them pressed. `disabled` is the reason why an option cannot be chosen. @param {{ label: string, value: string, options: { value: string, label: Children, disabled?: string }[], onValue: (value: string) => void }} props */
+/**
+ * A few choices beside each other, one of them pressed. `disabled` is the reason why an option cannot be chosen.
+ * @param {{ label: string, value: string, options: { value: string, label: Children, disabled?: string }[],
+ *   onValue: (value: string) => void }} props
+ */
 export const Segments = ({ label, value, options, onValue }) => html`<div class="segments" role="group" aria-label=${label}>
   ${options.map((one) => html`<button type="button" key=${one.value} aria-pressed=${one.value === value ? "true" : "false"}
     aria-disabled=${one.disabled ? "true" : undefined} title=${one.disabled} onClick=${() => { if (!one.disabled) onValue(one.value); }}>${one.label}</button>`)}</div>`;

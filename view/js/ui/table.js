@@ -73,7 +73,11 @@ export function Table({ caption, columns, rows, rowKey, onOpen, rowClass, sort, 
     </tbody></table></div>`;
 }
 
-/** Pages by cursor: to the next, and back to the first. What is not possible is null. @param {{ onFirst: (() => void) | null, onNext: (() => void) | null, busy?: boolean, children?: Children }} props `children`: "50 of 1,200" */
+/**
+ * Pages by cursor: to the next, and back to the first. What is not possible is null.
+ * @param {{ onFirst: (() => void) | null, onNext: (() => void) | null, busy?: boolean, children?: Children }} props
+ *   `children`: "50 of 1,200"
+ */
 export const Pager = ({ onFirst, onNext, busy, children }) => html`<div class="pager"><span class="quiet">${children}</span>
   <${Button} small icon="first" disabled=${!onFirst || busy} onClick=${onFirst}>${t("first")}<//>
   <${Button} small icon="next" disabled=${!onNext || busy} onClick=${onNext}>${t("next")}<//></div>`;

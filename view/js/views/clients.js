@@ -11,12 +11,16 @@ import { socketUrl } from "./try/snippets.js";
 
 const t = texts({
   en: {
-    title: "Clients", lead: "Consumers and producers that are connected by WebSocket, the longest connected first.",
-    role: "Role", all: "All", consumer: "Consumers", producer: "Producers", topic: "Topic", topicHint: "the whole name", search: "Search", searchHint: "part of id or address",
+    title: "Clients", lead: "Consumers and producers connected by WebSocket, the longest connected first.",
+    role: "Role", all: "All", consumer: "Consumers", producer: "Producers", topic: "Topic", topicHint: "the whole name", search: "Search",
+    searchHint: "part of id or address",
     of: "{n} {n|client|clients}", ofPage: "Page {page} · {n} {n|client|clients}", failed: "The clients could not be loaded.",
-    none: "Nobody is connected", noneHint: "A consumer connects by WebSocket to this address, with its own topic and id, and answers the first frame with the key:", more: "Examples in JavaScript and Python",
-    http: "Messages sent by HTTP need no connection: their senders are not listed here.",
-    noMatch: "No client matches", clear: "Clear the filters", noPage: "Nobody is left on this page", firstPage: "Go to the first page", copyUrl: "Copy the address",
+    none: "No client is connected",
+    noneHint: "A consumer connects by WebSocket to this address, with its own topic and id, and answers the first frame with the key:",
+    more: "Examples in JavaScript and Python",
+    http: "Clients that send by HTTP keep no connection and are not listed here.",
+    noMatch: "No client matches", clear: "Clear the filters", noPage: "No client is left on this page", firstPage: "Go to the first page",
+    copyUrl: "Copy the address",
   },
   zh: {
     title: "客户端", lead: "通过 WebSocket 连接的消费者和生产者，连接最久的在前。",

@@ -7,7 +7,7 @@ import { Publish } from "./try/publish.js";
 import { Watch } from "./try/watch.js";
 
 const t = texts({
-  en: { title: "Try it", lead: "Publish a message, and see beside it what comes in." },
+  en: { title: "Try it", lead: "Publish a message, and watch a topic beside it." },
   zh: { title: "调试", lead: "发布一条消息，并在旁边实时查看收到的消息。" },
 });
 

@@ -10,9 +10,11 @@ import { isolated, Name } from "../topics/name.js";
 const t = texts({
   en: {
     consumer: "consumer", producer: "producer", role: "Role", id: "Id", topic: "Topic", address: "Address", since: "Connected",
-    messages: "Messages", key: "Key: {key}", received: "written to it", sent: "received from it", outbox: "Send buffer", noOutbox: "Producers have no send buffer",
+    messages: "Messages", key: "Key: {key}", received: "written to it", sent: "received from it", outbox: "Send buffer",
+    noOutbox: "Producers have no send buffer",
     fill: "Messages: {messages}, bytes: {bytes}", disconnect: "Disconnect", disconnectThis: "Disconnect {id}",
-    title: "Disconnect this client", willConsumer: "consumer {id} ({address}): its connection is closed; it may connect again by itself. What is still in its send buffer ({n} {n|message|messages}) and reached nobody is pushed again, to other consumers or later.",
+    title: "Disconnect this client",
+    willConsumer: "consumer {id} ({address}): its connection is closed; it may connect again by itself. What is still in its send buffer ({n} {n|message|messages}) and reached nobody is pushed again, to other consumers or later.",
     willProducer: "producer {id} ({address}): its connection is closed; it may connect again by itself. What it has sent stays; what is on the way without an acknowledgement may have to be sent again.",
     done: "{id} was disconnected",
   },
@@ -20,7 +22,8 @@ const t = texts({
     consumer: "消费者", producer: "生产者", role: "角色", id: "ID", topic: "主题", address: "地址", since: "连接时间",
     messages: "消息数", key: "密钥：{key}", received: "已向其写入", sent: "已从其接收", outbox: "发送缓冲区", noOutbox: "生产者没有发送缓冲区",
     fill: "消息：{messages}，字节：{bytes}", disconnect: "断开", disconnectThis: "断开 {id}",
-    title: "断开此客户端", willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发送缓冲区中还有 {n} 条消息，其中尚未送达任何消费者的会重新推送给其他消费者，或稍后再推送。",
+    title: "断开此客户端",
+    willConsumer: "消费者 {id}（{address}）：连接将被关闭，它可能会自动重连。发送缓冲区中还有 {n} 条消息，其中尚未送达任何消费者的会重新推送给其他消费者，或稍后再推送。",
     willProducer: "生产者 {id}（{address}）：连接将被关闭，它可能会自动重连。已发送的消息保留；正在发送且未得到确认的消息可能需要重发。",
     done: "已断开 {id}",
   },

@@ -2,18 +2,29 @@ import { lang, texts } from "../../i18n.js";
 
 export const t = texts({
   en: {
-    title: "Configuration", lead: "The settings in effect. Each layer goes over the one before: built-in default, file, environment, command line. A change in the file takes effect at a reload (SIGHUP, systemctl reload dpmq), or at the next start where a restart is needed. What a variable or an argument sets stays until then too.", change: "Change", reloads: "reloads", restart: "needs a restart",
-    filter: "Filter", filterHint: "name, value, source or meaning", onlyChanged: "Only what differs from the default", shown: "{shown} of {all} settings, {changed} {changed|differs|differ} from the default",
+    title: "Configuration",
+    lead: "The settings in effect. Each layer overrides the one before: built-in default, file, environment, command line. "
+      + "A change in the file takes effect at a reload (SIGHUP, systemctl reload dpmq), or, if the setting needs one, at a restart. "
+      + "Values from variables and arguments stay until a restart too.",
+    change: "Change", reloads: "reloads", restart: "needs a restart",
+    filter: "Filter", filterHint: "name, value, source or meaning", onlyChanged: "Only what differs from the default",
+    shown: "{shown} of {all} settings, {changed} {changed|differs|differ} from the default",
     copyYaml: "Copy the changed ones as YAML", failed: "The configuration could not be loaded.",
-    key: "Setting", value: "Value", usual: "Default", source: "Source", meaning: "Meaning", changed: "changed", secret: "hidden", isDefault: "default", publicKey: "published default",
-    none: "No setting matches", noneHint: "Change the filter, or show all of them.", noneChanged: "Every setting has its default.", showAll: "Show all settings", empty: "empty",
+    key: "Setting", value: "Value", usual: "Default", source: "Source", meaning: "Meaning", changed: "changed", secret: "hidden", isDefault: "default",
+    publicKey: "published default",
+    none: "No setting matches", noneHint: "Change the filter, or show all settings.", noneChanged: "Every setting has its default.",
+    showAll: "Show all settings", empty: "empty",
     server: "Server", mq: "Message queue", log: "Log", settingsOf: "Settings of {section}",
   },
   zh: {
-    title: "配置", lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改配置文件后，重新加载（SIGHUP、systemctl reload dpmq）即生效；标为“需重启”的在重启后生效，由环境变量或命令行设置的也是如此。", change: "修改", reloads: "可重新加载", restart: "需重启",
-    filter: "筛选", filterHint: "名称、值、来源或说明", onlyChanged: "仅显示与默认值不同的", shown: "显示 {shown} 项，共 {all} 项；其中 {changed} 项与默认值不同",
+    title: "配置",
+    lead: "当前生效的配置。优先级由低到高：内置默认值、配置文件、环境变量、命令行。修改配置文件后，重新加载（SIGHUP、systemctl reload dpmq）即生效；标为“需重启”的在重启后生效，由环境变量或命令行设置的也是如此。",
+    change: "修改", reloads: "可重新加载", restart: "需重启",
+    filter: "筛选", filterHint: "名称、值、来源或说明", onlyChanged: "仅显示与默认值不同的",
+    shown: "显示 {shown} 项，共 {all} 项；其中 {changed} 项与默认值不同",
     copyYaml: "将已修改的配置复制为 YAML", failed: "无法加载配置。",
-    key: "配置项", value: "当前值", usual: "默认值", source: "来源", meaning: "说明", changed: "已修改", secret: "已隐藏", isDefault: "默认", publicKey: "公开的默认密钥",
+    key: "配置项", value: "当前值", usual: "默认值", source: "来源", meaning: "说明", changed: "已修改", secret: "已隐藏", isDefault: "默认",
+    publicKey: "公开的默认密钥",
     none: "没有匹配的配置项", noneHint: "请修改筛选条件，或显示全部配置。", noneChanged: "所有配置均为默认值。", showAll: "显示全部", empty: "空",
     server: "服务器", mq: "消息队列", log: "日志", settingsOf: "{section}配置",
   },

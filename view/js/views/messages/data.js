@@ -25,7 +25,9 @@ export function Data({ message, as, onAs }) {
   const tabs = ["Text", ...(kind ? ["JSON"] : []), "Hex"].map((label) => ({ id: label.toLowerCase(), label: t(/** @type {"Text"} */ (label)) }));
   const selected = tabs.find((tab) => tab.id === as)?.id ?? (kind === "container" ? "json" : "text");
   return html`<${Card} level=${3} title=${html`${t("data")} <span class="quiet">${bytes(size)}</span>`}
-      actions=${html`<${CopyButton} text=${data} label=${t("copyData")} withText /><${CopyButton} text=${() => frameOf(message)} label=${t("copyFrame")} withText /><${Button} small icon="download" onClick=${() => download(message, kind !== null)}>${t("download")}<//>`}>
+      actions=${html`<${CopyButton} text=${data} label=${t("copyData")} withText />
+        <${CopyButton} text=${() => frameOf(message)} label=${t("copyFrame")} withText />
+        <${Button} small icon="download" onClick=${() => download(message, kind !== null)}>${t("download")}<//>`}>
     ${!message.dataComplete && html`<p class="note warn"><${Icon} name="warn" />${t("incomplete")}</p>`}
     <${Tabs} label=${t("asData")} tabs=${tabs} selected=${selected} onSelect=${onAs}>
       ${selected === "json" ? html`<${JsonView} key=${message.code} text=${data} />`

@@ -46,7 +46,9 @@ function Scalar({ text, part, last }) {
   const isText = source[0] === "\"";
   const cut = !all && source.length > STRING_LENGTH;
   const kind = isText ? "json-text" : /^[-\d]/.test(source) ? "json-number" : "json-word";
-  return html`<div class="json-line"><${Name} name=${part.name} /><span class=${kind}><bdi>${isText ? (cut ? visible(`${head(source, STRING_LENGTH)}…`) : readable(source)) : cut ? head(source, STRING_LENGTH) : source}</bdi></span>${last ? "" : ","}
+  const start = cut ? head(source, STRING_LENGTH) : source;
+  const shown = !isText ? start : cut ? visible(`${start}…`) : readable(source);
+  return html`<div class="json-line"><${Name} name=${part.name} /><span class=${kind}><bdi>${shown}</bdi></span>${last ? "" : ","}
     ${cut && html` <${Button} small onClick=${() => setAll(true)}>${t("wholeString", { size: bytes(source.length) })}<//>`}</div>`;
 }
 

@@ -50,7 +50,8 @@ export function Newest({ params, shown, gone }) {
   const head = html`<header class="card-head list-head"><p class="quiet" role="status">${newer > 0
       ? html`<${Button} small icon="up" onClick=${() => { show(); reload(); }}>${t(newer >= LIMIT ? "moreThan" : "more", { n: newer })}<//>`
       : t(params.cursor ? "olderPage" : "newestFirst")}</p>
-    ${!params.cursor && html`<${Button} kind="quiet" small icon=${live ? "pause" : "play"} aria-pressed=${live ? "true" : "false"} title=${t("liveHint")} onClick=${() => setParams({ live: live ? null : "1" }, { replace: true })}>${t("live")}<//>`}</header>`;
+    ${!params.cursor && html`<${Button} kind="quiet" small icon=${live ? "pause" : "play"} aria-pressed=${live ? "true" : "false"}
+      title=${t("liveHint")} onClick=${() => setParams({ live: live ? null : "1" }, { replace: true })}>${t("live")}<//>`}</header>`;
 
   let inside;
   if (error && !current) inside = html`<${ErrorState} error=${error} what=${t("listFailed")} onRetry=${reload} />`;

@@ -46,5 +46,7 @@ export function Publish({ topic, data, params, onClose }) {
     ${data.length > EDITABLE ? html`<p class="quiet">${t("tooLarge", { size: bytes(data.length) })}</p>`
       : html`<${TextArea} label=${t("data")} value=${text} onValue=${setText} rows=${10} spellcheck=${false} error=${text ? "" : t("noData")} hint=${/\r/.test(text) && t("lineEnds")} />`}
     ${error !== null && html`<${ErrorState} error=${error} what=${t("publishFailed")} />`}
-    <div class="row end"><${Button} disabled=${busy} onClick=${onClose}>${t("cancel")}<//><${Button} kind="primary" icon="resend" type="submit" busy=${busy} disabled=${Boolean(topicError) || !text}>${busy ? t("publishing") : t("publish")}<//></div></form><//>`;
+    <div class="row end"><${Button} disabled=${busy} onClick=${onClose}>${t("cancel")}<//>
+      <${Button} kind="primary" icon="resend" type="submit" busy=${busy}
+        disabled=${Boolean(topicError) || !text}>${busy ? t("publishing") : t("publish")}<//></div></form><//>`;
 }

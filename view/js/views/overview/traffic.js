@@ -30,7 +30,9 @@ export function Traffic({ server, range, age, history: { series, error, retry } 
       <figure><figcaption class="quiet small">${mean}</figcaption>
         <${Chart} label=${mean} times=${drawn?.times ?? []} series=${lines ?? []} step=${range.each} ...${span} height=${200} format=${rate} nowHint=${t("mean")} empty=${t("noTraffic")} /></figure>
       <figure><figcaption class="quiet small">${t("waitingMessages")}</figcaption>
-        <${Chart} label=${t("waiting")} times=${drawn?.times ?? []} series=${drawn ? [{ label: t("waiting"), values: drawn.waiting, color: "--series-4", kind: "area", now: backlog.waiting }] : []} step=${range.each} ...${span} height=${200} format=${count} empty=${t("noTraffic")} /></figure>
+        <${Chart} label=${t("waiting")} times=${drawn?.times ?? []}
+          series=${drawn ? [{ label: t("waiting"), values: drawn.waiting, color: "--series-4", kind: "area", now: backlog.waiting }] : []}
+          step=${range.each} ...${span} height=${200} format=${count} empty=${t("noTraffic")} /></figure>
     </div>`}
     ${!exists(RANGES[RANGES.length - 1], age) && html`<p class="quiet small traffic-note">${t("notYetShort", { age: duration(age) })}</p>`}
   <//>`;

@@ -69,13 +69,19 @@ function FindingText({ kind, server, attention }) {
   if (kind === "keys") return html`<p><b>${t("keysTitle")}</b> ${t("keysFix")}</p><p class="break"><code>${health.keys}</code></p>`;
   if (kind === "diskLow" && disk) return html`<p><b>${t("diskLowTitle", { free: bytes(disk.freeBytes), total: bytes(disk.totalBytes) })}</b> ${t("diskLowFix", { data: bytes(dataBytes(disk)) })}
     ${" "}<a href=${href("Config", null, { q: "cleanTime" })}>${t("toConfig")}</a></p>`;
-  if (kind === "queueFull") return html`<p><b>${t("queueFullTitle", { queued: number(backlog.queued), capacity: number(backlog.queueCapacity) })}</b> ${t("queueFullFix")} ${server.pacePerSecond !== null ? advice("paced") : t("queueFullElse")}
+  if (kind === "queueFull") return html`<p>
+    <b>${t("queueFullTitle", { queued: number(backlog.queued), capacity: number(backlog.queueCapacity) })}</b>
+    ${" "}${t("queueFullFix")} ${server.pacePerSecond !== null ? advice("paced") : t("queueFullElse")}
     ${" "}<a href=${href("Config", null, { q: "mq." })}>${t("toConfig")}</a></p>`;
   if (kind === "behind") return html`<p><b>${t("behindTitle", { n: backlog.topicsBehind })}</b> ${advice("behind")}
     ${" "}<a href=${href("Clients", null, { role: "consumer" })}>${t("toClients")}</a></p>
     <${Names} attention=${attention} reason="behind" total=${backlog.topicsBehind} />`;
-  if (kind === "unread" && backlog.withoutConsumer) return html`<p><b>${t("unreadTitle", { n: backlog.withoutConsumer.topics, messages: backlog.withoutConsumer.messages })}</b> ${t("unreadSince", { duration: duration(backlog.withoutConsumer.afterSeconds) })} ${advice("nobody")}</p>
-    <${Names} attention=${attention} reason="no_consumer" total=${backlog.withoutConsumer.topics} />`;
+  if (kind === "unread" && backlog.withoutConsumer) {
+    const { topics, messages, afterSeconds } = backlog.withoutConsumer;
+    return html`<p><b>${t("unreadTitle", { n: topics, messages })}</b>
+      ${" "}${t("unreadSince", { duration: duration(afterSeconds) })} ${advice("nobody")}</p>
+      <${Names} attention=${attention} reason="no_consumer" total=${topics} />`;
+  }
   if (kind === "nobody") return html`<p><b>${t("nobodyTitle")}</b> ${t("nobodyFix", { n: backlog.waiting })} <a href=${href("Try")}>${t("toTry")}</a></p>`;
   return html`<p><b>${t("memoryOnlyTitle")}</b> ${t("memoryOnlyFix")} <a href=${href("Config", null, { q: "isPersistent" })}>${t("toConfig")}</a></p>`;
 }

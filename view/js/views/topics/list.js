@@ -12,12 +12,12 @@ import { useTyped } from "./typed.js";
 
 const t = texts({
   en: {
-    title: "Topics", lead: "Every topic that has messages or clients now.", search: "Search", searchHint: "part of the name",
+    title: "Topics", lead: "All topics that have messages or clients.", search: "Search", searchHint: "part of the name",
     name: "Topic", waiting: "Waiting", oldest: "Oldest waiting", rate: "In", out: "Out", consumers: "Consumers", producers: "Producers", state: "State",
-    share: "{part} of the most on this page", of: "{n} {n|topic|topics}", ofPage: "Page {page} · {n} {n|topic|topics}",
-    none: "No topics yet", noneHint: "A topic is there as soon as a message is sent to it or a client connects to it.", try: "Try it",
-    noMatch: "No topic matches", noMatchHint: "The search is for a part of the name; upper and lower case are the same.", clear: "Clear the search",
-    noPage: "Nothing is left on this page", firstPage: "Go to the first page", failed: "The topics could not be loaded.",
+    share: "{part} of the largest on this page", of: "{n} {n|topic|topics}", ofPage: "Page {page} · {n} {n|topic|topics}",
+    none: "No topics yet", noneHint: "A topic appears with its first message or client.", try: "Try it",
+    noMatch: "No topic matches", noMatchHint: "The search looks for a part of the name, in upper or lower case.", clear: "Clear the search",
+    noPage: "No topic is left on this page", firstPage: "Go to the first page", failed: "The topics could not be loaded.",
   },
   zh: {
     title: "主题", lead: "当前有消息或客户端的所有主题。", search: "搜索", searchHint: "名称的一部分",

@@ -7,15 +7,20 @@ import { isolated } from "./name.js";
 
 const t = texts({
   en: {
-    title: "Purge this topic", choose: "Which messages shall be deleted?", waiting: "Waiting", waitingHint: "Accepted or not consumed: nobody has received them. They will never be pushed.",
-    consumed: "Consumed", consumedHint: "Received by somebody; kept until they expire.", all: "All", allHint: "Everything that is stored of this topic.", go: "Continue",
-    willWaiting: "{n} waiting {n|message|messages} (as of now) that nobody has received", willConsumed: "{n} consumed {n|message|messages} (as of now)", willAll: "all {n} {n|message|messages} (as of now), {waiting} of them waiting",
-    action: "Delete", done: "Deleted {n} {n|message|messages} of {topic}", clients: "Its clients stay connected. A message that is being written to a consumer right now may still arrive.",
+    title: "Purge this topic", choose: "Which messages do you want to delete?", waiting: "Waiting",
+    waitingHint: "Accepted or not consumed: no consumer has received them, and none will.",
+    consumed: "Consumed", consumedHint: "At least one consumer has received them; they are kept until they expire.", all: "All",
+    allHint: "All stored messages of this topic.", go: "Continue",
+    willWaiting: "{n} waiting {n|message|messages} (as of now) that no consumer has received", willConsumed: "{n} consumed {n|message|messages} (as of now)",
+    willAll: "all {n} {n|message|messages} (as of now), {waiting} of them waiting",
+    action: "Delete", done: "Deleted {n} {n|message|messages} of {topic}",
+    clients: "Its clients stay connected. A message that is being written to a consumer right now may still arrive.",
   },
   zh: {
     title: "清空此主题", choose: "要删除哪些消息？", waiting: "待消费", waitingHint: "已接收或未消费：尚无人收到。删除后不会再推送。",
     consumed: "已消费", consumedHint: "已有消费者收到，保留至过期。", all: "全部", allHint: "该主题存储的所有消息。", go: "继续",
-    willWaiting: "{n} 条待消费消息（截至目前），尚无人收到", willConsumed: "{n} 条已消费消息（截至目前）", willAll: "全部 {n} 条消息（截至目前），其中 {waiting} 条待消费",
+    willWaiting: "{n} 条待消费消息（截至目前），尚无人收到", willConsumed: "{n} 条已消费消息（截至目前）",
+    willAll: "全部 {n} 条消息（截至目前），其中 {waiting} 条待消费",
     action: "删除", done: "已删除 {topic} 的 {n} 条消息", clients: "客户端保持连接。正在写给消费者的消息仍可能送达。",
   },
 });

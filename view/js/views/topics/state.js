@@ -5,7 +5,7 @@ import { now } from "../../live.js";
 import { Tag } from "../../ui.js";
 
 const t = texts({
-  en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "nobody listens", behind: "consumers too slow", paced: "limited by the pace, about {time}" },
+  en: { idle: "idle", flowing: "flowing", waiting: "waiting", nobody: "no consumer", behind: "consumers too slow", paced: "limited by the pace, about {time}" },
   zh: { idle: "空闲", flowing: "消费中", waiting: "等待推送", nobody: "无消费者", behind: "消费过慢", paced: "推送限速，约 {time}" },
 });
 

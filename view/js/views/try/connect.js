@@ -6,10 +6,11 @@ import { curl, javascript, pythons, socketUrl } from "./snippets.js";
 
 const t = texts({
   en: {
-    title: "How to connect", key: "YOUR_KEY stands for the server’s key. The topic is the one chosen above; put your own id in the place of my-consumer.", tabs: "Ways to connect",
+    title: "How to connect", key: "YOUR_KEY stands for the server’s key. The topic is the one chosen above; replace my-consumer with your own id.",
+    tabs: "Ways to connect",
     http: "HTTP", socket: "WebSocket", send: "Send a message", consumer: "Consumer", producer: "Producer", acked: "Producer, every message acknowledged",
     steps: "The server’s first frame asks for the key. Answer with it in one text frame; after “Secret key matching succeeded” a consumer gets one frame of JSON for each message, and every frame of a producer is a message.",
-    ack: "With ?ack=1 each message is answered once it is on disk. Without it nothing is sent back.", copy: "Copy: {what}",
+    ack: "With ?ack=1 each message is answered once it is on disk. Without it the server sends nothing back.", copy: "Copy: {what}",
     runs: "Runs in browsers, Node.js 22 or newer, Deno and Bun.",
   },
   zh: {

@@ -13,19 +13,24 @@ import { draft, send, sent } from "./send.js";
 
 const t = texts({
   en: {
-    title: "Publish", topic: "Topic", topicHint: "any text without |", data: "Data", dataHint: "Any text, stored exactly as it is here.", format: "Format JSON", notJson: "This is not JSON: {why}",
+    title: "Publish", topic: "Topic", topicHint: "any text without |", data: "Data", dataHint: "Any text; it is stored exactly as you enter it.",
+    format: "Format JSON", notJson: "This is not JSON: {why}",
     repeat: "Times", send: "Send", sending: "Sending {n} of {all}…", stop: "Stop", keys: "Ctrl+Enter sends", sent: "Sent last",
-    noTopic: "A message needs a topic.", bar: "A topic cannot contain |.", noData: "A message needs data: an empty one is none.", badTimes: "From 1 to 100.",
+    noTopic: "Enter a topic.", bar: "A topic must not contain |.", noData: "A message must have data.", badTimes: "From 1 to 100.",
     synced: "accepted and synced in {time}", stored: "{n} of {all} accepted and synced in {time}, {each} each, {slowest} the slowest", stopped: "stopped",
-    measured: "Measured here, with the way to the server and back.", memory: "This server keeps messages in memory only: accepted does not mean synced.", failed: "Not all was accepted.", failedOne: "It was not accepted.", code: "Last code", copyCode: "Copy the code",
-    refusing: "The server cannot store messages now: {why}", noRight: "Your key {key} may look, and change nothing: publishing here needs the right console-change.",
+    measured: "Measured in this page, including the way to the server and back.",
+    memory: "This server keeps messages in memory only: accepted does not mean synced.", failed: "Not all messages were accepted.",
+    failedOne: "The message was not accepted.", code: "Last code", copyCode: "Copy the code",
+    refusing: "The server cannot store messages now: {why}", noRight: "Your key {key} may only read: publishing here needs the right console-change.",
   },
   zh: {
-    title: "发布", topic: "主题", topicHint: "任意文字，不含 |", data: "数据", dataHint: "任意文字，将原样存储。", format: "格式化 JSON", notJson: "不是有效的 JSON：{why}",
+    title: "发布", topic: "主题", topicHint: "任意文字，不含 |", data: "数据", dataHint: "任意文字，将原样存储。", format: "格式化 JSON",
+    notJson: "不是有效的 JSON：{why}",
     repeat: "次数", send: "发送", sending: "正在发送 {n} / {all}…", stop: "停止", keys: "Ctrl+Enter 发送", sent: "最近发送",
     noTopic: "消息需要主题。", bar: "主题不能包含 |。", noData: "消息需要数据：空内容不算消息。", badTimes: "1 到 100。",
     synced: "已接收并落盘，用时 {time}", stored: "{all} 条中 {n} 条已接收并落盘，共用时 {time}，平均 {each}，最慢 {slowest}", stopped: "已停止",
-    measured: "在本页面测得，包含与服务器往返的时间。", memory: "此服务器仅将消息保存在内存中：已接收不代表已落盘。", failed: "未能全部接收。", failedOne: "未被接收。", code: "最后一条的消息编码", copyCode: "复制消息编码",
+    measured: "在本页面测得，包含与服务器往返的时间。", memory: "此服务器仅将消息保存在内存中：已接收不代表已落盘。", failed: "未能全部接收。",
+    failedOne: "未被接收。", code: "最后一条的消息编码", copyCode: "复制消息编码",
     refusing: "服务器当前无法存储消息：{why}", noRight: "您的密钥 {key} 只能查看，不能更改：在此发布需要 console-change 权限。",
   },
 });
@@ -108,8 +113,14 @@ function Results() {
 function Result({ one }) {
   const n = one.codes.length, last = one.codes.at(-1);
   const span = (/** @type {number} */ ms) => duration(Math.max(1, ms) / 1000);
-  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} /><p><strong><${Name} text=${one.topic} wrap /></strong> <span class="quiet">${!one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted }) : n === 0 ? "" : one.wanted === 1 ? t("synced", { time: span(one.ms) })
-        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) })}${one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : ""}</span></p></div>
-    ${last && html`<div class="row tight sent-code">${one.wanted > 1 && html`<span class="quiet small nowrap">${t("code")}</span>`}<a class="mono break" href=${href("Messages", last)}>${last}</a><${CopyButton} text=${last} label=${t("copyCode")} /></div>`}
+  const progress = !one.done && one.wanted > 1 ? t("sending", { n: n + 1, all: one.wanted })
+    : n === 0 ? ""
+      : one.wanted === 1 ? t("synced", { time: span(one.ms) })
+        : t("stored", { n, all: one.wanted, time: span(one.ms), each: span(one.ms / n), slowest: span(one.slowest) });
+  const stopped = one.done && !one.error && n < one.wanted ? ` · ${t("stopped")}` : "";
+  return html`<div class="sent-head"><${Icon} name=${!one.done ? "refresh" : one.error ? "warn" : "check"} size=${14} />
+      <p><strong><${Name} text=${one.topic} wrap /></strong> <span class="quiet">${progress}${stopped}</span></p></div>
+    ${last && html`<div class="row tight sent-code">${one.wanted > 1 && html`<span class="quiet small nowrap">${t("code")}</span>`}
+      <a class="mono break" href=${href("Messages", last)}>${last}</a><${CopyButton} text=${last} label=${t("copyCode")} /></div>`}
     ${one.error !== null && html`<${ErrorState} error=${one.error} what=${t(one.wanted > 1 ? "failed" : "failedOne")} />`}`;
 }

@@ -10,15 +10,21 @@ import { formatJson } from "./json.js";
 
 const t = texts({
   en: {
-    title: "Watch", harmless: "Shows messages as they are accepted. Watching consumes nothing: consumers get every message as ever.",
-    start: "Start watching", stop: "Stop", pause: "Pause", resume: "Go on", clear: "Clear the list", instead: "Watch {topic} instead", needTopic: "Choose a topic first.",
+    title: "Watch", harmless: "Shows messages as they are accepted. Watching consumes nothing: consumers still get every message.",
+    start: "Start watching", stop: "Stop", pause: "Pause", resume: "Resume", clear: "Clear the list", instead: "Watch {topic} instead",
+    needTopic: "Choose a topic first.",
     connecting: "connecting…", on: "watching", paused: "paused", lost: "connection lost, trying again…",
-    came: "{n} {n|message|messages} came", missed: "{n} missed", noneMissed: "none missed", kept: "the newest {n} are kept",
-    fresh: "{n} new {n|one|ones}: show", freshHint: "They wait while you are in the list.", filter: "Filter", filterHint: "text in the data or the code",
-    idle: "Nothing is watched", idleHint: "Start watching, then publish a message here or elsewhere.", quiet: "Nothing has come since the start", quietHint: "Messages sent before are in Messages.",
-    noMatch: "Nothing of what is kept matches the filter", wasMissed: "{n} {n|message|messages} not shown: they came faster than this page could take them. They are stored as ever.",
-    gap: "The connection was lost here: what came meanwhile is not shown, but in Messages.", open: "Open the message", copyData: "Copy the data", copyCode: "Copy the code",
-    part: "The first {shown} of {all}; the message has all of it.", empty: "(blank)", list: "Messages as they come, newest first", failed: "The topic cannot be watched.",
+    came: "{n} {n|message|messages} received", missed: "{n} missed", noneMissed: "none missed", kept: "the newest {n} are kept",
+    fresh: "{n} new {n|one|ones}: show", freshHint: "They are held back while you are in the list.", filter: "Filter",
+    filterHint: "text in the data or the code",
+    idle: "Not watching", idleHint: "Start watching, then publish a message here or elsewhere.", quiet: "No message since the start",
+    quietHint: "Earlier messages are in Messages.",
+    noMatch: "No message here matches the filter",
+    wasMissed: "{n} {n|message|messages} not shown: they came faster than this page could show them. They are stored.",
+    gap: "The connection was lost here. Messages that came meanwhile are not shown here; they are in Messages.", open: "Open the message",
+    copyData: "Copy the data", copyCode: "Copy the code",
+    part: "The first {shown} of {all}; open the message to see all of it.", empty: "(blank)", list: "Messages as they come, newest first",
+    failed: "The topic cannot be watched.",
   },
   zh: {
     title: "实时查看", harmless: "消息被接收时即显示在此。查看不会消费任何消息：消费者照常收到每条消息。",
@@ -62,7 +68,9 @@ export function Watch({ topic, watched }) {
         ${topic && topic !== watched && html`<${Button} small kind="quiet" onClick=${start}>${t("instead", { topic: isolated(topic) })}<//>`}</div>
       <div class="watch-filter"><${Input} type="search" label=${t("filter")} placeholder=${t("filterHint")} value=${filter} onValue=${setFilter} autocomplete="off" spellcheck=${false} />
         <${Button} small disabled=${feed.shown.length + feed.fresh.length === 0} onClick=${feed.clear}>${t("clear")}<//></div>
-      <p class="small watch-counts"><span>${t("came", { n: feed.came })}</span> · ${feed.missed ? html`<strong class="warn-text">${t("missed", { n: feed.missed })}</strong>` : html`<span>${t("noneMissed")}</span>`} · <span class="quiet">${t("kept", { n: KEPT })}</span></p>`}
+      <p class="small watch-counts"><span>${t("came", { n: feed.came })}</span>
+        ${" · "}${feed.missed ? html`<strong class="warn-text">${t("missed", { n: feed.missed })}</strong>` : html`<span>${t("noneMissed")}</span>`}
+        ${" · "}<span class="quiet">${t("kept", { n: KEPT })}</span></p>`}
     ${feed.error !== null && watched && html`<${ErrorState} error=${feed.error} what=${t("failed")} />`}
     ${watched ? html`<div class="feed-box" ref=${list} onPointerEnter=${() => setInside((old) => ({ ...old, pointer: true }))} onPointerLeave=${() => setInside((old) => ({ ...old, pointer: false }))}
         onFocusCapture=${() => setInside((old) => ({ ...old, focus: true }))} onBlurCapture=${() => setInside((old) => ({ ...old, focus: false }))}>
