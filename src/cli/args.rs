@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use super::failure::Failure;
-use super::trust::Trust;
 use crate::access::Right;
-use crate::cli::url::ServerUrl;
+use crate::cli::client::trust::Trust;
+use crate::cli::client::url::ServerUrl;
+use crate::cli::failure::Failure;
 use crate::config::Config;
 use crate::message::Topic;
 

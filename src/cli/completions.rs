@@ -4,9 +4,9 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::Failure;
-use super::args::Args;
-use super::output::Output;
+use crate::cli::Failure;
+use crate::cli::args::Args;
+use crate::cli::terminal::output::Output;
 
 /// Completes the word after a command that takes a topic.
 const BASH: &str = r#"

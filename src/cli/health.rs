@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use super::args::Address;
-use super::output::Output;
-use super::{Failure, request};
-use crate::cli::url::ServerUrl;
+use crate::cli::Failure;
+use crate::cli::args::Address;
+use crate::cli::client::request;
+use crate::cli::client::url::ServerUrl;
+use crate::cli::terminal::output::Output;
 use crate::config::Config;
 
 const ROUTE: &str = "/health/ready";

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::args::Send;
+use crate::cli::args::Send;
 
 /// Messages read ahead of the socket.
 const AHEAD_MAX: usize = 64;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::args::{Key, NewKey};
-use super::output::Output;
-use super::{Failure, request, stream};
 use crate::access::{KeysError, KeysFile, ListedKey, Token};
+use crate::cli::Failure;
+use crate::cli::args::{Key, NewKey};
+use crate::cli::client::request;
+use crate::cli::client::stream;
+use crate::cli::client::url::ServerUrl;
 use crate::cli::failure::complain;
-use crate::cli::url::ServerUrl;
+use crate::cli::terminal::output::Output;
 use crate::clock::Clock;
 use crate::config::Config;
 

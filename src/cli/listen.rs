@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Deserialize;
 
-use super::args::Listen;
-use super::client::{self, Socket, Target};
-use super::interrupt::Interrupt;
-use super::output::{Output, counted};
-use super::{Failure, request};
+use crate::cli::Failure;
+use crate::cli::args::Listen;
+use crate::cli::client::request;
+use crate::cli::client::url::{ServerUrl, Side};
+use crate::cli::client::{self, Socket, Target};
 use crate::cli::failure::complain;
-use crate::cli::url::{ServerUrl, Side};
+use crate::cli::terminal::interrupt::Interrupt;
+use crate::cli::terminal::output::{Output, counted};
 use crate::config::Config;
 
 /// The first pause before the server is tried again, and the longest.

@@ -5,13 +5,14 @@ use chrono::{DateTime, Local};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::args::{Peek, Topics, Watch};
-use super::client::route;
-use super::interrupt::Interrupt;
-use super::output::{Output, counted};
-use super::{Failure, request};
+use crate::cli::Failure;
+use crate::cli::args::{Peek, Topics, Watch};
+use crate::cli::client::request;
+use crate::cli::client::route;
+use crate::cli::client::url::ServerUrl;
 use crate::cli::failure::complain;
-use crate::cli::url::ServerUrl;
+use crate::cli::terminal::interrupt::Interrupt;
+use crate::cli::terminal::output::{Output, counted};
 use crate::config::Config;
 
 /// The longest event: the data of a watched message is cut, and each of its bytes may be escaped.

@@ -3,9 +3,8 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0, 1 for what
 //! failed while running, 64 for arguments or a configuration that cannot be used.
 
+mod archive;
 mod args;
-mod backup;
-mod bar;
 mod bench;
 mod client;
 mod completions;
@@ -13,18 +12,11 @@ mod doctor;
 mod failure;
 mod health;
 mod input;
-mod interrupt;
 mod key;
 mod listen;
 mod look;
-mod output;
-mod request;
-mod restore;
 mod send;
-mod stream;
-mod trust;
-mod url;
-mod verify;
+mod terminal;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,15 +24,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::args::{Command, Common, Serve, Server};
-use self::output::Output;
 use crate::access::KeysFile;
+use crate::cli::args::{Command, Common, Serve, Server};
 use crate::cli::failure::EXIT_USAGE;
+use crate::cli::terminal::output::Output;
 use crate::config::{Config, ConfigError, ListenHost, Sources};
 use crate::{server, telemetry};
 
-pub use self::args::Args;
-pub use self::failure::Failure;
+pub use crate::cli::args::Args;
+pub use crate::cli::failure::Failure;
 
 /// Reads the arguments of the process.
 ///
@@ -99,12 +91,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }
         Command::Backup { dest, server } => {
             let config = load_client(args.common, &server)?;
-            backup::run(&config, &dest, &server)
+            archive::backup::run(&config, &dest, &server)
         }
         Command::Restore { file, damaged } => {
-            restore::run(&load(args.common, vec![])?, &file, damaged)
+            archive::restore::run(&load(args.common, vec![])?, &file, damaged)
         }
-        Command::Verify { file } => verify::run(&load(args.common, vec![])?, file.as_deref()),
+        Command::Verify { file } => {
+            archive::verify::run(&load(args.common, vec![])?, file.as_deref())
+        }
         Command::Key(key) => key::run(&load(args.common, vec![])?, key),
         Command::Import { file } => import(&load(args.common, vec![])?, &file),
         Command::CheckConfig => check_config(&load(args.common, vec![])?),

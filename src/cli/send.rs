@@ -10,13 +10,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::Failure;
-use super::args::Send;
-use super::client::{self, Socket, Target};
-use super::input::{Input, Messages};
-use super::output::{Output, counted};
+use crate::cli::Failure;
+use crate::cli::args::Send;
+use crate::cli::client::url::Side;
+use crate::cli::client::{self, Socket, Target};
 use crate::cli::failure::complain;
-use crate::cli::url::Side;
+use crate::cli::input::{Input, Messages};
+use crate::cli::terminal::output::{Output, counted};
 use crate::config::Config;
 
 /// Messages sent ahead of their acknowledgements. The acknowledgements of this many fit into

@@ -2,8 +2,8 @@
 
 use bolero::{check, produce};
 
-use super::tests::{SHIPPED, load};
 use super::*;
+use crate::config::tests::{SHIPPED, load};
 use crate::fuzz::{Edit, bounded};
 
 /// Every setting, as it would be given on the command line.

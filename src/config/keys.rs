@@ -1,6 +1,6 @@
 //! Every setting: its name, default and meaning. The ranges are where the values are read.
 
-use super::SecretKey;
+use crate::config::SecretKey;
 
 /// One setting.
 pub(super) struct Key {

@@ -8,8 +8,8 @@ use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 use serde_json::Value as Json;
 
-use super::error::ConfigError;
-use super::keys::{self, KEYS, Key};
+use crate::config::error::ConfigError;
+use crate::config::keys::{self, KEYS, Key};
 
 /// The values of one file, one variable, or the command line.
 pub(super) struct Layer {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::mq::{Durability, MqConfig, Recovery};
+use crate::config::mq::{Durability, MqConfig, Recovery};
 
 /// What `/Console/GetConfig` replies: the original's keys in its order, without the secret one,
 /// as numbers and strings (protocol, "HTTP").

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::error::ConfigError;
-use super::keys;
-use super::layer::Layer;
-use super::values::Values;
-use super::{Config, Setting, Sources};
+use crate::config::error::ConfigError;
+use crate::config::keys;
+use crate::config::layer::Layer;
+use crate::config::values::Values;
+use crate::config::{Config, Setting, Sources};
 
 /// The configuration in use. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Config {
     /// when the secret key would become the published default because none is set, and when it
     /// would become easy to guess on a server that others reach.
     pub fn reread(&self, sources: &Sources) -> Result<Reread, ConfigError> {
-        let file = super::file_layer(sources.file.as_deref())?;
+        let file = crate::config::file_layer(sources.file.as_deref())?;
         self.expect_settings(file.as_ref())?;
         let mut figment = Config::merged(file, sources)?;
         let new = Config::from_values(&Values::new(figment.clone(), sources.path()))?;

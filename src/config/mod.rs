@@ -11,9 +11,6 @@ mod layer;
 mod legacy;
 mod live;
 mod mq;
-mod origins;
-mod proxies;
-mod secret;
 mod server;
 mod values;
 
@@ -22,19 +19,19 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 
-use self::layer::Layer;
-use self::values::Values;
+use crate::config::layer::Layer;
+use crate::config::values::Values;
 use crate::regular;
 
-pub use self::error::ConfigError;
-pub use self::legacy::{LegacyView, Seconds};
-pub use self::live::{Live, Reread};
-pub use self::mq::{Durability, MqConfig, Recovery};
-pub use self::origins::{Origins, Pages};
-pub use self::proxies::Proxies;
-pub use self::secret::SecretKey;
-pub use self::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
-pub use self::setting::Setting;
+pub use crate::config::error::ConfigError;
+pub use crate::config::legacy::{LegacyView, Seconds};
+pub use crate::config::live::{Live, Reread};
+pub use crate::config::mq::{Durability, MqConfig, Recovery};
+pub use crate::config::server::{ListenHost, Metrics, ServerConfig, TlsFiles};
+pub use crate::config::setting::Setting;
+pub use crate::config::values::origins::{Origins, Pages};
+pub use crate::config::values::proxies::Proxies;
+pub use crate::config::values::secret::SecretKey;
 
 /// The file that is read when no other is named, from the working directory.
 pub const DEFAULT_FILE: &str = "config/application.yaml";

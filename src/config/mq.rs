@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::ConfigError;
-use super::secret::SecretKey;
-use super::values::{self, Values};
+use crate::config::error::ConfigError;
+use crate::config::values::secret::SecretKey;
+use crate::config::values::{self, Values};
 
 /// The largest number of messages or seconds that can be set: a million millions.
 const COUNT_MAX: u64 = 1_000_000_000_000;

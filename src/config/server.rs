@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::ConfigError;
-use super::origins::Origins;
-use super::proxies::Proxies;
-use super::values::{self, Values, whole};
+use crate::config::error::ConfigError;
+use crate::config::values::origins::Origins;
+use crate::config::values::proxies::Proxies;
+use crate::config::values::{self, Values, whole};
 use crate::patterns::Topics;
 
 const GIB: u64 = 1024 * 1024 * 1024;

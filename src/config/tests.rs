@@ -3,8 +3,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::keys::KEYS;
 use super::*;
+use crate::config::keys::KEYS;
 
 pub(super) const SHIPPED: &str = include_str!("../../config/application.yaml");
 

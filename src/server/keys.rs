@@ -3,10 +3,10 @@
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::apart::Apart;
 use crate::access::{Access, End, LOOK_EVERY};
 use crate::broker::{Broker, CloseReason};
 use crate::config::SecretKey;
+use crate::server::apart::Apart;
 
 /// See the module.
 #[derive(Clone)]

@@ -1,16 +1,10 @@
 //! Puts store, broker and edges together, and owns the order in which they start and stop.
 
-mod accept;
-mod admission;
 mod apart;
-mod forwarded;
-mod host;
+mod connections;
 mod keys;
-mod lingering;
-mod patience;
 mod reload;
 mod supervisor;
-mod tls;
 mod tuned;
 
 use std::future::Future;
@@ -19,13 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accept::Acceptor;
-use admission::Admission;
+use crate::server::apart::Apart;
+use crate::server::connections::accept::Acceptor;
+use crate::server::connections::admission::Admission;
+use crate::server::connections::tls::Tls;
+use crate::server::keys::Keys;
+use crate::server::reload::{Reloads, Running};
 use anyhow::{Context, anyhow};
-use apart::Apart;
-use keys::Keys;
-use reload::{Reloads, Running};
-use tls::Tls;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
-use super::keys::Keys;
-use super::supervisor;
-use super::tls::Tls;
 use crate::broker::Broker;
 use crate::config::{Config, Live, Sources};
 use crate::limits::memory_budget::MemoryBudget;
+use crate::server::connections::admission::Admission;
+use crate::server::connections::tls::Tls;
+use crate::server::keys::Keys;
+use crate::server::supervisor;
 use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key};
 use crate::store::Storage;
 use crate::telemetry::Level;

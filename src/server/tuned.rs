@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::broker::{self, Blocking, OutboxLimits, Pace, WantedTopics};
 use crate::clock::Clock;
 use crate::config::{Config, ListenHost, MqConfig};
-use crate::server::admission::Limits;
+use crate::server::connections::admission::Limits;
 
 /// How many connections there may be.
 pub(super) fn limits(config: &Config) -> Limits {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::payload::{Reading, Stamp};
+use crate::cli::bench::payload::{Reading, Stamp};
 
 /// What a producer was told of its messages: they are owed to every consumer.
 #[derive(Clone, Debug, Default)]

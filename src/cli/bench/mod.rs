@@ -4,14 +4,10 @@
 //! messages fly but the gauges, which are written once for each batch. What the books add up to
 //! is the report.
 
-mod consumer;
+mod clients;
 mod figures;
-mod http;
 mod ledger;
-mod link;
-mod outbound;
 mod payload;
-mod producer;
 mod progress;
 mod report;
 mod schedule;
@@ -28,26 +24,26 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::consumer::{Consumer, Inbound};
-use self::figures::Gauge;
-use self::http::HttpProducer;
-use self::ledger::Owed;
-use self::link::Link;
-use self::outbound::Outbound;
-use self::payload::{HEADER_BYTES, Pattern};
-use self::producer::Producer;
-use self::progress::{LOOK, Progress};
-use self::report::{Outcome, Report};
-use self::schedule::{Clock, Extent, Plan};
-use self::server::Facts;
-use super::Failure;
-use super::args::Bench;
-use super::client::Target;
-use super::interrupt::Interrupt;
-use super::output::Output;
+use crate::cli::Failure;
+use crate::cli::args::Bench;
+use crate::cli::bench::clients::consumer::{Consumer, Inbound};
+use crate::cli::bench::clients::http::HttpProducer;
+use crate::cli::bench::clients::link::Link;
+use crate::cli::bench::clients::outbound::Outbound;
+use crate::cli::bench::clients::producer::Producer;
+use crate::cli::bench::figures::Gauge;
+use crate::cli::bench::ledger::Owed;
+use crate::cli::bench::payload::{HEADER_BYTES, Pattern};
+use crate::cli::bench::progress::{LOOK, Progress};
+use crate::cli::bench::report::{Outcome, Report};
+use crate::cli::bench::schedule::{Clock, Extent, Plan};
+use crate::cli::bench::server::Facts;
 use crate::cli::bench::settings::{End, Settings};
+use crate::cli::client::Target;
+use crate::cli::client::url::{ServerUrl, Side};
 use crate::cli::failure::complain;
-use crate::cli::url::{ServerUrl, Side};
+use crate::cli::terminal::interrupt::Interrupt;
+use crate::cli::terminal::output::Output;
 use crate::config::Config;
 use crate::message::Topic;
 

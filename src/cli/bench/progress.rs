@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use super::figures::{Gauge, Totals};
+use crate::cli::bench::figures::{Gauge, Totals};
 use crate::cli::failure::complain;
 
 /// Time between two looks at the gauges.

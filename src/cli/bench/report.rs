@@ -5,12 +5,12 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::consumer::Inbound;
-use super::figures::{Latencies, Percentiles};
-use super::ledger::Owed;
-use super::outbound::Outbound;
-use super::progress::whole;
-use super::server::Facts;
+use crate::cli::bench::clients::consumer::Inbound;
+use crate::cli::bench::clients::outbound::Outbound;
+use crate::cli::bench::figures::{Latencies, Percentiles};
+use crate::cli::bench::ledger::Owed;
+use crate::cli::bench::progress::whole;
+use crate::cli::bench::server::Facts;
 use crate::cli::bench::settings::{End, Settings};
 
 /// A measurement. Its fields, and what they mean, are listed in `docs/bench.md`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::request;
-use crate::cli::url::{ServerUrl, percent_encoded};
+use crate::cli::client::request;
+use crate::cli::client::url::{ServerUrl, percent_encoded};
 use crate::message::Topic;
 
 /// What concerns a measurement; `None` where the server does not say.

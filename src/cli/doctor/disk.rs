@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::finding::Finding;
+use crate::cli::doctor::finding::Finding;
 use crate::store::{OsFiles, places};
 
 /// Syncs that are measured, unless they take longer than this in all.

@@ -10,9 +10,9 @@ use chrono::{DateTime, Datelike, Utc};
 use rlimit::Resource;
 use rustix::fs::Access;
 
-use super::finding::Finding;
+use crate::cli::client::url::ServerUrl;
+use crate::cli::doctor::finding::Finding;
 use crate::cli::health;
-use crate::cli::url::ServerUrl;
 use crate::config::Config;
 use crate::telemetry;
 

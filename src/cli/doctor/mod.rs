@@ -14,10 +14,10 @@ mod store;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use self::finding::{Finding, State};
-use super::Failure;
-use super::output::Output;
+use crate::cli::Failure;
 use crate::cli::doctor::finding::folder_of;
+use crate::cli::doctor::finding::{Finding, State};
+use crate::cli::terminal::output::Output;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Durability};
 

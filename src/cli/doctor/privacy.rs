@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::finding::Finding;
+use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::finding::{folder_of, named};
 use crate::config::{Config, Durability};
 use crate::store::{OsFiles, places};

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::finding::Finding;
 use crate::access::KeysFile;
 use crate::broker::Pace;
+use crate::cli::doctor::finding::Finding;
 use crate::config::{Config, ConfigError, Durability, ListenHost, Recovery};
 use crate::server;
 

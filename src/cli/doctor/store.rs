@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use chrono::DateTime;
 use rustix::fs::Access;
 
-use super::finding::Finding;
-use super::machine::changed;
+use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::finding::named;
+use crate::cli::doctor::machine::changed;
 use crate::message::UnixSeconds;
 use crate::store::{self, Dates, Examined, Files, OsFiles, Present, StoreError, examine, places};
 

@@ -19,7 +19,7 @@ use crate::regular;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// See the module.
-pub(super) struct Tls {
+pub(in crate::server) struct Tls {
     files: TlsFiles,
     acceptor: RwLock<TlsAcceptor>,
 }
@@ -29,7 +29,7 @@ impl Tls {
     ///
     /// # Errors
     /// One of them cannot be read, or they do not belong together.
-    pub(super) fn open(files: &TlsFiles) -> anyhow::Result<Tls> {
+    pub(in crate::server) fn open(files: &TlsFiles) -> anyhow::Result<Tls> {
         Ok(Tls {
             acceptor: RwLock::new(load(files)?),
             files: files.clone(),
@@ -37,14 +37,14 @@ impl Tls {
     }
 
     /// What secures the next connection.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(in crate::server) fn acceptor(&self) -> TlsAcceptor {
         let acceptor = self.acceptor.read();
         acceptor.expect("nothing panics while it is held").clone()
     }
 
     /// Reads the files again; connections that there are keep what they have. The log says what
     /// came of it.
-    pub(super) async fn reload(self: &Arc<Tls>) {
+    pub(in crate::server) async fn reload(self: &Arc<Tls>) {
         if let Err(error) = self.read().await {
             let error: &dyn std::error::Error = error.as_ref();
             tracing::error!(error, "the old certificate stays in use");
@@ -63,7 +63,7 @@ impl Tls {
     /// Reads the files again whenever they have changed, until `stop` is cancelled. They are
     /// replaced one after the other, and do not fit meanwhile: what is wrong with them is told
     /// if they are the same at the next look.
-    pub(super) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
+    pub(in crate::server) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
         let (mut seen, mut is_used) = (self.state().await, true);
         while stop
             .run_until_cancelled(tokio::time::sleep(LOOK))

@@ -8,13 +8,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::cli::Failure;
-use crate::cli::trust::Trust;
+use crate::cli::client::trust::Trust;
 use crate::config::Config;
 use crate::message::Topic;
 
 /// What a client does with its topic.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub(in crate::cli) enum Side {
     /// The server acknowledges its messages, or not.
     Producer {
         acks: bool,
@@ -24,7 +24,7 @@ pub(super) enum Side {
 
 /// `http://HOST[:PORT][/PATH]`, or the same with `https`, `ws` or `wss`; `HOST:PORT` is `http`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ServerUrl {
+pub(in crate::cli) struct ServerUrl {
     /// Without brackets.
     host: String,
     port: u16,
@@ -71,12 +71,12 @@ impl FromStr for ServerUrl {
 
 impl ServerUrl {
     /// The same server, of which `trust` vouches with TLS.
-    pub(super) fn trusting(self, trust: Trust) -> ServerUrl {
+    pub(in crate::cli) fn trusting(self, trust: Trust) -> ServerUrl {
         ServerUrl { trust, ..self }
     }
 
     /// Whether it is the server of `config`, on this machine.
-    pub(super) fn is_here(&self, config: &Config) -> bool {
+    pub(in crate::cli) fn is_here(&self, config: &Config) -> bool {
         let is_loopback = |host: &str| match host.parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
             Err(_) => host.eq_ignore_ascii_case("localhost"),
@@ -86,7 +86,7 @@ impl ServerUrl {
     }
 
     /// Where the server of `config` is reached from this machine.
-    pub(super) fn configured(config: &Config) -> Result<ServerUrl, Failure> {
+    pub(in crate::cli) fn configured(config: &Config) -> Result<ServerUrl, Failure> {
         let port = config.server.port;
         if port == 0 {
             let text = "server.port is 0, which is any free port: say which with --url";
@@ -109,7 +109,7 @@ impl ServerUrl {
     }
 
     /// `HOST:PORT`, as it is written in URLs.
-    pub(super) fn address(&self) -> String {
+    pub(in crate::cli) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
@@ -117,21 +117,21 @@ impl ServerUrl {
     }
 
     /// Host and port, to connect to.
-    pub(super) fn host_and_port(&self) -> (&str, u16) {
+    pub(in crate::cli) fn host_and_port(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
 
     /// With TLS, who may vouch for it.
-    pub(super) fn secured(&self) -> Option<&Trust> {
+    pub(in crate::cli) fn secured(&self) -> Option<&Trust> {
         self.is_secured.then_some(&self.trust)
     }
 
     /// The path of `route` there.
-    pub(super) fn path(&self, route: &str) -> String {
+    pub(in crate::cli) fn path(&self, route: &str) -> String {
         format!("{}{route}", self.path)
     }
 
-    pub(super) fn endpoint(&self, side: Side, topic: &Topic, id: &str) -> String {
+    pub(in crate::cli) fn endpoint(&self, side: Side, topic: &Topic, id: &str) -> String {
         let (side, query) = match side {
             Side::Producer { acks: true } => ("Producers", "?ack=1"),
             Side::Producer { acks: false } => ("Producers", ""),
@@ -152,7 +152,7 @@ impl Display for ServerUrl {
 }
 
 /// `text` as one segment of a path.
-pub(super) fn percent_encoded(text: &str) -> PercentEncode<'_> {
+pub(in crate::cli) fn percent_encoded(text: &str) -> PercentEncode<'_> {
     // A dot too: a segment of dots alone would be taken for a step up.
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
     utf8_percent_encode(text, ESCAPED)

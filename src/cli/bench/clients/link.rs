@@ -14,7 +14,7 @@ use crate::cli::client::{self, Socket};
 const FRAMES_MAX: usize = 1024;
 
 /// The connection of a producer or a consumer.
-pub(super) struct Link {
+pub(in crate::cli::bench) struct Link {
     socket: Socket,
     unwritten: bool,
     frames: Vec<Message>,
@@ -22,7 +22,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(socket: Socket) -> Link {
+    pub(in crate::cli::bench) fn new(socket: Socket) -> Link {
         Link {
             socket,
             unwritten: false,
@@ -32,12 +32,12 @@ impl Link {
     }
 
     /// Whether everything that was put has been written.
-    pub(super) fn is_written(&self) -> bool {
+    pub(in crate::cli::bench) fn is_written(&self) -> bool {
         !self.unwritten
     }
 
     /// Puts a frame behind what is to be written next.
-    pub(super) fn put(&mut self, frame: Message) -> anyhow::Result<()> {
+    pub(in crate::cli::bench) fn put(&mut self, frame: Message) -> anyhow::Result<()> {
         self.unwritten = true;
         Ok(Pin::new(&mut self.socket).start_send(frame)?)
     }
@@ -48,7 +48,9 @@ impl Link {
     /// # Errors
     ///
     /// The connection has ended; what came before has been returned.
-    pub(super) async fn turn(&mut self) -> anyhow::Result<std::vec::Drain<'_, Message>> {
+    pub(in crate::cli::bench) async fn turn(
+        &mut self,
+    ) -> anyhow::Result<std::vec::Drain<'_, Message>> {
         std::future::poll_fn(|context| self.poll_turn(context)).await?;
         Ok(self.frames.drain(..))
     }
@@ -92,7 +94,7 @@ impl Link {
     }
 
     /// Says goodbye, without insisting.
-    pub(super) async fn close(self) {
+    pub(in crate::cli::bench) async fn close(self) {
         client::close(self.socket).await;
     }
 }

@@ -24,7 +24,7 @@ use crate::regular;
 
 /// Who may vouch for a server's certificate.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) enum Trust {
+pub(in crate::cli) enum Trust {
     /// Whom this system trusts.
     #[default]
     System,
@@ -46,7 +46,7 @@ static SYSTEM: LazyLock<RootCertStore> = LazyLock::new(|| {
 ///
 /// # Errors
 /// A file of `trust` cannot be used.
-pub(super) fn connector(trust: &Trust) -> anyhow::Result<TlsConnector> {
+pub(in crate::cli) fn connector(trust: &Trust) -> anyhow::Result<TlsConnector> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?;
@@ -63,7 +63,7 @@ pub(super) fn connector(trust: &Trust) -> anyhow::Result<TlsConnector> {
 }
 
 /// What became of a handshake with `host`, in words.
-pub(super) fn explained(error: &io::Error, host: &str) -> anyhow::Error {
+pub(in crate::cli) fn explained(error: &io::Error, host: &str) -> anyhow::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::InvalidCertificate(reason)) => anyhow!(words(reason, host)),

@@ -12,10 +12,10 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::outbound::{Outbound, refusal};
-use super::schedule::{Clock, Plan, Step};
-use crate::cli::stream;
-use crate::cli::url::ServerUrl;
+use crate::cli::bench::clients::outbound::{Outbound, refusal};
+use crate::cli::bench::schedule::{Clock, Plan, Step};
+use crate::cli::client::stream;
+use crate::cli::client::url::ServerUrl;
 use crate::message::Topic;
 
 const SEND: &str = "/Producer/Send";
@@ -26,7 +26,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// A producer that is connected.
-pub(super) struct HttpProducer {
+pub(in crate::cli::bench) struct HttpProducer {
     sender: SendRequest<Full<Bytes>>,
     /// All but the body of every message.
     head: Request<()>,
@@ -36,7 +36,7 @@ pub(super) struct HttpProducer {
 
 impl HttpProducer {
     /// Connects, and sees that the key is the right one.
-    pub(super) async fn connect(
+    pub(in crate::cli::bench) async fn connect(
         url: &ServerUrl,
         key: &str,
         topic: &Topic,
@@ -78,7 +78,7 @@ impl HttpProducer {
     ///
     /// The connection has ended, or the server answers what cannot be understood. `out` has
     /// what was done before.
-    pub(super) async fn run(
+    pub(in crate::cli::bench) async fn run(
         mut self,
         plan: Plan,
         clock: Clock,

@@ -4,24 +4,24 @@ use std::io::{self, ErrorKind, StdoutLock, Write};
 
 use anyhow::Context;
 
-use super::Failure;
+use crate::cli::Failure;
 
 /// Standard output. Each line is out when its call returns.
-pub(super) struct Output(StdoutLock<'static>);
+pub(in crate::cli) struct Output(StdoutLock<'static>);
 
 impl Output {
-    pub(super) fn open() -> Output {
+    pub(in crate::cli) fn open() -> Output {
         Output(io::stdout().lock())
     }
 
     /// Writes `bytes` and a line end.
-    pub(super) fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(in crate::cli) fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.write(bytes)?;
         self.write(b"\n")
     }
 
     /// Writes `bytes`.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(in crate::cli) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.0.write_all(bytes).and_then(|()| match bytes {
             [.., b'\n'] => self.0.flush(),
             _ => Ok(()),
@@ -34,7 +34,7 @@ impl Output {
 }
 
 /// `1 message`, `2 messages`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(in crate::cli) fn counted(count: u64, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),

@@ -1,5 +1,10 @@
 //! A WebSocket client of a DPMQ server: the address, the login, the frames.
 
+pub(super) mod request;
+pub(super) mod stream;
+pub(super) mod trust;
+pub(super) mod url;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -12,10 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::Failure;
-use super::args::{Address, Client, Common, Server};
-use super::stream::{self, Stream};
-use crate::cli::url::{ServerUrl, Side};
+use crate::cli::Failure;
+use crate::cli::args::{Address, Client, Common, Server};
+use crate::cli::client::stream::Stream;
+use crate::cli::client::url::{ServerUrl, Side};
 use crate::config::{Config, DEFAULT_FILE};
 use crate::message::Topic;
 
@@ -27,11 +32,11 @@ const LOGIN_TIME: Duration = Duration::from_secs(10);
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
-pub(super) type Socket = WebSocketStream<Stream>;
+pub(in crate::cli) type Socket = WebSocketStream<Stream>;
 
 /// `common` for a client that may be run in any folder: where that has no configuration, and no
 /// server is named, it is a client of the server that is installed.
-pub(super) fn installed(common: Common, address: &Address) -> Common {
+pub(in crate::cli) fn installed(common: Common, address: &Address) -> Common {
     let is_named = common.config.is_some() || address.url.is_some();
     if is_named || fs::exists(DEFAULT_FILE).unwrap_or(true) {
         return common;
@@ -53,7 +58,7 @@ fn readable(file: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 /// A connection still to be made.
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     url: ServerUrl,
     endpoint: String,
     key: String,
@@ -61,7 +66,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The connection that `client` asks for, with what it leaves open taken from `config`.
-    pub(super) fn of(
+    pub(in crate::cli) fn of(
         config: &Config,
         client: &Client,
         side: Side,
@@ -75,7 +80,7 @@ impl Target {
     }
 
     /// The connection of a client that is called `id`.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         config: &Config,
         server: &Server,
         id: &str,
@@ -91,7 +96,7 @@ impl Target {
     }
 
     /// Connects and logs in.
-    pub(super) async fn open(&self) -> anyhow::Result<Socket> {
+    pub(in crate::cli) async fn open(&self) -> anyhow::Result<Socket> {
         match tokio::time::timeout(LOGIN_TIME, self.connect()).await {
             Ok(opened) => opened,
             Err(_) => bail!(
@@ -159,12 +164,12 @@ impl Target {
 struct Final(String);
 
 /// Whether the server has said that it does not want this client.
-pub(super) fn is_final(error: &anyhow::Error) -> bool {
+pub(in crate::cli) fn is_final(error: &anyhow::Error) -> bool {
     error.is::<Final>()
 }
 
 /// The next text frame; an error with the reason when there is none to come.
-pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> {
+pub(in crate::cli) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> {
     while let Some(frame) = socket.next().await {
         match frame.context("the connection was lost")? {
             Message::Text(text) => return Ok(text),
@@ -176,7 +181,7 @@ pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> 
 }
 
 /// What a connection that the server has closed ends with: its reason, if it gave one.
-pub(super) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
+pub(in crate::cli) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
     let text = match close.filter(|close| !close.reason.is_empty()) {
         Some(close) => format!("the server closed the connection: {}", close.reason),
         None => "the server closed the connection".to_owned(),
@@ -188,7 +193,7 @@ pub(super) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
 }
 
 /// Says goodbye, without insisting.
-pub(super) async fn close(mut socket: Socket) {
+pub(in crate::cli) async fn close(mut socket: Socket) {
     let _ = tokio::time::timeout(CLOSE_TIME, socket.close(None)).await;
 }
 
@@ -207,7 +212,7 @@ fn refusal(response: &Response<Option<Vec<u8>>>) -> String {
 }
 
 /// A route with a query.
-pub(super) fn route(path: &str, query: &[(&str, &str)]) -> String {
+pub(in crate::cli) fn route(path: &str, query: &[(&str, &str)]) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     format!("{path}?{}", form.extend_pairs(query).finish())
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::Failure;
-use super::output::{Output, counted};
-use crate::cli::bar::{bytes_bar, show};
+use crate::cli::Failure;
+use crate::cli::terminal::bar::{bytes_bar, show};
+use crate::cli::terminal::output::{Output, counted};
 use crate::config::{Config, Durability};
 use crate::store::{Files, OsFiles, Report, verify_file, verify_store};
 
 /// Checks `file`, or the store of `config`.
-pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+pub(in crate::cli) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let bar = bytes_bar().with_message("checked");
     let mut progress = |at| show(&bar, at);
@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// Prints what was found, and what there is.
-pub(super) fn print(report: &Report) -> Result<(), Failure> {
+pub(in crate::cli) fn print(report: &Report) -> Result<(), Failure> {
     let mut out = Output::open();
     for finding in &report.findings {
         out.line(format!("damaged: {finding}").as_bytes())?;
@@ -59,7 +59,7 @@ pub(super) fn print(report: &Report) -> Result<(), Failure> {
 }
 
 /// Fails if anything is wrong.
-pub(super) fn refuse_damaged(report: &Report) -> Result<(), Failure> {
+pub(in crate::cli) fn refuse_damaged(report: &Report) -> Result<(), Failure> {
     match report.findings.len() as u64 + report.more_findings {
         0 => Ok(()),
         1 => Err(anyhow!("1 place is damaged").into()),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use super::args::Server;
-use super::output::Output;
-use super::verify::{print, refuse_damaged};
-use super::{Failure, request};
-use crate::cli::bar::{bytes_bar, show};
+use crate::cli::Failure;
+use crate::cli::archive::verify::{print, refuse_damaged};
+use crate::cli::args::Server;
+use crate::cli::client::request;
+use crate::cli::client::url::ServerUrl;
 use crate::cli::failure::complain;
-use crate::cli::url::ServerUrl;
+use crate::cli::terminal::bar::{bytes_bar, show};
+use crate::cli::terminal::output::Output;
 use crate::config::Config;
 use crate::store::{Files, OsFiles, Received, verify_file};
 
@@ -48,7 +49,7 @@ async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
 
 /// Fetches, checks and places the file. One that is not whole is removed; one whose server has a
 /// damaged log is kept, since there is no better one, and told of.
-pub(super) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
+pub(in crate::cli) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let url = server.address.server(config)?;
     if dest.as_os_str() == "-" {

@@ -8,31 +8,35 @@ use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
-use super::figures::{Gauge, Latencies};
-use super::ledger::Owed;
-use super::payload::{Pattern, Stamp};
+use crate::cli::bench::figures::{Gauge, Latencies};
+use crate::cli::bench::ledger::Owed;
+use crate::cli::bench::payload::{Pattern, Stamp};
 
 /// Memory that is taken at once for the messages to come.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// The book of one producer.
-pub(super) struct Outbound {
+pub(in crate::cli::bench) struct Outbound {
     producer: u16,
     pattern: Arc<Pattern>,
     gauge: Arc<Gauge>,
     chunk: BytesMut,
     /// Times of what is not answered.
     waiting: VecDeque<u64>,
-    pub(super) sent: u64,
-    pub(super) owed: Owed,
+    pub(in crate::cli::bench) sent: u64,
+    pub(in crate::cli::bench) owed: Owed,
     /// What the server said of the first message that it refused.
-    pub(super) refusal: Option<String>,
-    pub(super) latencies: Latencies,
-    pub(super) last_answer_ns: u64,
+    pub(in crate::cli::bench) refusal: Option<String>,
+    pub(in crate::cli::bench) latencies: Latencies,
+    pub(in crate::cli::bench) last_answer_ns: u64,
 }
 
 impl Outbound {
-    pub(super) fn new(producer: u16, pattern: Arc<Pattern>, gauge: Arc<Gauge>) -> Outbound {
+    pub(in crate::cli::bench) fn new(
+        producer: u16,
+        pattern: Arc<Pattern>,
+        gauge: Arc<Gauge>,
+    ) -> Outbound {
         Outbound {
             producer,
             pattern,
@@ -48,16 +52,16 @@ impl Outbound {
     }
 
     /// The producer's index.
-    pub(super) fn producer(&self) -> u16 {
+    pub(in crate::cli::bench) fn producer(&self) -> u16 {
         self.producer
     }
 
-    pub(super) fn message_bytes(&self) -> usize {
+    pub(in crate::cli::bench) fn message_bytes(&self) -> usize {
         self.pattern.message_bytes()
     }
 
     /// The next message, behind `prefix`, which counts as sent at `at_ns`.
-    pub(super) fn next(&mut self, prefix: &[u8], at_ns: u64) -> Bytes {
+    pub(in crate::cli::bench) fn next(&mut self, prefix: &[u8], at_ns: u64) -> Bytes {
         let bytes = prefix.len() + self.pattern.message_bytes();
         if self.chunk.capacity() < bytes {
             self.chunk.reserve(bytes.max(CHUNK_BYTES));
@@ -74,12 +78,12 @@ impl Outbound {
     }
 
     /// Remembers when what was sent last was sent, for its answer.
-    pub(super) fn expect_answer(&mut self, at_ns: u64) {
+    pub(in crate::cli::bench) fn expect_answer(&mut self, at_ns: u64) {
         self.waiting.push_back(at_ns);
     }
 
     /// How many messages are not answered.
-    pub(super) fn in_flight(&self) -> u64 {
+    pub(in crate::cli::bench) fn in_flight(&self) -> u64 {
         self.sent - self.owed.answered
     }
 
@@ -88,7 +92,7 @@ impl Outbound {
     /// # Errors
     ///
     /// It is no answer, or there is nothing to be answered.
-    pub(super) fn take(&mut self, answer: &[u8], now_ns: u64) -> anyhow::Result<()> {
+    pub(in crate::cli::bench) fn take(&mut self, answer: &[u8], now_ns: u64) -> anyhow::Result<()> {
         let refused = refusal(answer)?;
         let sent = self.waiting.pop_front();
         let sent = sent.context("the server acknowledges what was not sent")?;
@@ -105,20 +109,20 @@ impl Outbound {
     }
 
     /// Everything that was sent is known to have been read.
-    pub(super) fn all_read(&mut self, now_ns: u64) {
+    pub(in crate::cli::bench) fn all_read(&mut self, now_ns: u64) {
         self.owed.answered = self.sent;
         self.last_answer_ns = now_ns;
     }
 
     /// Shows how far it is.
-    pub(super) fn show(&self) {
+    pub(in crate::cli::bench) fn show(&self) {
         self.gauge.sent.store(self.sent, Relaxed);
         self.gauge.answered.store(self.owed.answered, Relaxed);
     }
 }
 
 /// Why something was refused; `None` if it was not.
-pub(super) fn refusal(answer: &[u8]) -> anyhow::Result<Option<String>> {
+pub(in crate::cli::bench) fn refusal(answer: &[u8]) -> anyhow::Result<Option<String>> {
     #[derive(Deserialize)]
     struct Answer {
         code: i64,

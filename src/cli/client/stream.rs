@@ -6,17 +6,17 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::either::Either;
 
-use super::trust;
-use crate::cli::url::ServerUrl;
+use crate::cli::client::trust;
+use crate::cli::client::url::ServerUrl;
 
 /// A connection that was made.
-pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(in crate::cli) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Connects to `url`; its certificate has to be vouched for.
 ///
 /// # Errors
 /// Nobody listens there, or it is not who it should be.
-pub(super) async fn connect(url: &ServerUrl) -> anyhow::Result<Stream> {
+pub(in crate::cli) async fn connect(url: &ServerUrl) -> anyhow::Result<Stream> {
     let address = url.address();
     let stream = TcpStream::connect(url.host_and_port())
         .await

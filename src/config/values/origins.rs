@@ -13,7 +13,7 @@ pub enum Origins {
 
 impl Origins {
     /// `*`, or origins between commas.
-    pub(super) fn parse(text: &str) -> Result<Origins, String> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Origins, String> {
         if text.trim() == "*" {
             return Ok(Origins::Any);
         }
@@ -34,9 +34,9 @@ impl Origins {
 /// answer for one of that page: such a page is not the server's own because it asks for itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
-    pub(super) origins: &'a Origins,
+    pub(in crate::config) origins: &'a Origins,
     /// Everybody knows the key.
-    pub(super) key_is_published: bool,
+    pub(in crate::config) key_is_published: bool,
 }
 
 impl Pages<'_> {

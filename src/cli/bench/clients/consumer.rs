@@ -7,34 +7,34 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use super::figures::{Gauge, Latencies};
-use super::ledger::{Ledger, Owed, Verdict};
-use super::link::Link;
-use super::payload::Pattern;
-use super::schedule::Clock;
+use crate::cli::bench::clients::link::Link;
+use crate::cli::bench::figures::{Gauge, Latencies};
+use crate::cli::bench::ledger::{Ledger, Owed, Verdict};
+use crate::cli::bench::payload::Pattern;
+use crate::cli::bench::schedule::Clock;
 
 /// What each producer's messages have become, once all producers have ended.
-pub(super) type Settled = watch::Receiver<Option<Arc<[Owed]>>>;
+pub(in crate::cli::bench) type Settled = watch::Receiver<Option<Arc<[Owed]>>>;
 
 /// A consumer that is logged in.
-pub(super) struct Consumer {
-    pub(super) link: Link,
-    pub(super) pattern: Arc<Pattern>,
-    pub(super) clock: Clock,
-    pub(super) gauge: Arc<Gauge>,
-    pub(super) settled: Settled,
-    pub(super) stop: CancellationToken,
+pub(in crate::cli::bench) struct Consumer {
+    pub(in crate::cli::bench) link: Link,
+    pub(in crate::cli::bench) pattern: Arc<Pattern>,
+    pub(in crate::cli::bench) clock: Clock,
+    pub(in crate::cli::bench) gauge: Arc<Gauge>,
+    pub(in crate::cli::bench) settled: Settled,
+    pub(in crate::cli::bench) stop: CancellationToken,
 }
 
 /// What it has received.
-pub(super) struct Inbound {
-    pub(super) ledger: Ledger,
-    pub(super) latencies: Latencies,
-    pub(super) last_receipt_ns: u64,
+pub(in crate::cli::bench) struct Inbound {
+    pub(in crate::cli::bench) ledger: Ledger,
+    pub(in crate::cli::bench) latencies: Latencies,
+    pub(in crate::cli::bench) last_receipt_ns: u64,
 }
 
 impl Inbound {
-    pub(super) fn new(producers: u16) -> Inbound {
+    pub(in crate::cli::bench) fn new(producers: u16) -> Inbound {
         Inbound {
             ledger: Ledger::new(producers),
             latencies: Latencies::default(),
@@ -49,7 +49,7 @@ impl Consumer {
     /// # Errors
     ///
     /// The connection has ended. `book` has what came before.
-    pub(super) async fn run(mut self, book: &mut Inbound) -> anyhow::Result<()> {
+    pub(in crate::cli::bench) async fn run(mut self, book: &mut Inbound) -> anyhow::Result<()> {
         let stop = self.stop.clone();
         tokio::select! {
             ended = self.receive_all(book) => ended?,

@@ -1,5 +1,9 @@
 //! Reads the merged texts as what they mean. Everything that can be wrong with a value is here.
 
+pub(super) mod origins;
+pub(super) mod proxies;
+pub(super) mod secret;
+
 use std::net::IpAddr;
 use std::num::IntErrorKind;
 use std::ops::RangeInclusive;
@@ -10,10 +14,11 @@ use figment::Figment;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::error::ConfigError;
-use super::keys::{self, KEYS, Key};
-use super::layer::Layer;
-use super::{SecretKey, Setting};
+use crate::config::SecretKey;
+use crate::config::Setting;
+use crate::config::error::ConfigError;
+use crate::config::keys::{self, KEYS, Key};
+use crate::config::layer::Layer;
 
 /// What is shown in the place of a secret.
 const MASK: &str = "(hidden)";
@@ -22,19 +27,19 @@ const MASK: &str = "(hidden)";
 const SECONDS_MAX: f64 = 1e9;
 
 /// The merged layers.
-pub(super) struct Values<'a> {
+pub(in crate::config) struct Values<'a> {
     figment: Figment,
     /// The configuration file, whether it is there or not.
     file: &'a Path,
 }
 
 impl Values<'_> {
-    pub(super) fn new(figment: Figment, file: &Path) -> Values<'_> {
+    pub(in crate::config) fn new(figment: Figment, file: &Path) -> Values<'_> {
         Values { figment, file }
     }
 
     /// The path of a file that is beside the configuration file, unless it is said where it is.
-    pub(super) fn beside(&self, path: &str) -> Result<PathBuf, ConfigError> {
+    pub(in crate::config) fn beside(&self, path: &str) -> Result<PathBuf, ConfigError> {
         let file = self.read(path, self::path)?;
         let (_, origin) = self.find(keys::find(path).expect("only known settings are read"));
         let is_beside = origin == Layer::DEFAULTS || origin == Layer::origin_of(self.file);
@@ -47,7 +52,7 @@ impl Values<'_> {
     /// The value at `path`, which must be one of [`KEYS`], read by `parse`.
     ///
     /// `parse` says what is wrong with a value in words that follow it: `is not …`.
-    pub(super) fn read<T>(
+    pub(in crate::config) fn read<T>(
         &self,
         path: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -65,7 +70,7 @@ impl Values<'_> {
     }
 
     /// Every setting as text.
-    pub(super) fn settings(&self) -> Vec<Setting> {
+    pub(in crate::config) fn settings(&self) -> Vec<Setting> {
         let setting = |key: &'static Key| {
             let (value, source) = self.find(key);
             let secret = key.is_secret();
@@ -103,7 +108,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A whole number in `range`, as the integer type that is wanted.
-pub(super) fn whole<T: TryFrom<u64>>(
+pub(in crate::config) fn whole<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl FnOnce(&str) -> Result<T, String> {
     move |text| {
@@ -119,18 +124,18 @@ pub(super) fn whole<T: TryFrom<u64>>(
 }
 
 /// A port number.
-pub(super) fn port(text: &str) -> Result<u16, String> {
+pub(in crate::config) fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| "is not a port number from 0 to 65535".to_owned())
 }
 
 /// An integer of any sign.
-pub(super) fn integer(text: &str) -> Result<i64, String> {
+pub(in crate::config) fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "is not a whole number".to_owned())
 }
 
 /// A number of MiB in `range`, in bytes.
-pub(super) fn mebibytes<T: TryFrom<u64>>(
+pub(in crate::config) fn mebibytes<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl FnOnce(&str) -> Result<T, String> {
     const MIB: u64 = 1024 * 1024;
@@ -142,7 +147,7 @@ pub(super) fn mebibytes<T: TryFrom<u64>>(
 }
 
 /// Seconds, 0 or more, fractions allowed.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().unwrap_or(f64::NAN);
     if number.is_finite() && number > SECONDS_MAX {
         return Err(format!("is more than {SECONDS_MAX} seconds"));
@@ -151,7 +156,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Seconds above 0, in steps that a timer can keep: a millisecond or more.
-pub(super) fn seconds_above_zero(text: &str) -> Result<Duration, String> {
+pub(in crate::config) fn seconds_above_zero(text: &str) -> Result<Duration, String> {
     match seconds(text) {
         Ok(time) if time < Duration::from_millis(1) => Err("is not 0.001 seconds or more".into()),
         other => other,
@@ -159,7 +164,7 @@ pub(super) fn seconds_above_zero(text: &str) -> Result<Duration, String> {
 }
 
 /// `0` or `1`, also written `false` or `true`.
-pub(super) fn flag(text: &str) -> Result<bool, String> {
+pub(in crate::config) fn flag(text: &str) -> Result<bool, String> {
     match text {
         "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),
@@ -168,7 +173,7 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
 }
 
 /// The path of a file; nothing stands for anything else in it, as in a shell.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+pub(in crate::config) fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text.trim().is_empty() || text.contains('\0') {
         return Err("is not a path".to_owned());
@@ -192,7 +197,7 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 }
 
 /// A path, or an empty text for none.
-pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+pub(in crate::config) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "" => Ok(None),
         text => path(text).map(Some),
@@ -201,7 +206,7 @@ pub(super) fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
 
 /// A key that can be typed and sent: not empty, no control characters, and no blanks at an end,
 /// which no header has.
-pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
+pub(in crate::config) fn secret_key(text: &str) -> Result<SecretKey, String> {
     if text.is_empty() {
         return Err("is empty".to_owned());
     }
@@ -215,7 +220,7 @@ pub(super) fn secret_key(text: &str) -> Result<SecretKey, String> {
 }
 
 /// A host name or an IP address; the brackets of `[::]` are taken off.
-pub(super) fn host(text: &str) -> Result<String, String> {
+pub(in crate::config) fn host(text: &str) -> Result<String, String> {
     let bare = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
@@ -231,7 +236,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 
 /// Anything that `tracing` takes as a filter. One word alone is a level: it would otherwise be
 /// taken as the name of a module, and a slip such as `verbose` would turn the log off.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
+pub(in crate::config) fn log_level(text: &str) -> Result<String, String> {
     let words: Vec<&str> = text.split(',').map(str::trim).collect();
     let understood = match words[..] {
         [word] if !word.contains(['=', '[']) => {

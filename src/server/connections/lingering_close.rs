@@ -21,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::admission::Place;
-use super::patience::Patience;
 use crate::connection::connection_stats::ConnectionStats;
 use crate::connection::line::Line;
 use crate::limits::fairness::Unauthenticated;
+use crate::server::connections::admission::Place;
+use crate::server::connections::deadlines::Patience;
 
 /// The longest that a client is listened to in vain.
 const LINGER: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
     use crate::limits::fairness::FairShare;
-    use crate::server::admission::{Admission, Limits};
+    use crate::server::connections::admission::{Admission, Limits};
     use std::net::Ipv4Addr;
     use tokio::net::TcpListener;
     use tokio::time::Instant;

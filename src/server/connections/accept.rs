@@ -26,18 +26,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::admission::Admission;
-use super::forwarded;
-use super::host;
-use super::lingering::{self, Connection};
-use super::patience::{BodyTime, Patience, TooLate, Wait};
-use super::tls::Tls;
 use crate::access::Shown;
 use crate::config::Live;
 use crate::connection::connection_stats::{ConnectionStats, Refused};
 use crate::connection::line::Line;
 use crate::limits::fairness::{FairShare, Unauthenticated};
 use crate::limits::memory_budget::{MemoryBudget, RequestBudget};
+use crate::server::connections::admission::Admission;
+use crate::server::connections::deadlines::{BodyTime, Patience, TooLate, Wait};
+use crate::server::connections::forwarded;
+use crate::server::connections::host;
+use crate::server::connections::lingering_close::{self, Connection};
+use crate::server::connections::tls::Tls;
 
 /// The head of a request, with all its headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -60,25 +60,25 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
     this port speaks TLS: it is https:// and wss:// here\n";
 
 /// What connections are served with.
-pub(super) struct Acceptor {
-    pub(super) app: Router,
-    pub(super) admission: Arc<Admission>,
+pub(in crate::server) struct Acceptor {
+    pub(in crate::server) app: Router,
+    pub(in crate::server) admission: Arc<Admission>,
     /// How long the head of a request may take, and which proxies are believed.
-    pub(super) config: Live,
+    pub(in crate::server) config: Live,
     /// The memory that large requests share.
-    pub(super) memory: MemoryBudget,
+    pub(in crate::server) memory: MemoryBudget,
     /// Where a client takes turns until its first request is there.
-    pub(super) fair_share: FairShare,
+    pub(in crate::server) fair_share: FairShare,
     /// `None`: plain HTTP.
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) connections: Arc<ConnectionStats>,
+    pub(in crate::server) tls: Option<Arc<Tls>>,
+    pub(in crate::server) connections: Arc<ConnectionStats>,
     /// Cancelled when nothing more is accepted, and what is under way is to end.
-    pub(super) closing: CancellationToken,
+    pub(in crate::server) closing: CancellationToken,
 }
 
 impl Acceptor {
     /// Serves until `closing` is cancelled and every connection has ended.
-    pub(super) async fn run(self, listener: TcpListener) {
+    pub(in crate::server) async fn run(self, listener: TcpListener) {
         let connections = TaskTracker::new();
         let acceptor = Arc::new(self);
         let mut fails = false;
@@ -132,7 +132,7 @@ impl Acceptor {
                         Refused::AddressLimit => FULL_FOR_ADDRESS,
                         _ => FULL,
                     };
-                    lingering::refuse(stream, answer);
+                    lingering_close::refuse(stream, answer);
                 }
                 return None;
             }

@@ -14,19 +14,23 @@ const FILES_UNKNOWN: usize = 1024;
 
 /// The most connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(in crate::server) struct Limits {
     /// In all.
-    pub(super) connections: usize,
+    pub(in crate::server) connections: usize,
     /// From one address, or from one /64 network of IPv6.
-    pub(super) per_address: usize,
+    pub(in crate::server) per_address: usize,
     /// The same, for this machine.
-    pub(super) from_here: usize,
+    pub(in crate::server) from_here: usize,
 }
 
 impl Limits {
     /// The limits that are set, where 0 is for one that suits `files`, how many may be open. A
     /// proxy on this machine stands for many clients, so there is none for it unless it is set.
-    pub(super) fn new(connections: usize, per_address: usize, files: Option<u64>) -> Limits {
+    pub(in crate::server) fn new(
+        connections: usize,
+        per_address: usize,
+        files: Option<u64>,
+    ) -> Limits {
         let files = files.map_or(FILES_UNKNOWN, |files| {
             usize::try_from(files).unwrap_or(usize::MAX)
         });
@@ -48,7 +52,7 @@ impl Limits {
 }
 
 /// See the module.
-pub(super) struct Admission(Mutex<Open>);
+pub(in crate::server) struct Admission(Mutex<Open>);
 
 struct Open {
     limits: Limits,
@@ -57,13 +61,13 @@ struct Open {
 }
 
 /// One connection's place; it is given back when this is dropped.
-pub(super) struct Place {
+pub(in crate::server) struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
 }
 
 impl Admission {
-    pub(super) fn new(limits: Limits) -> Arc<Admission> {
+    pub(in crate::server) fn new(limits: Limits) -> Arc<Admission> {
         Arc::new(Admission(Mutex::new(Open {
             limits,
             connections: 0,
@@ -72,7 +76,7 @@ impl Admission {
     }
 
     /// Goes over to other limits. Connections over them stay.
-    pub(super) fn change(&self, limits: Limits) {
+    pub(in crate::server) fn change(&self, limits: Limits) {
         self.open().limits = limits;
     }
 
@@ -84,7 +88,7 @@ impl Admission {
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub(super) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
+    pub(in crate::server) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
         let address = network::of_client(ip);
         let mut open = self.open();
         let from_one = match address.is_loopback() {

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::store::Checked;
 
 /// A bar of bytes; it shows at a terminal only.
-pub(super) fn bytes_bar() -> ProgressBar {
+pub(in crate::cli) fn bytes_bar() -> ProgressBar {
     ProgressBar::new(0).with_style(
         ProgressStyle::with_template(
             "{msg} {bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
@@ -15,7 +15,7 @@ pub(super) fn bytes_bar() -> ProgressBar {
 }
 
 /// Shows how far a check is.
-pub(super) fn show(bar: &ProgressBar, at: Checked) {
+pub(in crate::cli) fn show(bar: &ProgressBar, at: Checked) {
     bar.set_length(at.total);
     bar.set_position(at.done);
 }

@@ -10,7 +10,7 @@ pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
     /// Addresses or networks between commas; an empty text for none.
-    pub(super) fn parse(text: &str) -> Result<Proxies, String> {
+    pub(in crate::config) fn parse(text: &str) -> Result<Proxies, String> {
         if text.trim().is_empty() {
             return Ok(Proxies::default());
         }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::Failure;
-use super::output::{Output, counted};
-use super::verify::print;
-use crate::cli::bar::{bytes_bar, show};
+use crate::cli::Failure;
+use crate::cli::archive::verify::print;
+use crate::cli::terminal::bar::{bytes_bar, show};
+use crate::cli::terminal::output::{Output, counted};
 use crate::config::{Config, Durability};
 use crate::store::{Options, Restored, restore};
 
 /// Makes the store of `config` from `file`.
-pub(super) fn run(config: &Config, file: &Path, damaged: bool) -> Result<(), Failure> {
+pub(in crate::cli) fn run(config: &Config, file: &Path, damaged: bool) -> Result<(), Failure> {
     if config.mq.durability == Durability::Memory {
         let text = "mq.isPersistent is 0: there is no store to restore to";
         return Err(anyhow!(text).into());

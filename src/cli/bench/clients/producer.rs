@@ -8,23 +8,23 @@ use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-use super::link::Link;
-use super::outbound::Outbound;
-use super::schedule::{Clock, Plan, Step};
+use crate::cli::bench::clients::link::Link;
+use crate::cli::bench::clients::outbound::Outbound;
+use crate::cli::bench::schedule::{Clock, Plan, Step};
 
 /// Messages that are put before they are written, unless it is one.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// A producer that is logged in.
-pub(super) struct Producer {
-    pub(super) link: Link,
-    pub(super) plan: Plan,
-    pub(super) clock: Clock,
+pub(in crate::cli::bench) struct Producer {
+    pub(in crate::cli::bench) link: Link,
+    pub(in crate::cli::bench) plan: Plan,
+    pub(in crate::cli::bench) clock: Clock,
     /// Messages that may be unanswered; `None`: the server does not answer.
-    pub(super) window: Option<u64>,
+    pub(in crate::cli::bench) window: Option<u64>,
     /// Is notified when a message is due.
-    pub(super) due: Arc<Notify>,
-    pub(super) stop: CancellationToken,
+    pub(in crate::cli::bench) due: Arc<Notify>,
+    pub(in crate::cli::bench) stop: CancellationToken,
 }
 
 impl Producer {
@@ -34,7 +34,7 @@ impl Producer {
     ///
     /// The connection has ended, or the server answers what cannot be understood. `out` has
     /// what was done before.
-    pub(super) async fn run(mut self, out: &mut Outbound) -> anyhow::Result<()> {
+    pub(in crate::cli::bench) async fn run(mut self, out: &mut Outbound) -> anyhow::Result<()> {
         let stop = self.stop.clone();
         tokio::select! {
             ended = self.send_all(out) => ended?,

@@ -4,14 +4,14 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Both signals, from when it is made on.
-pub(super) struct Interrupt {
+pub(in crate::cli) struct Interrupt {
     ctrl_c: Signal,
     terminate: Signal,
 }
 
 impl Interrupt {
     /// Listens from now on; without it a signal ends the program at once.
-    pub(super) fn listen() -> anyhow::Result<Interrupt> {
+    pub(in crate::cli) fn listen() -> anyhow::Result<Interrupt> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Interrupt {
             ctrl_c: listen(SignalKind::interrupt())?,
@@ -20,7 +20,7 @@ impl Interrupt {
     }
 
     /// Waits for the next one. Safe to call off.
-    pub(super) async fn next(&mut self) {
+    pub(in crate::cli) async fn next(&mut self) {
         tokio::select! {
             _ = self.ctrl_c.recv() => {}
             _ = self.terminate.recv() => {}

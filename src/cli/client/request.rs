@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::stream;
-use crate::cli::url::ServerUrl;
+use crate::cli::client::stream;
+use crate::cli::client::url::ServerUrl;
 
 /// How long the server may take to connect, to answer, and for each piece of a reply.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const HEALTH_TIME: Duration = Duration::from_secs(5);
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 /// A reply that is 200.
-pub(super) struct Reply {
+pub(in crate::cli) struct Reply {
     body: Incoming,
     address: String,
     /// The bytes that it is to have, if that is known.
@@ -33,7 +33,7 @@ pub(super) struct Reply {
 const JSON_BYTES_MAX: usize = 16 << 20;
 
 /// Asks for `route`, and reads the JSON that it answers.
-pub(super) async fn json<T: DeserializeOwned>(
+pub(in crate::cli) async fn json<T: DeserializeOwned>(
     url: &ServerUrl,
     key: &str,
     route: &str,
@@ -44,12 +44,16 @@ pub(super) async fn json<T: DeserializeOwned>(
 }
 
 /// Asks for `route`, whose reply may have no end.
-pub(super) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
+pub(in crate::cli) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
     answer(url, key, Method::GET, route, String::new()).await
 }
 
 /// Whether there is what `route` names: a refusal with 404 says that there is not.
-pub(super) async fn is_there(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<bool> {
+pub(in crate::cli) async fn is_there(
+    url: &ServerUrl,
+    key: &str,
+    route: &str,
+) -> anyhow::Result<bool> {
     let response = respond(url, key, Method::GET, route, String::new()).await?;
     match response.status() {
         StatusCode::OK => Ok(true),
@@ -59,7 +63,7 @@ pub(super) async fn is_there(url: &ServerUrl, key: &str, route: &str) -> anyhow:
 }
 
 /// Posts JSON to `route`.
-pub(super) async fn post(
+pub(in crate::cli) async fn post(
     url: &ServerUrl,
     key: &str,
     route: &str,
@@ -69,7 +73,7 @@ pub(super) async fn post(
 }
 
 /// Asks how the server is, at `route`: whether it is well, and what it says about that.
-pub(super) async fn health(url: &ServerUrl, route: &str) -> anyhow::Result<(bool, Bytes)> {
+pub(in crate::cli) async fn health(url: &ServerUrl, route: &str) -> anyhow::Result<(bool, Bytes)> {
     let address = url.address();
     let asked = async {
         let response = ask(url, None, Method::GET, route, String::new()).await?;
@@ -174,13 +178,13 @@ async fn refusal(response: Response<Incoming>) -> String {
 
 impl Reply {
     /// The bytes that it is to have.
-    pub(super) fn bytes(&self) -> anyhow::Result<u64> {
+    pub(in crate::cli) fn bytes(&self) -> anyhow::Result<u64> {
         let no_length = || format!("{} does not say how much there is", self.address);
         self.bytes.with_context(no_length)
     }
 
     /// Everything.
-    pub(super) async fn whole(mut self) -> anyhow::Result<Vec<u8>> {
+    pub(in crate::cli) async fn whole(mut self) -> anyhow::Result<Vec<u8>> {
         let mut whole = vec![];
         while let Some(bytes) = self.next().await? {
             anyhow::ensure!(
@@ -193,7 +197,7 @@ impl Reply {
     }
 
     /// The next bytes; `None` when all have come.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+    pub(in crate::cli) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
             let frame = tokio::time::timeout(ANSWER_TIME, self.body.frame()).await;
             let frame = frame.map_err(|_| anyhow!("{} sends nothing any more", self.address))?;
