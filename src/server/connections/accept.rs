@@ -1,7 +1,7 @@
-//! Accepts connections and serves each, within bounds: how many there are, how long one may
-//! keep the server waiting, and how much it may say before it is known.
+//! Accepts connections and serves each, within bounds: how many there are, how long a client may
+//! keep the server waiting, and how large the head of a request may be.
 //!
-//! `server/` starts it. What is asked is none of its business: requests go to the router.
+//! `server/` starts it. It does not look at what is asked: requests go to the router.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -33,17 +33,17 @@ use crate::connection::line::Line;
 use crate::limits::fairness::{FairShare, Unauthenticated};
 use crate::limits::memory_budget::{MemoryBudget, RequestBudget};
 use crate::server::connections::admission::Admission;
-use crate::server::connections::deadlines::{BodyTime, Patience, TooLate, Wait};
+use crate::server::connections::deadlines::{BodyDeadline, Deadlines, Expired, Phase};
 use crate::server::connections::forwarded;
 use crate::server::connections::host;
 use crate::server::connections::lingering_close::{self, Connection};
 use crate::server::connections::tls::Tls;
 
-/// The head of a request, with all its headers.
+/// The largest head of a request, with all its headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// A head, and what is read of a body at once.
+/// The read buffer: a head, or what is read of a body at a time.
 const BUFFER_BYTES_MAX: usize = 32 << 10;
-/// After an accept that failed for want of something the server waits for it to be given back.
+/// The wait after an accept that failed for lack of a file or of memory, until some is freed.
 const NO_FILE_WAIT: Duration = Duration::from_millis(200);
 /// The first byte of every TLS connection: a record of a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -59,20 +59,20 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
     Content-Type: text/plain\r\nContent-Length: 53\r\n\r\n\
     this port speaks TLS: it is https:// and wss:// here\n";
 
-/// What connections are served with.
+/// Everything that connections are served with.
 pub(in crate::server) struct Acceptor {
     pub(in crate::server) app: Router,
     pub(in crate::server) admission: Arc<Admission>,
-    /// How long the head of a request may take, and which proxies are believed.
+    /// The time for the head of a request, and the trusted proxies.
     pub(in crate::server) config: Live,
     /// The memory that large requests share.
     pub(in crate::server) memory: MemoryBudget,
-    /// Where a client takes turns until its first request is there.
+    /// The turns that a client takes until its first request is there.
     pub(in crate::server) fair_share: FairShare,
-    /// `None`: plain HTTP.
+    /// `None` for plain HTTP.
     pub(in crate::server) tls: Option<Arc<Tls>>,
-    pub(in crate::server) connections: Arc<ConnectionStats>,
-    /// Cancelled when nothing more is accepted, and what is under way is to end.
+    pub(in crate::server) stats: Arc<ConnectionStats>,
+    /// Cancelled when the server accepts nothing more, and ends what is under way.
     pub(in crate::server) closing: CancellationToken,
 }
 
@@ -90,7 +90,7 @@ impl Acceptor {
             match accepted {
                 Ok((stream, address)) => {
                     fails = false;
-                    // With many who are not known yet, the next wait where they cost nothing.
+                    // While many wait for their turns, the next ones wait in the system's backlog.
                     let _turn = acceptor.fair_share.turn().await;
                     let serve = acceptor.clone().take(stream, address);
                     if let Some(serve) = serve {
@@ -99,7 +99,7 @@ impl Acceptor {
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    acceptor.connections.refused(Refused::Files).add(1);
+                    acceptor.stats.refused(Refused::Files).add(1);
                     if !fails {
                         tracing::error!(%error, "connections cannot be accepted; trying again");
                     }
@@ -117,7 +117,7 @@ impl Acceptor {
         self.config.get().server.request_time
     }
 
-    /// Takes a connection or refuses it.
+    /// Takes a connection, or refuses it.
     fn take(
         self: Arc<Acceptor>,
         stream: TcpStream,
@@ -126,7 +126,7 @@ impl Acceptor {
         let place = match self.admission.admit(address.ip()) {
             Ok(place) => place,
             Err(refused) => {
-                self.connections.refused(refused).add(1);
+                self.stats.refused(refused).add(1);
                 if self.tls.is_none() {
                     let answer = match refused {
                         Refused::AddressLimit => FULL_FOR_ADDRESS,
@@ -137,16 +137,16 @@ impl Acceptor {
                 return None;
             }
         };
-        let patience = Arc::new(Patience::new(Instant::now(), self.request_time()));
+        let deadlines = Arc::new(Deadlines::new(Instant::now(), self.request_time()));
         let client = self.fair_share.unauthenticated();
         let connection = Connection::new(
             Line::new(stream),
             place,
-            patience.clone(),
-            self.connections.clone(),
+            deadlines.clone(),
+            self.stats.clone(),
             client.clone(),
         );
-        let serve = self.serve(connection, address, patience, client.clone());
+        let serve = self.serve(connection, address, deadlines, client.clone());
         Some(client.throttled(serve))
     }
 
@@ -154,26 +154,26 @@ impl Acceptor {
         self: Arc<Acceptor>,
         connection: Connection,
         address: SocketAddr,
-        patience: Arc<Patience>,
+        deadlines: Arc<Deadlines>,
         client: Unauthenticated,
     ) {
         let line = connection.line().clone();
         let Some(tls) = &self.tls else {
             return self
-                .serve_http(connection, line, address, patience, client)
+                .serve_http(connection, line, address, deadlines, client)
                 .await;
         };
         let secured = tokio::time::timeout(self.request_time(), secure(tls, connection));
         match secured.await {
             Ok(Ok(stream)) => {
-                self.serve_http(stream, line, address, patience, client)
+                self.serve_http(stream, line, address, deadlines, client)
                     .await;
             }
             Ok(Err(error)) => {
-                self.connections.refused(Refused::Tls).add(1);
+                self.stats.refused(Refused::Tls).add(1);
                 tracing::debug!(%error, %address, "no TLS");
             }
-            Err(_) => self.connections.refused(Refused::Slow).add(1),
+            Err(_) => self.stats.refused(Refused::Slow).add(1),
         }
     }
 
@@ -182,7 +182,7 @@ impl Acceptor {
         stream: S,
         line: Line,
         address: SocketAddr,
-        patience: Arc<Patience>,
+        deadlines: Arc<Deadlines>,
         client: Unauthenticated,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -191,14 +191,14 @@ impl Acceptor {
         let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
             client.authenticated();
             request.extensions_mut().insert(shown.clone());
-            self.ask(request, &line, address, &patience)
+            self.ask(request, &line, address, &deadlines)
         });
         let connection = http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = connection.with_upgrades();
-        let mut too_late = TooLate::new(&patience);
+        let mut expired = Expired::new(&deadlines);
         let mut closing = std::pin::pin!(self.closing.cancelled());
         let mut ends = false;
         let ended = poll_fn(|cx| {
@@ -209,18 +209,18 @@ impl Acceptor {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(Ok(ended));
             }
-            too_late.poll(&patience, cx).map(Err)
+            expired.poll(&deadlines, cx).map(Err)
         });
         match ended.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, %address, "a connection has failed"),
-            Err(Wait::Request) => {}
-            Err(wait) => {
-                self.connections.refused(Refused::Slow).add(1);
-                let is_asking = matches!(wait, Wait::Head | Wait::Body);
+            Err(Phase::Idle) => {}
+            Err(phase) => {
+                self.stats.refused(Refused::Slow).add(1);
+                let is_asking = matches!(phase, Phase::Head | Phase::Body);
                 if is_asking && let Some(parts) = connection.into_parts() {
                     let mut stream = parts.io.into_inner();
-                    // Whoever does not take it at once has said as little.
+                    // A client that does not take it soon is not waited for.
                     let told = stream.write_all(TOO_LATE);
                     let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
                 }
@@ -228,15 +228,15 @@ impl Acceptor {
         }
     }
 
-    /// Hands one request to the router.
+    /// Passes one request to the router.
     fn ask(
         &self,
         request: Request<Incoming>,
         line: &Line,
         address: SocketAddr,
-        patience: &Arc<Patience>,
-    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
-        patience.satisfied();
+        deadlines: &Arc<Deadlines>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
+        deadlines.answering();
         let memory = RequestBudget::new(&self.memory);
         let (mut head, body) = request.into_parts();
         let config = self.config.get();
@@ -250,32 +250,32 @@ impl Acceptor {
             true => Body::empty(),
             false => {
                 head.extensions.insert(memory.clone());
-                Body::new(Question {
+                Body::new(RequestBody {
                     body,
-                    time: BodyTime::new(patience),
-                    patience: patience.clone(),
+                    deadline: BodyDeadline::new(deadlines),
+                    deadlines: deadlines.clone(),
                 })
             }
         };
         let refusal = host::refusal(&head);
-        let answered = Answered(patience.clone());
+        let idle_after = IdleAfter(deadlines.clone());
         let answer = self.app.clone().call(Request::from_parts(head, body));
         async move {
             let answer = match refusal {
                 Some(refusal) => refusal,
                 None => answer.await?,
             };
-            // What the request took is not needed for its answer.
+            // The answer needs none of the memory that the request reserved.
             drop(memory);
-            Ok(answer.map(|body| Answer {
+            Ok(answer.map(|body| AnswerBody {
                 body,
-                _answered: answered,
+                _idle_after: idle_after,
             }))
         }
     }
 }
 
-/// Whether an accept failed because of who came, and the next one may succeed.
+/// Whether an accept failed because of one client, so that the next one may succeed.
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -286,7 +286,7 @@ fn is_of_the_client(error: &io::Error) -> bool {
     )
 }
 
-/// The TLS of a connection; whoever speaks plain HTTP is told.
+/// Begins TLS on a connection. A client that speaks plain HTTP gets an answer that says so.
 async fn secure(
     tls: &Tls,
     mut connection: Connection,
@@ -301,19 +301,19 @@ async fn secure(
         .is_some_and(|first| *first != TLS_HANDSHAKE)
     {
         connection.write_all(NOT_TLS).await?;
-        return Err(io::Error::other("it does not begin as TLS does"));
+        return Err(io::Error::other("the first byte is not that of TLS"));
     }
     tls.acceptor().accept(connection).await
 }
 
-/// The body of a request, which may not take too long.
-struct Question {
+/// The body of a request, which has to come in time.
+struct RequestBody {
     body: Incoming,
-    time: BodyTime,
-    patience: Arc<Patience>,
+    deadline: BodyDeadline,
+    deadlines: Arc<Deadlines>,
 }
 
-impl hyper::body::Body for Question {
+impl hyper::body::Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -324,12 +324,12 @@ impl hyper::body::Body for Question {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         match &frame {
-            Poll::Pending => this.time.wait(&this.patience),
+            Poll::Pending => this.deadline.wait(&this.deadlines),
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                this.time.came(bytes, &this.patience);
+                this.deadline.received(bytes, &this.deadlines);
             }
-            Poll::Ready(_) => this.time.came(0, &this.patience),
+            Poll::Ready(_) => this.deadline.received(0, &this.deadlines),
         }
         frame
     }
@@ -343,21 +343,22 @@ impl hyper::body::Body for Question {
     }
 }
 
-/// The body of an answer; when it has left, the next request is waited for.
-struct Answer {
+/// The body of an answer. When it has left, the connection is idle.
+struct AnswerBody {
     body: Body,
-    _answered: Answered,
+    _idle_after: IdleAfter,
 }
 
-struct Answered(Arc<Patience>);
+/// Tells the deadlines when it is dropped that the answer has left.
+struct IdleAfter(Arc<Deadlines>);
 
-impl Drop for Answered {
+impl Drop for IdleAfter {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.idle();
     }
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

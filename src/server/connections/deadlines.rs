@@ -1,10 +1,11 @@
-//! How long a connection may keep the server waiting.
+//! How long a client may keep the server waiting.
 //!
-//! The task of a connection serves it and looks here when nothing moves; what serves it notes
-//! what it waits for. No timer is set for a request that comes at once.
+//! What serves a connection tells its [`Deadlines`] what the client has to do next. The task of
+//! the connection polls [`Expired`] when nothing else moves. A request that comes at once sets
+//! no timer.
 
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,161 +13,161 @@ use tokio::time::{Instant, Sleep};
 
 use crate::limits::pace::ReceivePace;
 
-/// How long a connection is kept without a request: longer than proxies keep theirs (60 seconds
-/// in nginx), so that none of them sends a request on one that is just being closed.
+/// A connection without a request is kept this long: longer than proxies keep theirs (60 seconds
+/// in nginx), so that no proxy sends a request on one that the server is just closing.
 const IDLE: Duration = Duration::from_secs(90);
-/// How long a client may take nothing of an answer.
+/// The client may take none of an answer for this long.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// What is waited for.
+/// What the server waits for, or does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// The next request, of which nothing has come.
-    Request,
-    /// The rest of the head of a request.
+pub(super) enum Phase {
+    /// It waits for the first byte of the next request.
+    Idle,
+    /// It waits for the rest of the head of a request.
     Head,
-    /// More of a body.
+    /// It waits for more of a body.
     Body,
-    /// Nothing of the client.
-    Nothing,
+    /// It answers. Only a client that takes nothing of the answer is late.
+    Answer,
 }
 
-/// See the module.
-pub(super) struct Patience {
+/// The deadlines of one connection.
+pub(super) struct Deadlines {
     request: Duration,
     state: Mutex<State>,
 }
 
 struct State {
-    wait: Wait,
-    /// When it has taken too long.
+    phase: Phase,
+    /// The end of the phase.
     due: Option<Instant>,
-    /// Since when nothing of an answer is taken.
+    /// The client has taken nothing of an answer since then.
     stuck: Option<Instant>,
 }
 
-impl Patience {
-    /// The first request is to come within `request` of `accepted`, and each later one as soon
-    /// after its first byte.
-    pub(super) fn new(accepted: Instant, request: Duration) -> Patience {
+impl Deadlines {
+    /// The head of the first request is due within `request` of `accepted`, and the head of each
+    /// later one within the same time of its first byte.
+    pub(super) fn new(accepted: Instant, request: Duration) -> Deadlines {
         let state = State {
-            wait: Wait::Head,
+            phase: Phase::Head,
             due: Some(accepted + request),
             stuck: None,
         };
-        Patience {
+        Deadlines {
             request,
             state: Mutex::new(state),
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it is held")
     }
 
-    /// Something has come.
-    pub(super) fn heard(&self) {
+    /// Bytes have come: if the connection was idle, a head has begun.
+    pub(super) fn reading_head(&self) {
         let mut state = self.state();
-        if state.wait == Wait::Request {
-            state.wait = Wait::Head;
+        if state.phase == Phase::Idle {
+            state.phase = Phase::Head;
             state.due = Some(Instant::now() + self.request);
         }
     }
 
     /// The answer to a request has left.
-    pub(super) fn answered(&self) {
+    pub(super) fn idle(&self) {
         let mut state = self.state();
-        state.wait = Wait::Request;
+        state.phase = Phase::Idle;
         state.due = Some(Instant::now() + IDLE);
     }
 
-    /// The client has done its part for now.
-    pub(super) fn satisfied(&self) {
+    /// The client has sent what it had to for now.
+    pub(super) fn answering(&self) {
         let mut state = self.state();
-        state.wait = Wait::Nothing;
+        state.phase = Phase::Answer;
         state.due = None;
     }
 
-    fn wait_for_body(&self, until: Instant) {
+    fn reading_body(&self, until: Instant) {
         let mut state = self.state();
-        state.wait = Wait::Body;
+        state.phase = Phase::Body;
         state.due = Some(until);
     }
 
-    /// The client takes nothing of an answer, or does again.
-    pub(super) fn stuck(&self, stuck: bool) {
+    /// A write was tried; `is_stuck` if the client took nothing of it.
+    pub(super) fn writing(&self, is_stuck: bool) {
         let mut state = self.state();
-        match (stuck, state.stuck) {
+        match (is_stuck, state.stuck) {
             (true, None) => state.stuck = Some(Instant::now()),
             (false, Some(_)) => state.stuck = None,
             _ => {}
         }
     }
 
-    /// What is waited for, and how long.
-    fn due(&self) -> (Wait, Option<Instant>) {
+    /// The phase that ends first, and its end.
+    fn due(&self) -> (Phase, Option<Instant>) {
         let state = self.state();
         let stuck = state.stuck.map(|since| since + STUCK);
         match (state.due, stuck) {
-            (Some(due), Some(stuck)) if stuck < due => (Wait::Nothing, Some(stuck)),
-            (None, Some(stuck)) => (Wait::Nothing, Some(stuck)),
-            (due, _) => (state.wait, due),
+            (Some(due), Some(stuck)) if stuck < due => (Phase::Answer, Some(stuck)),
+            (None, Some(stuck)) => (Phase::Answer, Some(stuck)),
+            (due, _) => (state.phase, due),
         }
     }
 }
 
-/// Ends when what a [`Patience`] waits for has taken too long. It is to be polled whenever the
-/// connection has been.
-pub(super) struct TooLate(Pin<Box<Sleep>>);
+/// Ends when one of the [`Deadlines`] has passed. It has to be polled each time after the
+/// connection was.
+pub(super) struct Expired(Pin<Box<Sleep>>);
 
-impl TooLate {
-    pub(super) fn new(patience: &Patience) -> TooLate {
-        let due = patience.due().1.unwrap_or_else(Instant::now);
-        TooLate(Box::pin(tokio::time::sleep_until(due)))
+impl Expired {
+    pub(super) fn new(deadlines: &Deadlines) -> Expired {
+        let due = deadlines.due().1.unwrap_or_else(Instant::now);
+        Expired(Box::pin(tokio::time::sleep_until(due)))
     }
 
-    pub(super) fn poll(&mut self, patience: &Patience, cx: &mut Context<'_>) -> Poll<Wait> {
+    pub(super) fn poll(&mut self, deadlines: &Deadlines, cx: &mut Context<'_>) -> Poll<Phase> {
         loop {
-            let (wait, Some(due)) = patience.due() else {
+            let (phase, Some(due)) = deadlines.due() else {
                 return Poll::Pending;
             };
-            // A timer that ends too early costs less than one that is set anew each time.
+            // A timer that ends too early costs less than one that is set again each time.
             if self.0.is_elapsed() || due < self.0.deadline() {
                 self.0.as_mut().reset(due);
             }
             ready!(self.0.as_mut().poll(cx));
             if due <= self.0.deadline() {
-                return Poll::Ready(wait);
+                return Poll::Ready(phase);
             }
         }
     }
 }
 
-/// How long a body may still take.
-pub(super) struct BodyTime {
+/// The deadline of a body, which moves as the body comes.
+pub(super) struct BodyDeadline {
     pace: ReceivePace,
     waits: bool,
 }
 
-impl BodyTime {
-    pub(super) fn new(patience: &Patience) -> BodyTime {
-        BodyTime {
-            pace: ReceivePace::new(patience.request),
+impl BodyDeadline {
+    pub(super) fn new(deadlines: &Deadlines) -> BodyDeadline {
+        BodyDeadline {
+            pace: ReceivePace::new(deadlines.request),
             waits: false,
         }
     }
 
-    /// More of the body has to be waited for.
-    pub(super) fn wait(&mut self, patience: &Patience) {
+    /// The server waits for more of the body.
+    pub(super) fn wait(&mut self, deadlines: &Deadlines) {
         self.waits = true;
-        patience.wait_for_body(self.pace.wait());
+        deadlines.reading_body(self.pace.wait());
     }
 
-    /// So much of it has come.
-    pub(super) fn came(&mut self, bytes: usize, patience: &Patience) {
+    /// `bytes` of the body have come.
+    pub(super) fn received(&mut self, bytes: usize, deadlines: &Deadlines) {
         self.pace.received(bytes);
         if std::mem::take(&mut self.waits) {
-            patience.satisfied();
+            deadlines.answering();
         }
     }
 }
@@ -178,83 +179,83 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(8);
 
-    fn start() -> (Arc<Patience>, Instant) {
+    fn start() -> (Arc<Deadlines>, Instant) {
         let now = Instant::now();
-        (Arc::new(Patience::new(now, LIMIT)), now)
+        (Arc::new(Deadlines::new(now, LIMIT)), now)
     }
 
-    async fn too_late(patience: &Patience) -> Wait {
-        let mut late = TooLate::new(patience);
-        std::future::poll_fn(|cx| late.poll(patience, cx)).await
+    async fn expired(deadlines: &Deadlines) -> Phase {
+        let mut timer = Expired::new(deadlines);
+        std::future::poll_fn(|cx| timer.poll(deadlines, cx)).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_has_its_time_and_a_kept_connection_another() {
-        let (patience, begin) = start();
-        assert_eq!(too_late(&patience).await, Wait::Head);
+        let (deadlines, begin) = start();
+        assert_eq!(expired(&deadlines).await, Phase::Head);
         assert_eq!(begin.elapsed(), LIMIT);
-        patience.answered();
+        deadlines.idle();
         let begin = Instant::now();
-        assert_eq!(too_late(&patience).await, Wait::Request);
-        // nginx closes what it keeps after 60 seconds, and needs a while for that.
+        assert_eq!(expired(&deadlines).await, Phase::Idle);
+        // nginx closes an idle connection after 60 seconds, and needs a while for that.
         assert!(IDLE >= Duration::from_secs(75));
         assert_eq!(begin.elapsed(), IDLE);
-        patience.answered();
-        patience.heard();
+        deadlines.idle();
+        deadlines.reading_head();
         let begin = Instant::now();
-        assert_eq!(too_late(&patience).await, Wait::Head);
+        assert_eq!(expired(&deadlines).await, Phase::Head);
         assert_eq!(begin.elapsed(), LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timer_that_is_set_for_later_is_not_waited_for() {
-        let (patience, begin) = start();
-        patience.answered();
-        let mut late = TooLate::new(&patience);
+    async fn an_earlier_deadline_does_not_wait_for_the_timer() {
+        let (deadlines, begin) = start();
+        deadlines.idle();
+        let mut timer = Expired::new(&deadlines);
         let mut turn = 0;
-        let wait = std::future::poll_fn(|cx| {
-            let polled = late.poll(&patience, cx);
+        let phase = std::future::poll_fn(|cx| {
+            let polled = timer.poll(&deadlines, cx);
             if turn == 0 {
-                patience.heard();
+                deadlines.reading_head();
                 cx.waker().wake_by_ref();
             }
             turn += 1;
             polled
         });
-        assert_eq!(wait.await, Wait::Head);
+        assert_eq!(phase.await, Phase::Head);
         assert_eq!(begin.elapsed(), LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_has_as_long_as_it_comes_at_a_pace() {
-        let (patience, _) = start();
-        let mut time = BodyTime::new(&patience);
+        let (deadlines, _) = start();
+        let mut body = BodyDeadline::new(&deadlines);
         for _ in 0..100 {
-            time.wait(&patience);
+            body.wait(&deadlines);
             tokio::time::advance(Duration::from_secs(1)).await;
-            time.came(64 << 10, &patience);
-            assert_eq!(patience.due().1, None);
+            body.received(64 << 10, &deadlines);
+            assert_eq!(deadlines.due().1, None);
         }
         for _ in 0..7 {
-            time.wait(&patience);
+            body.wait(&deadlines);
             tokio::time::advance(Duration::from_secs(1)).await;
-            time.came(1, &patience);
+            body.received(1, &deadlines);
         }
-        time.wait(&patience);
+        body.wait(&deadlines);
         let begin = Instant::now();
-        assert_eq!(too_late(&patience).await, Wait::Body);
+        assert_eq!(expired(&deadlines).await, Phase::Body);
         assert!(begin.elapsed() <= Duration::from_millis(1_002));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_is_not_kept_for_ever() {
-        let (patience, begin) = start();
-        patience.satisfied();
-        patience.stuck(true);
+    async fn a_client_that_takes_nothing_of_an_answer_is_too_late() {
+        let (deadlines, begin) = start();
+        deadlines.answering();
+        deadlines.writing(true);
         tokio::time::advance(Duration::from_secs(20)).await;
-        patience.stuck(false);
-        patience.stuck(true);
-        assert_eq!(too_late(&patience).await, Wait::Nothing);
+        deadlines.writing(false);
+        deadlines.writing(true);
+        assert_eq!(expired(&deadlines).await, Phase::Answer);
         assert_eq!(begin.elapsed(), Duration::from_secs(20) + STUCK);
     }
 }

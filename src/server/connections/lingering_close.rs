@@ -1,14 +1,14 @@
-//! Connections whose last words are heard.
+//! A lingering close, so that a client hears the last words.
 //!
-//! A socket that is closed while something its client sent is unread is reset, and a reset takes
-//! away what the client has not read yet: above all why it was refused. So a connection that
-//! ends is closed for writing only at first, and what still comes is thrown away for a while.
+//! The system resets a socket that is closed while bytes of its client are unread, and a reset
+//! discards what the client has not read yet: above all, why it was refused. So a [`Connection`]
+//! that ends is closed for writing only at first, and what still comes is discarded for a while.
 //!
-//! One that has last words on its [`Line`] has longer: its client may read them only after
-//! what it was sent before, and when it is done with that.
+//! A connection with last words on its [`Line`] lingers longer: its client reads them after
+//! everything that it was sent before.
 //!
-//! It keeps its place among the connections until it is over, and notes for its
-//! [`Patience`] when something came and when nothing leaves.
+//! A lingering connection keeps its place among the connections. While it is served, it tells
+//! its [`Deadlines`] when bytes come and when none leave.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -25,24 +25,24 @@ use crate::connection::connection_stats::ConnectionStats;
 use crate::connection::line::Line;
 use crate::limits::fairness::Unauthenticated;
 use crate::server::connections::admission::Place;
-use crate::server::connections::deadlines::Patience;
+use crate::server::connections::deadlines::Deadlines;
 
-/// The longest that a client is listened to in vain.
+/// The longest that a connection lingers.
 const LINGER: Duration = Duration::from_secs(5);
-/// The same, for one that may not have read its last words yet.
+/// The same, for one whose client may not have read its last words yet.
 const LINGER_UNTOLD: Duration = Duration::from_secs(300);
-/// The same, for one that was refused before it was heard.
+/// The same, for one that was refused unread.
 const LINGER_REFUSED: Duration = Duration::from_secs(1);
-/// Refused clients that are listened to at the same time; the others are cut off.
+/// The most refused connections that linger at a time; the others are cut off.
 const REFUSED_MAX: usize = 64;
-/// What is thrown away at once.
+/// Bytes that are discarded at a time.
 const READ_BYTES: usize = 4 << 10;
 
 static REFUSED: Semaphore = Semaphore::const_new(REFUSED_MAX);
 
-/// Tells a client that there is no place for it, as far as that costs next to nothing.
+/// Sends `answer` to a client that has no place, as far as that costs next to nothing.
 pub(super) fn refuse(stream: TcpStream, answer: &[u8]) {
-    // What is not taken at once is not worth more.
+    // What the system does not take at once is not worth more.
     let told = stream.try_write(answer).is_ok();
     if told && let Ok(permit) = REFUSED.try_acquire() {
         tokio::spawn(async move {
@@ -52,35 +52,35 @@ pub(super) fn refuse(stream: TcpStream, answer: &[u8]) {
     }
 }
 
-/// See the module.
+/// A connection with its place, which lingers when it is dropped.
 pub(super) struct Connection {
     line: Line,
     place: Option<Place>,
-    patience: Arc<Patience>,
-    connections: Arc<ConnectionStats>,
+    deadlines: Arc<Deadlines>,
+    stats: Arc<ConnectionStats>,
     client: Unauthenticated,
 }
 
 impl Connection {
-    /// A connection that was accepted, and is counted in `connections` as long as it is there.
+    /// A connection that was accepted. `stats` count it as open until it is dropped.
     pub(super) fn new(
         line: Line,
         place: Place,
-        patience: Arc<Patience>,
-        connections: Arc<ConnectionStats>,
+        deadlines: Arc<Deadlines>,
+        stats: Arc<ConnectionStats>,
         client: Unauthenticated,
     ) -> Connection {
-        connections.accepted.add(1);
+        stats.accepted.add(1);
         Connection {
             line,
             place: Some(place),
-            patience,
-            connections,
+            deadlines,
+            stats,
             client,
         }
     }
 
-    /// What it is a connection on.
+    /// The socket, and what the system knows of it.
     pub(super) fn line(&self) -> &Line {
         &self.line
     }
@@ -90,14 +90,14 @@ impl Connection {
         write: impl FnOnce(Pin<&mut Line>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let written = write(Pin::new(&mut self.line));
-        self.patience.stuck(written.is_pending());
+        self.deadlines.writing(written.is_pending());
         written
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connections.closed.add(1);
+        self.stats.closed.add(1);
         let has_ended = match self.line.with(|stream| stream.try_read(&mut [0; 1])) {
             Ok(bytes) => bytes == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
@@ -116,11 +116,11 @@ impl Drop for Connection {
     }
 }
 
-/// Ends this side, and reads until the other side has ended too.
+/// Closes this side, and reads until the client has closed its side.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut unheard = vec![0; READ_BYTES];
-    while stream.read(&mut unheard).await? > 0 {}
+    let mut discarded = vec![0; READ_BYTES];
+    while stream.read(&mut discarded).await? > 0 {}
     Ok(())
 }
 
@@ -132,7 +132,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.line).poll_read(cx, buf);
         if read.is_ready() {
-            self.patience.heard();
+            self.deadlines.reading_head();
         }
         read
     }
@@ -178,7 +178,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test]
-    async fn what_was_said_last_is_heard_by_a_client_that_is_still_sending() {
+    async fn a_client_that_is_still_sending_hears_the_last_words() {
         const SENT: usize = 32 << 20;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -186,11 +186,11 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         let admission = Admission::new(Limits::new(1, 0, None));
         let place = admission.admit(peer.ip()).unwrap();
-        let patience = Patience::new(Instant::now(), Duration::from_secs(8));
+        let deadlines = Deadlines::new(Instant::now(), Duration::from_secs(8));
         let mut connection = Connection::new(
             Line::new(stream),
             place,
-            Arc::new(patience),
+            Arc::new(deadlines),
             Arc::default(),
             FairShare::new(&Handle::current()).unauthenticated(),
         );
