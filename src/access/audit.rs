@@ -1,4 +1,4 @@
-//! The lines of the log that tell who was let in, kept out, or changed something.
+//! The audit: log lines that say which key was refused, and which one changed or took something.
 //!
 //! All have the target [`AUDIT`], the name of the key, and never the key.
 
@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::grant::Grant;
-use super::ring::Ring;
+use crate::access::grant::Grant;
+use crate::access::key_ring::KeyRing;
 
 /// The target of these lines.
 pub const AUDIT: &str = "audit";
 
-/// Refused keys are told no more often.
+/// The least time between two lines of the same kind.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Where a key is presented.
+/// The request that a key comes with.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Whose it is.
+pub struct RequestSource {
+    /// The address of its client.
     pub address: IpAddr,
     /// The method of the request.
     pub method: &'static str,
@@ -31,10 +31,10 @@ pub struct Place {
     pub path: &'static str,
 }
 
-impl Place {
-    /// Tells that the holder of a key did something here.
+impl RequestSource {
+    /// Logs what the holder of a key did with this request.
     pub fn tell(&self, grant: &Grant, what: fmt::Arguments<'_>) {
-        let Place {
+        let RequestSource {
             address,
             method,
             path,
@@ -44,19 +44,18 @@ impl Place {
     }
 }
 
-/// A key was refused, and so many before of which nothing was said.
-pub(super) fn refused(key: &str, place: &Place, why: &str, unsaid: u64) {
-    let Place {
+/// Logs that a key was refused, and how many refusals before it were not logged.
+pub(super) fn refused(key: &str, source: &RequestSource, why: &str, unsaid: u64) {
+    let RequestSource {
         address,
         method,
         path,
-    } = place;
+    } = source;
     tracing::warn!(target: AUDIT, key, %address, route = %format_args!("{method} {path}"), unsaid, "refused: {why}");
 }
 
-/// The file is in use: these keys of it are new, and these are no more; one that is changed is
-/// both.
-pub(super) fn loaded(file: &Path, ring: &Ring, added: &[Arc<Grant>], gone: &[Arc<Grant>]) {
+/// Logs that the file is in use, with its new keys and those that are gone; a changed key is both.
+pub(super) fn loaded(file: &Path, ring: &KeyRing, added: &[Arc<Grant>], gone: &[Arc<Grant>]) {
     let names = |grants: &[Arc<Grant>]| {
         let names: Vec<_> = grants.iter().map(|grant| grant.name()).collect();
         names.join(",")
@@ -65,26 +64,26 @@ pub(super) fn loaded(file: &Path, ring: &Ring, added: &[Arc<Grant>], gone: &[Arc
     tracing::info!(target: AUDIT, file = %file.display(), keys, added, gone, "loaded the keys");
 }
 
-/// The file cannot be used.
+/// Logs that the file cannot be used.
 pub(super) fn not_loaded(why: &str) {
     tracing::error!(target: AUDIT, "the keys are not loaded: {why}");
 }
 
-/// A key's time is over.
+/// Logs that a key has expired.
 pub(super) fn expired(key: &str) {
     tracing::info!(target: AUDIT, key, "a key has expired");
 }
 
-/// A key had expired, and by the clock it has not any more.
+/// Logs that a key which had expired is valid again, after the clock was set back.
 pub(super) fn counts_again(key: &str) {
     tracing::info!(target: AUDIT, key, "a key counts again: the clock was ahead");
 }
 
-/// Lets one through in a while.
+/// Admits one line per [`EVERY`].
 #[derive(Default)]
 pub(super) struct Limit(Mutex<Held>);
 
-/// When the last one was let through, and how many were held back since.
+/// When the last line was admitted, and how many were held back since.
 #[derive(Default)]
 struct Held {
     last: Option<Instant>,
@@ -108,25 +107,25 @@ impl Held {
 }
 
 impl Limit {
-    /// How many were held back before this one; `None` if it is held back too.
+    /// The number of lines held back before this one; `None` if it is held back too.
     pub(super) fn admit(&self, now: Instant) -> Option<u64> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.admit(now)
     }
 }
 
-/// Who does something, and where: the name of a key, an address, a route.
+/// Who does something, and how: the name of a key, an address, a route.
 type Who = (Box<str>, IpAddr, &'static str);
 
-/// As [`Limit`], for each who does something.
+/// A [`Limit`] for each key, address and route.
 #[derive(Default)]
 pub(super) struct Repeats(Mutex<HashMap<Who, Held>>);
 
 impl Repeats {
-    /// Those that are kept; with more of them at once each is let through.
+    /// The most that are kept; beyond it every line is admitted.
     const MAX: usize = 10_000;
 
-    /// As [`Limit::admit`].
+    /// The number of lines of `who` held back before this one; `None` if it is held back too.
     pub(super) fn admit(&self, who: Who, now: Instant) -> Option<u64> {
         let mut repeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if repeats.len() >= Repeats::MAX && !repeats.contains_key(&who) {

@@ -1,8 +1,8 @@
-//! Tokens, and what is kept of them.
+//! Tokens, and the digests that are kept of them.
 //!
-//! A token is 256 bits of chance, so one round of SHA-256 is as hard to turn around as the
-//! token is to guess. A password would need a slow hash; that is why keys are made here and are
-//! never chosen, and why nothing without the form of a token is ever compared with a digest.
+//! A token is 256 random bits, so one round of SHA-256 is as hard to invert as the token is to
+//! guess. A password would need a slow hash. That is why keys are made here and never chosen, and
+//! why only what has the form of a token is compared with a digest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,10 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What every token begins with: people and scanners know it when they see one.
+/// The prefix of every token, by which people and secret scanners recognise one.
 const START: &str = "dpmq_";
 const BYTES: usize = 32;
-/// What every digest in a file begins with.
+/// The prefix of every digest in a file.
 const KIND: &str = "sha256:";
 
 /// The system gives no random numbers.
@@ -40,7 +40,7 @@ impl Token {
         &self.0
     }
 
-    /// What is kept of it.
+    /// The digest, which is all that is kept of it.
     pub fn digest(&self) -> Digest {
         Digest(Sha256::digest(&self.0).into())
     }
@@ -57,13 +57,13 @@ impl fmt::Debug for Token {
 pub struct Digest([u8; BYTES]);
 
 impl Digest {
-    /// That of what a client presents; `None` if it has not the form of a token.
+    /// The digest of what a client presents; `None` if it does not have the form of a token.
     pub(super) fn of(presented: &str) -> Option<Digest> {
         from_hex(presented.strip_prefix(START)?)?;
         Some(Digest(Sha256::digest(presented).into()))
     }
 
-    /// Whether both are the same, in a time that does not tell.
+    /// Whether both are the same, compared in constant time.
     pub(super) fn is(&self, other: &Digest) -> Choice {
         self.0.ct_eq(&other.0)
     }

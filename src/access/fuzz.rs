@@ -13,7 +13,7 @@ fn a_file_that_was_changed_is_refused_in_a_line_or_lists_keys_that_can_be_writte
         \"hash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}\n\
         - name: desk\n  rights: [consume, console-read]\n  topics:\n    - \"*\"\n\
           \x20 hash: sha256:1111111111111111111111111111111111111111111111111111111111111111\n";
-    let read = |bytes: &[u8]| listed::parse(Path::new("FILE"), bytes);
+    let read = |bytes: &[u8]| listed_key::parse(Path::new("FILE"), bytes);
     assert_eq!(read(FILE.as_bytes()).unwrap().len(), 2);
     let edits = produce::<Vec<Edit>>().with().len(1..4usize);
     bounded(check!().with_generator(edits), 1000).for_each(|edits| {

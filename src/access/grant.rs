@@ -4,12 +4,12 @@ use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
-use super::listed::{ListedKey, SECRET_KEY};
-use super::rights::{Right, Rights};
+use crate::access::listed_key::{ListedKey, SECRET_KEY};
+use crate::access::rights::{Right, Rights};
 use crate::message::{Topic, UnixSeconds};
 use crate::patterns::Topics;
 
-/// What the holder of a key may do. Whoever has it should look whether it has ended.
+/// What the holder of a key may do. It can end at any time: ask [`Grant::holds`] before using it.
 #[derive(Debug)]
 pub struct Grant {
     name: String,
@@ -23,16 +23,16 @@ pub struct Grant {
 /// Why a grant has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The key is not in the file any more, or is another one.
+    /// The key was taken out of the file, or was changed.
     Revoked,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
 }
 
-/// Why the holder of a key that is right may not do something.
+/// Why the holder of a valid key may not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// The key has not the right.
+    /// The key lacks the required right.
     #[error("the key {key} has not the right {right}")]
     Right {
         /// Its name.
@@ -58,13 +58,13 @@ pub enum Denied {
         /// Its name.
         key: String,
     },
-    /// The key was right until its time was over.
+    /// The key was valid until it expired.
     #[error("the key {key} has expired")]
     Expired {
         /// Its name.
         key: String,
     },
-    /// The key was right until it was revoked or changed.
+    /// The key was valid until it was revoked or changed.
     #[error("the key {key} was revoked or changed")]
     Revoked {
         /// Its name.
@@ -72,7 +72,7 @@ pub enum Denied {
     },
 }
 
-/// What a key lacks that is right otherwise.
+/// What a valid key lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// A right.
@@ -84,7 +84,7 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// Everything there is to lack.
+    /// All of them.
     pub const ALL: [Lack; 3] = [Lack::Right, Lack::Topic, Lack::Time];
 }
 
@@ -98,7 +98,7 @@ impl Denied {
         }
     }
 
-    /// That of a grant that has ended.
+    /// The denial for a grant that has ended.
     pub(super) fn ended(grant: &Grant, why: End) -> Denied {
         let key = grant.name.clone();
         match why {
@@ -109,7 +109,7 @@ impl Denied {
 }
 
 impl Grant {
-    /// That of the secret key: everything, for ever.
+    /// The grant of the secret key: everything, for ever.
     pub(crate) fn of_secret_key() -> Grant {
         Grant {
             name: SECRET_KEY.to_owned(),
@@ -121,7 +121,7 @@ impl Grant {
         }
     }
 
-    /// That of a key in the file.
+    /// The grant of a key in the file.
     pub(super) fn of(key: &ListedKey) -> Grant {
         Grant {
             name: key.name.clone(),
@@ -137,25 +137,25 @@ impl Grant {
         &self.name
     }
 
-    /// What it is good for.
+    /// The rights of the key.
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
 
-    /// For which topics.
+    /// The topics that the key is for.
     pub fn topics(&self) -> &Topics {
         &self.topics
     }
 
-    /// From when on it is good for nothing.
+    /// The time at which the key expires.
     pub fn expires(&self) -> Option<UnixSeconds> {
         self.expires
     }
 
-    /// Whether it has not ended, as far as was noticed.
+    /// Whether the grant still holds. A key that has just expired is noticed a moment later.
     ///
     /// # Errors
-    /// It has.
+    /// It has ended.
     pub fn holds(&self) -> Result<(), Denied> {
         match self.ended() {
             Some(why) => Err(Denied::ended(self, why)),
@@ -163,10 +163,10 @@ impl Grant {
         }
     }
 
-    /// Whether it has this right.
+    /// Whether the key has this right.
     ///
     /// # Errors
-    /// It has not.
+    /// It lacks the right.
     pub fn may(&self, right: Right) -> Result<(), Denied> {
         match self.rights.has(right) {
             true => Ok(()),
@@ -177,7 +177,7 @@ impl Grant {
         }
     }
 
-    /// Whether it is for this topic.
+    /// Whether the key is for this topic.
     ///
     /// # Errors
     /// It is not.
@@ -190,7 +190,7 @@ impl Grant {
         }
     }
 
-    /// Whether it is for what a question is about: this topic, or all if none is named.
+    /// Whether the key is for what a request asks about: this topic, or all topics if it names none.
     ///
     /// # Errors
     /// It is not.
@@ -204,7 +204,7 @@ impl Grant {
         }
     }
 
-    /// Whether it is for all topics.
+    /// Whether the key is for all topics.
     ///
     /// # Errors
     /// It is not.
@@ -217,34 +217,34 @@ impl Grant {
         }
     }
 
-    /// Why it has ended at `now`, if it has.
+    /// Why the grant has ended at `now`, if it has.
     pub(super) fn ended_by(&self, now: UnixSeconds) -> Option<End> {
         let is_over = self.is_over(now);
         self.ended().or(is_over.then_some(End::Expired))
     }
 
-    /// Whether its time is over at `now`.
+    /// Whether the key has expired at `now`.
     pub(super) fn is_over(&self, now: UnixSeconds) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
 
-    /// Why it has ended, if that was noticed.
+    /// Why the grant has ended, if it has.
     pub fn ended(&self) -> Option<End> {
         self.end.get().copied()
     }
 
-    /// Waits for its end. Safe to cancel.
+    /// Waits for the end of the grant. Safe to cancel.
     pub async fn until_ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Waits for its end; what its holder is told then. Safe to cancel.
+    /// Waits for the end of the grant, and returns what its holder is told. Safe to cancel.
     pub async fn until_denied(&self) -> Denied {
         self.until_ended().await;
         Denied::ended(self, self.ended().unwrap_or(End::Revoked))
     }
 
-    /// Ends it; `false` if it had ended before.
+    /// Ends the grant; `false` if it had ended before.
     pub(super) fn end(&self, why: End) -> bool {
         let first = self.end.set(why).is_ok();
         self.ended.cancel();

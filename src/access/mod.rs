@@ -1,20 +1,20 @@
 //! Who may do what: the secret key, which may do everything, and named keys with rights, topics
 //! and an expiry, which a file lists.
 //!
-//! [`Access`] is asked by `http/` and `ws/` with whatever a client presents, and gives back its
+//! `http/` and `session/` ask [`Access`] with the key that a client presents, and get its
 //! [`Grant`]. It never knows a named key itself: the file has digests only.
 //!
 //! Invariant: no key is ever logged; the time that a comparison takes says nothing about the
-//! keys there are; what is kept of who presents wrong ones is bounded.
+//! keys there are; what is kept of addresses with wrong keys is bounded.
 
 mod audit;
 mod digest;
-mod file;
 mod grant;
-mod listed;
+mod key_ring;
+mod keys_file;
+mod listed_key;
+mod presented;
 mod rights;
-mod ring;
-mod shown;
 mod throttle;
 
 use std::fmt;
@@ -27,21 +27,21 @@ use crate::clock::Clock;
 use crate::config::SecretKey;
 use crate::measure::Counter;
 
+pub use crate::access::audit::{AUDIT, RequestSource};
+pub use crate::access::digest::{Digest, Token, TokenError};
+pub use crate::access::grant::{Denied, End, Grant, Lack};
+pub use crate::access::keys_file::KeysFile;
+pub use crate::access::listed_key::{KEYS_MAX, KeysError, ListedKey, SECRET_KEY};
+pub use crate::access::presented::PresentedKey;
+pub use crate::access::rights::{Right, Rights};
 pub use crate::patterns::Topics;
-pub use audit::{AUDIT, Place};
-pub use digest::{Digest, Token, TokenError};
-pub use file::KeysFile;
-pub use grant::{Denied, End, Grant, Lack};
-pub use listed::{KEYS_MAX, KeysError, ListedKey, SECRET_KEY};
-pub use rights::{Right, Rights};
-pub use shown::Shown;
 
-use audit::{Limit, Repeats};
-use ring::Ring;
-use throttle::Throttle;
+use crate::access::audit::{Limit, Repeats};
+use crate::access::key_ring::KeyRing;
+use crate::access::throttle::Throttle;
 
-/// How often the file of keys should be looked at. What two looks have seen counts, so a key that
-/// is revoked or expired is of no use within a second.
+/// How often the file of keys should be read. A change counts when two reads agree on it, so a key
+/// that is revoked or expires stops working within a second.
 pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// All keys. Clones are cheap and are the same.
@@ -49,33 +49,33 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub struct Access(Arc<Shared>);
 
 struct Shared {
-    /// The secret key, and its grant. Held for a look or an exchange only.
+    /// The secret key, and its grant. Locked for a look or an exchange only.
     secret: RwLock<(SecretKey, Arc<Grant>)>,
     file: KeysFile,
-    /// Held for a copy or an exchange of the `Arc` only.
-    ring: RwLock<Arc<Ring>>,
-    /// Held while the file is read.
+    /// Locked for a copy or an exchange of the `Arc` only.
+    ring: RwLock<Arc<KeyRing>>,
+    /// Locked while the file is read.
     seen: Mutex<Seen>,
-    /// Why the keys of before are still in use.
+    /// Why the file cannot be used, so that the keys read before it stay in use.
     trouble: Mutex<Option<String>>,
     throttle: Throttle,
     wrong: Limit,
     denied: Limit,
     taken: Repeats,
-    /// How often keys lacked what.
+    /// How often a key lacked each thing.
     lacked: [Counter; Lack::ALL.len()],
     clock: Clock,
 }
 
-/// What a look at the file finds: its bytes if it is there, or why it cannot be used.
+/// What a read of the file finds: its bytes if it exists, or why it cannot be used.
 type Look = Result<Option<Vec<u8>>, String>;
 
-/// What the looks at the file have found.
+/// What the last reads of the file have found.
 struct Seen {
-    /// What counts.
+    /// What is in use.
     counts: Look,
-    /// What the last look found, if that is something else. A file that is written in place is
-    /// empty for a moment, or has a part of its keys: it counts when the next look finds the same.
+    /// What the last read found, if that is something else. A file that is written in source is
+    /// empty or partial for a moment, so it counts only when the next read finds the same.
     next: Option<Look>,
 }
 
@@ -84,7 +84,7 @@ impl Seen {
         Seen { counts, next: None }
     }
 
-    /// Whether this look is the second of two that agree on something new, which counts then.
+    /// Whether this read is the second of two that agree on something new, which counts from now on.
     fn agrees(&mut self, look: Look) -> bool {
         if look == self.counts {
             self.next = None;
@@ -98,26 +98,26 @@ impl Seen {
     }
 }
 
-/// Why a key opens nothing.
+/// Why a presented key is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is none of this server's keys.
+    /// The server has no such key.
     Wrong,
-    /// It was not looked at: from this address so many wrong ones have come that no more of them
-    /// may wait for an answer.
+    /// The key was not compared: too many keys from this address wait for an answer, after many
+    /// wrong ones.
     TooMany,
-    /// It was one until its time was over.
+    /// The key has expired.
     Expired(Denied),
 }
 
 impl Access {
-    /// The keys of the file, and `secret`. A file that is not there lists none. Blocks.
+    /// The keys of the file, and `secret`. A file that does not exist lists none. Blocks.
     ///
     /// # Errors
-    /// The file cannot be read, or is not as it should be.
+    /// The file cannot be read, or is invalid.
     pub fn open(secret: SecretKey, file: KeysFile, clock: Clock) -> Result<Access, KeysError> {
         let bytes = file.bytes()?;
-        let ring = Ring::new(file.parse(bytes.as_deref().unwrap_or_default())?);
+        let ring = KeyRing::new(file.parse(bytes.as_deref().unwrap_or_default())?);
         if bytes.is_some() {
             audit::loaded(file.path(), &ring, &[], &[]);
         }
@@ -136,61 +136,61 @@ impl Access {
         })))
     }
 
-    /// What the key `presented` is good for; an empty one is no guess and is refused at once. Whoever
-    /// has presented many wrong ones of late, by address, waits for the answer, seconds at most, and
-    /// a few at a time; a connection that has `shown` the key before does not. One wrong key in a
-    /// second is logged.
+    /// The grant of the key `presented`. An empty key is no guess and is refused at once. An address
+    /// with many recent wrong keys waits for the answer, for seconds at most, and few of its requests
+    /// wait at a time. A connection that has presented the key before does not wait. At most one
+    /// wrong key a second is logged.
     ///
     /// # Errors
-    /// [`Refused`] says why it is good for nothing.
+    /// The key is refused; [`Refused`] says why.
     pub async fn present(
         &self,
         presented: &str,
-        place: &Place,
-        shown: &Shown,
+        source: &RequestSource,
+        before: &PresentedKey,
     ) -> Result<Arc<Grant>, Refused> {
         if presented.is_empty() {
             return Err(Refused::Wrong);
         }
         let found = self.find(presented);
-        let wait = match shown.is(found.as_ref()) {
+        let wait = match before.is(found.as_ref()) {
             true => Ok(Duration::ZERO),
             false => {
                 let throttle = &self.0.throttle;
-                throttle.wait(place.address, found.as_ref(), Instant::now())
+                throttle.wait(source.address, found.as_ref(), Instant::now())
             }
         };
         let Ok(wait) = wait else {
-            self.tell_wrong(place, "too many wrong keys from this address");
+            self.tell_wrong(source, "too many wrong keys from this address");
             return Err(Refused::TooMany);
         };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
         let Some(grant) = found else {
-            self.tell_wrong(place, "a wrong key");
+            self.tell_wrong(source, "a wrong key");
             return Err(Refused::Wrong);
         };
         if !wait.is_zero() {
-            self.0.throttle.prove(place.address, &grant);
+            self.0.throttle.prove(source.address, &grant);
         }
-        shown.set(&grant);
-        // It may have ended while it waited, or since the file was looked at.
+        before.set(&grant);
+        // The grant may have ended during the wait, or since the file was read.
         let now = self.0.clock.now();
         match grant.ended_by(now) {
             None => Ok(grant),
             Some(End::Revoked) => Err(Refused::Wrong),
             Some(End::Expired) => {
                 let denied = Denied::ended(&grant, End::Expired);
-                self.tell_denied(&grant, place, &denied);
+                self.tell_denied(&grant, source, &denied);
                 Err(Refused::Expired(denied))
             }
         }
     }
 
-    fn tell_wrong(&self, place: &Place, why: &str) {
+    fn tell_wrong(&self, source: &RequestSource, why: &str) {
         if let Some(unsaid) = self.0.wrong.admit(Instant::now()) {
-            audit::refused("-", place, why, unsaid);
+            audit::refused("-", source, why, unsaid);
         }
     }
 
@@ -204,8 +204,8 @@ impl Access {
         }
     }
 
-    /// Goes over to another secret key. If it is another, the grant of the one before has ended:
-    /// its streams end, and its sessions are for the caller to end.
+    /// Replaces the secret key. If the new one differs, ends the grant of the old one: its streams
+    /// end, and the caller has to end its sessions.
     pub fn change_secret(&self, key: &SecretKey) -> Option<(Arc<Grant>, End)> {
         let mut secret = self
             .0
@@ -221,41 +221,40 @@ impl Access {
         Some((old, End::Revoked))
     }
 
-    fn ring(&self) -> Arc<Ring> {
+    fn ring(&self) -> Arc<KeyRing> {
         let ring = self.0.ring.read().unwrap_or_else(PoisonError::into_inner);
         ring.clone()
     }
 
-    /// Counts that a key was refused something, and says so in the audit, no more often than once
-    /// a second.
-    pub fn tell_denied(&self, grant: &Grant, place: &Place, denied: &Denied) {
+    /// Counts that a key was denied something, and logs it in the audit, at most once a second.
+    pub fn tell_denied(&self, grant: &Grant, source: &RequestSource, denied: &Denied) {
         self.lacked(denied.lack()).add(1);
         if let Some(unsaid) = self.0.denied.admit(Instant::now()) {
-            audit::refused(grant.name(), place, &denied.to_string(), unsaid);
+            audit::refused(grant.name(), source, &denied.to_string(), unsaid);
         }
     }
 
-    /// Says in the audit what the holder of a key took at a place, no more often than once a second
-    /// for each key, address and route.
-    pub fn tell_taken(&self, grant: &Grant, place: &Place, what: fmt::Arguments<'_>) {
-        let who = (grant.name().into(), place.address, place.path);
+    /// Logs in the audit what the holder of a key took, at most once a second for each key, address
+    /// and route.
+    pub fn tell_taken(&self, grant: &Grant, source: &RequestSource, what: fmt::Arguments<'_>) {
+        let who = (grant.name().into(), source.address, source.path);
         match self.0.taken.admit(who, Instant::now()) {
-            Some(0) => place.tell(grant, what),
-            Some(unsaid) => place.tell(grant, format_args!("{what}, after {unsaid} more")),
+            Some(0) => source.tell(grant, what),
+            Some(unsaid) => source.tell(grant, format_args!("{what}, after {unsaid} more")),
             None => {}
         }
     }
 
-    /// How often something was refused because a key lacked this.
+    /// How often a key was denied something because it lacked this.
     pub fn lacked(&self, what: Lack) -> &Counter {
         &self.0.lacked[what as usize]
     }
 
-    /// Looks at the file, and takes what it and the look before agree on. Ends what is revoked,
-    /// changed or expired: streams of these keys end, and their sessions are for the caller to end.
-    /// Blocks for the file.
+    /// Reads the file, and uses what this read and the one before agree on. Ends the grants of keys
+    /// that are revoked, changed or expired: their streams end, and the caller has to end their
+    /// sessions. Blocks for the file.
     ///
-    /// A file that cannot be used changes nothing; the log says so, and [`Access::trouble`].
+    /// A file that cannot be used changes nothing; the log and [`Access::trouble`] say so.
     pub fn reload(&self) -> Vec<(Arc<Grant>, End)> {
         let mut ended = self.take_changes();
         let now = self.0.clock.now();
@@ -266,7 +265,7 @@ impl Access {
                 ended.push((grant.clone(), End::Expired));
             }
         }
-        // What was opened with it has ended, and the key has not: the clock was ahead.
+        // The clock was ahead: the grant has ended, but the key has not expired.
         let counts_again = |grant: &Grant| {
             let again = grant.ended() == Some(End::Expired) && !grant.is_over(now);
             if again {
@@ -284,8 +283,8 @@ impl Access {
         let file = &self.0.file;
         let mut seen = lock(&self.0.seen);
         let look = match file.bytes() {
-            // A file that is gone is a slip, or is being written: nobody is locked out for it.
-            Ok(None) if self.ring().len() > 0 => Err(listed::gone(file.path())),
+            // A missing file is a mistake, or is being replaced: it locks nobody out.
+            Ok(None) if self.ring().len() > 0 => Err(listed_key::gone(file.path())),
             read => read,
         };
         if !seen.agrees(look.map_err(|error| error.to_string())) {
@@ -305,11 +304,11 @@ impl Access {
         }
     }
 
-    fn set_ring(&self, ring: Ring) {
+    fn set_ring(&self, ring: KeyRing) {
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
     }
 
-    /// Goes over to these keys; the grants of those that are no more have ended then.
+    /// Uses these keys from now on, and ends the grants of those that are gone.
     fn take(&self, keys: Vec<ListedKey>) -> Vec<(Arc<Grant>, End)> {
         *lock(&self.0.trouble) = None;
         let before = self.ring();
@@ -321,7 +320,7 @@ impl Access {
         gone.map(|grant| (grant, End::Revoked)).collect()
     }
 
-    /// Keeps the keys there are; the same trouble is told once.
+    /// Keeps the keys that are in use. The same problem is logged once.
     fn keep(&self, problem: &str) {
         let text = format!("{problem}; the keys of before stay in use");
         let mut trouble = lock(&self.0.trouble);
@@ -331,7 +330,7 @@ impl Access {
         *trouble = Some(text);
     }
 
-    /// Why the file of keys cannot be used, if it cannot.
+    /// Why the file of keys cannot be used, if it is so.
     pub fn trouble(&self) -> Option<String> {
         lock(&self.0.trouble).clone()
     }

@@ -1,18 +1,18 @@
-//! What a key can be good for.
+//! The rights that a key can have.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Something that a key is good for.
+/// One thing that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// Sending messages, over HTTP and WebSocket.
     Publish,
     /// Being pushed messages.
     Consume,
-    /// Looking: lists, searches, exports, figures, backups.
+    /// Reading in the console: lists, searches, exports, figures, backups.
     ConsoleRead,
-    /// Changing: publish, delete, purge, push again, disconnect.
+    /// Changing things in the console: publish, delete, purge, push again, disconnect.
     ConsoleChange,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::message::UnixSeconds;
 
-const PLACE: Place = Place {
+const PLACE: RequestSource = RequestSource {
     address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     method: "GET",
     path: "/",
@@ -52,7 +52,7 @@ async fn each_key_has_its_grant() {
     write(&file, &[&one, &two]);
     let access = open(&file, &Clock::system());
     let present = async |text: &str| {
-        let grant = access.present(text, &PLACE, &Shown::default()).await;
+        let grant = access.present(text, &PLACE, &PresentedKey::default()).await;
         grant.map(|grant| grant.name().to_owned())
     };
     assert_eq!(present("master").await, Ok(SECRET_KEY.to_owned()));
@@ -73,7 +73,7 @@ async fn a_grant_is_for_its_rights_and_topics() {
     write(&file, &[&one]);
     let access = open(&file, &Clock::system());
     let grant = access
-        .present(token.expose(), &PLACE, &Shown::default())
+        .present(token.expose(), &PLACE, &PresentedKey::default())
         .await
         .unwrap();
     let (t, other) = ("t".parse().unwrap(), "other".parse().unwrap());
@@ -88,7 +88,7 @@ async fn a_grant_is_for_its_rights_and_topics() {
     assert_eq!(grant.may_ask(Some(&t)), Ok(()));
     assert!(grant.may_ask(Some(&other)).is_err() && grant.may_ask(None).is_err());
     let all = access
-        .present("master", &PLACE, &Shown::default())
+        .present("master", &PLACE, &PresentedKey::default())
         .await
         .unwrap();
     assert!(Right::ALL.into_iter().all(|right| all.may(right).is_ok()));
@@ -109,7 +109,7 @@ async fn what_changes_in_the_file_counts_and_what_does_not_goes_on() {
     assert_eq!(look(&access).len(), 0, "nothing ends");
     let present = async |token: &Token| {
         access
-            .present(token.expose(), &PLACE, &Shown::default())
+            .present(token.expose(), &PLACE, &PresentedKey::default())
             .await
     };
     let held = present(&stays_token).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_file_that_cannot_be_used_leaves_the_keys_as_they_are() {
         assert!(trouble.ends_with("the keys of before stay in use"));
         assert!(
             access
-                .present(token.expose(), &PLACE, &Shown::default())
+                .present(token.expose(), &PLACE, &PresentedKey::default())
                 .await
                 .is_ok()
         );
@@ -188,7 +188,7 @@ async fn what_only_one_look_has_seen_does_not_count() {
         assert_eq!(names(&access.reload()), []);
         assert_eq!(access.trouble(), None);
         for token in [&one_token, &two_token] {
-            let shown = Shown::default();
+            let shown = PresentedKey::default();
             let opened = access.present(token.expose(), &PLACE, &shown).await;
             assert!(opened.is_ok(), "{moment:?}");
         }
@@ -210,7 +210,7 @@ async fn a_clock_that_was_ahead_ends_no_key_for_good() {
     write(&file, &[&one]);
     let access = open(&file, &clock);
     let present = async || {
-        let shown = Shown::default();
+        let shown = PresentedKey::default();
         access.present(token.expose(), &PLACE, &shown).await
     };
     let before = present().await.unwrap();
@@ -240,14 +240,14 @@ async fn a_key_ends_with_its_time() {
     write(&file, &[&one]);
     let access = open(&file, &clock);
     let grant = access
-        .present(token.expose(), &PLACE, &Shown::default())
+        .present(token.expose(), &PLACE, &PresentedKey::default())
         .await
         .unwrap();
     clock.set(UnixSeconds(1001));
     assert_eq!(look(&access).len(), 0);
     clock.set(UnixSeconds(1002));
     let refused = access
-        .present(token.expose(), &PLACE, &Shown::default())
+        .present(token.expose(), &PLACE, &PresentedKey::default())
         .await
         .unwrap_err();
     let Refused::Expired(denied) = refused else {
@@ -265,7 +265,10 @@ async fn wrong_keys_take_longer_and_longer_and_a_right_one_once() {
     let access = open(&dir.path().join("keys.yaml"), &Clock::system());
     let time = async |key: &str| {
         let begin = Instant::now();
-        let opened = access.present(key, &PLACE, &Shown::default()).await.is_ok();
+        let opened = access
+            .present(key, &PLACE, &PresentedKey::default())
+            .await
+            .is_ok();
         (opened, begin.elapsed().as_millis())
     };
     for _ in 0..10 {
@@ -283,18 +286,18 @@ async fn wrong_keys_take_longer_and_longer_and_a_right_one_once() {
 async fn where_many_guess_only_a_connection_that_has_shown_a_key_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let access = open(&dir.path().join("keys.yaml"), &Clock::system());
-    let known = Shown::default();
-    let present = async |key: &str, shown: &Shown| access.present(key, &PLACE, shown).await;
+    let known = PresentedKey::default();
+    let present = async |key: &str, shown: &PresentedKey| access.present(key, &PLACE, shown).await;
     present("master", &known).await.unwrap();
     // Those that hang up have had their guess all the same.
     for _ in 0..100 {
-        let guess = Shown::default();
+        let guess = PresentedKey::default();
         let guess = present("wrong", &guess);
         let _ = tokio::time::timeout(Duration::from_millis(1), guess).await;
     }
     for key in ["wrong", "master"] {
         let begin = Instant::now();
-        let refused = present(key, &Shown::default()).await.unwrap_err();
+        let refused = present(key, &PresentedKey::default()).await.unwrap_err();
         assert_eq!(refused, Refused::TooMany, "{key}");
         assert_eq!(begin.elapsed(), Duration::ZERO);
     }
@@ -307,5 +310,5 @@ async fn where_many_guess_only_a_connection_that_has_shown_a_key_goes_on() {
         assert_eq!(refused, Refused::TooMany, "{key}");
     }
     tokio::time::advance(Duration::from_secs(3)).await;
-    present("master", &Shown::default()).await.unwrap();
+    present("master", &PresentedKey::default()).await.unwrap();
 }

@@ -1,11 +1,11 @@
-//! Whoever presents wrong keys waits for the next answer, longer each time, and few wait at a time.
+//! Slows down guesses: an address that sends wrong keys waits longer for each next answer.
 //!
-//! Who it is goes by the address; what is kept of one is small, and of so many addresses only.
-//! A right key waits as long as a wrong one where wrong ones have come from, or a quick answer
-//! would tell which it is; once it has waited it is known there, and waits no more. A wait has its
-//! place to its end even if nobody waits for it any more, and where there is no place nothing is
-//! looked at: that bounds how many guesses are answered, whoever hangs up, and with however many
-//! connections.
+//! Few keys of an address wait at a time. What is kept of an address is small, and the number of
+//! addresses is bounded. From an address with wrong keys, a valid key waits as long as a wrong
+//! one, or a quick answer would tell it apart; once it has waited it is known there, and waits no
+//! more. A wait keeps its place until its end, also when its client has hung up, and without a
+//! place a key is not compared at all. That bounds the guesses that are answered, however many
+//! connections they come over.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,41 +14,41 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::grant::Grant;
-use super::listed::KEYS_MAX;
+use crate::access::grant::Grant;
+use crate::access::listed_key::KEYS_MAX;
 use crate::connection::network;
 
 /// Wrong keys that cost no time.
 const FREE: u32 = 10;
-/// The wait after the first wrong key that does, which doubles with each.
+/// The wait after the first wrong key that costs time; it doubles with each.
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(3);
 /// Waits of one address at a time: with the longest, eight keys in three seconds.
 const WAITS_MAX: usize = 8;
-/// A time without wrong keys after which those of before are forgotten.
+/// The time without a wrong key after which the earlier ones are forgotten.
 const MEMORY: Duration = Duration::from_secs(60);
-/// Addresses that are kept; past it, every key from another one waits longest.
+/// The most addresses that are kept; beyond it, every key from another address waits longest.
 const ADDRESSES_MAX: usize = 10_000;
-/// Waits at a time of all addresses for which there is no room.
+/// Waits at a time of all addresses that are not kept.
 const WAITS_ELSEWHERE_MAX: usize = 64;
-/// Right keys that are kept of an address: all that there may be.
+/// Valid keys that are kept of an address: as many as there may be.
 const PROVEN_MAX: usize = KEYS_MAX + 1;
 
-/// See the module.
+/// The addresses that wrong keys have come from.
 #[derive(Default)]
 pub(super) struct Throttle(Mutex<Table>);
 
-/// So many wait already that this one was not looked at.
+/// So many keys wait already that this one was not compared.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 #[derive(Default)]
 struct Table {
     suspects: HashMap<IpAddr, Suspect>,
-    /// When room was made last.
+    /// When forgotten addresses were last removed.
     cleared: Option<Instant>,
-    /// Those of addresses that are not kept.
+    /// The waits of addresses that are not kept.
     elsewhere: Waits,
 }
 
@@ -57,11 +57,11 @@ struct Suspect {
     wrong: u32,
     last: Instant,
     waits: Waits,
-    /// Right keys that have waited.
+    /// Valid keys that have waited.
     proven: Vec<Arc<Grant>>,
 }
 
-/// When each wait ends.
+/// The end of each wait.
 #[derive(Default)]
 struct Waits(Vec<Instant>);
 
@@ -87,7 +87,7 @@ impl Throttle {
     }
 
     /// How long `from` waits for its answer, after presenting the key of this grant, or a wrong
-    /// one, which counts.
+    /// key, which is counted.
     pub(super) fn wait(
         &self,
         from: IpAddr,
@@ -125,7 +125,7 @@ impl Throttle {
         Ok(wait)
     }
 
-    /// This key has waited.
+    /// Remembers that this valid key has waited.
     pub(super) fn prove(&self, from: IpAddr, key: &Arc<Grant>) {
         if let Some(suspect) = self.lock().suspects.get_mut(&network::of_client(from))
             && !suspect.knows(key)
@@ -140,7 +140,7 @@ impl Throttle {
 }
 
 impl Table {
-    /// Whether this address can be kept; forgets others for it, at most once a second.
+    /// Whether this address can be kept. At most once a second, this removes forgotten addresses.
     fn has_room(&mut self, address: IpAddr, now: Instant) -> bool {
         const CLEAR_EVERY: Duration = Duration::from_secs(1);
         if self.suspects.len() < ADDRESSES_MAX || self.suspects.contains_key(&address) {
@@ -156,7 +156,7 @@ impl Table {
 }
 
 impl Suspect {
-    /// With its first wrong key.
+    /// An address with its first wrong key.
     fn new(now: Instant) -> Suspect {
         Suspect {
             wrong: 1,
@@ -175,7 +175,7 @@ impl Suspect {
     }
 }
 
-/// The wait after so many wrong keys.
+/// The wait after this number of wrong keys.
 fn after(wrong: u32) -> Duration {
     const DOUBLINGS_MAX: u32 = 16;
     match wrong.checked_sub(FREE + 1) {

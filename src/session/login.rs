@@ -12,7 +12,7 @@ use super::ends::SessionEnd;
 use super::frame::Frame;
 use super::scope::LoginScope;
 use super::services::Services;
-use crate::access::{Access, Grant, Place, Refused, Shown};
+use crate::access::{Access, Grant, PresentedKey, Refused, RequestSource};
 use crate::connection::connection_stats::Transport;
 use crate::limits::fairness::Unauthenticated;
 use crate::measure::Counter;
@@ -64,14 +64,14 @@ pub(super) async fn log_in<D: Dialect>(
 async fn ask<S>(
     socket: &mut S,
     access: &Access,
-    place: &Place,
+    place: &RequestSource,
     attempts_max: u32,
     wrong: &Counter,
 ) -> Result<Arc<Grant>, SessionEnd>
 where
     S: Stream<Item = Result<Frame, SessionEnd>> + Sink<Frame, Error = SessionEnd> + Unpin,
 {
-    let (mut wait, shown) = (WAIT, Shown::default());
+    let (mut wait, shown) = (WAIT, PresentedKey::default());
     for _ in 0..attempts_max {
         socket.send(Frame::text(PROMPT)).await?;
         let offered = next_text(socket).await?;
@@ -177,7 +177,7 @@ mod tests {
         };
         let file = KeysFile::at("/nowhere");
         let access = Access::open(SecretKey::new("dpmq"), file, Clock::system()).unwrap();
-        let place = Place {
+        let place = RequestSource {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             method: "GET",
             path: "/",

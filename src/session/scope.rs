@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::access::{Denied, Grant, Place, Right};
+use crate::access::{Denied, Grant, RequestSource, Right};
 use crate::broker::{ClientInfo, Role};
 use crate::clock::Clock;
 use crate::message::Topic;
@@ -32,8 +32,8 @@ pub struct LoginScope {
 
 impl LoginScope {
     /// Where the client presents its key.
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn place(&self) -> RequestSource {
+        RequestSource {
             address: self.address,
             method: "GET",
             path: self.path,

@@ -13,7 +13,7 @@ use axum::routing::MethodRouter;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use crate::access::{Grant, Place, Shown};
+use crate::access::{Grant, PresentedKey, RequestSource};
 use crate::config::Metrics;
 use crate::connection::connection_stats::Transport;
 use crate::http::contract::error::ContractError;
@@ -59,9 +59,9 @@ impl Guard {
     /// The caller, if the key is sufficient for this route.
     async fn admit(
         &self,
-        place: Place,
+        place: RequestSource,
         key: String,
-        shown: Shown,
+        shown: PresentedKey,
     ) -> Result<Caller, ContractError> {
         let access = self.state.access.clone();
         let grant = access

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
 
-use crate::access::{Access, Denied, Grant, Place};
+use crate::access::{Access, Denied, Grant, RequestSource};
 use crate::message::Topic;
 
 /// The caller. The guard of a route puts it into each request that it lets through.
@@ -15,7 +15,7 @@ use crate::message::Topic;
 pub(in crate::http) struct Caller {
     pub(in crate::http) access: Access,
     pub(in crate::http) grant: Arc<Grant>,
-    pub(in crate::http) place: Place,
+    pub(in crate::http) place: RequestSource,
 }
 
 impl Caller {

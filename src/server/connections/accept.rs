@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::access::Shown;
+use crate::access::PresentedKey;
 use crate::config::Live;
 use crate::connection::connection_stats::{ConnectionStats, Refused};
 use crate::connection::line::Line;
@@ -187,7 +187,7 @@ impl Acceptor {
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let shown = Shown::default();
+        let shown = PresentedKey::default();
         let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
             client.authenticated();
             request.extensions_mut().insert(shown.clone());

@@ -1,4 +1,4 @@
-//! What a file of keys lists: a YAML list, each entry of which is best a line of its own.
+//! The format of the file of keys: a YAML list, best with each entry on a line of its own.
 //!
 //! ```yaml
 //! - {"name":"shop","rights":["publish"],"topics":["orders*"],"expires":"2027-01-31T00:00:00Z","hash":"sha256:…"}
@@ -11,14 +11,14 @@ use std::path::Path;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
-use super::rights::{Right, Rights};
+use crate::access::digest::Digest;
+use crate::access::rights::{Right, Rights};
 use crate::message::UnixSeconds;
 use crate::patterns::Topics;
 
-/// The name under which the secret key of the configuration goes.
+/// The name of the secret key of the configuration.
 pub const SECRET_KEY: &str = "secretKey";
-/// Keys that a file may list: each is looked at whenever a key is presented.
+/// The most keys that a file may list: each is compared with every key that is presented.
 pub const KEYS_MAX: usize = 1000;
 
 const NAME_BYTES_MAX: usize = 64;
@@ -62,7 +62,7 @@ pub enum KeysError {
     },
 }
 
-/// The file was there, and is not any more.
+/// The error for a file that was there and is gone.
 pub(super) fn gone(file: &Path) -> KeysError {
     let reason = "it is gone; to revoke all keys, leave it empty";
     malformed(file, reason.to_owned())
@@ -78,19 +78,19 @@ pub(super) fn malformed(file: &Path, reason: String) -> KeysError {
 /// A key as a file lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedKey {
-    /// The name that logs and answers give it: letters, digits, `.`, `_` and `-`.
+    /// Its name in logs and answers: letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What it is good for.
+    /// The rights of the key.
     pub rights: Rights,
-    /// For which topics.
+    /// The topics that the key is for.
     pub topics: Topics,
-    /// From when on it is good for nothing.
+    /// The time at which the key expires.
     pub expires: Option<UnixSeconds>,
-    /// What is kept of the key itself.
+    /// The digest of the key itself.
     pub digest: Digest,
 }
 
-/// The same as texts.
+/// The same key as texts.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -106,7 +106,7 @@ impl ListedKey {
     /// A key of these texts.
     ///
     /// # Errors
-    /// Which of them cannot be used and why, in words.
+    /// One of them is invalid; the text says which one, and why.
     pub fn new(
         name: &str,
         rights: &[String],

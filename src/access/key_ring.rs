@@ -1,24 +1,24 @@
-//! The keys of the file as they are in use.
+//! The key ring: the keys of the file that are in use, each with its grant.
 
 use std::sync::Arc;
 
 use subtle::ConditionallySelectable;
 
-use super::digest::Digest;
-use super::grant::Grant;
-use super::listed::ListedKey;
+use crate::access::digest::Digest;
+use crate::access::grant::Grant;
+use crate::access::listed_key::ListedKey;
 
-/// See the module.
+/// Keys and their grants.
 #[derive(Default)]
-pub(super) struct Ring(Vec<(ListedKey, Arc<Grant>)>);
+pub(super) struct KeyRing(Vec<(ListedKey, Arc<Grant>)>);
 
-impl Ring {
-    pub(super) fn new(keys: Vec<ListedKey>) -> Ring {
+impl KeyRing {
+    pub(super) fn new(keys: Vec<ListedKey>) -> KeyRing {
         let grants = keys.into_iter().map(|key| {
             let grant = Arc::new(Grant::of(&key));
             (key, grant)
         });
-        Ring(grants.collect())
+        KeyRing(grants.collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -29,7 +29,8 @@ impl Ring {
         self.0.iter().map(|(_, grant)| grant)
     }
 
-    /// The grant of the key that is presented. All keys are compared, whichever it is.
+    /// The grant of the key that is presented. All keys are compared, also after a match, so that
+    /// the time tells nothing.
     pub(super) fn find(&self, presented: &str) -> Option<Arc<Grant>> {
         let presented = Digest::of(presented)?;
         let mut found = u32::MAX;
@@ -40,8 +41,8 @@ impl Ring {
         Some(grant.clone())
     }
 
-    /// The ring of these keys; those that are the same in every respect keep their grants.
-    pub(super) fn replaced_by(&self, keys: Vec<ListedKey>) -> Ring {
+    /// The ring of these keys. Keys that are the same in every respect keep their grants.
+    pub(super) fn replaced_by(&self, keys: Vec<ListedKey>) -> KeyRing {
         let same = |key: &ListedKey| self.0.iter().find(|(old, _)| old == key);
         let next = keys.into_iter().map(|key| {
             let grant = match same(&key) {
@@ -50,12 +51,12 @@ impl Ring {
             };
             (key, grant)
         });
-        Ring(next.collect())
+        KeyRing(next.collect())
     }
 
-    /// The ring of the same keys, where those with such a grant have a new one; `None` if there
-    /// are none of them.
-    pub(super) fn with_new_grants(&self, renews: impl Fn(&Grant) -> bool) -> Option<Ring> {
+    /// The ring of the same keys, with a new grant in place of each that `renews` picks; `None` if
+    /// it picks none.
+    pub(super) fn with_new_grants(&self, renews: impl Fn(&Grant) -> bool) -> Option<KeyRing> {
         let mut is_other = false;
         let next = self.0.iter().map(|(key, grant)| {
             let grant = match renews(grant) {
@@ -67,12 +68,12 @@ impl Ring {
             };
             (key.clone(), grant)
         });
-        let ring = Ring(next.collect());
+        let ring = KeyRing(next.collect());
         is_other.then_some(ring)
     }
 
-    /// The grants that another ring has not.
-    pub(super) fn grants_not_in(&self, other: &Ring) -> Vec<Arc<Grant>> {
+    /// The grants that another ring lacks.
+    pub(super) fn grants_not_in(&self, other: &KeyRing) -> Vec<Arc<Grant>> {
         let is_there = |grant: &Arc<Grant>| other.grants().any(|one| Arc::ptr_eq(grant, one));
         let grants = self.grants().filter(|grant| !is_there(grant));
         grants.cloned().collect()

@@ -5,32 +5,32 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::listed::{self, KeysError, ListedKey, malformed};
+use crate::access::listed_key::{self, KeysError, ListedKey, malformed};
 use crate::regular;
 
 /// The largest file that is read.
 const BYTES_MAX: u64 = 1 << 20;
-/// What its owner may always do with a file that is made here.
+/// The permissions of a new file for its owner.
 const MODE: u32 = 0o600;
-/// What the folder's group may, if it may look into the folder.
+/// The permissions for the folder's group, if it may read the folder.
 const GROUP_MODE: u32 = 0o040;
 
-/// See the module. Everything about it blocks.
+/// The file of keys at a path. All its functions block.
 #[derive(Clone, Debug)]
 pub struct KeysFile(PathBuf);
 
 impl KeysFile {
-    /// The file at `path`, which need not be there.
+    /// The file at `path`, which need not exist.
     pub fn at(path: impl Into<PathBuf>) -> KeysFile {
         KeysFile(path.into())
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Its bytes; `None` if it is not there.
+    /// Its bytes; `None` if it does not exist.
     pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, KeysError> {
         let unreadable = |reason| KeysError::Unreadable {
             file: self.0.display().to_string(),
@@ -55,21 +55,21 @@ impl KeysFile {
 
     /// The keys in these bytes.
     pub(super) fn parse(&self, bytes: &[u8]) -> Result<Vec<ListedKey>, KeysError> {
-        listed::parse(&self.0, bytes)
+        listed_key::parse(&self.0, bytes)
     }
 
-    /// The keys that it lists; none if it is not there.
+    /// The keys that it lists; none if it does not exist.
     ///
     /// # Errors
-    /// It cannot be read, or is not as it should be.
+    /// It cannot be read, or is invalid.
     pub fn keys(&self) -> Result<Vec<ListedKey>, KeysError> {
         self.parse(&self.bytes()?.unwrap_or_default())
     }
 
-    /// Adds a key, on a line at the end. Waits for others who change the file.
+    /// Adds a key, on a line at the end. Waits for other processes that change the file.
     ///
     /// # Errors
-    /// The file cannot be used, also with this key, or cannot be written; it is as it was.
+    /// The file is invalid, would be so with this key, or cannot be written; it is unchanged.
     pub fn add(&self, key: &ListedKey) -> Result<(), KeysError> {
         let change = self.change()?;
         let mut text = self.text()?;
@@ -82,14 +82,14 @@ impl KeysFile {
         change.replace(&text).map_err(self.unwritten())
     }
 
-    /// Takes the line of a key out. Waits for others who change the file.
+    /// Removes the line of a key. Waits for other processes that change the file.
     ///
     /// # Errors
-    /// There is no line with this key alone, or the file cannot be written; it is as it was.
+    /// No line has this key alone, or the file cannot be written; it is unchanged.
     pub fn remove(&self, name: &str) -> Result<(), KeysError> {
         let change = self.change()?;
         let mut text = self.text()?;
-        let Some(line) = listed::line_of(&text, name) else {
+        let Some(line) = listed_key::line_of(&text, name) else {
             let is_there = self.keys()?.iter().any(|key| key.name == name);
             let problem = match is_there {
                 true => "it is not on a line of its own: take it out by hand",
@@ -124,16 +124,16 @@ impl KeysFile {
     }
 }
 
-/// A change of a file, from before it is read until it is replaced: there is one at a time.
+/// A change of a file, from before it is read until it is replaced. One is under way at a time.
 struct Change {
-    /// The file itself, where it is a link.
+    /// The file itself; the target, if the given path is a link.
     path: PathBuf,
-    /// Its folder, which is locked: the file is another one after each change.
+    /// Its folder, which is locked: each change replaces the file.
     dir: File,
 }
 
 impl Change {
-    /// Waits until nobody else changes a file of this folder.
+    /// Waits until no other process changes a file of this folder.
     fn begin(path: &Path) -> io::Result<Change> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -160,7 +160,7 @@ impl Change {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(MODE);
         let mut file = regular::open_as(&mut options, beside)?;
-        // The server reads it as who it runs as, whoever adds a key.
+        // The server, which may run as another user than who adds the key, has to read it.
         match fs::metadata(&self.path) {
             Ok(before) => {
                 give(&file, &before)?;
@@ -181,7 +181,7 @@ impl Change {
     }
 }
 
-/// Makes `file` belong to whom something else belongs.
+/// Gives `file` the owner and group of another file.
 fn give(file: &File, like: &Metadata) -> io::Result<()> {
     let is = file.metadata()?;
     match (is.uid(), is.gid()) == (like.uid(), like.gid()) {
