@@ -1,4 +1,4 @@
-//! Who may vouch for a server's certificate, and what is said of one that nobody vouches for.
+//! Which certificates of servers are trusted, and what a failed handshake is told as.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,27 +22,27 @@ use tokio_rustls::rustls::{
 
 use crate::regular;
 
-/// Who may vouch for a server's certificate.
+/// The certificates that are trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::cli) enum Trust {
-    /// Whom this system trusts.
+    /// What the authorities of this system have issued.
     #[default]
     System,
-    /// Those in a file, and the server's own if it is there.
+    /// The certificates in a file, and what they have issued.
     Ca(PathBuf),
-    /// Nobody: it is the one in a file, which the server of this machine has.
+    /// The one certificate in a file, which is that of the server of this machine.
     Itself(PathBuf),
 }
 
-/// Whom this system trusts.
+/// The authorities of this system.
 static SYSTEM: LazyLock<RootCertStore> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
-    // Systems have certificates that are of no use; the others do.
+    // Some of a system's certificates cannot be used; the others are enough.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 });
 
-/// What secures a connection to a server that `trust` vouches for.
+/// Secures connections to servers whose certificates `trust` covers.
 ///
 /// # Errors
 /// A file of `trust` cannot be used.
@@ -50,19 +50,21 @@ pub(in crate::cli) fn connector(trust: &Trust) -> anyhow::Result<TlsConnector> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()?;
-    let builder = match trust {
-        Trust::System => builder.with_root_certificates(SYSTEM.clone()),
-        Trust::Ca(file) => builder
+    let verifier = match trust {
+        Trust::System => None,
+        Trust::Ca(file) => Some(FileVerifier::authorities(file, provider)?),
+        Trust::Itself(file) => Some(FileVerifier::pinned(file, provider)?),
+    };
+    let builder = match verifier {
+        None => builder.with_root_certificates(SYSTEM.clone()),
+        Some(verifier) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Vouched::read(file, provider)?)),
-        Trust::Itself(file) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned::read(file, provider)?)),
+            .with_custom_certificate_verifier(Arc::new(verifier)),
     };
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
-/// What became of a handshake with `host`, in words.
+/// Says in words why a handshake with `host` has failed.
 pub(in crate::cli) fn explained(error: &io::Error, host: &str) -> anyhow::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
@@ -84,7 +86,7 @@ fn words(reason: &CertificateError, host: &str) -> String {
         names => format!("is for {}", names.join(", ")),
     };
     match reason {
-        // Also another one by somebody of the same name, and one that signs itself.
+        // Also a certificate of another authority of the same name, and a self-signed one.
         CertificateError::UnknownIssuer
         | CertificateError::BadSignature
         | CertificateError::Other(_) => {
@@ -116,17 +118,24 @@ fn plain(name: &str) -> String {
     quoted.or(bracketed).unwrap_or(name).to_owned()
 }
 
-/// Trusts those who are vouched for by the certificates of a file, and these themselves: the usual
-/// certificate that signs itself vouches for others too, which no chain may end with. Its dates are
-/// those who gave it; its names and its key are checked.
+/// Trusts the certificates of a file. That the server has the key of its certificate is checked
+/// for each.
 #[derive(Debug)]
-struct Vouched {
+struct FileVerifier {
     certificates: Vec<CertificateDer<'static>>,
-    chains: Arc<WebPkiServerVerifier>,
+    /// For a file of `--ca`: also trusts what these certificates have issued, and checks names. Of
+    /// the certificates themselves the dates are not checked, as they are given by hand; a usual
+    /// self-signed one may issue others too, so no chain may end with it.
+    ///
+    /// `None` for the certificate of the server of this machine: whatever names are in it, for it
+    /// is reached by another name than its clients use.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
-impl Vouched {
-    fn read(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<Vouched> {
+impl FileVerifier {
+    /// Trusts the certificates in the file of `--ca`, and what they have issued.
+    fn authorities(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<FileVerifier> {
         let cannot = || format!("--ca: cannot read {}", file.display());
         let pem = regular::read(file).with_context(cannot)?;
         let (mut roots, mut certificates) = (RootCertStore::empty(), vec![]);
@@ -140,15 +149,28 @@ impl Vouched {
             "--ca: {} has no certificate",
             file.display()
         );
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        Ok(Vouched {
+        let roots = Arc::new(roots);
+        let chains = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+        Ok(FileVerifier {
             certificates,
-            chains: chains.build()?,
+            chains: Some(chains.build()?),
+            provider,
+        })
+    }
+
+    /// Trusts the certificate in the file of `server.tlsCert`, and no other.
+    fn pinned(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<FileVerifier> {
+        let cannot = || format!("server.tlsCert: cannot read {}", file.display());
+        let pem = regular::read(file).with_context(cannot)?;
+        Ok(FileVerifier {
+            certificates: vec![CertificateDer::from_pem_slice(&pem).with_context(cannot)?],
+            chains: None,
+            provider,
         })
     }
 }
 
-impl ServerCertVerifier for Vouched {
+impl ServerCertVerifier for FileVerifier {
     fn verify_server_cert(
         &self,
         presented: &CertificateDer<'_>,
@@ -157,74 +179,22 @@ impl ServerCertVerifier for Vouched {
         stapled: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if !self.certificates.iter().any(|known| known == presented) {
-            let chains = &self.chains;
-            return chains.verify_server_cert(presented, others, name, stapled, now);
+        let is_known = self.certificates.iter().any(|known| known == presented);
+        match &self.chains {
+            None if is_known => {}
+            None => {
+                return Err(rustls::Error::General(
+                    "the server has another certificate than the file of server.tlsCert".to_owned(),
+                ));
+            }
+            Some(_) if is_known => {
+                verify_server_name(&ParsedCertificate::try_from(presented)?, name)?;
+            }
+            Some(chains) => {
+                return chains.verify_server_cert(presented, others, name, stapled, now);
+            }
         }
-        verify_server_name(&ParsedCertificate::try_from(presented)?, name)?;
         Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chains
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
-    }
-}
-
-/// Trusts one certificate, whatever names are in it: that of the server of this machine, which is
-/// reached by another name than its clients use. That the server has its key is checked as ever.
-#[derive(Debug)]
-struct Pinned {
-    certificate: CertificateDer<'static>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Pinned {
-    fn read(file: &Path, provider: Arc<CryptoProvider>) -> anyhow::Result<Pinned> {
-        let cannot = || format!("server.tlsCert: cannot read {}", file.display());
-        let pem = regular::read(file).with_context(cannot)?;
-        let certificate = CertificateDer::from_pem_slice(&pem).with_context(cannot)?;
-        Ok(Pinned {
-            certificate,
-            provider,
-        })
-    }
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        presented: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match *presented == self.certificate {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(rustls::Error::General(
-                "the server has another certificate than the file of server.tlsCert".to_owned(),
-            )),
-        }
     }
 
     fn verify_tls12_signature(
