@@ -1,7 +1,7 @@
 //! What is counted and measured: numbers that only go up, and how values are spread.
 //!
-//! Whoever counts adds to an atomic number, for a batch and not for each message, and takes no
-//! lock; whoever shows it reads. This module knows nothing of what the numbers mean.
+//! Counting adds to an atomic number, for a batch and not for each message, without a lock; showing
+//! reads it. This module does not know what the numbers mean.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Counter {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// What it has come to.
+    /// The number.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Histogram {
         }
     }
 
-    /// Counts `value` as often as `times`.
+    /// Counts `value`, `times` times.
     pub fn add(&self, value: f64, times: u64) {
         let place = self.bounds.partition_point(|bound| *bound < value);
         self.counts[place].add(times);
@@ -69,7 +69,7 @@ impl Histogram {
         self.add(time.as_secs_f64(), times);
     }
 
-    /// What was seen so far.
+    /// The values so far.
     pub fn spread(&self) -> Spread {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         Spread {
@@ -93,7 +93,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// How many values there were.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }

@@ -190,7 +190,7 @@ impl fmt::Debug for MessageCode {
 pub enum Status {
     /// Stored, and on its way to be pushed ("stateless", -1).
     Accepted,
-    /// Pushed, and nobody was written to (0).
+    /// Pushed, but written to no consumer (0).
     NotConsumed,
     /// At least one consumer was written to, first at this time (1).
     Consumed {

@@ -1,7 +1,7 @@
-//! Files whose names are given: opened if they are files, and never waited for.
+//! Opens regular files only, without blocking.
 //!
-//! A pipe in the place of a file would keep whoever opens it until somebody writes to it. Used by
-//! everything that opens what a setting or an argument names.
+//! Opening a pipe would block until another process writes to it. Everything that opens a file
+//! named by a setting or an argument does so here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Opens the file at `path` as `how` says; regular files only.
+/// Opens the regular file at `path` as `how` says.
 ///
 /// # Errors
 /// It cannot be opened, or is a pipe, a folder, a device.
@@ -30,19 +30,19 @@ pub(crate) fn open_as(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens the file at `path` to be read: see [`open_as`].
+/// Opens the regular file at `path` for reading.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_as(File::options().read(true), path)
 }
 
-/// The bytes of the file at `path`: see [`open_as`].
+/// The bytes of the regular file at `path`.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The same, without waiting for somebody at the other end of a pipe.
+/// The same options, but opening a pipe does not block.
 pub(crate) fn without_waiting(how: &mut OpenOptions) -> &mut OpenOptions {
     how.custom_flags(OFlags::NONBLOCK.bits().cast_signed())
 }

@@ -16,7 +16,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The sequence behind the last one.
+    /// The sequence after the last one.
     pub fn end(self) -> u64 {
         self.first + self.len
     }
@@ -78,7 +78,7 @@ impl SequenceSet {
         self.0.iter().map(|span| span.len).sum()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

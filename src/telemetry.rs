@@ -51,7 +51,7 @@ impl Telemetry {
 pub struct Level(reload::Handle<EnvFilter, Registry>);
 
 impl Level {
-    /// Goes over to `filter`, which is a value of `log.level`.
+    /// Replaces the filter by `filter`, which is a value of `log.level`.
     pub fn set(&self, filter: &str) {
         // It fails when nothing is logged any more, or to another log than this one.
         let _ = self.0.reload(EnvFilter::new(filter));

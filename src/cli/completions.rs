@@ -1,5 +1,5 @@
-//! `dpmq completions`: what a shell needs to complete commands, options, rights, and the topics of
-//! the server, which it asks for.
+//! `dpmq completions`: scripts with which a shell completes commands, options, rights, and the topics
+//! of the server, which they ask for.
 
 use clap::CommandFactory;
 use clap_complete::Shell;

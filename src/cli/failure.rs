@@ -1,4 +1,4 @@
-//! Why a command did not succeed, the exit code for it, and complaints on standard error.
+//! Why a command has failed, its exit code, and messages on standard error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -9,19 +9,19 @@ use crate::store::StoreError;
 /// The exit code for arguments or a configuration that cannot be used (`EX_USAGE`).
 pub(super) const EXIT_USAGE: u8 = 64;
 
-/// Why a command did not succeed.
+/// Why a command has failed.
 #[derive(Debug)]
 pub enum Failure {
     /// The arguments or the configuration cannot be used.
     Usage(String),
-    /// It failed while running.
+    /// The command failed while running.
     Run(anyhow::Error),
-    /// Whoever read the output has gone, as `head` does; nothing is wrong.
+    /// The reader of the output has closed it, as `head` does; this is no error.
     ReaderGone,
 }
 
 impl Failure {
-    /// Says what is wrong on standard error; the exit code for it.
+    /// Prints the failure on standard error, and returns its exit code.
     pub fn report(self) -> ExitCode {
         let (text, code) = match self {
             Failure::Usage(text) => (text, EXIT_USAGE),
@@ -51,7 +51,7 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Writes a line to standard error. When even that fails there is nobody left to tell.
+/// Writes a line to standard error. Errors are ignored: there is nowhere else to write them.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

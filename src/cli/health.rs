@@ -1,4 +1,4 @@
-//! `dpmq health`: whether a server takes and stores messages, for whoever supervises it.
+//! `dpmq health`: whether a server takes and stores messages, for a supervisor.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::config::Config;
 
 const ROUTE: &str = "/health/ready";
 
-/// The pause before a server that is waited for is asked again.
+/// The pause before the server is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Asks the server at `address`, or the one of `config`, again and again for `wait` if that is
-/// set; fails unless it is ready.
+/// Asks the server at `address`, or that of `config`, and fails unless it is ready. With `wait`, asks
+/// repeatedly for that long.
 pub(super) fn run(
     config: &Config,
     address: &Address,
@@ -42,7 +42,7 @@ pub(super) fn run(
     }
 }
 
-/// Whether the server at `url` is ready, and what it says about that.
+/// Whether the server at `url` is ready, and its answer.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn ask(url: &ServerUrl) -> anyhow::Result<(bool, bytes::Bytes)> {
     request::health(url, ROUTE).await

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::args::Send;
 
-/// Messages read ahead of the socket.
+/// Messages that are read ahead of the socket.
 const AHEAD_MAX: usize = 64;
 
 /// The messages to send; an error ends them.
@@ -20,13 +20,13 @@ pub(super) type Messages = mpsc::Receiver<anyhow::Result<Bytes>>;
 
 /// Where messages come from.
 pub(super) enum Input {
-    /// One message, so many times.
+    /// One message, sent this many times.
     Same(Same, u64),
     /// Each line of standard input that is not empty.
     Lines,
 }
 
-/// Where one message is.
+/// The source of a single message.
 pub(super) enum Same {
     Text(String),
     File(PathBuf),
@@ -35,7 +35,7 @@ pub(super) enum Same {
 }
 
 impl Input {
-    /// What was asked for.
+    /// The input that the arguments ask for.
     pub(super) fn of(args: &Send) -> Input {
         let times = args.count.map_or(1, NonZeroU64::get);
         match (args.data.as_deref(), &args.file) {
@@ -46,12 +46,12 @@ impl Input {
         }
     }
 
-    /// Whether somebody may have to type it.
+    /// Whether it may be typed at a terminal.
     pub(super) fn is_typed(&self) -> bool {
         matches!(self, Input::Lines | Input::Same(Same::Whole, _))
     }
 
-    /// Its messages, each when it is due at `rate` a second.
+    /// The messages, each when it is due at `rate` a second.
     pub(super) fn messages(self, bytes_max: usize, rate: Option<NonZeroU64>) -> Messages {
         let (sender, messages) = mpsc::channel(AHEAD_MAX);
         let mut due = Due {
@@ -126,7 +126,7 @@ impl Same {
     }
 }
 
-/// Everything, or a byte more than may be.
+/// The whole input, or one byte more than a message may have.
 fn whole(input: impl Read, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut data = vec![];
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);

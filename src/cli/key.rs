@@ -1,4 +1,4 @@
-//! `dpmq key`: named keys are made, listed and revoked, in their file.
+//! `dpmq key`: makes, lists and revokes named keys in their file.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 
 const ROUTE: &str = "/api/key";
-/// How often a server is asked, and the pause before each time.
+/// How often the server is asked, and the pause before each time.
 const ASKED_MAX: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1100);
 
-/// Does what is asked with the file of `config`; a server that runs notices by itself.
+/// Changes or lists the file of keys of `config`. A running server notices changes by itself.
 pub(super) fn run(config: &Config, key: Key) -> Result<(), Failure> {
     let file = KeysFile::at(&config.server.keys_file);
     match key {
@@ -53,7 +53,7 @@ fn make(config: &Config, file: &KeysFile, new: &NewKey) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the server takes the key, in words.
+/// Says whether the server accepts the key.
 #[tokio::main(flavor = "current_thread")]
 async fn in_effect(url: &ServerUrl, token: &Token) -> String {
     let address = url.address();

@@ -16,9 +16,9 @@ use crate::cli::terminal::interrupt::Interrupt;
 use crate::cli::terminal::output::{Output, counted};
 use crate::config::Config;
 
-/// The first pause before the server is tried again, and the longest.
+/// The first and the longest pause before the next connection.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-/// How long the server may take to say how many messages wait.
+/// How long the server may take to tell the number of waiting messages.
 const COUNT_TIME: Duration = Duration::from_secs(2);
 
 /// What is shown of a pushed message.
@@ -28,8 +28,8 @@ struct Pushed {
     data: String,
 }
 
-/// Runs until Ctrl-C, or until `--count` messages were shown. A server that goes away is tried
-/// again, unless it has said that it does not want this client.
+/// Runs until Ctrl-C, or until `--count` messages were shown. Reconnects when the connection is lost,
+/// unless the server has refused this client.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(config: &Config, args: &Listen) -> Result<(), Failure> {
     let target = Target::of(config, &args.client, Side::Consumer, &args.topic)?;
@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, args: &Listen) -> Result<(), Failure> {
     }
 }
 
-/// Says what listening does, and connects.
+/// Prints what listening does, and connects.
 async fn begin(config: &Config, args: &Listen, target: &Target) -> Result<Socket, Failure> {
     if args.quiet {
         return Ok(target.open().await?);
@@ -87,7 +87,7 @@ async fn begin(config: &Config, args: &Listen, target: &Target) -> Result<Socket
     Ok(socket)
 }
 
-/// How many messages wait in the topic, if the server says so to this key.
+/// The number of messages that wait in the topic, if the key may ask for it.
 async fn waiting(url: &ServerUrl, key: &str, args: &Listen) -> Option<u64> {
     #[derive(Deserialize)]
     struct Topic {
@@ -99,7 +99,7 @@ async fn waiting(url: &ServerUrl, key: &str, args: &Listen) -> Option<u64> {
     Some(topic.ok()?.waiting)
 }
 
-/// Connects again, with longer and longer pauses.
+/// Reconnects, with growing pauses.
 async fn again(
     target: &Target,
     args: &Listen,
@@ -132,7 +132,7 @@ struct Showing<'a> {
 }
 
 impl Showing<'_> {
-    /// Shows what comes; `None` when that is enough, and why if no more can come.
+    /// Shows what arrives. Returns `None` after the last wanted message, or why no more can arrive.
     async fn show(&mut self, socket: &mut Socket) -> Result<Option<anyhow::Error>, Failure> {
         while self.args.count.is_none_or(|count| self.shown < count.get()) {
             let frame = match client::next_text(socket).await {

@@ -1,4 +1,4 @@
-//! `dpmq topics`, `peek` and `watch`: topics and their messages, of which nothing is consumed.
+//! `dpmq topics`, `peek` and `watch`: show topics and their messages without consuming any.
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Local};
@@ -103,7 +103,7 @@ fn line(row: &Row) -> String {
     format!("{at}\t{}\t{}\t{data}", row.status, row.code)
 }
 
-/// `text` without what would break its line.
+/// `text` without characters that would break its line.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -158,13 +158,13 @@ async fn follow(url: &ServerUrl, key: &str, args: &Watch) -> Result<(), Failure>
 enum Event<'a> {
     /// The JSON of a message.
     Message(&'a str),
-    /// So many were not shown, as this client was too slow.
+    /// The number of messages that were skipped, because this client was too slow.
     Missed(u64),
     /// A comment.
     Other,
 }
 
-/// Takes the first event off `pending`, if it is whole.
+/// Takes the first event from `pending`, if it is complete.
 fn next_event(pending: &mut Vec<u8>) -> anyhow::Result<Option<String>> {
     let Some(end) = pending.windows(2).position(|pair| pair == b"\n\n") else {
         anyhow::ensure!(pending.len() <= EVENT_BYTES_MAX, "an event is too long");

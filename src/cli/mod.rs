@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program, and how it answers.
+//! The command line: the commands, and how they answer.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0, 1 for what
 //! failed while running, 64 for arguments or a configuration that cannot be used.
@@ -50,11 +50,11 @@ pub fn parse() -> Result<Args, ExitCode> {
     })
 }
 
-/// Does what `args` ask for.
+/// Runs the command of `args`.
 ///
 /// # Errors
 ///
-/// [`Failure`] says whose fault it is.
+/// The command failed, or its arguments or configuration are invalid.
 pub fn run(args: Args) -> Result<(), Failure> {
     let command = args.command.unwrap_or(Command::Serve(Serve::default()));
     if !matches!(command, Command::Serve(_)) && !args.serve.overrides().is_empty() {

@@ -1,4 +1,4 @@
-//! `dpmq send`: messages, each acknowledged.
+//! `dpmq send`: sends messages, each of which the server acknowledges.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -30,7 +30,7 @@ struct Answer {
     msg: String,
 }
 
-/// Sends everything; fails if anything was refused or is unanswered.
+/// Sends all messages; fails if one was refused or is unanswered.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
     let target = Target::of(
@@ -79,9 +79,9 @@ pub(super) async fn run(config: &Config, args: Send) -> Result<(), Failure> {
 }
 
 struct Sending {
-    /// `None` if nobody is to be shown the codes, or nobody reads them any more.
+    /// `None` if the codes are not printed, or their reader has closed the output.
     out: Option<Output>,
-    /// The codes that were shown.
+    /// The number of codes that were printed.
     shown: u64,
     bar: ProgressBar,
     sent: u64,
@@ -119,7 +119,7 @@ impl Sending {
         unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Hands a message to the socket, and all of them to the network when no more are waiting.
+    /// Writes a message to the socket, and flushes when no more are waiting.
     async fn send(
         &mut self,
         socket: &mut Socket,
@@ -148,7 +148,7 @@ impl Sending {
         }
     }
 
-    /// Takes what the server still said before the connection was lost: answers, and why.
+    /// Reads what the server has sent before the connection was lost: answers, and the reason.
     async fn lost(&mut self, socket: &mut Socket, error: anyhow::Error) -> Failure {
         let read_on = async {
             loop {
@@ -180,7 +180,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Shows a code, as long as somebody reads them: what is to be sent is sent all the same.
+    /// Prints a code. Sending goes on if the reader has closed the output.
     fn show(&mut self, code: &[u8]) -> Result<(), Failure> {
         let Some(out) = &mut self.out else {
             return Ok(());
@@ -193,7 +193,7 @@ impl Sending {
         Ok(())
     }
 
-    /// What was sent, for who cannot count the codes or watches.
+    /// The summary, for a user who does not see or cannot count the codes.
     fn summary(&self, topic: &str, is_watched: bool) -> Option<String> {
         let stored = self.answered - self.refused;
         let sent = format!("{} sent to {topic}", counted(stored, "message"));
@@ -209,7 +209,7 @@ impl Sending {
     }
 }
 
-/// Shown to a person who does not see the codes go by and does not type the messages.
+/// Progress, for a user who neither sees the codes nor types the messages.
 fn progress_bar(is_hidden: bool) -> ProgressBar {
     if is_hidden || io::stdout().is_terminal() || io::stdin().is_terminal() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! Every setting: its name, default and meaning. The ranges are where the values are read.
+//! Every setting: its name, default and meaning. Ranges are checked where the values are read.
 
 use crate::config::SecretKey;
 
@@ -6,11 +6,11 @@ use crate::config::SecretKey;
 pub(super) struct Key {
     /// Section and key, as in `mq.sendCount`.
     pub(super) path: &'static str,
-    /// The default, as it would be written in the file.
+    /// The default, as the file would have it.
     pub(super) default: &'static str,
     /// What it does, with its unit.
     pub(super) meaning: &'static str,
-    /// Whether a server keeps it until it ends.
+    /// Whether a new value needs a restart.
     pub(super) is_fixed: bool,
 }
 
@@ -33,8 +33,8 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// The key that `path` may be a slip of: other case, `_` or `-` between the words, another section,
-/// or a letter or two wrong.
+/// The key that a misspelt `path` may stand for: another case, `_` or `-` between the words,
+/// another section, or one or two wrong letters.
 pub(super) fn similar(path: &str) -> Option<&'static Key> {
     const SLIPS_MAX: usize = 2;
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
@@ -48,12 +48,12 @@ pub(super) fn similar(path: &str) -> Option<&'static Key> {
     nearest.or_else(|| KEYS.iter().find(elsewhere))
 }
 
-/// The section that `name` may be a slip of.
+/// The section that a misspelt `name` may stand for.
 pub(super) fn similar_section(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     let sections = KEYS.iter().map(|key| key.parts().0);
     let slips = |section: &&str| strsim::damerau_levenshtein(section, &name);
-    // A short one is like too much.
+    // A short name is similar to too many.
     sections
         .min_by_key(slips)
         .filter(|section| slips(section) * 3 <= section.len())
@@ -74,7 +74,7 @@ const fn key(path: &'static str, default: &'static str, meaning: &'static str) -
     }
 }
 
-/// One that a server keeps until it ends.
+/// A setting whose new value needs a restart.
 const fn fixed(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
     Key {
         is_fixed: true,

@@ -1,4 +1,4 @@
-//! The layers a configuration is merged from: known keys with their texts, and where they are from.
+//! The layers of a configuration: known keys with their texts, and where these come from.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,13 +28,13 @@ impl Layer {
         }
     }
 
-    /// What the built-in values are called in messages.
+    /// The name of the built-in values in messages.
     pub(super) const DEFAULTS: &str = "default";
 
-    /// What the arguments are called in messages.
+    /// The name of the arguments in messages.
     const COMMAND_LINE: &str = "command line";
 
-    /// Whether what is from there stays until the process ends: a variable or an argument.
+    /// Whether it stays until the process ends, as variables and arguments do.
     pub(super) fn is_of_the_process(origin: &str) -> bool {
         origin == Layer::COMMAND_LINE || setting_of_variable(origin).is_some()
     }
@@ -48,14 +48,14 @@ impl Layer {
         layer
     }
 
-    /// What the values of a file are called in messages.
+    /// The name of a file in messages.
     pub(super) fn origin_of(file: &Path) -> String {
         one_line(&file.display().to_string())
     }
 
     /// The values of a YAML file.
     ///
-    /// Scalars are taken as they are written, so that `secretKey: 0123` stays `0123`.
+    /// Scalars keep their text, so that `secretKey: 0123` stays `0123`.
     pub(super) fn yaml(path: &Path, bytes: &[u8]) -> Result<Layer, ConfigError> {
         let mut layer = Layer::new(path.display().to_string());
         let text = std::str::from_utf8(bytes)
@@ -129,7 +129,7 @@ impl Layer {
         values.insert(name.to_owned(), Value::from(text));
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(super) fn origin(&self) -> &str {
         &self.origin
     }
@@ -146,8 +146,8 @@ impl Layer {
             .is_some_and(|values| values.contains_key(name))
     }
 
-    /// Says which key holds something that is not one value, if that is what is wrong with
-    /// `text`; what the parser said and where, if not.
+    /// The key whose value in `text` is not a single one, if that is the mistake; if not, what the
+    /// parser says, and where.
     fn explain(&self, text: &str, error: &serde_saphyr::Error) -> ConfigError {
         let read = serde_saphyr::from_str_with_options::<Json>(text, yaml_options());
         let Ok(Json::Object(sections)) = read else {
@@ -232,8 +232,8 @@ impl Provider for Layer {
     }
 }
 
-/// The variable's name and the setting it names, `section.key` in any case; `None` for a
-/// variable that is none of ours.
+/// The name of a variable, and the setting that it names, `section.key` in any case; `None` for a
+/// variable without the prefix.
 fn setting_of_variable(name: &str) -> Option<(&str, String)> {
     let (prefix, rest) = name.split_at_checked("DPMQ_".len())?;
     let (section, key) = rest.split_once('_')?;
@@ -241,8 +241,8 @@ fn setting_of_variable(name: &str) -> Option<(&str, String)> {
         .then(|| (name, format!("{}.{key}", section.to_lowercase())))
 }
 
-/// The names of variables that look like settings and are those that Kubernetes gives every pod
-/// for a service of a name such as `dpmq-server`.
+/// The variables that look like settings, but are those that Kubernetes sets in every pod for a
+/// service with a name such as `dpmq-server`.
 pub(super) fn of_services(variables: &[(OsString, OsString)]) -> Vec<String> {
     let names = variables.iter().filter_map(|(name, value)| {
         let (name, _) = setting_of_variable(name.to_str()?)?;
@@ -251,8 +251,8 @@ pub(super) fn of_services(variables: &[(OsString, OsString)]) -> Vec<String> {
     names.collect()
 }
 
-/// As `DPMQ_SERVER_SERVICE_HOST`, `DPMQ_SERVER_PORT_8011_TCP_ADDR`, and an address as the value
-/// of `DPMQ_SERVER_PORT`.
+/// Such as `DPMQ_SERVER_SERVICE_HOST`, `DPMQ_SERVER_PORT_8011_TCP_ADDR`, and `DPMQ_SERVER_PORT`
+/// with an address as its value.
 fn is_of_a_service(name: &str, value: &OsStr) -> bool {
     let is_address = |value: &str| {
         let schemes = ["tcp://", "udp://", "sctp://"];
@@ -262,7 +262,7 @@ fn is_of_a_service(name: &str, value: &OsStr) -> bool {
     name.contains("_SERVICE_") || name.contains("_PORT_") || value.to_str().is_some_and(is_address)
 }
 
-/// The beginning of `text`, with control characters escaped: an error is one line.
+/// The beginning of `text`, with control characters escaped, so that an error is one line.
 fn one_line(text: &str) -> String {
     let mut line = String::new();
     for c in text.chars().take(200) {

@@ -1,4 +1,4 @@
-//! The configuration of a running server, which can be read again.
+//! The configuration of a running server, which a reload replaces.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,32 +13,32 @@ use crate::config::{Config, Setting, Sources};
 pub struct Live(Arc<RwLock<Arc<Config>>>);
 
 impl Live {
-    /// Begins with `config`.
+    /// A handle on `config`.
     pub fn new(config: Config) -> Live {
         Live(Arc::new(RwLock::new(Arc::new(config))))
     }
 
-    /// What is in use now.
+    /// The configuration in use.
     pub fn get(&self) -> Arc<Config> {
-        // Whoever panicked has exchanged all of it or nothing.
+        // A panic elsewhere has exchanged all of it or nothing.
         let config = self.0.read().unwrap_or_else(PoisonError::into_inner);
         config.clone()
     }
 
-    /// Goes over to `config`.
+    /// Replaces it by `config`.
     pub fn set(&self, config: Config) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 }
 
-/// What reading the configuration again came to.
+/// The result of reading the configuration again.
 #[derive(Debug)]
 pub struct Reread {
-    /// The new one; what needs a restart is as it was.
+    /// The new configuration. Settings that need a restart keep their values.
     pub config: Config,
-    /// The settings that have changed in it.
+    /// The settings that have changed.
     pub changed: Vec<&'static str>,
-    /// The settings that have changed, and need a restart.
+    /// The settings that have changed in the sources, but need a restart.
     pub waiting: Vec<&'static str>,
 }
 
@@ -46,9 +46,9 @@ impl Config {
     /// Reads `sources` again for a server that runs with this configuration.
     ///
     /// # Errors
-    /// As [`Config::load`]; also when the file of settings in use is gone or has none any more,
-    /// when the secret key would become the published default because none is set, and when it
-    /// would become easy to guess on a server that others reach.
+    /// A source is invalid; or the file that settings in use come from is gone or empty; or the secret
+    /// key would become the published default because none is set, or would be easy to guess on a
+    /// server that others reach.
     pub fn reread(&self, sources: &Sources) -> Result<Reread, ConfigError> {
         let file = crate::config::file_layer(sources.file.as_deref())?;
         self.expect_settings(file.as_ref())?;
@@ -82,7 +82,7 @@ impl Config {
         ) {
             (false, true) => Err(ConfigError::KeyTooOpen),
             (was, is) => {
-                // It would listen elsewhere, if it began now.
+                // After a restart it would listen on another address.
                 if was != is && !waiting.contains(&"server.host") {
                     waiting.push("server.host");
                 }
@@ -95,7 +95,7 @@ impl Config {
         }
     }
 
-    /// A file without a setting is a slip, or is being written, if settings in use are from it.
+    /// An empty file is a mistake, or is being written, if settings in use come from it.
     fn expect_settings(&self, file: Option<&Layer>) -> Result<(), ConfigError> {
         let (name, problem) = match file {
             None => (super::DEFAULT_FILE, "it is gone"),

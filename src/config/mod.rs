@@ -1,9 +1,9 @@
-//! The configuration: what it is made of, and its validated form.
+//! The configuration: its layers, and its validated form.
 //!
-//! Four layers, each over the one before: the built-in defaults, a YAML file, environment
-//! variables `DPMQ_<SECTION>_<KEY>`, the command line. Every value keeps the name of the layer
-//! it came from, and what cannot be understood is one clear line, never a guess. The rest of the
-//! crate sees durations, sizes and enums; only this module sees their texts.
+//! There are four layers, each over the one before: the built-in defaults, a YAML file, environment
+//! variables `DPMQ_<SECTION>_<KEY>`, the command line. Every value keeps the name of its layer, and
+//! an invalid value is an error of one clear line, never a guess. The rest of the crate sees
+//! durations, sizes and enums; only this module sees their texts.
 
 mod error;
 mod keys;
@@ -39,15 +39,15 @@ pub const DEFAULT_FILE: &str = "config/application.yaml";
 /// The effective configuration, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is listened on, and the limits of its clients.
+    /// The `server` section: the address, and the limits of clients.
     pub server: ServerConfig,
-    /// The broker.
+    /// The `mq` section: the broker.
     pub mq: MqConfig,
-    /// What is logged.
+    /// The `log` section.
     pub log: LogConfig,
-    /// Every setting as text, in the order of the shipped file, with the place it came from.
+    /// Every setting as text, in the order of the shipped file, with its layer.
     pub settings: Vec<Setting>,
-    /// Variables that are named as settings are, and are of services of Kubernetes.
+    /// Variables that have names like settings, but come from services of Kubernetes.
     of_services: Vec<String>,
 }
 
@@ -56,15 +56,15 @@ pub struct Config {
 pub struct LogConfig {
     /// A level, or `tracing` filter directives such as `info,dpmq::store=debug`.
     pub level: String,
-    /// How a line is written.
+    /// The format of a line.
     pub format: LogFormat,
-    /// Whether a file per month is written under `log/`.
+    /// Whether the log also goes to a file per month under `log/`.
     pub file: bool,
-    /// The file that the lines of the audit are also written to.
+    /// The file that the audit also goes to.
     pub audit_file: Option<PathBuf>,
 }
 
-/// How a line of the log is written.
+/// The format of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -73,19 +73,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where a configuration is loaded from.
+/// The sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file to read. `None`: [`DEFAULT_FILE`], if there is one.
+    /// The file to read; `None` for [`DEFAULT_FILE`], if it exists.
     pub file: Option<PathBuf>,
-    /// Environment variables; those that do not begin with `DPMQ_` are ignored.
+    /// Environment variables. Those without the prefix `DPMQ_` are ignored.
     pub environment: Vec<(OsString, OsString)>,
-    /// Keys and values of the command line; the last one of a key wins.
+    /// Keys and values of the command line. The last value of a key wins.
     pub overrides: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// The file to read, which need not be there if it is the default one.
+    /// The file to read. It need not exist if it is the default one.
     fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
@@ -96,7 +96,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] says in one line which file, variable or argument cannot be used, and why.
+    /// A file, variable or argument is invalid; the error says in one line which one, and why.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         let file = file_layer(sources.file.as_deref())?;
         let merged = Config::merged(file, sources)?;
@@ -105,7 +105,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What to say of variables that were not taken for settings, if there are any.
+    /// A note on variables that were not taken as settings, if there are any.
     pub fn note_on_variables(&self) -> Option<String> {
         let names = self.of_services.join(", ");
         (!names.is_empty()).then(|| {
@@ -141,9 +141,8 @@ impl Config {
         })
     }
 
-    /// The host to listen on: loopback only while the key is the published default or a short one,
-    /// and that is not explicitly allowed, so that a server which anyone can log in to is not open
-    /// to a network.
+    /// The host to listen on. It is loopback while the key is the published default or short, unless
+    /// that is allowed explicitly, so that no network reaches a server that anyone can log in to.
     pub fn listen_host(&self) -> ListenHost<'_> {
         let key_is_safe = self.server.allow_default_key || !self.mq.secret_key.is_guessable();
         self.server.listen_host(key_is_safe)
@@ -182,7 +181,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// The settings of the file; `None` if there is none and none was named.
+/// The settings of the file; `None` if no file was named and the default one does not exist.
 fn file_layer(named: Option<&Path>) -> Result<Option<Layer>, ConfigError> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     match regular::read(path) {

@@ -7,12 +7,12 @@ use crate::config::error::ConfigError;
 use crate::config::values::secret::SecretKey;
 use crate::config::values::{self, Values};
 
-/// The largest number of messages or seconds that can be set: a million millions.
+/// The largest number of messages or seconds: a million millions.
 const COUNT_MAX: u64 = 1_000_000_000_000;
-/// The largest amount of memory that can be set: a TiB.
+/// The largest amount of memory: a TiB.
 const MEBIBYTES_MAX: u64 = 1024 * 1024;
 
-/// The largest size of a file of the log that can be set: places in it have 32 bits.
+/// The largest size of a file of the log: its offsets have 32 bits.
 const SEGMENT_MEBIBYTES_MAX: u64 = 1024;
 
 /// Queue, batches, storage, checks.
@@ -20,9 +20,9 @@ const SEGMENT_MEBIBYTES_MAX: u64 = 1024;
 pub struct MqConfig {
     /// The key that every client must present.
     pub secret_key: SecretKey,
-    /// Queue capacity in messages; when it is full producers wait.
+    /// Queue capacity in messages; while it is full, producers wait.
     pub message_chan_buffer: usize,
-    /// The pause after each full batch; zero for none.
+    /// The pause after each full batch; zero for no pause.
     pub push_pause: Duration,
     /// Messages per batch.
     pub send_count: usize,
@@ -32,11 +32,11 @@ pub struct MqConfig {
     pub persistent_file: PathBuf,
     /// Where messages are kept.
     pub durability: Durability,
-    /// What a start does with what is on disk.
+    /// What a start does with the messages on disk.
     pub recovery: Recovery,
     /// The time between two snapshots.
     pub persistent_every: Duration,
-    /// Whether messages that nobody consumed are pushed again.
+    /// Whether messages that were not consumed are pushed again.
     pub re_push: bool,
     /// Whether expired messages are deleted.
     pub clean: bool,
@@ -46,13 +46,13 @@ pub struct MqConfig {
     pub check_count: i64,
     /// The age in seconds at which a message is expired.
     pub clean_after_seconds: u64,
-    /// Memory for the data of queued messages; past it data is read back from disk.
+    /// Memory for the data of queued messages; beyond it, data is read back from disk.
     pub queue_memory_bytes: usize,
     /// Messages that may wait for one slow consumer.
     pub outbox_messages: usize,
     /// Bytes that may wait for one slow consumer.
     pub outbox_bytes: usize,
-    /// How long a consumer's socket may take nothing.
+    /// How long a consumer's socket may accept nothing.
     pub write_timeout: Duration,
     /// The size at which the log begins a new file.
     pub segment_bytes: u64,
@@ -67,12 +67,12 @@ pub enum Durability {
     Memory,
 }
 
-/// What a start does with what is on disk (`recoveryStrategy`).
+/// What a start does with the messages on disk (`recoveryStrategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// Clears it and starts empty.
+    /// Deletes them, and starts empty.
     Empty,
-    /// Restores it.
+    /// Restores them.
     Restore,
 }
 

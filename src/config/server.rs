@@ -1,4 +1,4 @@
-//! The `server` section: what is listened on, and the limits of clients.
+//! The `server` section: the address to listen on, and the limits of clients.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ const GIB: u64 = 1024 * 1024 * 1024;
 const MEBIBYTES_MAX: u64 = 1024 * 1024;
 const COUNT_MAX: u64 = 1_000_000_000;
 
-/// What is listened on, and the limits of its clients.
+/// The address to listen on, and the limits of clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
-    /// The configured host name or address; what is listened on is
+    /// The configured host name or address. The server listens on
     /// [`Config::listen_host`](super::Config::listen_host).
     pub host: String,
     /// The port; 0 takes any free one.
@@ -26,42 +26,42 @@ pub struct ServerConfig {
     pub allow_default_key: bool,
     /// The largest message that is accepted.
     pub max_message_bytes: usize,
-    /// How long an HTTP send waits for room in the queue.
+    /// How long an HTTP send waits for a slot in the queue.
     pub send_wait: Duration,
-    /// How long open connections may take to end at a stop.
+    /// How long a stop waits for open connections to end.
     pub drain: Duration,
-    /// How many wrong keys a WebSocket client may send.
+    /// The most wrong keys that a WebSocket client may send.
     pub login_attempts: u32,
     /// How long a WebSocket client may take to log in.
     pub login_timeout: Duration,
-    /// How often a WebSocket client is pinged; `None`: never.
+    /// How often a WebSocket client is pinged; `None` for never.
     pub ping_every: Option<Duration>,
-    /// How long the head of a request may take, TLS included, and how long a body may rest.
+    /// How long the head of a request may take, TLS included, and how long a body may pause.
     pub request_time: Duration,
-    /// The most connections; 0 for what suits the limit of open files.
+    /// The most connections; 0 for a limit that suits the open files.
     pub max_connections: usize,
-    /// The most connections from one address; 0 for what suits the above.
+    /// The most connections from one address; 0 for a share of all.
     pub max_connections_per_address: usize,
-    /// The proxies that are believed who their clients are.
+    /// The proxies that may name the addresses of their clients.
     pub trusted_proxies: Proxies,
     /// Memory for all large messages that are being received.
     pub inbound_bytes: usize,
-    /// The files of TLS; `None`: plain HTTP.
+    /// The files of TLS; `None` for plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// The file of named keys; it need not be there.
+    /// The file of named keys, which need not exist.
     pub keys_file: PathBuf,
     /// The pages that browsers may use this server from.
     pub origins: Origins,
     /// Who may read `/metrics`.
     pub metrics: Metrics,
-    /// The topics that it tells one by one; `None`: none.
+    /// The topics with metrics of their own; `None` for no topic.
     pub metrics_topics: Option<Topics>,
 }
 
 /// The files of TLS, both in PEM.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsFiles {
-    /// The certificate and those above it.
+    /// The certificate, and the chain above it.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
@@ -70,9 +70,9 @@ pub struct TlsFiles {
 /// Who may read the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metrics {
-    /// Nobody: they are not served.
+    /// Nobody; the route does not exist.
     Off,
-    /// Whoever has the key.
+    /// Clients with a key.
     WithKey,
     /// Everybody.
     Open,
@@ -83,13 +83,13 @@ pub enum Metrics {
 pub struct ListenHost<'a> {
     /// A host name or an address, without brackets.
     pub host: &'a str,
-    /// Whether it is loopback only because the key can be guessed. The server says so at
-    /// its start, with [`ListenHost::ADVICE`].
+    /// Whether it is loopback only because the key can be guessed. The server logs
+    /// [`ListenHost::ADVICE`] at its start then.
     pub restricted: bool,
 }
 
 impl ListenHost<'_> {
-    /// Whether nobody but this machine reaches it.
+    /// Whether only this machine reaches it.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.host)
     }
@@ -136,7 +136,7 @@ impl ServerConfig {
     }
 }
 
-/// Seconds above zero; zero is for never.
+/// Seconds above zero; zero means never.
 fn seconds_or_none(text: &str) -> Result<Option<Duration>, String> {
     match values::seconds(text)? {
         Duration::ZERO => Ok(None),

@@ -1,4 +1,4 @@
-//! One setting as it is shown.
+//! One setting, as the console and the API show it.
 
 /// One setting as the operator sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,8 +11,7 @@ pub struct Setting {
     pub default: &'static str,
     /// Where the value comes from: `default`, a file, a variable's name, or `command line`.
     pub source: String,
-    /// Whether another value of the file counts when the configuration is read again. Else it
-    /// counts from the next start on.
+    /// Whether a reload applies a new value. If not, a restart does.
     pub reloads: bool,
     /// What the setting does, with its unit.
     pub meaning: &'static str,
@@ -21,7 +20,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Whether its value has names of topics.
+    /// Whether its value names topics.
     pub fn names_topics(&self) -> bool {
         self.key == "server.metricsTopics"
     }

@@ -1,10 +1,9 @@
 //! The TCP connection below a client, and what the system knows of its other end.
 //!
-//! `server/` makes one for each connection and reads and writes through it; `ws/` asks it about
-//! clients that read slowly, or not at all. That a write waits says little about a client: the
-//! system's buffer may take megabytes, and shows no progress until a third of them is free. So
-//! little is kept in it that cannot be on its way, and what the other end has acknowledged is
-//! asked of the system.
+//! `server/` makes one for each connection and reads and writes through it. `session/` asks it
+//! about clients that read slowly, or not at all. A blocked write says little about a client: the
+//! system's buffer may hold megabytes, and shows no progress until a third of it is free. So the
+//! buffer is kept small, and the system is asked what the other end has acknowledged.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,30 +16,30 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What the system's buffer has room for at the end: what it had, and the last words.
+/// The system's send buffer for the last words, beside what it holds already.
 const LAST_BYTES: usize = 512 << 10;
 
 /// What the system knows of the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signs {
-    /// It was sent something, or is to be, that it has not acknowledged.
+    /// Something that was written is not acknowledged yet.
     pub is_owing: bool,
-    /// Bytes that it has acknowledged.
+    /// Bytes that the other end has acknowledged.
     pub acknowledged: u64,
-    /// The time since it acknowledged anything, be it that it can take nothing at the moment.
+    /// The time since the last acknowledgement, even if that said that it has no room.
     pub silent: Duration,
-    /// How often it was tried in vain since then.
+    /// Retransmissions without an answer since then.
     pub tries: u8,
-    /// It has ended its side: nothing more comes.
+    /// The other end has closed its side: nothing more comes.
     pub has_ended: bool,
 }
 
-/// See the module; clones are the same connection.
+/// One TCP connection. Clones are the same connection.
 #[derive(Clone)]
 pub struct Line(Arc<Shared>);
 
 struct Shared {
-    /// Held for one call of the system. Only those of the connection's own task meet here.
+    /// Locked for one system call at a time, mostly by the task of the connection alone.
     stream: Mutex<TcpStream>,
     has_last_words: AtomicBool,
 }
@@ -60,7 +59,7 @@ impl Line {
         }))
     }
 
-    /// Does something with the socket that does not wait.
+    /// Calls something on the socket that does not block.
     pub fn with<T>(&self, ask: impl FnOnce(Pin<&mut TcpStream>) -> T) -> T {
         let stream = self.0.stream.lock();
         let mut stream = stream.expect("nothing panics while it is held");
@@ -72,8 +71,8 @@ impl Line {
         self.with(|stream| system::signs(&stream))
     }
 
-    /// From now on the system takes what is written also for a client that reads nothing: it is
-    /// the last that it is told.
+    /// Lets the system take what is written from now on even if the client reads nothing: these are
+    /// its last words.
     pub fn begin_last_words(&self) {
         self.0.has_last_words.store(true, Ordering::Relaxed);
         self.with(|stream| {
@@ -87,7 +86,7 @@ impl Line {
         });
     }
 
-    /// Whether the client is to have time for its last words.
+    /// Whether last words were written, so that the client needs time to read them.
     pub fn has_last_words(&self) -> bool {
         self.0.has_last_words.load(Ordering::Relaxed)
     }

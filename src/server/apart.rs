@@ -1,7 +1,7 @@
-//! A thread of its own for what nobody else's work may hold up.
+//! A thread of its own for work that must not wait for other work.
 //!
-//! The threads that read the disk are shared, and clients can have all of them busy. Which keys
-//! count is looked at here, or a key could put off its own end.
+//! The threads that read the disk are shared, and clients can keep all of them busy. The file of
+//! keys is read here, or a key could delay its own end.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,34 +12,37 @@ use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// See the module. Clones are the same thread, which ends with the last of them.
+/// A thread that runs one piece of work after the other. Clones are the same thread, which ends
+/// with the last of them.
 #[derive(Clone)]
 pub(super) struct Apart(mpsc::Sender<Work>);
 
 impl Apart {
+    /// Starts the thread.
+    ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system cannot start a thread.
     pub(super) fn start() -> io::Result<Apart> {
         let (sender, works) = mpsc::channel::<Work>();
         thread::Builder::new()
             .name("apart".to_owned())
             .spawn(move || {
                 for work in works {
-                    // Whoever asked for it notices that there is no answer.
+                    // The caller of `run` notices a panic: there is no answer.
                     let _ = catch_unwind(AssertUnwindSafe(work));
                 }
             })?;
         Ok(Apart(sender))
     }
 
-    /// What comes of `work`, after what was asked for before; `None` if it panicked.
+    /// Runs `work` after all work before it, and returns its result; `None` if it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let work = Box::new(move || {
-            // Nobody may wait for it any more.
+            // It fails if the caller waits no more.
             let _ = answer.send(work());
         });
         self.0.send(work).ok()?;

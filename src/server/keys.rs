@@ -1,4 +1,4 @@
-//! Looks at the file of keys, and ends what was opened with keys that are no more.
+//! Watches the file of keys, and ends the sessions of keys that are revoked or expired.
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -8,17 +8,17 @@ use crate::broker::{Broker, CloseReason};
 use crate::config::SecretKey;
 use crate::server::apart::Apart;
 
-/// See the module.
+/// The keys, and the sessions that were opened with them.
 #[derive(Clone)]
 pub(super) struct Keys {
     pub(super) access: Access,
     pub(super) broker: Broker,
-    /// Where files are looked at that say who may do what.
+    /// The thread that reads the file.
     pub(super) apart: Apart,
 }
 
 impl Keys {
-    /// Looks again and again, until `stop` is cancelled.
+    /// Reads the file every [`LOOK_EVERY`], until `stop` is cancelled.
     pub(super) async fn watch(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -30,8 +30,8 @@ impl Keys {
         }
     }
 
-    /// Reads the file of keys if it has changed. Sessions of keys that are revoked, changed or
-    /// expired are ended; streams of the console API end by themselves.
+    /// Reads the file of keys. Ends the sessions of keys that are revoked, changed or expired; streams
+    /// of the console API end by themselves.
     async fn look(&self) {
         let keys = self.clone();
         let look = move || {
@@ -44,16 +44,16 @@ impl Keys {
         }
     }
 
-    /// Looks now, for an operator who says that the file is as it should be.
+    /// Reads the file now and uses it, for an operator who says that it is complete.
     pub(super) async fn look_for_sure(&self) {
-        // What two looks have seen counts.
+        // A change counts when two reads agree on it.
         for _ in 0..2 {
             self.look().await;
         }
     }
 
-    /// Goes over to another secret key; what was opened with the one before ends. False if it is
-    /// the same.
+    /// Replaces the secret key, and ends the sessions of the old one. Returns whether the new key
+    /// differs.
     pub(super) fn change_secret(&self, secret: &SecretKey) -> bool {
         let changed = self.access.change_secret(secret);
         if let Some((grant, end)) = &changed {

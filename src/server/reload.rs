@@ -16,15 +16,15 @@ use crate::server::tuned::{limits, settings, tell_pace, told_topics, warn_of_key
 use crate::store::Storage;
 use crate::telemetry::Level;
 
-/// What tells a server to read its configuration again, and where that is.
+/// What starts a reload, and what it reads.
 pub(super) struct Reloads {
-    /// The signal for it. It counts from the start on, so that one which comes early is not lost.
+    /// SIGHUP. It is caught from the start on, so that an early one is not lost.
     pub(super) asked: Signal,
     pub(super) sources: Sources,
     pub(super) level: Level,
 }
 
-/// What is changed by a new configuration.
+/// The parts that a new configuration changes.
 pub(super) struct Running {
     pub(super) config: Live,
     pub(super) admission: Arc<Admission>,
@@ -35,7 +35,7 @@ pub(super) struct Running {
     pub(super) tls: Option<Arc<Tls>>,
 }
 
-/// Reloads whenever it is asked for, until `stop` is cancelled.
+/// Reloads on each signal, until `stop` is cancelled.
 pub(super) async fn watch(mut reloads: Reloads, running: Running, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -88,7 +88,7 @@ impl Running {
         }
     }
 
-    /// Goes over to `config`.
+    /// Applies `config`.
     fn take(&self, config: Config) {
         let (server, mq) = (&config.server, &config.mq);
         self.admission.change(limits(&config));

@@ -1,5 +1,5 @@
-//! What systemd is told if it started this process (`Type=notify`, `WatchdogSec=`): when the
-//! server is ready, when it stops, and that it is still alive. Without systemd nothing is sent.
+//! Tells systemd, if it started this process (`Type=notify`, `WatchdogSec=`), when the server is
+//! ready, when it stops, and that it is alive. Without systemd nothing is sent.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use sd_notify::NotifyState;
 
 use crate::broker::Broker;
 
-/// The server takes and stores messages.
+/// Tells that the server takes and stores messages.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The server reads its configuration again, until it is ready.
+/// Tells that the server reads its configuration again, until it is [`ready`].
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -20,14 +20,14 @@ pub(super) fn reloading() {
     }
 }
 
-/// The server goes down.
+/// Tells that the server stops.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Tells that the server is alive, as often as the watchdog wants to hear it, for as long as
-/// `broker` stores what it is given. Once its writer has ended nothing is said any more, and
-/// systemd starts the server anew.
+/// Tells the watchdog that the server is alive, twice in each of its intervals, as long as
+/// `broker` stores messages. After its writer has ended this stops, and systemd restarts the
+/// server.
 pub(super) async fn keep_alive(broker: Broker) {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return;

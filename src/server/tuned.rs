@@ -1,5 +1,5 @@
-//! What a configuration says to connections and to the broker, and what is said of it; a running
-//! server asks again.
+//! What connections and the broker take from a configuration, at the start and at each reload, and
+//! what is logged of it.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ListenHost, MqConfig};
 use crate::server::connections::admission::Limits;
 
-/// How many connections there may be.
+/// The limits of connections. Logs a warning if the open files allow fewer.
 pub(super) fn limits(config: &Config) -> Limits {
     let server = &config.server;
     let files = rlimit::Resource::NOFILE.get_soft().ok();
@@ -27,6 +27,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     limits
 }
 
+/// The settings of the broker.
 pub(super) fn settings(mq: &MqConfig) -> broker::Settings {
     broker::Settings {
         pace: Pace {
@@ -46,7 +47,7 @@ pub(super) fn settings(mq: &MqConfig) -> broker::Settings {
     }
 }
 
-/// Says what to do about a secret key that can be guessed.
+/// Logs what to do about a secret key that can be guessed.
 pub(super) fn warn_of_key(config: &Config) {
     let secret = &config.mq.secret_key;
     if config.listen_host().restricted {
@@ -56,7 +57,7 @@ pub(super) fn warn_of_key(config: &Config) {
     }
 }
 
-/// Says how fast messages leave, if that is held back.
+/// Logs how fast messages leave, if a pace is set.
 pub(super) fn tell_pace(mq: &MqConfig) {
     if let Some(messages) = settings(mq).pace.per_second() {
         tracing::info!(
@@ -66,7 +67,7 @@ pub(super) fn tell_pace(mq: &MqConfig) {
     }
 }
 
-/// The topics that the metrics tell one by one.
+/// The topics that have metrics of their own.
 pub(super) fn told_topics(config: &Config) -> Option<WantedTopics> {
     let topics = config.server.metrics_topics.clone()?;
     Some(Arc::new(move |topic| topics.has(topic)))

@@ -1,4 +1,4 @@
-//! `dpmq backup`: everything that a running server has stored, as a file.
+//! `dpmq backup`: copies everything that a running server has stored into a file.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::store::{Files, OsFiles, Received, verify_file};
 
 const ROUTE: &str = "/api/backup";
 
-/// Writes the copy to standard output, for a pipe that knows where to put it.
+/// Writes the copy to standard output, for a pipe.
 #[tokio::main(flavor = "current_thread")]
 async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
@@ -47,8 +47,8 @@ async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fetches, checks and places the file. One that is not whole is removed; one whose server has a
-/// damaged log is kept, since there is no better one, and told of.
+/// Fetches and checks the file, and gives it its name. An incomplete file is removed. A file of a
+/// server with a damaged log is kept, as there is no better one, and the damage is reported.
 pub(in crate::cli) fn run(config: &Config, dest: &Path, server: &Server) -> Result<(), Failure> {
     let files: Arc<dyn Files> = Arc::new(OsFiles);
     let url = server.address.server(config)?;
@@ -71,7 +71,7 @@ pub(in crate::cli) fn run(config: &Config, dest: &Path, server: &Server) -> Resu
     refuse_damaged(&report)
 }
 
-/// Takes all of it; Ctrl-C ends it as a failure, so that nothing is left.
+/// Receives the whole file; Ctrl-C ends this as a failure, so that no part is left.
 #[tokio::main(flavor = "current_thread")]
 async fn fetch(url: &ServerUrl, key: &str, received: &mut Received) -> anyhow::Result<u64> {
     tokio::select! {

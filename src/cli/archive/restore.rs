@@ -1,4 +1,4 @@
-//! `dpmq restore`: a store from a backup.
+//! `dpmq restore`: makes a store from a backup.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `dpmq verify`: whether a store, or a snapshot's file, is whole; and how a report is printed.
+//! `dpmq verify`: checks a store, or the file of a snapshot, and prints the report.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(in crate::cli) fn run(config: &Config, file: Option<&Path>) -> Result<(), Fa
     Output::open().line(b"whole")
 }
 
-/// Prints what was found, and what there is.
+/// Prints the findings and the totals.
 pub(in crate::cli) fn print(report: &Report) -> Result<(), Failure> {
     let mut out = Output::open();
     for finding in &report.findings {
@@ -58,7 +58,7 @@ pub(in crate::cli) fn print(report: &Report) -> Result<(), Failure> {
     out.line(line.as_bytes())
 }
 
-/// Fails if anything is wrong.
+/// Fails if there is any damage.
 pub(in crate::cli) fn refuse_damaged(report: &Report) -> Result<(), Failure> {
     match report.findings.len() as u64 + report.more_findings {
         0 => Ok(()),

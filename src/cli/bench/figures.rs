@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
 
-/// What one connection has done so far: written by its task, read by whoever shows it.
+/// What one connection has done so far: its task writes it, the progress line reads it.
 #[derive(Default)]
 pub(super) struct Gauge {
     pub(super) sent: AtomicU64,
@@ -33,7 +33,7 @@ impl Totals {
     }
 }
 
-/// How long something took, in microseconds to three digits.
+/// Durations in microseconds, to three digits.
 pub(super) struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
@@ -52,7 +52,7 @@ impl Latencies {
         let _ = self.0.add(&other.0);
     }
 
-    /// `None` when nothing was recorded.
+    /// `None` if nothing was recorded.
     pub(super) fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| milliseconds(self.0.value_at_quantile(quantile));
         (!self.0.is_empty()).then(|| Percentiles {
@@ -65,7 +65,7 @@ impl Latencies {
     }
 }
 
-/// Milliseconds that so many of a hundred did not exceed.
+/// Percentiles in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub(super) struct Percentiles {
     pub(super) p50: f64,

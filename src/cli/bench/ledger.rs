@@ -1,20 +1,20 @@
-//! What one consumer has received, held against what it is owed.
+//! What one consumer has received, compared with what it is owed.
 
 use std::collections::BTreeMap;
 
 use crate::cli::bench::payload::{Reading, Stamp};
 
-/// What a producer was told of its messages: they are owed to every consumer.
+/// The answers to one producer: every consumer is owed the messages that were accepted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owed {
     /// Every message with a lower number was answered.
     pub(super) answered: u64,
-    /// Those of them that were refused, ascending: they may come or not.
+    /// Refused messages of them, ascending: they may arrive or not.
     pub(super) refused: Vec<u64>,
 }
 
 impl Owed {
-    /// How many messages with `first <= number < end` have to come.
+    /// How many messages with `first <= number < end` have to arrive.
     fn between(&self, first: u64, end: u64) -> u64 {
         let end = end.min(self.answered);
         let before = |number| self.refused.partition_point(|refused| *refused < number) as u64;
@@ -23,12 +23,12 @@ impl Owed {
     }
 }
 
-/// What is wrong with what was received, and what has not come.
+/// Which messages have not arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Verdict {
-    /// Later messages of the same producer came, but not these.
+    /// Missing, while later messages of the same producer have arrived.
     pub(super) missing: u64,
-    /// Not come yet, and none of their producer after them.
+    /// Missing at the end: none of their producer after them has arrived.
     pub(super) undelivered: u64,
 }
 
@@ -36,26 +36,26 @@ pub(super) struct Verdict {
 #[derive(Default)]
 pub(super) struct Ledger {
     producers: Vec<Received>,
-    /// Messages of this run, each as often as it came.
+    /// Messages of this run, duplicates included.
     pub(super) received: u64,
-    /// Messages of this run, each once.
+    /// Messages of this run, without duplicates.
     pub(super) distinct: u64,
-    /// Came again.
+    /// Duplicates.
     pub(super) duplicates: u64,
-    /// Came after a later one of the same producer.
+    /// Messages that arrived after a later one of the same producer.
     pub(super) out_of_order: u64,
-    /// Came with other bytes than were sent.
+    /// Messages whose bytes were changed.
     pub(super) changed: u64,
-    /// Not of this run.
+    /// Messages of others.
     pub(super) foreign: u64,
 }
 
-/// What has come of one producer.
+/// What has arrived from one producer.
 #[derive(Clone, Default)]
 struct Received {
-    /// Behind the highest number that has come.
+    /// The number after the highest that has arrived.
     next: u64,
-    /// What has not come below `next`: the first number of each gap, and the one behind it.
+    /// The gaps below `next`: the first number of each, and the one after its last.
     gaps: BTreeMap<u64, u64>,
 }
 
@@ -67,7 +67,7 @@ impl Ledger {
         }
     }
 
-    /// Enters a message; its stamp if it is one of this run that came for the first time.
+    /// Enters a message. Returns its stamp if it is of this run and no duplicate.
     pub(super) fn enter(&mut self, reading: Reading) -> Option<Stamp> {
         let stamp = match reading {
             Reading::Ours(stamp) => stamp,
@@ -97,7 +97,7 @@ impl Ledger {
         Some(stamp)
     }
 
-    /// What of `owed`, which has an entry for each producer, has not come.
+    /// The messages of `owed`, which has an entry for each producer, that have not arrived.
     pub(super) fn verdict(&self, owed: &[Owed]) -> Verdict {
         let mut verdict = Verdict::default();
         for (received, owed) in self.producers.iter().zip(owed) {
@@ -119,7 +119,7 @@ impl Received {
         self.next = number + 1;
     }
 
-    /// Takes `number` out of the gap that it is in; false if it is in none.
+    /// Removes `number` from its gap; false if it is in no gap.
     fn fill(&mut self, number: u64) -> bool {
         let Some((&first, &end)) = self.gaps.range(..=number).next_back() else {
             return false;

@@ -1,8 +1,7 @@
-//! `dpmq bench`: load on a running server, measured, and checked message by message.
+//! `dpmq bench`: puts load on a running server, measures it, and checks every message.
 //!
-//! Producers and consumers are a task each, with books of their own: nothing is shared while
-//! messages fly but the gauges, which are written once for each batch. What the books add up to
-//! is the report.
+//! Each producer and consumer is a task with books of its own. While messages fly they share
+//! nothing but gauges, which are written once for each batch. The report adds up the books.
 
 mod clients;
 mod figures;
@@ -49,10 +48,10 @@ use crate::message::Topic;
 
 /// Connections that are made at the same time.
 const CONNECTING_MAX: usize = 64;
-/// How long the removal of what a run has left may take.
+/// How long deleting the messages of a run may take.
 const CLEAR_TIME: Duration = Duration::from_secs(10);
 
-/// Everybody of a run, logged in.
+/// All clients of a run, logged in.
 struct Clients {
     producers: Vec<Client>,
     consumers: Vec<Link>,
@@ -69,7 +68,7 @@ enum Ended {
     Consumer(Inbound, anyhow::Result<()>),
 }
 
-/// Measures, and reports on standard output; fails if what was received is not what was sent.
+/// Measures, and prints the report; fails if the received messages are not those that were sent.
 #[tokio::main]
 pub(super) async fn run(config: &Config, args: Bench) -> Result<(), Failure> {
     if args.size < HEADER_BYTES {
@@ -153,12 +152,12 @@ fn plan(args: &Bench) -> Plan {
     }
 }
 
-/// Messages that a producer over WebSocket may have unanswered.
+/// The most unanswered messages of a producer over WebSocket.
 fn window(args: &Bench) -> Option<u64> {
     (!args.http && !args.no_acks).then_some(args.window.get())
 }
 
-/// Consumers first: what is sent reaches whoever is there.
+/// Connects the consumers first: a message is pushed only to those that are connected.
 async fn connect(
     config: &Config,
     args: &Bench,
@@ -282,14 +281,14 @@ async fn measure(
     })
 }
 
-/// Watches over a run, and ends it when it does not end by itself.
+/// Watches a run, and ends it if it does not end by itself.
 struct Watch<'a> {
     args: &'a Bench,
     facts: &'a Facts,
     stop: CancellationToken,
     settle: watch::Sender<Option<Arc<[Owed]>>>,
     progress: Progress,
-    /// When the last producer had its last answer.
+    /// The time of the last answer to a producer.
     sent_at: Option<Instant>,
     end: End,
     producers: Vec<Outbound>,
@@ -317,7 +316,7 @@ impl Watch<'_> {
         Ok(self)
     }
 
-    /// Ends the run for `reason`, unless it is ending for another.
+    /// Ends the run for `reason`. Only the first reason counts.
     fn end(&mut self, reason: End) {
         if !self.stop.is_cancelled() {
             self.stop.cancel();
@@ -344,7 +343,7 @@ impl Watch<'_> {
         }
     }
 
-    /// All producers have ended: the consumers are told what is owed to them.
+    /// Tells the consumers what they are owed, after all producers have ended.
     fn settle(&mut self) {
         self.producers.sort_by_key(Outbound::producer);
         let owed = self.producers.iter().map(|out| out.owed.clone()).collect();
@@ -386,7 +385,7 @@ impl Watch<'_> {
     }
 }
 
-/// Deletes what the run has left; a note if that was not possible.
+/// Deletes the messages of the run; returns a note if that fails.
 async fn clear(
     url: &ServerUrl,
     key: &str,

@@ -1,4 +1,4 @@
-//! The messages of a run: what is written into each, and what is read back from a pushed frame.
+//! The messages of a run: their bytes, and how they are read back from a pushed frame.
 //!
 //! ```text
 //! run       producer  number         time (ns)         crc32 of the three    filler
@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use memchr::memmem;
 use serde::Deserialize;
 
-/// What every message begins with; the least that a message has.
+/// The header of every message, which is also the smallest message.
 pub(super) const HEADER_BYTES: usize = RUN_BYTES + 2 * FIELDS_BYTES;
 
 const RUN_BYTES: usize = 8;
@@ -19,24 +19,24 @@ const RUN_BYTES: usize = 8;
 const FIELDS_BYTES: usize = 2 + 6 + 8 + 4;
 const CHECKED_BYTES: usize = FIELDS_BYTES - 4;
 
-/// What tells one message of a run from the others.
+/// What identifies a message of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stamp {
     pub(super) producer: u16,
     /// Counts the messages of the producer, from 0.
     pub(super) number: u64,
-    /// When it was sent, or was due: nanoseconds of the run's clock.
+    /// The time at which it was sent, or was due, in nanoseconds of the run's clock.
     pub(super) at_ns: u64,
 }
 
-/// What a pushed message is.
+/// A pushed message, as it was read.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading {
-    /// One of this run, as it was sent.
+    /// A message of this run, unchanged.
     Ours(Stamp),
-    /// One of this run, with other bytes than were sent.
+    /// A message of this run whose bytes were changed.
     Changed,
-    /// Not of this run.
+    /// A message of others.
     Foreign,
 }
 
@@ -91,7 +91,7 @@ impl Pattern {
         }
     }
 
-    /// The data of a frame that is written as servers write it, without parsing the frame.
+    /// The data of a frame in the usual form of servers, found without parsing the frame.
     fn where_it_should_be<'f>(&self, frame: &'f [u8]) -> Option<&'f [u8]> {
         const FIELD: &[u8] = b"\"MessageData\":\"";
         let begin = memmem::find(frame, FIELD)? + FIELD.len();
@@ -109,7 +109,7 @@ impl Pattern {
         }
     }
 
-    /// The stamp, if it and the filler behind it are whole.
+    /// The stamp, if it and the filler after it are intact.
     fn stamp(&self, rest: &[u8]) -> Option<Stamp> {
         let (digits, filler) = rest.split_at_checked(2 * FIELDS_BYTES)?;
         let mut fields = [0; FIELDS_BYTES];
@@ -141,7 +141,7 @@ fn filler(bytes: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(bytes).collect()
 }
 
-/// Lower-case digits only: a message with others has been changed.
+/// Lower-case digits only: other digits mean that the message was changed.
 fn decode(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     let lower = !digits.iter().any(u8::is_ascii_uppercase);
     let decoded = lower.then(|| const_hex::decode_to_slice(digits, bytes))?;

@@ -1,4 +1,4 @@
-//! The line that shows how a run goes, and the watch over whether it still does.
+//! The progress line of a run, and the check that it still moves.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use crate::cli::bench::figures::{Gauge, Totals};
 use crate::cli::failure::complain;
 
-/// Time between two looks at the gauges.
+/// The interval at which the gauges are read.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
-/// Looks that a rate is taken over.
+/// The number of readings that a rate covers.
 const LOOKS: usize = 10;
 
-/// Looks at the gauges of a run.
+/// Reads the gauges of a run.
 pub(super) struct Progress {
     gauges: Vec<Arc<Gauge>>,
     bar: ProgressBar,
@@ -22,12 +22,12 @@ pub(super) struct Progress {
     last: Totals,
     moved: Instant,
     begun: Instant,
-    /// The full seconds of which a line has told; `None`: nobody is told.
+    /// The last full second that a line was printed for; `None` if none are printed.
     told: Option<u64>,
 }
 
 impl Progress {
-    /// Shows how the run of these gauges goes, unless it is to be quiet.
+    /// Shows the progress of the run of these gauges, unless it is quiet.
     pub(super) fn new(gauges: Vec<Arc<Gauge>>, quiet: bool) -> Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
         let bar = match quiet {
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Looks at the gauges now, and shows what they say; how long they have not moved.
+    /// Reads the gauges and shows them. Returns how long they have not moved.
     pub(super) fn look(&mut self, now: Instant) -> Duration {
         let totals = Totals::of(self.gauges.iter().map(Arc::as_ref));
         if totals != self.last {
@@ -79,7 +79,7 @@ impl Progress {
         now.saturating_duration_since(self.moved)
     }
 
-    /// What the gauges said at the last look.
+    /// The gauges, as they were read last.
     pub(super) fn totals(&self) -> Totals {
         self.last
     }
@@ -90,7 +90,7 @@ impl Progress {
     }
 }
 
-/// A rate as people read it.
+/// A rate for people.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

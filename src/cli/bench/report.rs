@@ -1,4 +1,4 @@
-//! What a run has shown, as text and as JSON.
+//! The report of a run, as text and as JSON.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct Report<'a> {
     ok: bool,
     /// What is wrong.
     pub(super) problems: Vec<String>,
-    /// What is to be known when the figures are read.
+    /// Notes that explain the figures.
     notes: Vec<String>,
     client_version: &'static str,
     server: &'a Facts,
@@ -284,7 +284,7 @@ fn rate(count: u64, seconds: f64) -> f64 {
     }
 }
 
-/// As many decimals as anybody reads.
+/// A number with few decimals.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }

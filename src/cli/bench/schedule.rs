@@ -1,4 +1,4 @@
-//! When each message is due, and the clock that says so.
+//! When each message is due, and the clock of a run.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const SECOND_NS: u128 = 1_000_000_000;
-/// The longest that a pacer sleeps before it looks whether the run has ended.
+/// The longest sleep of the pacer before it checks for the end of the run.
 const NAP: Duration = Duration::from_millis(50);
 
 /// Nanoseconds since the run began.
@@ -16,7 +16,7 @@ const NAP: Duration = Duration::from_millis(50);
 pub(super) struct Clock(Instant);
 
 impl Clock {
-    /// Begins now.
+    /// A clock that begins now.
     pub(super) fn start() -> Clock {
         Clock(Instant::now())
     }
@@ -31,12 +31,12 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Where the messages of a run end.
+/// How many messages a run has.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extent {
-    /// So many of all producers together.
+    /// This number, of all producers together.
     Messages(NonZeroU64),
-    /// Those that can be sent in this time.
+    /// As many as can be sent in this time.
     Time(Duration),
 }
 
@@ -44,24 +44,24 @@ pub(super) enum Extent {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) producers: u16,
-    /// Messages a second of all producers together; `None`: as fast as they are taken.
+    /// Messages a second of all producers together; `None` for as fast as the server takes them.
     pub(super) rate: Option<NonZeroU64>,
     pub(super) extent: Extent,
 }
 
-/// What a producer is to do.
+/// The next step of a producer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// Send a message, whose latency counts from this time.
     Send(u64),
     /// Wait for the time of the next message.
     Wait,
-    /// Nothing more is to be sent.
+    /// All is sent.
     End,
 }
 
 impl Plan {
-    /// What producer `producer` is to do when `number` messages of its own are sent.
+    /// The next step of producer `producer`, after `number` messages of its own.
     pub(super) fn step(&self, producer: u16, number: u64, now_ns: u64) -> Step {
         let turn = number * u64::from(self.producers) + u64::from(producer);
         match self.extent {
@@ -88,8 +88,9 @@ impl Plan {
         })
     }
 
-    /// Wakes each producer when a message of its is due, until all have been or `stop`. A thread
-    /// of its own: the timers of the runtime are a millisecond coarse, which would count as latency.
+    /// Wakes each producer when one of its messages is due, until all were or `stop` is cancelled. It
+    /// needs a thread of its own: the runtime's timers are a millisecond coarse, which would count as
+    /// latency.
     pub(super) fn pace(&self, clock: Clock, wakes: Vec<Arc<Notify>>, stop: CancellationToken) {
         let Some(rate) = self.rate else {
             return;

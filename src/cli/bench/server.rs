@@ -1,4 +1,4 @@
-//! What the server says of itself, and the removal of what a run has left there.
+//! What the server tells about itself, and the deletion of a run's messages.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::cli::client::request;
 use crate::cli::client::url::{ServerUrl, percent_encoded};
 use crate::message::Topic;
 
-/// What concerns a measurement; `None` where the server does not say.
+/// What matters to a measurement; `None` for what the server does not tell.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Facts {
     version: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Asks the server. One without the console API has nothing to say.
+    /// Asks the server. A server without the console API tells nothing.
     pub(super) async fn of(url: &ServerUrl, key: &str) -> Facts {
         #[derive(Deserialize)]
         struct Overview {
@@ -71,11 +71,11 @@ impl Display for Facts {
     }
 }
 
-/// The pause before a topic is looked at again.
+/// The pause before a topic is checked again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Deletes the messages of `topic`, also those that were on their way when it was called: until
-/// there are none, and nobody who could send more.
+/// Deletes the messages of `topic` until there are none, and no producer could send more. So
+/// messages that were on their way are deleted too.
 pub(super) async fn clear(url: &ServerUrl, key: &str, topic: &Topic) -> anyhow::Result<()> {
     let route = format!("/api/topics/{}", percent_encoded(topic.as_str()));
     loop {

@@ -1,4 +1,4 @@
-//! What a run is asked to do, and how it has ended.
+//! The settings of a run, and how it has ended.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::bench::progress;
 use crate::cli::bench::server::Facts;
 
-/// What is measured, as it is reported.
+/// The settings, as they are reported.
 #[derive(Debug, Serialize)]
 pub(super) struct Settings {
     pub(super) url: String,
@@ -27,7 +27,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// What the pace of the server will do to this run, if it has one that can be reached.
+    /// A note on the server's pace, if it may slow down this run.
     pub(super) fn limited_by(&self, server: &Facts) -> Option<String> {
         let pace = server.pace_per_s().filter(|_| self.consumers > 0)?;
         let rate = self.rate_per_s.map(|rate| rate as f64);
@@ -85,14 +85,14 @@ impl Display for Settings {
 pub(super) enum End {
     /// Everything was sent, answered and received.
     Complete,
-    /// By Ctrl-C.
+    /// Ctrl-C ended it.
     Interrupted,
-    /// Nothing moved for so long.
+    /// Nothing moved for this long.
     Stalled(Duration),
-    /// There was more to receive so long after the last was sent.
+    /// Messages were missing this long after the last was sent.
     Late(Duration),
-    /// At the server's pace the rest takes so long.
+    /// At the server's pace the rest would take this long.
     TooLate(Duration),
-    /// A connection has ended, or the server said what cannot be understood.
+    /// A connection has ended, or an answer of the server was invalid.
     Failed(anyhow::Error),
 }

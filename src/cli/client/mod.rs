@@ -28,14 +28,14 @@ use crate::message::Topic;
 const INSTALLED: &str = "/etc/dpmq/application.yaml";
 /// How long the server may take to answer up to the end of the login.
 const LOGIN_TIME: Duration = Duration::from_secs(10);
-/// How long a goodbye may take.
+/// How long closing the connection may take.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// A connection to a server.
 pub(in crate::cli) type Socket = WebSocketStream<Stream>;
 
-/// `common` for a client that may be run in any folder: where that has no configuration, and no
-/// server is named, it is a client of the server that is installed.
+/// `common` for a client that may run in any folder: if the folder has no configuration and no
+/// server is named, the client uses the configuration of the installed server.
 pub(in crate::cli) fn installed(common: Common, address: &Address) -> Common {
     let is_named = common.config.is_some() || address.url.is_some();
     if is_named || fs::exists(DEFAULT_FILE).unwrap_or(true) {
@@ -45,10 +45,10 @@ pub(in crate::cli) fn installed(common: Common, address: &Address) -> Common {
     Common { config, ..common }
 }
 
-/// `file`, if it is there.
+/// `file`, if it exists.
 ///
 /// # Errors
-/// It may be, and cannot be read by this user.
+/// It exists, or may, but this user cannot read it.
 fn readable(file: &Path) -> io::Result<Option<PathBuf>> {
     match fs::File::open(file) {
         Ok(_) => Ok(Some(file.to_owned())),
@@ -57,7 +57,7 @@ fn readable(file: &Path) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// A connection still to be made.
+/// Everything that a connection needs.
 pub(in crate::cli) struct Target {
     url: ServerUrl,
     endpoint: String,
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Target {
 }
 
 impl Target {
-    /// The connection that `client` asks for, with what it leaves open taken from `config`.
+    /// The connection that `client` asks for; `config` fills in what it leaves open.
     pub(in crate::cli) fn of(
         config: &Config,
         client: &Client,
@@ -79,7 +79,7 @@ impl Target {
         Target::new(config, &client.server, &id, side, topic)
     }
 
-    /// The connection of a client that is called `id`.
+    /// The connection of a client with the id `id`.
     pub(in crate::cli) fn new(
         config: &Config,
         server: &Server,
@@ -158,17 +158,17 @@ impl Target {
     }
 }
 
-/// What the server does not want, now or later: it is not asked again.
+/// A refusal that a later attempt would meet again.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Final(String);
 
-/// Whether the server has said that it does not want this client.
+/// Whether the server has refused this client for good.
 pub(in crate::cli) fn is_final(error: &anyhow::Error) -> bool {
     error.is::<Final>()
 }
 
-/// The next text frame; an error with the reason when there is none to come.
+/// The next text frame; an error with the reason if the connection has ended.
 pub(in crate::cli) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf8Bytes> {
     while let Some(frame) = socket.next().await {
         match frame.context("the connection was lost")? {
@@ -180,7 +180,7 @@ pub(in crate::cli) async fn next_text(socket: &mut Socket) -> anyhow::Result<Utf
     Err(closed(None))
 }
 
-/// What a connection that the server has closed ends with: its reason, if it gave one.
+/// The error for a connection that the server has closed, with its reason if it gave one.
 pub(in crate::cli) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
     let text = match close.filter(|close| !close.reason.is_empty()) {
         Some(close) => format!("the server closed the connection: {}", close.reason),
@@ -192,7 +192,7 @@ pub(in crate::cli) fn closed(close: Option<&CloseFrame>) -> anyhow::Error {
     }
 }
 
-/// Says goodbye, without insisting.
+/// Closes the connection, and ignores errors.
 pub(in crate::cli) async fn close(mut socket: Socket) {
     let _ = tokio::time::timeout(CLOSE_TIME, socket.close(None)).await;
 }

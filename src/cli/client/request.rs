@@ -16,23 +16,23 @@ use crate::cli::client::url::ServerUrl;
 
 /// How long the server may take to connect, to answer, and for each piece of a reply.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
-/// How long a server may take to say how it is.
+/// How long a server may take to answer a health request.
 const HEALTH_TIME: Duration = Duration::from_secs(5);
-/// More than any refusal has.
+/// More bytes than any refusal has.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// A reply that is 200.
+/// A reply with status 200.
 pub(in crate::cli) struct Reply {
     body: Incoming,
     address: String,
-    /// The bytes that it is to have, if that is known.
+    /// The length of the reply, if it is known.
     bytes: Option<u64>,
 }
 
-/// More than any JSON has that is read whole.
+/// More bytes than any JSON that is read whole.
 const JSON_BYTES_MAX: usize = 16 << 20;
 
-/// Asks for `route`, and reads the JSON that it answers.
+/// Requests `route`, and reads its JSON.
 pub(in crate::cli) async fn json<T: DeserializeOwned>(
     url: &ServerUrl,
     key: &str,
@@ -43,12 +43,12 @@ pub(in crate::cli) async fn json<T: DeserializeOwned>(
     serde_json::from_slice(&whole).with_context(|| format!("{address} is no DPMQ server"))
 }
 
-/// Asks for `route`, whose reply may have no end.
+/// Requests `route`, whose reply may be endless.
 pub(in crate::cli) async fn get(url: &ServerUrl, key: &str, route: &str) -> anyhow::Result<Reply> {
     answer(url, key, Method::GET, route, String::new()).await
 }
 
-/// Whether there is what `route` names: a refusal with 404 says that there is not.
+/// Whether `route` names something that exists: 404 means that it does not.
 pub(in crate::cli) async fn is_there(
     url: &ServerUrl,
     key: &str,
@@ -72,7 +72,7 @@ pub(in crate::cli) async fn post(
     answer(url, key, Method::POST, route, json).await
 }
 
-/// Asks how the server is, at `route`: whether it is well, and what it says about that.
+/// Asks the health route `route`: whether the server is well, and its answer.
 pub(in crate::cli) async fn health(url: &ServerUrl, route: &str) -> anyhow::Result<(bool, Bytes)> {
     let address = url.address();
     let asked = async {
@@ -177,13 +177,13 @@ async fn refusal(response: Response<Incoming>) -> String {
 }
 
 impl Reply {
-    /// The bytes that it is to have.
+    /// The length of the reply.
     pub(in crate::cli) fn bytes(&self) -> anyhow::Result<u64> {
         let no_length = || format!("{} does not say how much there is", self.address);
         self.bytes.with_context(no_length)
     }
 
-    /// Everything.
+    /// The whole reply.
     pub(in crate::cli) async fn whole(mut self) -> anyhow::Result<Vec<u8>> {
         let mut whole = vec![];
         while let Some(bytes) = self.next().await? {
@@ -196,7 +196,7 @@ impl Reply {
         Ok(whole)
     }
 
-    /// The next bytes; `None` when all have come.
+    /// The next bytes; `None` at the end.
     pub(in crate::cli) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
             let frame = tokio::time::timeout(ANSWER_TIME, self.body.frame()).await;

@@ -1,4 +1,4 @@
-//! The way to a server: a TCP connection, secured if its URL says so.
+//! A connection to a server: TCP, with TLS if its URL says so.
 
 use anyhow::Context;
 use tokio::net::TcpStream;
@@ -9,13 +9,13 @@ use tokio_util::either::Either;
 use crate::cli::client::trust;
 use crate::cli::client::url::ServerUrl;
 
-/// A connection that was made.
+/// An open connection.
 pub(in crate::cli) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// Connects to `url`; its certificate has to be vouched for.
+/// Connects to `url`. With TLS, its certificate has to be trusted.
 ///
 /// # Errors
-/// Nobody listens there, or it is not who it should be.
+/// Nothing listens there, or the certificate is not trusted.
 pub(in crate::cli) async fn connect(url: &ServerUrl) -> anyhow::Result<Stream> {
     let address = url.address();
     let stream = TcpStream::connect(url.host_and_port())

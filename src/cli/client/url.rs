@@ -1,4 +1,4 @@
-//! Where a server is, and the addresses there.
+//! The URL of a server, and the addresses below it.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::cli::client::trust::Trust;
 use crate::config::Config;
 use crate::message::Topic;
 
-/// What a client does with its topic.
+/// What a client does with a topic.
 #[derive(Clone, Copy)]
 pub(in crate::cli) enum Side {
     /// The server acknowledges its messages, or not.
@@ -30,7 +30,7 @@ pub(in crate::cli) struct ServerUrl {
     port: u16,
     /// Without a slash at the end.
     path: String,
-    /// Whether it speaks TLS.
+    /// Whether the server uses TLS.
     is_secured: bool,
     trust: Trust,
 }
@@ -70,7 +70,7 @@ impl FromStr for ServerUrl {
 }
 
 impl ServerUrl {
-    /// The same server, of which `trust` vouches with TLS.
+    /// The same server, with other trusted certificates.
     pub(in crate::cli) fn trusting(self, trust: Trust) -> ServerUrl {
         ServerUrl { trust, ..self }
     }
@@ -85,7 +85,7 @@ impl ServerUrl {
         is_host && self.port == config.server.port
     }
 
-    /// Where the server of `config` is reached from this machine.
+    /// The URL of the server of `config` on this machine.
     pub(in crate::cli) fn configured(config: &Config) -> Result<ServerUrl, Failure> {
         let port = config.server.port;
         if port == 0 {
@@ -121,12 +121,12 @@ impl ServerUrl {
         (&self.host, self.port)
     }
 
-    /// With TLS, who may vouch for it.
+    /// The certificates that are trusted; `None` without TLS.
     pub(in crate::cli) fn secured(&self) -> Option<&Trust> {
         self.is_secured.then_some(&self.trust)
     }
 
-    /// The path of `route` there.
+    /// The path of `route` on this server.
     pub(in crate::cli) fn path(&self, route: &str) -> String {
         format!("{}{route}", self.path)
     }

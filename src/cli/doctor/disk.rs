@@ -1,4 +1,4 @@
-//! The disk below the store: what it is, how fast it syncs, how much room there is.
+//! The disk of the store: its kind, how fast it syncs, and how much space it has.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,15 +12,15 @@ use crate::store::{OsFiles, places};
 /// Syncs that are measured, unless they take longer than this in all.
 const SYNCS: usize = 200;
 const TIME: Duration = Duration::from_secs(3);
-/// What a small message takes in the log.
+/// The bytes of a small message in the log.
 const RECORD_BYTES: usize = 192;
-/// A message alone is answered after a sync: slower is no joy.
+/// Slower syncs get a warning: a single message is answered after a sync.
 const SLOW_USUAL: Duration = Duration::from_millis(20);
 const SLOW_AT_TIMES: Duration = Duration::from_millis(200);
-/// Less is used up before anybody looks.
+/// Less free space gets a warning: it may be used up before an operator looks.
 const FREE_MIN_BYTES: u64 = 64 << 20;
 
-/// What is below `folder`, where the store of the snapshot `file` is.
+/// Checks the disk below `folder`, which holds the store of the snapshot `file`.
 pub(super) fn check(folder: &Path, file: &Path) -> Vec<Finding> {
     let kind = kind(folder);
     kind.into_iter()
@@ -28,7 +28,7 @@ pub(super) fn check(folder: &Path, file: &Path) -> Vec<Finding> {
         .collect()
 }
 
-/// A file system that does not keep what is written to it.
+/// Reports a file system that loses its files, as one in memory does.
 #[cfg(target_os = "linux")]
 fn kind(folder: &Path) -> Option<Finding> {
     const CHECK: &str = "disk kind";
@@ -103,8 +103,7 @@ fn quantile(times: &[Duration], percent: usize) -> Duration {
     times.get(place).copied().unwrap_or_default()
 }
 
-/// Writes records behind each other as the log does, into room that was made before, and syncs
-/// each.
+/// Appends records as the log does, into preallocated space, and syncs each.
 fn measure(folder: &Path) -> io::Result<Vec<Duration>> {
     let probe = Probe::create(folder)?;
     probe.file.write_all_at(&[0; SYNCS * RECORD_BYTES], 0)?;

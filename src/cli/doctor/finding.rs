@@ -1,23 +1,23 @@
-//! What a check found, and what to do about it.
+//! What a check has found, and what to do about it.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// How good it is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
-    /// As it should be.
+    /// All is well.
     Ok,
-    /// A server runs with it; somebody should know.
+    /// A server runs with it, but the operator should know.
     Warn,
-    /// A server does not start with it, or does not keep what it promises.
+    /// A server does not start with it, or breaks its promises.
     Fail,
 }
 
-/// See the module.
+/// The result of one check, with advice.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
@@ -76,10 +76,10 @@ impl Display for Finding {
     }
 }
 
-/// Places that are named, of those that are wrong.
+/// The most paths that a finding names.
 const NAMED_MAX: usize = 3;
 
-/// The folder that holds `file`, or will: a server makes those that are missing.
+/// The closest existing folder above `file`; a server creates the missing ones.
 pub(super) fn folder_of(file: &Path) -> PathBuf {
     let there = file.ancestors().skip(1).find(|folder| folder.is_dir());
     match there {

@@ -16,16 +16,16 @@ use crate::cli::health;
 use crate::config::Config;
 use crate::telemetry;
 
-/// Fewer leave little room for clients beside the files of the store.
+/// Fewer open files leave little for clients beside the files of the store.
 const OPEN_FILES_MIN: u64 = 4096;
-/// A server cannot run before it was written, nor for ever.
+/// Times outside these years mean a wrong clock.
 const YEARS: std::ops::Range<i32> = 2026..2100;
-/// Clocks that are set by the network differ by less.
+/// Clocks that are synchronised differ by less.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
-/// A server that was stopped for so much longer than mq.cleanTime deletes nothing at its start.
+/// A server that was stopped for this much longer than mq.cleanTime deletes nothing at its start.
 const LONG_STOP: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Whether the port can be listened on, or is by a server already.
+/// Whether the port is free, or a server listens on it already.
 pub(super) fn port(config: &Config) -> Finding {
     const CHECK: &str = "port";
     let address = (config.listen_host().host, config.server.port);
@@ -73,7 +73,7 @@ pub(super) fn port(config: &Config) -> Finding {
     )
 }
 
-/// How many files may be open; every client is one.
+/// The limit of open files; every client takes one.
 pub(super) fn open_files() -> Finding {
     const CHECK: &str = "open files";
     match rlimit::getrlimit(Resource::NOFILE) {
@@ -94,7 +94,7 @@ pub(super) fn open_files() -> Finding {
     }
 }
 
-/// Whether the file of the log can be written; a server goes on without.
+/// Whether the file of the log can be written; a server runs without it.
 pub(super) fn log_folder() -> Finding {
     const CHECK: &str = "log";
     let folder = Path::new(telemetry::LOG_DIR);
@@ -114,7 +114,7 @@ pub(super) fn log_folder() -> Finding {
     }
 }
 
-/// Whether the time can be believed; `newest` is when the store was written to last.
+/// Whether the clock is plausible; `newest` is the last write to the store.
 pub(super) fn clock(newest: Option<SystemTime>, config: &Config) -> Finding {
     told(
         SystemTime::now(),
@@ -173,7 +173,7 @@ fn told(now: SystemTime, newest: Option<SystemTime>, clean_after_seconds: Option
     }
 }
 
-/// When what is at `path` was changed last, of everything in it.
+/// The last change of `path`, or of anything in it.
 pub(super) fn changed(path: &Path) -> Option<SystemTime> {
     let own = fs::metadata(path).and_then(|it| it.modified()).ok();
     let entries = fs::read_dir(path).into_iter().flatten().flatten();

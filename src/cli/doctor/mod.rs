@@ -1,8 +1,7 @@
-//! `dpmq doctor`: looks at everything that a server needs, and says what to do about what is not
-//! as it should be.
+//! `dpmq doctor`: checks everything that a server needs, and says how to fix what is wrong.
 //!
-//! Every check stands for itself, so one that fails hides no other. Nothing is changed, but for a
-//! file that is written to learn how fast the disk is, and removed.
+//! The checks are independent, so a failure hides no other. Nothing is changed, except that a file
+//! is written to measure the disk, and removed.
 
 mod disk;
 mod finding;
@@ -21,7 +20,7 @@ use crate::cli::terminal::output::Output;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Durability};
 
-/// Looks at what `config` is about, and prints what was found.
+/// Checks everything that `config` names, and prints the findings.
 pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(), Failure> {
     match config {
         Ok(config) => {

@@ -1,4 +1,4 @@
-//! What other users of the machine can look into.
+//! What other users of the machine can read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ const CHECK: &str = "privacy";
 /// Any access for users other than the owner.
 const OTHERS: u32 = 0o077;
 
-/// Whether data and log are for the server's user alone.
+/// Whether only the server's user can read data and log.
 pub(super) fn check(config: &Config) -> Finding {
     let mut files = vec![];
     if config.mq.durability != Durability::Memory {
@@ -53,7 +53,7 @@ fn is_open(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|it| it.permissions().mode() & OTHERS != 0)
 }
 
-/// What is open at `path` and in it; nobody gets into a folder that is closed.
+/// What others can read at `path` and in it. A closed folder hides everything in it.
 fn walk(path: &Path, open: &mut Vec<PathBuf>) {
     if !is_open(path) {
         return;

@@ -1,4 +1,4 @@
-//! The configuration: whether it can be used, and what of it is dangerous.
+//! The configuration: whether it is valid, and which of its settings are dangerous.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,13 +17,13 @@ const CHECK: &str = "configuration";
 const READABLE_BY_ALL: u32 = 0o004;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// It cannot be used.
+/// The finding for an invalid configuration.
 pub(super) fn unusable(error: &ConfigError) -> Finding {
     let advice = "correct it; dpmq check-config shows every setting and where it comes from";
     Finding::fail(CHECK, error.to_string(), advice)
 }
 
-/// It can be used.
+/// The findings on a valid configuration.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let sources: BTreeSet<&str> = config.settings.iter().map(|it| &*it.source).collect();
     let sources: Vec<&str> = sources.into_iter().collect();
@@ -50,7 +50,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// What is sent can be read on its way.
+/// Reports that messages and keys travel without TLS.
 fn open_network(config: &Config) -> Option<Finding> {
     let host = config.listen_host();
     if config.server.tls.is_some() || host.is_loopback() {
@@ -71,7 +71,7 @@ fn open_network(config: &Config) -> Option<Finding> {
     ))
 }
 
-/// Messages leave more slowly than they could.
+/// Reports a pace that slows down messages.
 fn pace(config: &Config) -> Option<Finding> {
     let pace = Pace {
         batch_messages: config.mq.send_count,
@@ -87,7 +87,7 @@ fn pace(config: &Config) -> Option<Finding> {
     ))
 }
 
-/// The file of named keys: no server starts with one that cannot be used.
+/// Checks the file of named keys: no server starts with an invalid one.
 pub(super) fn named_keys(config: &Config) -> Finding {
     const CHECK: &str = "keys";
     let file = &config.server.keys_file;
@@ -104,7 +104,7 @@ pub(super) fn named_keys(config: &Config) -> Finding {
     }
 }
 
-/// Certificate and key, if there are any.
+/// Checks the certificate and its key, if there are any.
 pub(super) fn tls(config: &Config) -> Option<Finding> {
     const CHECK: &str = "tls";
     config.server.tls.as_ref()?;
@@ -146,7 +146,7 @@ fn guessable_key(config: &Config) -> Option<Finding> {
     })
 }
 
-/// The files of keys that everybody on this machine can read or change.
+/// The files of keys that every user of this machine can read or change.
 fn key_files(config: &Config) -> Vec<Finding> {
     let secret = config.settings.iter().find(|it| it.secret);
     let secret = secret.filter(|_| !config.mq.secret_key.is_default());

@@ -1,4 +1,4 @@
-//! The store: whether a server may read and write it, and would start on it.
+//! The store: whether a server can read and write it, and would start on it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ use crate::cli::doctor::machine::changed;
 use crate::message::UnixSeconds;
 use crate::store::{self, Dates, Examined, Files, OsFiles, Present, StoreError, examine, places};
 
-/// Whether this user may use everything of the store of the snapshot `file`, in `folder`.
+/// Whether this user may read and write every file of the store of the snapshot `file` in `folder`.
 pub(super) fn permissions(file: &Path, folder: &Path) -> Vec<Finding> {
     const CHECK: &str = "permissions";
     let mut findings = vec![];
@@ -61,7 +61,7 @@ pub(super) fn permissions(file: &Path, folder: &Path) -> Vec<Finding> {
     findings
 }
 
-/// What is at `path`, and everything in it.
+/// `path`, and everything in it.
 fn walk(path: PathBuf, all: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
         walk(entry.path(), all);
@@ -69,13 +69,13 @@ fn walk(path: PathBuf, all: &mut Vec<PathBuf>) {
     all.push(path);
 }
 
-/// When the store of the snapshot `file` was written to last.
+/// The last write to the store of the snapshot `file`.
 pub(super) fn newest(file: &Path) -> Option<SystemTime> {
     let places = places(&OsFiles, file).unwrap_or_default();
     places.iter().filter_map(|place| changed(place)).max()
 }
 
-/// What the store tells of a clock that was ahead; `now` is what it says.
+/// Reports messages dated ahead of the clock, which says `now`.
 pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
     const CHECK: &str = "clock";
     const DAY_SECONDS: u64 = 24 * 3600;
@@ -103,7 +103,7 @@ pub(super) fn dates(file: &Path, now: UnixSeconds) -> Vec<Finding> {
     findings
 }
 
-/// How old the newest backup is that a server of this store has sent.
+/// Reports the age of the newest backup that a server of this store has sent.
 fn backup(file: &Path, now: UnixSeconds) -> Finding {
     const CHECK: &str = "backup";
     const OLD_DAYS: u32 = 7;

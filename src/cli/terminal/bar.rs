@@ -1,4 +1,4 @@
-//! How far a command is, shown at a terminal.
+//! A progress bar, shown at a terminal only.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +14,7 @@ pub(in crate::cli) fn bytes_bar() -> ProgressBar {
     )
 }
 
-/// Shows how far a check is.
+/// Shows the progress of a check.
 pub(in crate::cli) fn show(bar: &ProgressBar, at: Checked) {
     bar.set_length(at.total);
     bar.set_position(at.done);

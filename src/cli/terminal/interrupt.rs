@@ -1,16 +1,16 @@
-//! What ends a command from outside: Ctrl-C, or SIGTERM of whoever supervises it.
+//! What ends a command from outside: Ctrl-C, or SIGTERM.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals, from when it is made on.
+/// Both signals, caught as long as it exists.
 pub(in crate::cli) struct Interrupt {
     ctrl_c: Signal,
     terminate: Signal,
 }
 
 impl Interrupt {
-    /// Listens from now on; without it a signal ends the program at once.
+    /// Catches both signals from now on; without it a signal ends the program at once.
     pub(in crate::cli) fn listen() -> anyhow::Result<Interrupt> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Interrupt {
@@ -19,7 +19,7 @@ impl Interrupt {
         })
     }
 
-    /// Waits for the next one. Safe to call off.
+    /// Waits for the next signal. Safe to cancel.
     pub(in crate::cli) async fn next(&mut self) {
         tokio::select! {
             _ = self.ctrl_c.recv() => {}

@@ -1,4 +1,4 @@
-//! Reads the merged texts as what they mean. Everything that can be wrong with a value is here.
+//! Parses the merged texts. Every check of a single value is here.
 
 pub(super) mod origins;
 pub(super) mod proxies;
@@ -20,16 +20,16 @@ use crate::config::error::ConfigError;
 use crate::config::keys::{self, KEYS, Key};
 use crate::config::layer::Layer;
 
-/// What is shown in the place of a secret.
+/// What stands in place of a secret.
 const MASK: &str = "(hidden)";
 
-/// The longest time that can be set, about 30 years: far from where clocks overflow.
+/// The longest time, about 30 years: far from where clocks overflow.
 const SECONDS_MAX: f64 = 1e9;
 
 /// The merged layers.
 pub(in crate::config) struct Values<'a> {
     figment: Figment,
-    /// The configuration file, whether it is there or not.
+    /// The configuration file, which need not exist.
     file: &'a Path,
 }
 
@@ -38,7 +38,8 @@ impl Values<'_> {
         Values { figment, file }
     }
 
-    /// The path of a file that is beside the configuration file, unless it is said where it is.
+    /// The path of a file. A relative path in the configuration file starts at the folder of that
+    /// file, one of a variable or an argument at the working directory.
     pub(in crate::config) fn beside(&self, path: &str) -> Result<PathBuf, ConfigError> {
         let file = self.read(path, self::path)?;
         let (_, origin) = self.find(keys::find(path).expect("only known settings are read"));
@@ -51,7 +52,7 @@ impl Values<'_> {
 
     /// The value at `path`, which must be one of [`KEYS`], read by `parse`.
     ///
-    /// `parse` says what is wrong with a value in words that follow it: `is not …`.
+    /// The error text of `parse` follows the value: `is not …`.
     pub(in crate::config) fn read<T>(
         &self,
         path: &str,
@@ -98,7 +99,7 @@ impl Values<'_> {
     }
 }
 
-/// `text` in quotes, cut where nobody reads on.
+/// `text` in quotes; a long text is cut.
 fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     match text.char_indices().nth(CHARS_MAX) {
@@ -107,7 +108,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// A whole number in `range`, as the integer type that is wanted.
+/// A whole number in `range`.
 pub(in crate::config) fn whole<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl FnOnce(&str) -> Result<T, String> {
@@ -172,7 +173,7 @@ pub(in crate::config) fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The path of a file; nothing stands for anything else in it, as in a shell.
+/// The path of a file. Nothing in it is expanded, as a shell would do.
 pub(in crate::config) fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text.trim().is_empty() || text.contains('\0') {
@@ -204,8 +205,8 @@ pub(in crate::config) fn path_or_none(text: &str) -> Result<Option<PathBuf>, Str
     }
 }
 
-/// A key that can be typed and sent: not empty, no control characters, and no blanks at an end,
-/// which no header has.
+/// A key that can be typed and sent: not empty, without control characters, and without blanks at
+/// its ends, which a header would lose.
 pub(in crate::config) fn secret_key(text: &str) -> Result<SecretKey, String> {
     if text.is_empty() {
         return Err("is empty".to_owned());
@@ -219,7 +220,7 @@ pub(in crate::config) fn secret_key(text: &str) -> Result<SecretKey, String> {
     Ok(SecretKey::new(text))
 }
 
-/// A host name or an IP address; the brackets of `[::]` are taken off.
+/// A host name or an IP address, without the brackets of `[::]`.
 pub(in crate::config) fn host(text: &str) -> Result<String, String> {
     let bare = text
         .strip_prefix('[')
@@ -234,8 +235,8 @@ pub(in crate::config) fn host(text: &str) -> Result<String, String> {
     }
 }
 
-/// Anything that `tracing` takes as a filter. One word alone is a level: it would otherwise be
-/// taken as the name of a module, and a slip such as `verbose` would turn the log off.
+/// A filter of `tracing`. A single word has to be a level: `tracing` takes any other as the name of
+/// a module, so that a mistake such as `verbose` would turn the log off.
 pub(in crate::config) fn log_level(text: &str) -> Result<String, String> {
     let words: Vec<&str> = text.split(',').map(str::trim).collect();
     let understood = match words[..] {

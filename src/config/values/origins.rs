@@ -1,11 +1,11 @@
-//! The pages that browsers may use the server from (`server.origins`), and its own names.
+//! The pages from which browsers may use the server (`server.origins`), and its own names.
 
 use std::net::IpAddr;
 
 /// Origins of pages, as browsers send them in the header `Origin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// Every page there is.
+    /// Every page.
     Any,
     /// Pages of these origins, and the server's own.
     Only(Vec<String>),
@@ -28,24 +28,25 @@ impl Origins {
 
 /// Which pages may use a server: those of its `server.origins`, and its own.
 ///
-/// While its key is the published one a page of somebody else needs to find the server only, so
-/// then any page is none but those of this machine; and the server is asked by names that nobody
-/// else can make its own. A browser that was told another address for `evil.example` takes the
-/// answer for one of that page: such a page is not the server's own because it asks for itself.
+/// While the key is the published one, a page of another site only needs to find the server. So
+/// then `*` means the pages of this machine, and requests have to name the server by a name that
+/// no other site can own. A browser that resolves `evil.example` to the server's address takes
+/// the answers as those of that site, so a page is not the server's own just because the names
+/// match.
 #[derive(Clone, Copy, Debug)]
 pub struct Pages<'a> {
     pub(in crate::config) origins: &'a Origins,
-    /// Everybody knows the key.
+    /// Whether the key is the published one.
     pub(in crate::config) key_is_published: bool,
 }
 
 impl Pages<'_> {
-    /// Whether the answers are for every page there is.
+    /// Whether every page may read the answers.
     pub fn are_all(self) -> bool {
         *self.origins == Origins::Any
     }
 
-    /// Whether names and pages are looked at because everybody knows the key.
+    /// Whether names and pages are checked because the key is the published one.
     pub fn are_guarded(self) -> bool {
         self.key_is_published
     }
@@ -68,8 +69,8 @@ impl Pages<'_> {
             || self.key_is_published && is_loopback(name)
     }
 
-    /// Whether the server can be asked by this name without its page being somebody else's. One
-    /// without a dot is of the own network, and an address is what it is.
+    /// Whether no other site can own this name: an address, or a name without a dot, which is one of
+    /// the own network.
     pub fn know(self, host: &str) -> bool {
         let name = name_of(host);
         let is_listed = |listed: &[String]| {
@@ -99,7 +100,7 @@ fn address(name: &str) -> Option<IpAddr> {
     bare.unwrap_or(name).parse().ok()
 }
 
-/// Whether it is this machine: browsers ask nobody for such a name.
+/// Whether the name is this machine: browsers do not resolve it elsewhere.
 fn is_loopback(name: &str) -> bool {
     match address(name) {
         Some(address) => address.to_canonical().is_loopback(),
@@ -111,7 +112,7 @@ fn is_loopback(name: &str) -> bool {
     }
 }
 
-/// A scheme and a host, perhaps a port, and nothing else; browsers leave a usual port out.
+/// A scheme and a host, perhaps a port, and nothing else. Browsers leave out the default port.
 fn origin(text: &str) -> Option<String> {
     let (scheme, page) = text.split_once("://")?;
     let name = name_of(page);
@@ -162,7 +163,7 @@ mod tests {
             ("http://192.0.2.1:8011", "192.0.2.1:8011", true),
             ("http://localhost:8011", "localhost:8011", true),
             ("http://localhost:8012", "localhost:8011", false),
-            // Its name may be anybody's, and mean another address by now.
+            // Another site may own this name, and resolve it to this server.
             ("http://mq.example:8011", "mq.example:8011", false),
             ("null", "a:8011", false),
             ("", "a:8011", false),

@@ -1,4 +1,4 @@
-//! The proxies that are believed who their clients are (`server.trustedProxies`).
+//! The proxies that may name the addresses of their clients (`server.trustedProxies`).
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use ipnet::IpNet;
 pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
-    /// Addresses or networks between commas; an empty text for none.
+    /// Addresses or networks, separated by commas; an empty text for none.
     pub(in crate::config) fn parse(text: &str) -> Result<Proxies, String> {
         if text.trim().is_empty() {
             return Ok(Proxies::default());
@@ -21,15 +21,15 @@ impl Proxies {
         })
     }
 
-    /// Whether the one at `ip` is believed.
+    /// Whether the proxy at `ip` is trusted.
     pub fn trust(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))
     }
 }
 
-/// A network, or the one of a single address. The address is read as everywhere else: the
-/// library's own form of a network also takes one with leading zeros.
+/// A network, or that of a single address. The address is parsed by the standard library: ipnet
+/// itself also takes leading zeros.
 fn network(text: &str) -> Option<IpNet> {
     match text.split_once('/') {
         Some((address, bits)) => IpNet::new(address.parse().ok()?, bits.parse().ok()?).ok(),

@@ -9,12 +9,12 @@ use subtle::ConstantTimeEq;
 #[derive(Clone)]
 pub struct SecretKey {
     key: String,
-    /// Digests are compared: they are of one length, which says nothing about that of the key.
+    /// Digests are compared: they have one length, which does not depend on that of the key.
     digest: [u8; 32],
 }
 
 impl SecretKey {
-    /// The key of the published example configuration, which everybody knows.
+    /// The key of the published example configuration.
     pub const PUBLISHED_DEFAULT: &'static str = "dpmq";
 
     /// A secret key with this text.
@@ -24,7 +24,7 @@ impl SecretKey {
         SecretKey { key, digest }
     }
 
-    /// Whether `candidate` is the key. The time this takes says nothing about where they differ.
+    /// Whether `candidate` is the key. The time that this takes does not depend on where they differ.
     pub fn matches(&self, candidate: &str) -> bool {
         let theirs: [u8; 32] = Sha256::digest(candidate).into();
         self.digest.ct_eq(&theirs).into()
@@ -35,13 +35,13 @@ impl SecretKey {
         self.key == SecretKey::PUBLISHED_DEFAULT
     }
 
-    /// Whether everybody knows it, or it has fewer than 8 characters.
+    /// Whether it is the published key, or has fewer than 8 characters.
     pub fn is_guessable(&self) -> bool {
         const CHARACTERS_MIN: usize = 8;
         self.is_default() || self.key.chars().count() < CHARACTERS_MIN
     }
 
-    /// Whether it has fewer than 16 characters, and may be guessed in time.
+    /// Whether it has fewer than 16 characters, and may be guessed.
     pub fn is_short(&self) -> bool {
         const CHARACTERS_ENOUGH: usize = 16;
         self.key.chars().count() < CHARACTERS_ENOUGH

@@ -42,8 +42,8 @@ impl Guard {
     }
 
     /// The source of a request, and the key that it shows, if any.
-    fn source_and_key(&self, request: &Request) -> (Place, String) {
-        let place = Place {
+    fn source_and_key(&self, request: &Request) -> (RequestSource, String) {
+        let place = RequestSource {
             address: caller::address(request),
             method: self.method,
             path: self.path,
@@ -96,7 +96,7 @@ impl Guard {
             _ => {}
         }
         let (place, key) = self.source_and_key(&request);
-        let shown = request.extensions().get::<Shown>().cloned();
+        let shown = request.extensions().get::<PresentedKey>().cloned();
         match self.admit(place, key, shown.unwrap_or_default()).await {
             Ok(caller) => {
                 request.extensions_mut().insert(caller.clone());

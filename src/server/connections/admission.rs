@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, and from one address.
+//! The bounds of connections: of all, and of one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,25 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::connection::connection_stats::Refused;
 use crate::connection::network;
 
-/// Files that are not for clients: the store, the log, and connections that are being refused.
+/// Open files that are not for clients: the store, the log, and connections that are being refused.
 const OTHER_FILES: usize = 128;
-/// What is assumed where the limit of open files is not known.
+/// The assumed limit of open files where it is not known.
 const FILES_UNKNOWN: usize = 1024;
 
-/// The most connections.
+/// The most connections that may be open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Limits {
     /// In all.
     pub(in crate::server) connections: usize,
     /// From one address, or from one /64 network of IPv6.
     pub(in crate::server) per_address: usize,
-    /// The same, for this machine.
+    /// From this machine.
     pub(in crate::server) from_here: usize,
 }
 
 impl Limits {
-    /// The limits that are set, where 0 is for one that suits `files`, how many may be open. A
-    /// proxy on this machine stands for many clients, so there is none for it unless it is set.
+    /// The configured limits; 0 stands for a limit that suits `files`, the most open files. A proxy on
+    /// this machine stands for many clients, so this machine has no limit of its own unless it is
+    /// configured.
     pub(in crate::server) fn new(
         connections: usize,
         per_address: usize,
@@ -51,7 +52,7 @@ impl Limits {
     }
 }
 
-/// See the module.
+/// Counts the open connections, and admits new ones.
 pub(in crate::server) struct Admission(Mutex<Open>);
 
 struct Open {
@@ -60,7 +61,7 @@ struct Open {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place; it is given back when this is dropped.
+/// The place of one connection, which dropping this frees.
 pub(in crate::server) struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
@@ -75,7 +76,7 @@ impl Admission {
         })))
     }
 
-    /// Goes over to other limits. Connections over them stay.
+    /// Replaces the limits. Connections beyond them stay.
     pub(in crate::server) fn change(&self, limits: Limits) {
         self.open().limits = limits;
     }
@@ -87,7 +88,7 @@ impl Admission {
     /// A place for a connection from `ip`.
     ///
     /// # Errors
-    /// There are as many as there may be.
+    /// The most connections are open, in all or from this address.
     pub(in crate::server) fn admit(self: &Arc<Admission>, ip: IpAddr) -> Result<Place, Refused> {
         let address = network::of_client(ip);
         let mut open = self.open();

@@ -1,4 +1,4 @@
-//! Whose request a proxy passes on.
+//! The client whose request a proxy forwards.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +6,11 @@ use hyper::HeaderMap;
 
 use crate::config::Proxies;
 
-/// What proxies append the address to of whom they have a request from.
+/// The header to which a proxy appends the address that its request came from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The address of the client whose request came from `peer`. Only what trusted proxies have
-/// appended is believed: whatever stands before it the client may have written.
+/// The address of the client whose request came from `peer`. Only addresses that trusted proxies
+/// have appended are believed; the client may have written those before them.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> IpAddr {
     let mut client = peer.to_canonical();
     for passed_on in headers.get_all(FORWARDED_FOR).iter().rev() {
@@ -20,7 +20,7 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> Ip
             }
             match address(from) {
                 Some(address) => client = address,
-                // It does not say who: as far as is known it is the proxy itself.
+                // The proxy names no address, so the client is the proxy itself.
                 None => return client,
             }
         }
@@ -28,7 +28,7 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &Proxies) -> Ip
     client
 }
 
-/// An address, which some write with a port.
+/// An address; some proxies append the port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let alone = text.parse().ok();
@@ -53,12 +53,12 @@ mod tests {
     fn the_client_is_the_last_one_that_no_trusted_proxy_is() {
         const NEAR: &str = "10.0.0.1";
         let rows: &[(&str, &[&str], &str)] = &[
-            // Nobody else is believed.
+            // Others are not believed.
             ("192.0.2.7", &["203.0.113.9"], "192.0.2.7"),
             (NEAR, &[], NEAR),
             (NEAR, &["203.0.113.9"], "203.0.113.9"),
             ("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
-            // What the client wrote itself is left of what the proxy appended.
+            // What the client wrote is to the left of what the proxy appended.
             (NEAR, &["127.0.0.1, 203.0.113.9"], "203.0.113.9"),
             (NEAR, &["127.0.0.1", "203.0.113.9"], "203.0.113.9"),
             (NEAR, &["nonsense,\" , 203.0.113.9"], "203.0.113.9"),
@@ -67,13 +67,13 @@ mod tests {
             (NEAR, &["203.0.113.9", "10.9.9.9,10.0.0.2"], "203.0.113.9"),
             (NEAR, &["192.0.2.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
             (NEAR, &["10.9.9.9, 10.0.0.2"], "10.9.9.9"),
-            // As it is written.
+            // Forms of an address.
             (NEAR, &["203.0.113.9:4711"], "203.0.113.9"),
             (NEAR, &["2001:db8::1"], "2001:db8::1"),
             (NEAR, &["[2001:db8::1]:4711"], "2001:db8::1"),
             (NEAR, &["::ffff:203.0.113.9"], "203.0.113.9"),
             (NEAR, &["  203.0.113.9\t"], "203.0.113.9"),
-            // What is no address is as if the proxy had said nothing.
+            // An invalid address counts as none.
             (NEAR, &["203.0.113.9, unknown"], NEAR),
             (NEAR, &["203.0.113.9, 10.9.9.9, "], NEAR),
             (NEAR, &["unknown, 10.9.9.9"], "10.9.9.9"),

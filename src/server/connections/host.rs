@@ -1,4 +1,4 @@
-//! The header `Host`, which HTTP/1.1 demands once (RFC 9112, 3.2): of two, a proxy may follow the
+//! The header `Host`, which HTTP/1.1 requires once (RFC 9112, 3.2): with two of them a proxy may use
 //! one and the server the other.
 
 use axum::http::request::Parts;
@@ -6,7 +6,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 
-/// The answer to a request that is not clear about its host; `None` if it is.
+/// The answer to a request whose host is not clear; `None` if it is.
 pub(super) fn refusal(request: &Parts) -> Option<Response> {
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let is_clear = match (hosts.next(), hosts.next()) {
@@ -19,7 +19,7 @@ pub(super) fn refusal(request: &Parts) -> Option<Response> {
     (!is_clear).then(|| (StatusCode::BAD_REQUEST, close, text).into_response())
 }
 
-/// Whether it is a host, perhaps with a port, or empty, as where a target has none.
+/// Whether the value is a host, perhaps with a port; or empty, for a target without a host.
 fn can_be(host: &HeaderValue) -> bool {
     let bytes = host.as_bytes();
     bytes.is_empty() || !bytes.contains(&b'@') && Authority::try_from(bytes).is_ok()

@@ -1,4 +1,4 @@
-//! TLS: the certificate and its key, and that they are read again when their files change.
+//! TLS: the certificate and its key, which are read again when their files change.
 
 use std::path::Path;
 use std::sync::{Arc, RwLock};
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::TlsFiles;
 use crate::regular;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The certificate in use, and its files.
 pub(in crate::server) struct Tls {
     files: TlsFiles,
     acceptor: RwLock<TlsAcceptor>,
@@ -36,14 +36,13 @@ impl Tls {
         })
     }
 
-    /// What secures the next connection.
+    /// The acceptor for the next connection.
     pub(in crate::server) fn acceptor(&self) -> TlsAcceptor {
         let acceptor = self.acceptor.read();
         acceptor.expect("nothing panics while it is held").clone()
     }
 
-    /// Reads the files again; connections that there are keep what they have. The log says what
-    /// came of it.
+    /// Reads the files again, and logs the result. Open connections keep their certificate.
     pub(in crate::server) async fn reload(self: &Arc<Tls>) {
         if let Err(error) = self.read().await {
             let error: &dyn std::error::Error = error.as_ref();
@@ -51,7 +50,7 @@ impl Tls {
         }
     }
 
-    /// Goes over to what is in the files, if that can be used.
+    /// Uses what the files have, if it is valid.
     async fn read(self: &Arc<Tls>) -> anyhow::Result<()> {
         let tls = self.clone();
         let acceptor = tokio::task::spawn_blocking(move || load(&tls.files)).await??;
@@ -60,9 +59,9 @@ impl Tls {
         Ok(())
     }
 
-    /// Reads the files again whenever they have changed, until `stop` is cancelled. They are
-    /// replaced one after the other, and do not fit meanwhile: what is wrong with them is told
-    /// if they are the same at the next look.
+    /// Reads the files again whenever they have changed, until `stop` is cancelled. Two files are
+    /// replaced one after the other and do not match meanwhile, so a problem is logged only if they
+    /// are unchanged at the next check.
     pub(in crate::server) async fn watch(self: Arc<Tls>, stop: CancellationToken) {
         let (mut seen, mut is_used) = (self.state().await, true);
         while stop
@@ -87,7 +86,7 @@ impl Tls {
         }
     }
 
-    /// What tells that a file has changed; `None` for one that is not there.
+    /// What shows that a file has changed; `None` for a file that does not exist.
     async fn state(&self) -> [Option<(SystemTime, u64)>; 2] {
         let of = async |path: &Path| {
             let file = tokio::fs::metadata(path).await.ok()?;

@@ -13,7 +13,7 @@ use crate::cli::bench::ledger::{Ledger, Owed, Verdict};
 use crate::cli::bench::payload::Pattern;
 use crate::cli::bench::schedule::Clock;
 
-/// What each producer's messages have become, once all producers have ended.
+/// The answers to each producer, after all producers have ended.
 pub(in crate::cli::bench) type Settled = watch::Receiver<Option<Arc<[Owed]>>>;
 
 /// A consumer that is logged in.
@@ -44,7 +44,7 @@ impl Inbound {
 }
 
 impl Consumer {
-    /// Receives until everything has come that is owed to it.
+    /// Receives until everything that it is owed has arrived.
     ///
     /// # Errors
     ///

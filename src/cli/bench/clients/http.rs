@@ -1,4 +1,4 @@
-//! A producer over HTTP: one request at a time on a connection that is kept.
+//! A producer over HTTP: one request at a time, on one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::message::Topic;
 
 const SEND: &str = "/Producer/Send";
 const PING: &str = "/Console/Ping";
-/// More than any answer has.
+/// More bytes than any answer has.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How long an answer is waited for after the run was stopped.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ pub(in crate::cli::bench) struct HttpProducer {
 }
 
 impl HttpProducer {
-    /// Connects, and sees that the key is the right one.
+    /// Connects, and checks the key.
     pub(in crate::cli::bench) async fn connect(
         url: &ServerUrl,
         key: &str,
@@ -72,12 +72,11 @@ impl HttpProducer {
         Ok(producer)
     }
 
-    /// Sends what the plan says, each when the one before is answered.
+    /// Sends the messages of the plan, each after the answer to the one before.
     ///
     /// # Errors
     ///
-    /// The connection has ended, or the server answers what cannot be understood. `out` has
-    /// what was done before.
+    /// The connection has ended, or an answer is invalid. `out` has what was done before.
     pub(in crate::cli::bench) async fn run(
         mut self,
         plan: Plan,

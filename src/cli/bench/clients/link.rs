@@ -31,23 +31,23 @@ impl Link {
         }
     }
 
-    /// Whether everything that was put has been written.
+    /// Whether every queued frame is written.
     pub(in crate::cli::bench) fn is_written(&self) -> bool {
         !self.unwritten
     }
 
-    /// Puts a frame behind what is to be written next.
+    /// Queues a frame for the next write.
     pub(in crate::cli::bench) fn put(&mut self, frame: Message) -> anyhow::Result<()> {
         self.unwritten = true;
         Ok(Pin::new(&mut self.socket).start_send(frame)?)
     }
 
-    /// Writes what was put, and reads meanwhile: returns as soon as all is written, or with the
-    /// frames that have come. May be called off.
+    /// Writes the queued frames, and reads meanwhile. Returns when all are written, or with frames
+    /// that have arrived. Safe to cancel.
     ///
     /// # Errors
     ///
-    /// The connection has ended; what came before has been returned.
+    /// The connection has ended. What arrived before was returned.
     pub(in crate::cli::bench) async fn turn(
         &mut self,
     ) -> anyhow::Result<std::vec::Drain<'_, Message>> {
@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    /// Says goodbye, without insisting.
+    /// Closes the connection, and ignores errors.
     pub(in crate::cli::bench) async fn close(self) {
         client::close(self.socket).await;
     }

@@ -1,4 +1,4 @@
-//! What one producer has sent, and what it was answered.
+//! What one producer has sent, and the answers to it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::cli::bench::figures::{Gauge, Latencies};
 use crate::cli::bench::ledger::Owed;
 use crate::cli::bench::payload::{Pattern, Stamp};
 
-/// Memory that is taken at once for the messages to come.
+/// Memory that is allocated at a time for the next messages.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// The book of one producer.
@@ -21,11 +21,11 @@ pub(in crate::cli::bench) struct Outbound {
     pattern: Arc<Pattern>,
     gauge: Arc<Gauge>,
     chunk: BytesMut,
-    /// Times of what is not answered.
+    /// The times of unanswered messages.
     waiting: VecDeque<u64>,
     pub(in crate::cli::bench) sent: u64,
     pub(in crate::cli::bench) owed: Owed,
-    /// What the server said of the first message that it refused.
+    /// The reason for the first message that was refused.
     pub(in crate::cli::bench) refusal: Option<String>,
     pub(in crate::cli::bench) latencies: Latencies,
     pub(in crate::cli::bench) last_answer_ns: u64,
@@ -60,7 +60,7 @@ impl Outbound {
         self.pattern.message_bytes()
     }
 
-    /// The next message, behind `prefix`, which counts as sent at `at_ns`.
+    /// The next message after `prefix`; it counts as sent at `at_ns`.
     pub(in crate::cli::bench) fn next(&mut self, prefix: &[u8], at_ns: u64) -> Bytes {
         let bytes = prefix.len() + self.pattern.message_bytes();
         if self.chunk.capacity() < bytes {
@@ -77,12 +77,12 @@ impl Outbound {
         self.chunk.split().freeze()
     }
 
-    /// Remembers when what was sent last was sent, for its answer.
+    /// Remembers the time of the last message, for its answer.
     pub(in crate::cli::bench) fn expect_answer(&mut self, at_ns: u64) {
         self.waiting.push_back(at_ns);
     }
 
-    /// How many messages are not answered.
+    /// The number of unanswered messages.
     pub(in crate::cli::bench) fn in_flight(&self) -> u64 {
         self.sent - self.owed.answered
     }
@@ -91,7 +91,7 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// It is no answer, or there is nothing to be answered.
+    /// It is not an answer, or no message is unanswered.
     pub(in crate::cli::bench) fn take(&mut self, answer: &[u8], now_ns: u64) -> anyhow::Result<()> {
         let refused = refusal(answer)?;
         let sent = self.waiting.pop_front();
@@ -108,13 +108,13 @@ impl Outbound {
         Ok(())
     }
 
-    /// Everything that was sent is known to have been read.
+    /// Notes that the server has read everything that was sent.
     pub(in crate::cli::bench) fn all_read(&mut self, now_ns: u64) {
         self.owed.answered = self.sent;
         self.last_answer_ns = now_ns;
     }
 
-    /// Shows how far it is.
+    /// Writes the gauge.
     pub(in crate::cli::bench) fn show(&self) {
         self.gauge.sent.store(self.sent, Relaxed);
         self.gauge.answered.store(self.owed.answered, Relaxed);

@@ -12,7 +12,7 @@ use crate::cli::bench::clients::link::Link;
 use crate::cli::bench::clients::outbound::Outbound;
 use crate::cli::bench::schedule::{Clock, Plan, Step};
 
-/// Messages that are put before they are written, unless it is one.
+/// Messages that are queued before a write.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// A producer that is logged in.
@@ -20,7 +20,7 @@ pub(in crate::cli::bench) struct Producer {
     pub(in crate::cli::bench) link: Link,
     pub(in crate::cli::bench) plan: Plan,
     pub(in crate::cli::bench) clock: Clock,
-    /// Messages that may be unanswered; `None`: the server does not answer.
+    /// The most unanswered messages; `None` if the server does not answer.
     pub(in crate::cli::bench) window: Option<u64>,
     /// Is notified when a message is due.
     pub(in crate::cli::bench) due: Arc<Notify>,
@@ -28,12 +28,11 @@ pub(in crate::cli::bench) struct Producer {
 }
 
 impl Producer {
-    /// Sends what the plan says, and waits until all is answered, or known to have been read.
+    /// Sends the messages of the plan, and waits until all are answered, or known to be read.
     ///
     /// # Errors
     ///
-    /// The connection has ended, or the server answers what cannot be understood. `out` has
-    /// what was done before.
+    /// The connection has ended, or an answer is invalid. `out` has what was done before.
     pub(in crate::cli::bench) async fn run(mut self, out: &mut Outbound) -> anyhow::Result<()> {
         let stop = self.stop.clone();
         tokio::select! {
@@ -78,7 +77,7 @@ impl Producer {
         self.window.is_none() || out.in_flight() == 0
     }
 
-    /// Puts what is due and allowed; the step that could not be taken, or the last one.
+    /// Queues the messages that are due and allowed. Returns the step that has to wait, or the last one.
     fn put(&mut self, out: &mut Outbound) -> anyhow::Result<Step> {
         let now = self.clock.now_ns();
         let mut bytes = 0;
