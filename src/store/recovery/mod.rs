@@ -12,11 +12,10 @@ pub(super) mod opened;
 pub(super) mod recovered;
 mod replay;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::message::Sequence;
-use crate::store::counts::Counts;
 use crate::store::error::{IoContext, StoreError};
 use crate::store::fs::files::{Files, parent};
 use crate::store::fs::layout::Layout;
@@ -75,71 +74,24 @@ pub(crate) fn open(
     segment_bytes: u64,
     reserve: &Reserve,
 ) -> Result<Opened, StoreError> {
-    formats::refuse_newer(&**files, layout)?;
-    let numbers = segment_numbers(&**files, &layout.log)?;
-    let has_log = !numbers.is_empty();
-    // Before anything is changed.
-    let mut fence = Fence::new(files);
-    if let Some(newest) = numbers.last() {
-        fence.stand_at(&segment_path(&layout.log, *newest))?;
-    }
-    let snapshot_file = match identify(&**files, &layout.snapshot) {
-        // Next to a log it was a snapshot once, and is kept under another name.
-        Err(StoreError::NotOurs { .. }) if has_log => SnapshotFile::Snapshot,
-        file => file?,
-    };
+    let found = look_at(files, layout)?;
     migrate::migrate(&**files, &layout.dir)?;
-    let mut recovered = Recovered {
-        origin: Origin::Log,
-        counts: Counts::default(),
-        replayed: 0,
-        mirror_rebuilt: None,
-        torn_bytes: 0,
-        healed: vec![],
-        damage: vec![],
-        imported: None,
-    };
-    // An interrupted restore begins again: its folder gets its name only when it is whole.
-    let restoring = layout.dir.join("log.restoring");
-    files.remove_dir(&restoring).doing("remove", &restoring)?;
-    snapshot::remove_unfinished(&**files, &layout.snapshot)?;
-    if !has_log {
-        recovered.origin = Origin::Nothing;
-        mirror::remove(&layout.sled)?;
-        if let SnapshotFile::Snapshot = snapshot_file {
-            restore(&**files, layout, &restoring, &mut recovered)?;
-        }
+    remove_unfinished(&**files, layout)?;
+    let mut recovered = Recovered::of(Origin::Log);
+    if !found.has_log {
+        begin_without_log(&**files, layout, &found.snapshot, &mut recovered)?;
     }
     let findings = Arc::new(Findings::default());
-    let loaded = LoadedMirror::open(layout, reserve)?;
-    let told = [
-        loaded.mirror.seed(),
-        snapshot::seed(&**files, &layout.snapshot),
-    ];
-    let told: Vec<u32> = told.into_iter().flatten().collect();
-    let (segments, damaged_heads) = Segments::open(files, &layout.log, &told)?;
-    let mut healer = Healer::new(files, &layout.snapshot, &segments);
-    heal_files(
-        &segments,
-        &damaged_heads,
-        &mut healer,
-        &findings,
-        &mut recovered,
-    )?;
+    let (loaded, segments, mut healer) = load(files, layout, reserve, &findings, &mut recovered)?;
     let LoadedMirror {
         mirror,
         mut index,
         unusable,
-    } = loaded.of_log(&segments, layout, reserve)?;
-    let mut log = Log::open(
-        segments.clone(),
-        fence,
-        &Index::new().checkpoint(),
-        segment_bytes,
-    )?;
+    } = loaded;
+    let none = Index::new().checkpoint();
+    let mut log = Log::open(segments.clone(), found.fence, &none, segment_bytes)?;
     let (from, next) = (index.applied(), index.next_sequence());
     let covered = healer.covered()?;
-    let known = from.max(covered.unwrap_or_default());
     let replay = Replay {
         log: &mut log,
         index: &mut index,
@@ -148,21 +100,19 @@ pub(crate) fn open(
         healer: &mut healer,
         findings: &findings,
         recovered: &mut recovered,
-        known,
+        known: from.max(covered.unwrap_or_default()),
         durable: from,
         holes: false,
         mirror_full: false,
     };
     replay.run()?;
-    if unusable.is_none() {
-        bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?;
-    }
-    if let Some(reason) = unusable {
-        index.mark_all_dirty();
-        // A crash may have come before there was anything to mirror.
-        let stored = recovered.origin == Origin::Log && index.next_sequence() > Sequence(1);
-        if stored && mirror.is_open() {
-            recovered.mirror_rebuilt = Some(reason);
+    match unusable {
+        None => bring_back_oldest(&segments, &index, &mut healer, &mut recovered)?,
+        Some(reason) => {
+            index.mark_all_dirty();
+            // A crash may have come before there was anything to mirror.
+            let stored = recovered.origin == Origin::Log && index.next_sequence() > Sequence(1);
+            recovered.mirror_rebuilt = (stored && mirror.is_open()).then_some(reason);
         }
     }
     set_last_sequences(&log, &index)?;
@@ -171,12 +121,8 @@ pub(crate) fn open(
     if covered.is_none() || healer.may_have_others(index.cutoff())? {
         snapshot.keep();
     }
-    let mut scrub = Scrub::new(&segments, healer, &findings, from, next);
-    let scrubbed = segments.bytes() <= SCRUB_AT_START_BYTES_MAX;
-    if scrubbed {
-        scrub.run(&index, &mut snapshot)?;
-    }
-    recovered.healed.append(&mut scrub.healed);
+    let scrub = Scrub::new(&segments, healer, &findings, from, next);
+    let scrub = scrub_if_small(scrub, &segments, &index, &mut snapshot, &mut recovered)?;
     recovered.damage.extend(findings.texts());
     recovered.counts = index.counts();
     Ok(Opened {
@@ -186,9 +132,104 @@ pub(crate) fn open(
         mirror,
         recovered,
         findings,
-        scrub: (!scrubbed).then_some(scrub),
-        original: matches!(snapshot_file, SnapshotFile::Original),
+        scrub,
+        original: matches!(found.snapshot, SnapshotFile::Original),
     })
+}
+
+/// What is on the disk before anything is changed.
+struct OnDisk {
+    has_log: bool,
+    snapshot: SnapshotFile,
+    /// Keeps other processes out of the log.
+    fence: Fence,
+}
+
+/// Looks at what is on the disk, and changes nothing. Refuses a newer format, and a log that
+/// another process has.
+fn look_at(files: &Arc<dyn Files>, layout: &Layout) -> Result<OnDisk, StoreError> {
+    formats::refuse_newer(&**files, layout)?;
+    let numbers = segment_numbers(&**files, &layout.log)?;
+    let has_log = !numbers.is_empty();
+    let mut fence = Fence::new(files);
+    if let Some(newest) = numbers.last() {
+        fence.stand_at(&segment_path(&layout.log, *newest))?;
+    }
+    let snapshot = match identify(&**files, &layout.snapshot) {
+        // Next to a log it was a snapshot once, and is kept under another name.
+        Err(StoreError::NotOurs { .. }) if has_log => SnapshotFile::Snapshot,
+        file => file?,
+    };
+    Ok(OnDisk {
+        has_log,
+        snapshot,
+        fence,
+    })
+}
+
+/// The folder of a log that is being restored. It gets the log's name only when it is whole.
+fn restoring(layout: &Layout) -> PathBuf {
+    layout.dir.join("log.restoring")
+}
+
+/// Removes what an interrupted restore or snapshot has left: both begin again.
+fn remove_unfinished(files: &dyn Files, layout: &Layout) -> Result<(), StoreError> {
+    let restoring = restoring(layout);
+    files.remove_dir(&restoring).doing("remove", &restoring)?;
+    snapshot::remove_unfinished(files, &layout.snapshot)
+}
+
+/// Begins a store without a log: restored from its snapshot, or new.
+fn begin_without_log(
+    files: &dyn Files,
+    layout: &Layout,
+    found: &SnapshotFile,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    recovered.origin = Origin::Nothing;
+    mirror::remove(&layout.sled)?;
+    match found {
+        SnapshotFile::Snapshot => restore(files, layout, recovered),
+        SnapshotFile::Nothing | SnapshotFile::Original => Ok(()),
+    }
+}
+
+/// Loads the mirror and opens the log, whose files are healed from the snapshot. A mirror that does
+/// not belong to the log is replaced by an empty one.
+fn load(
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    reserve: &Reserve,
+    findings: &Findings,
+    recovered: &mut Recovered,
+) -> Result<(LoadedMirror, Arc<Segments>, Healer), StoreError> {
+    let loaded = LoadedMirror::open(layout, reserve)?;
+    let told = [
+        loaded.mirror.seed(),
+        snapshot::seed(&**files, &layout.snapshot),
+    ];
+    let told: Vec<u32> = told.into_iter().flatten().collect();
+    let (segments, damaged_heads) = Segments::open(files, &layout.log, &told)?;
+    let mut healer = Healer::new(files, &layout.snapshot, &segments);
+    heal_files(&segments, &damaged_heads, &mut healer, findings, recovered)?;
+    let loaded = loaded.of_log(&segments, layout, reserve)?;
+    Ok((loaded, segments, healer))
+}
+
+/// Scrubs a small store at once. Of a large one, returns what is left for the background.
+fn scrub_if_small(
+    mut scrub: Scrub,
+    segments: &Segments,
+    index: &Index,
+    snapshot: &mut Snapshot,
+    recovered: &mut Recovered,
+) -> Result<Option<Scrub>, StoreError> {
+    let small = segments.bytes() <= SCRUB_AT_START_BYTES_MAX;
+    if small {
+        scrub.run(index, snapshot)?;
+    }
+    recovered.healed.append(&mut scrub.healed);
+    Ok((!small).then_some(scrub))
 }
 
 /// Reports what the log's files show without being read: damaged heads, missing files, and files
@@ -229,8 +270,9 @@ fn heal_files(
     Ok(())
 }
 
-/// Restores the oldest segments if they have messages, which mirror and log together tell: a mirror
-/// alone may be from before those messages expired, and the log may have purged segments since.
+/// Restores the oldest segments if they have messages. Mirror and log tell that only together: a
+/// mirror alone may be from before those messages expired, and the log may have purged segments
+/// since.
 fn bring_back_oldest(
     segments: &Segments,
     index: &Index,
@@ -252,13 +294,14 @@ fn bring_back_oldest(
     Ok(())
 }
 
+/// Unpacks the snapshot, which becomes the log.
 fn restore(
     files: &dyn Files,
     layout: &Layout,
-    restoring: &Path,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let unpacked = snapshot::unpack::unpack(files, &layout.snapshot, restoring, &mut |_, _| {})?;
+    let restoring = restoring(layout);
+    let unpacked = snapshot::unpack::unpack(files, &layout.snapshot, &restoring, &mut |_, _| {})?;
     recovered
         .damage
         .extend(unpacked.damaged.iter().map(|offset| {
@@ -269,12 +312,12 @@ fn restore(
         }));
     recovered.torn_bytes = unpacked.torn;
     if unpacked.bytes == 0 {
-        return files.remove_dir(restoring).doing("remove", restoring);
+        return files.remove_dir(&restoring).doing("remove", &restoring);
     }
     recovered.origin = Origin::Snapshot;
     files.remove_dir(&layout.log).doing("remove", &layout.log)?;
-    let renamed = files.rename(restoring, &layout.log);
-    renamed.doing("rename", restoring)?;
+    let renamed = files.rename(&restoring, &layout.log);
+    renamed.doing("rename", &restoring)?;
     files.sync_dir(&layout.dir).doing("sync", &layout.dir)
 }
 

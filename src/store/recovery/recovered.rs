@@ -37,6 +37,21 @@ pub struct Recovered {
     pub imported: Option<(Imported, PathBuf)>,
 }
 
+impl Recovered {
+    pub(super) fn of(origin: Origin) -> Recovered {
+        Recovered {
+            origin,
+            counts: Counts::default(),
+            replayed: 0,
+            mirror_rebuilt: None,
+            torn_bytes: 0,
+            healed: vec![],
+            damage: vec![],
+            imported: None,
+        }
+    }
+}
+
 /// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
