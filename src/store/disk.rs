@@ -27,6 +27,7 @@ use crate::store::fs::lock::Lock;
 use crate::store::fs::reserve::Reserve;
 use crate::store::growth::Day;
 use crate::store::health::{Health, Trouble};
+use crate::store::log::local::Log;
 use crate::store::measures::{Measures, Syncs, Usage};
 use crate::store::options::Options;
 use crate::store::query::{Listed, Query, Scan, Scanned};
@@ -34,6 +35,8 @@ use crate::store::reader::Reader;
 use crate::store::recovery::import_legacy::{add, import_legacy};
 use crate::store::recovery::opened::{Opened, mirror_all};
 use crate::store::recovery::recovered::{Imported, Origin, Recovered};
+use crate::store::repair::scrub::Scrub;
+use crate::store::snapshot::Snapshot;
 use crate::store::snapshot::backup::Backup;
 use crate::store::threads::drive::{Drive, Engine, Work};
 use crate::store::threads::mirroring::MirrorThread;
@@ -128,72 +131,44 @@ impl DiskStore {
         }
         // If this fails, the reserve is filled before the next message.
         let _ = reserve.fill();
-        let reserve = Arc::new(reserve);
-        let recovered = opened.recovered.clone();
-        let poison: Poison = Arc::new(OnceLock::new());
         let watermarks = Arc::new(Watermarks::new(opened.log.end(), options.snapshot_every));
-        let syncs = Arc::<Syncs>::default();
-        let reader = Reader {
-            segments: opened.log.segments().clone(),
-            index: Arc::new(Mutex::new(opened.index)),
-            mirror: Arc::new(opened.mirror),
-            findings: opened.findings,
-        };
-        let trouble = Trouble::default();
-        let (requests, receiver) = unbounded_channel();
         watermarks.written(false, opened.log.end());
-        let waking = requests.clone();
-        let wake = Wake(Arc::new(move || drop(waking.send(Request::Ordered))));
-        let writer = Writer::new(WriterParts {
-            log: opened.log,
-            index: reader.index.clone(),
-            watermarks: watermarks.clone(),
-            reserve: reserve.clone(),
-            poison: poison.clone(),
-            committed,
-            trouble: trouble.clone(),
-            syncs: syncs.clone(),
-            proposer: Proposer::new(options.clock.clone()),
-            order: options.order.begin(&options.clock, wake),
-        });
-        let mirror = MirrorThread {
-            watermarks: watermarks.clone(),
-            reader: reader.clone(),
-            reserve: reserve.clone(),
-            poison,
-            trouble: trouble.clone(),
-            broken: Cell::new(false),
+        let shared = Shared {
+            watermarks,
+            reader: Reader {
+                segments: opened.log.segments().clone(),
+                index: Arc::new(Mutex::new(opened.index)),
+                mirror: Arc::new(opened.mirror),
+                findings: opened.findings,
+            },
+            reserve: Arc::new(reserve),
+            poison: Arc::new(OnceLock::new()),
+            trouble: Trouble::default(),
+            syncs: Arc::default(),
         };
-        let snapshot = SnapshotThread {
-            watermarks: watermarks.clone(),
-            segments: reader.segments.clone(),
-            reserve,
-            snapshot: opened.snapshot,
-            scrub: opened.scrub,
-            index: reader.index.clone(),
-            trouble: trouble.clone(),
-        };
+        let (requests, receiver) = unbounded_channel();
         let engine = Engine {
             requests: receiver,
-            writer,
-            mirror,
-            snapshot,
+            writer: shared.writer(options, opened.log, committed, requests.clone()),
+            mirror: shared.mirror_thread(),
+            snapshot: shared.snapshot_thread(opened.snapshot, opened.scrub),
         };
         let store = DiskStore {
             requests,
-            reader,
-            watermarks,
+            reader: shared.reader,
+            watermarks: shared.watermarks,
             drive: Mutex::new(Drive::Ended),
-            trouble,
-            syncs,
+            trouble: shared.trouble,
+            syncs: shared.syncs,
             files: options.files.clone(),
             last_backup: LastBackup::of(&*options.files, &layout.dir),
             layout,
             _lock: lock,
         };
-        Ok((store, engine, recovered))
+        Ok((store, engine, opened.recovered))
     }
 
+    /// How the parts that do the work are driven.
     fn drive(&self) -> MutexGuard<'_, Drive> {
         self.drive.lock().expect("no holder of this lock panics")
     }
@@ -233,6 +208,64 @@ impl DiskStore {
     }
 }
 
+/// What the store and its threads share.
+struct Shared {
+    watermarks: Arc<Watermarks>,
+    reader: Reader,
+    reserve: Arc<Reserve>,
+    poison: Poison,
+    trouble: Trouble,
+    syncs: Arc<Syncs>,
+}
+
+impl Shared {
+    /// The order wakes the writer through `requests`.
+    fn writer(
+        &self,
+        options: &Options,
+        log: Log,
+        committed: Committed,
+        requests: UnboundedSender<Request>,
+    ) -> Writer {
+        let wake = Wake(Arc::new(move || drop(requests.send(Request::Ordered))));
+        Writer::new(WriterParts {
+            log,
+            index: self.reader.index.clone(),
+            watermarks: self.watermarks.clone(),
+            reserve: self.reserve.clone(),
+            poison: self.poison.clone(),
+            committed,
+            trouble: self.trouble.clone(),
+            syncs: self.syncs.clone(),
+            proposer: Proposer::new(options.clock.clone()),
+            order: options.order.begin(&options.clock, wake),
+        })
+    }
+
+    fn mirror_thread(&self) -> MirrorThread {
+        MirrorThread {
+            watermarks: self.watermarks.clone(),
+            reader: self.reader.clone(),
+            reserve: self.reserve.clone(),
+            poison: self.poison.clone(),
+            trouble: self.trouble.clone(),
+            broken: Cell::new(false),
+        }
+    }
+
+    fn snapshot_thread(&self, snapshot: Snapshot, scrub: Option<Scrub>) -> SnapshotThread {
+        SnapshotThread {
+            watermarks: self.watermarks.clone(),
+            segments: self.reader.segments.clone(),
+            reserve: self.reserve.clone(),
+            snapshot,
+            scrub,
+            index: self.reader.index.clone(),
+            trouble: self.trouble.clone(),
+        }
+    }
+}
+
 /// A store that has been read back, locked against other processes.
 struct Locked {
     opened: Opened,
@@ -241,6 +274,7 @@ struct Locked {
     lock: Lock,
 }
 
+/// Locks the store, and reads it back.
 fn open_locked(options: &Options) -> Result<Locked, StoreError> {
     let files = &options.files;
     let layout = Layout::new(&options.snapshot);
