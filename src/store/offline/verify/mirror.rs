@@ -1,6 +1,6 @@
 //! Compares the mirror with the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::message::{Sequence, StatusKind};
@@ -22,7 +22,7 @@ pub(in crate::store) struct MirrorCheck {
 }
 
 impl MirrorCheck {
-    /// Loads the mirror in `dir`; `None`, with a finding or a note, if that is not possible.
+    /// Loads the mirror in `dir`. `None`, with a finding or a note, if that is not possible.
     pub(in crate::store) fn open(
         dir: &Path,
         report: &mut Report,
@@ -58,8 +58,8 @@ impl MirrorCheck {
         self.index.applied()
     }
 
-    /// Compares it with the log up to `reached`. If some of the log is `lost`, only message by
-    /// message.
+    /// Compares it with the log up to `reached`. If some of the log is `lost`, counts need not
+    /// agree, and only messages are compared.
     pub(in crate::store) fn compare(
         &self,
         log: &Index,
@@ -69,86 +69,99 @@ impl MirrorCheck {
         place: &dyn Fn(u32, u64, u64) -> Place,
         report: &mut Report,
     ) -> Result<(), StoreError> {
+        if !self.is_comparable(log, reached, place, report)? {
+            return Ok(());
+        }
+        if !lost {
+            self.numbers(log, report);
+        }
+        let differing = self.differing(log, times)?;
+        differing.report(&self.dir, report);
+        Ok(())
+    }
+
+    /// Whether mirror and log stand at the same position; if not, `report` tells why.
+    fn is_comparable(
+        &self,
+        log: &Index,
+        reached: Position,
+        place: &dyn Fn(u32, u64, u64) -> Place,
+        report: &mut Report,
+    ) -> Result<bool, StoreError> {
         let applied = self.applied();
         if applied > reached {
             let segment = place(applied.segment, 0, 0).path;
             let known = u64::from(applied.offset);
             report.damage(whole(&self.dir), Fault::LogCutOff { segment, known });
-            return Ok(());
+            return Ok(false);
         }
         if self.copy.is_partial()? {
             report.note(format!(
                 "a crash interrupted a change of the mirror in {}; the next start completes it from the log",
                 self.dir.display()
             ));
-            return Ok(());
-        }
-        if log.applied() < applied {
-            return Ok(());
+            return Ok(false);
         }
         if log.applied() > applied {
             report.note(format!(
                 "the mirror in {} ends before the log begins; the next start completes it",
                 self.dir.display()
             ));
-            return Ok(());
         }
-        if !lost {
-            self.numbers(log, report);
-        }
-        let numbers: std::collections::BTreeSet<u64> = log
+        Ok(log.applied() == applied)
+    }
+
+    /// Compares mirror and log message by message.
+    fn differing(&self, log: &Index, times: &Times) -> Result<Differing, StoreError> {
+        let numbers: BTreeSet<u64> = log
             .block_numbers()
             .chain(self.index.block_numbers())
             .collect();
-        let (mut statuses, mut topics, mut places, mut consumed) = (
-            SequenceSet::new(),
-            SequenceSet::new(),
-            SequenceSet::new(),
-            SequenceSet::new(),
-        );
+        let mut differing = Differing::default();
         for number in numbers {
-            let (ours, its) = (log.block(number), self.index.block(number));
             let all = |block: Option<&Block>| block.map(Block::live).unwrap_or_default();
-            let (live, its_live) = (all(ours), all(its));
-            let mut either = live.clone();
-            either.insert(&its_live);
+            let mut either = all(log.block(number));
+            either.insert(&all(self.index.block(number)));
             for bit in either.iter() {
-                let sequence = Sequence(number * BLOCK_LEN + bit);
-                let status = log.status(sequence);
-                if status != self.index.status(sequence) {
-                    statuses.insert(sequence);
-                    continue;
-                }
-                if log.topic_of(sequence) != self.index.topic_of(sequence) {
-                    topics.insert(sequence);
-                }
-                if let (Some(ours), Some(its)) = (ours, its) {
-                    let run = Block::run_of(bit);
-                    if its.runs[run] > ours.runs[run] || its.runs[run] == Position::default() {
-                        places.insert(sequence);
-                    }
-                }
-                if status == Some(StatusKind::Consumed)
-                    && self.copy.mirror().consumed_at(sequence)? != times.of(sequence)
-                {
-                    consumed.insert(sequence);
-                }
+                self.compare_message(log, times, number, bit, &mut differing)?;
             }
         }
-        for (what, messages) in [
-            ("the status of messages", statuses),
-            ("the topic of messages", topics),
-            ("the place of messages in the log", places),
-            ("the time at which messages were consumed", consumed),
-        ] {
-            if !messages.is_empty() {
-                let fault = Fault::MirrorDiffers { what };
-                report.damage_of(whole(&self.dir), fault, messages);
+        Ok(differing)
+    }
+
+    /// Compares the message at `bit` of a block.
+    fn compare_message(
+        &self,
+        log: &Index,
+        times: &Times,
+        number: u64,
+        bit: u64,
+        differing: &mut Differing,
+    ) -> Result<(), StoreError> {
+        let sequence = Sequence(number * BLOCK_LEN + bit);
+        let status = log.status(sequence);
+        if status != self.index.status(sequence) {
+            differing.statuses.insert(sequence);
+            return Ok(());
+        }
+        if log.topic_of(sequence) != self.index.topic_of(sequence) {
+            differing.topics.insert(sequence);
+        }
+        if let (Some(ours), Some(its)) = (log.block(number), self.index.block(number)) {
+            let run = Block::run_of(bit);
+            if its.runs[run] > ours.runs[run] || its.runs[run] == Position::default() {
+                differing.places.insert(sequence);
             }
+        }
+        if status == Some(StatusKind::Consumed)
+            && self.copy.mirror().consumed_at(sequence)? != times.of(sequence)
+        {
+            differing.consumed.insert(sequence);
         }
         Ok(())
     }
 
+    /// Compares what is kept once for all messages.
     fn numbers(&self, log: &Index, report: &mut Report) {
         // Days are those of the server's time zone, which may be another one: only their sum
         // counts.
@@ -187,6 +200,31 @@ impl MirrorCheck {
     }
 }
 
+/// Messages of which mirror and log say different things, by what it is.
+#[derive(Default)]
+struct Differing {
+    statuses: SequenceSet,
+    topics: SequenceSet,
+    places: SequenceSet,
+    consumed: SequenceSet,
+}
+
+impl Differing {
+    fn report(self, dir: &Path, report: &mut Report) {
+        for (what, messages) in [
+            ("the status of messages", self.statuses),
+            ("the topic of messages", self.topics),
+            ("the place of messages in the log", self.places),
+            ("the time at which messages were consumed", self.consumed),
+        ] {
+            if !messages.is_empty() {
+                report.damage_of(whole(dir), Fault::MirrorDiffers { what }, messages);
+            }
+        }
+    }
+}
+
+/// The place of a finding about the whole mirror.
 fn whole(dir: &Path) -> Place {
     Place {
         path: dir.to_owned(),
