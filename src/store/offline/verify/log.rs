@@ -32,9 +32,9 @@ pub(in crate::store) struct LogCheck<'a, 'p> {
     segment: Option<u32>,
     /// The next sequence, once it is known.
     next: Option<u64>,
-    /// Bytes that are not a frame, while no frame has followed them.
+    /// Bytes that are not a frame, as long as nothing has followed them.
     open: Option<Unread>,
-    /// Something before cannot be read, so what follows need not agree with it.
+    /// An earlier part cannot be read, so what follows need not agree with it.
     lost: bool,
     /// The number of messages whose code has another time than their own.
     other_times: u64,
@@ -76,8 +76,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         mut self,
         mut mirror: Option<MirrorCheck>,
     ) -> Result<(), StoreError> {
-        let segments = self.segments;
-        let mut walk = segments.walk(Position::default(), false);
+        let mut walk = self.segments.walk(Position::default(), false);
         while let Some(step) = walk.next()? {
             match step {
                 Step::Frame(frame) => {
@@ -88,41 +87,60 @@ impl<'a, 'p> LogCheck<'a, 'p> {
                         .add(u64::from(frame.next.offset) - u64::from(frame.position.offset));
                     self.frame(&frame)?;
                 }
-                Step::Damage(damage) => {
-                    self.steps.add(damage.to - damage.from);
-                    match &mut self.open {
-                        Some(torn) if segments.is_preallocated(&damage)? => torn.to = damage.to,
-                        _ => {
-                            self.close();
-                            self.open = Some(self.unread(&damage)?);
-                        }
-                    }
-                }
+                Step::Damage(damage) => self.damage(&damage)?,
             }
         }
-        let end = segments.from(0).last().map(|newest| Position {
-            segment: newest.number,
-            offset: u32::try_from(newest.end()).unwrap_or(u32::MAX),
-        });
-        let mut whole_to = end.unwrap_or_default();
-        if let Some(torn) = self.open.take_if(|unread| {
-            (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
-        }) {
-            whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
-            let written = segments.written_between(torn.segment, torn.from, torn.to)?;
-            if written > 0 {
-                let place = (self.place)(torn.segment, torn.from, torn.from + written);
-                self.report.note(format!(
-                    "{place}: the log ends with an unfinished write, which was never acknowledged; the next start removes it"
-                ));
-            }
-        }
+        let whole_to = self.end()?;
         self.close();
         if let Some(mirror) = mirror {
             self.compare(mirror, whole_to)?;
         }
+        self.totals();
+        Ok(())
+    }
+
+    /// Keeps bytes that are not a frame until it is known what follows them.
+    fn damage(&mut self, damage: &Damage) -> Result<(), StoreError> {
+        self.steps.add(damage.to - damage.from);
+        match &mut self.open {
+            Some(torn) if self.segments.is_preallocated(damage)? => torn.to = damage.to,
+            _ => {
+                self.close();
+                self.open = Some(self.unread(damage)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the log ends. An unfinished write there is no damage and is taken out of what is open.
+    fn end(&mut self) -> Result<Position, StoreError> {
+        let end = self.segments.from(0).last().map(|newest| Position {
+            segment: newest.number,
+            offset: u32::try_from(newest.end()).unwrap_or(u32::MAX),
+        });
+        let mut whole_to = end.unwrap_or_default();
+        let at_end = |unread: &mut Unread| {
+            (unread.segment, unread.to) == (whole_to.segment, whole_to.offset.into())
+        };
+        let Some(torn) = self.open.take_if(at_end) else {
+            return Ok(whole_to);
+        };
+        whole_to.offset = u32::try_from(torn.from).unwrap_or(u32::MAX);
+        let segments = self.segments;
+        let written = segments.written_between(torn.segment, torn.from, torn.to)?;
+        if written > 0 {
+            let place = (self.place)(torn.segment, torn.from, torn.from + written);
+            self.report.note(format!(
+                "{place}: the log ends with an unfinished write, which was never acknowledged; the next start removes it"
+            ));
+        }
+        Ok(whole_to)
+    }
+
+    /// Reports what the log adds up to.
+    fn totals(&mut self) {
         let totals = &mut self.report.totals;
-        totals.segments = segments.from(0).len() as u64;
+        totals.segments = self.segments.from(0).len() as u64;
         totals.messages = self.index.counts();
         totals.topics = self.index.topics().len() as u64;
         if self.other_times > 0 {
@@ -131,7 +149,6 @@ impl<'a, 'p> LogCheck<'a, 'p> {
                 self.other_times
             ));
         }
-        Ok(())
     }
 
     /// What is wrong with bytes that are not a frame.
@@ -165,6 +182,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         }
     }
 
+    /// Checks a frame, and applies it.
     fn frame(&mut self, frame: &Located) -> Result<(), StoreError> {
         self.close();
         self.report.totals.frames += 1;
@@ -218,6 +236,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         }
     }
 
+    /// The bytes of a frame.
     fn at(&self, frame: &Located) -> Place {
         let Located { position, next, .. } = frame;
         (self.place)(position.segment, position.offset.into(), next.offset.into())
@@ -234,6 +253,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         }
     }
 
+    /// Checks the beginning of a segment, and that none is missing before it.
     fn begin_segment(&mut self, frame: &Located) {
         let number = frame.position.segment;
         let first = (self.segment).map_or(number, |before| before.saturating_add(1));
@@ -330,6 +350,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
         Ok(true)
     }
 
+    /// Compares the mirror with what the log adds up to here.
     fn compare(&mut self, mirror: MirrorCheck, reached: Position) -> Result<(), StoreError> {
         self.times.take(&mut self.index);
         let (index, times) = (&self.index, &self.times);
@@ -337,6 +358,7 @@ impl<'a, 'p> LogCheck<'a, 'p> {
     }
 }
 
+/// The number of a segment, by the name of its file.
 fn number_of(path: &Path) -> u32 {
     let name = path.file_stem().and_then(|name| name.to_str());
     name.and_then(|name| name.parse().ok()).unwrap_or_default()
