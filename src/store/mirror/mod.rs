@@ -27,6 +27,8 @@ mod consumed;
 pub(super) mod copy;
 mod guard;
 mod keys;
+mod load;
+mod ops;
 mod trees;
 
 use std::fs;
