@@ -131,6 +131,17 @@ impl Block {
     }
 }
 
+/// Splits a range of sequences at the borders of blocks: (block, first bit, end bit).
+pub(super) fn pieces(first: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    let end = first + len;
+    (first / BLOCK_LEN..end.div_ceil(BLOCK_LEN)).map(move |number| {
+        let base = number * BLOCK_LEN;
+        let low = first.max(base) - base;
+        let high = end.min(base + BLOCK_LEN) - base;
+        (number, low, high)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,10 @@ use crate::message::{Sequence, StatusKind, Topic, UnixSeconds};
 use crate::sequences::SequenceSet;
 use crate::store::counts::Counts;
 use crate::store::growth::Day;
+use crate::store::index::Index;
 use crate::store::index::bitmap::{BLOCK_LEN, Bitmap};
-use crate::store::index::block::Block;
+use crate::store::index::block::{Block, pieces};
 use crate::store::index::topics::TopicIds;
-use crate::store::index::{Index, pieces};
 use crate::store::log::position::Position;
 use crate::store::query::Mark;
 
