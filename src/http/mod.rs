@@ -11,15 +11,16 @@
 //! to a client.
 
 mod api;
+mod cached;
 mod contract;
 mod dialect;
-mod disk;
 mod fields;
 mod front;
+mod headers;
+mod host;
 mod listing;
 mod metrics;
 mod places;
-mod process;
 mod refusal;
 mod routes;
 mod sse;

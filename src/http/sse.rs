@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+
+use crate::http::headers::uncached;
 
 /// A quiet connection gets a comment this often, so that no proxy takes it for dead.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -37,11 +38,7 @@ pub(in crate::http) fn reply(
         let _held = &held;
         Ok::<_, Infallible>(text)
     });
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = uncached("text/event-stream");
     let texts = texts.take_until(stop.cancelled_owned());
     (headers, Body::from_stream(texts)).into_response()
 }

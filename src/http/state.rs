@@ -11,8 +11,8 @@ use crate::broker::Broker;
 use crate::config::{Config, Live};
 use crate::connection::connection_stats::ConnectionStats;
 use crate::http::api::state::Console;
-use crate::http::disk::DiskCache;
 use crate::http::fields::BodyLimits;
+use crate::http::host::disk::DiskCache;
 use crate::http::places::Places;
 use crate::message::UnixSeconds;
 

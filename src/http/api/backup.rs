@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
 use tokio::sync::{mpsc, oneshot};
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::http::api::error::ConsoleError;
 use crate::http::api::request::params::NoParams;
+use crate::http::headers::{attachment, uncached};
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
-use crate::message::UnixSeconds;
 use crate::store::Backup;
 
 /// How long the client may read nothing: a backup keeps files of the log on the disk.
@@ -41,9 +41,14 @@ pub(super) async fn backup(
     let nothing = ConsoleError::nothing_on_disk;
     let backup = state.broker.backup().ok_or_else(nothing)?;
     let bytes = backup.bytes();
-    let headers = headers(bytes, state.broker.clock().now());
+    let name = format!("dpmq-{}.backup", state.broker.clock().now().0);
+    let kind = uncached("application/octet-stream");
+    let file = [
+        (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
+        attachment(&name),
+    ];
     if method == Method::HEAD {
-        return Ok((headers, Body::empty()).into_response());
+        return Ok((kind, file, Body::empty()).into_response());
     }
     caller.took(format_args!("took a backup of {bytes} bytes"));
     let (sender, receiver) = mpsc::channel(1);
@@ -55,21 +60,7 @@ pub(super) async fn backup(
         drop(place);
     });
     let body = Body::from_stream(pieces(receiver, bytes, all_taken));
-    Ok((headers, body).into_response())
-}
-
-/// The headers: the length of the file, and a name with the time of the backup.
-fn headers(bytes: u64, now: UnixSeconds) -> [(HeaderName, HeaderValue); 5] {
-    let disposition = format!("attachment; filename=\"dpmq-{now}.backup\"", now = now.0);
-    let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
-    let fixed = HeaderValue::from_static;
-    [
-        (header::CONTENT_TYPE, fixed("application/octet-stream")),
-        (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
-        (header::CONTENT_DISPOSITION, disposition),
-        (header::CACHE_CONTROL, fixed("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-    ]
+    Ok((kind, file, body).into_response())
 }
 
 /// The body of the reply. Tells `all_taken` when its last piece is taken.

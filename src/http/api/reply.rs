@@ -1,9 +1,11 @@
 //! Replies of JSON.
 
 use axum::body::Body;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use crate::http::headers::uncached;
 
 /// A reply with this value.
 pub(in crate::http::api) fn of(status: StatusCode, value: &impl Serialize) -> Response {
@@ -17,10 +19,6 @@ pub(in crate::http::api) fn text_of(value: &impl Serialize) -> String {
 
 /// A reply with a body that is JSON already.
 pub(in crate::http::api) fn json(status: StatusCode, text: impl Into<Body>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = uncached("application/json; charset=utf-8");
     (status, headers, text.into()).into_response()
 }

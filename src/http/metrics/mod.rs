@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::http::api::error::ConsoleError;
+use crate::http::headers::uncached;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
 use accept::MetricsFormat;
@@ -40,11 +41,6 @@ pub(super) async fn metrics(
         told.retain(|told| caller.sees(&told.topic));
     }
     let text = text::encode(scrape, format);
-    let headers = [
-        (header::CONTENT_TYPE, format.content_type()),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::VARY, "Accept"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    Ok((headers, text).into_response())
+    let headers = uncached(format.content_type());
+    Ok((headers, [(header::VARY, "Accept")], text).into_response())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::registry::Unit;
 
-use crate::http::disk::Disk;
+use crate::http::host::disk::Disk;
 use crate::http::metrics::families::Families;
 use crate::http::metrics::scrape::Scrape;
 use crate::store::Measures;

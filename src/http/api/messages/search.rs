@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
@@ -19,6 +18,7 @@ use crate::http::api::json::message::MessageRow;
 use crate::http::api::request::filter::{Filter, cursor_of};
 use crate::http::api::request::params;
 use crate::http::api::text_search::TextSearch;
+use crate::http::headers::uncached;
 use crate::http::places::HeldPlace;
 use crate::http::routes::caller::Caller;
 use crate::http::state::HttpState;
@@ -79,11 +79,7 @@ pub(in crate::http::api) async fn search(
         let lines = search.next().await?;
         Some((Ok::<_, std::convert::Infallible>(lines), search))
     });
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = uncached("application/x-ndjson");
     Ok((headers, Body::from_stream(body)).into_response())
 }
 

@@ -17,8 +17,8 @@ use crate::http::api::json::numbers::rounded;
 use crate::http::api::json::numbers::{CountsJson, waiting};
 use crate::http::api::reply;
 use crate::http::api::request::params::NoParams;
-use crate::http::disk::Disk;
-use crate::http::process;
+use crate::http::host::disk::Disk;
+use crate::http::host::process;
 use crate::http::state::HttpState;
 
 /// The most findings shown, since an overview is sent each second. The log has all of them.

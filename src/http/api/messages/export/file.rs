@@ -1,6 +1,5 @@
 //! An export that is being sent: all matching messages as a file.
 
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::broker::Pieces;
@@ -10,6 +9,7 @@ use crate::http::api::messages::export::csv::{open_cell, open_row, write_cell};
 use crate::http::api::messages::export::format::ExportFormat;
 use crate::http::api::reply;
 use crate::http::api::text_search::TextSearch;
+use crate::http::headers::{attachment, uncached};
 use crate::http::listing;
 use crate::http::places::HeldPlace;
 use crate::message::Message;
@@ -23,18 +23,8 @@ pub(super) async fn send(
 ) -> Result<Response, ConsoleError> {
     let kind = file.format.content_type();
     let body = listing::body(pieces, file).await?;
-    let disposition = format!("attachment; filename=\"{name}\"");
-    let disposition = HeaderValue::from_str(&disposition).expect("the name is ASCII");
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CONTENT_DISPOSITION, disposition),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    Ok((headers, body).into_response())
+    let headers = uncached(kind);
+    Ok((headers, [attachment(name)], body).into_response())
 }
 
 /// A file that is being sent.

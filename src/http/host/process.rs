@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The resident memory in bytes; `None` if the system does not tell.
-pub(super) async fn resident_bytes() -> Option<u64> {
+pub(in crate::http) async fn resident_bytes() -> Option<u64> {
     let status = tokio::fs::read_to_string("/proc/self/status").await.ok()?;
     let line = status
         .lines()
@@ -15,13 +15,13 @@ pub(super) async fn resident_bytes() -> Option<u64> {
 }
 
 /// The processor time used, in seconds, of all processors together.
-pub(super) fn cpu_seconds() -> f64 {
+pub(in crate::http) fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// The number of open files and sockets, and its limit. Reads a folder that lists all of them.
-pub(super) fn files() -> Option<(u64, u64)> {
+pub(in crate::http) fn files() -> Option<(u64, u64)> {
     let open = Path::new("/proc/self/fd").read_dir().ok()?.count();
     let (most, _) = rlimit::Resource::NOFILE.get().ok()?;
     // Reading the folder opened one more.

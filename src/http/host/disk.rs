@@ -1,13 +1,12 @@
 //! How much of the disk the store uses, and how much is free.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::broker::Broker;
+use crate::http::cached::Cached;
 use crate::store::Usage;
 
 /// The disk is measured at most this often.
@@ -25,14 +24,14 @@ pub(in crate::http) struct Disk {
     pub(in crate::http) total_bytes: u64,
 }
 
-/// The last measurement, and its time.
+/// The last measurement.
 #[derive(Default)]
-pub(in crate::http) struct DiskCache(Mutex<Option<(Instant, Option<Disk>)>>);
+pub(in crate::http) struct DiskCache(Cached<Option<Disk>>);
 
 impl DiskCache {
-    /// The last measurement if it is fresh, else a new one.
+    /// The last measurement if it is fresh, else a new one; `None` without a disk.
     pub(in crate::http) async fn get(&self, broker: &Broker) -> Option<Disk> {
-        if let Some(known) = self.fresh() {
+        if let Some(known) = self.0.fresh(DISK_EVERY) {
             return known;
         }
         let disk = match broker.usage().await {
@@ -41,21 +40,8 @@ impl DiskCache {
                 .ok(),
             None => None,
         };
-        let mut known = self.0.lock().expect("no holder of this lock panics");
-        *known = Some((Instant::now(), disk.clone()));
+        self.0.keep(disk.clone(), DISK_EVERY);
         disk
-    }
-
-    /// The last measurement if it is fresh. Otherwise the caller measures, and for the next
-    /// interval other callers get the old one.
-    fn fresh(&self) -> Option<Option<Disk>> {
-        let mut known = self.0.lock().expect("no holder of this lock panics");
-        let (since, disk) = known.as_mut()?;
-        if since.elapsed() < DISK_EVERY {
-            return Some(disk.clone());
-        }
-        *since = Instant::now();
-        None
     }
 }
 
@@ -96,15 +82,5 @@ mod tests {
         let (free, total) = space(Path::new("/"));
         assert!(total > 0 && free <= total, "{free} of {total}");
         assert_eq!(space(Path::new("/nowhere")), (0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_disk_is_not_asked_all_the_time() {
-        let cache = DiskCache(Mutex::new(Some((Instant::now(), None))));
-        assert!(cache.fresh().is_some());
-        tokio::time::advance(DISK_EVERY).await;
-        assert!(cache.fresh().is_none(), "the first one asks");
-        assert!(cache.fresh().is_some(), "the others do not");
-        assert!(DiskCache::default().fresh().is_none());
     }
 }
