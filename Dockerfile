@@ -1,6 +1,6 @@
 # The broker in an image without a shell. Messages, keys and configuration are in the volume /data:
 #   docker build -t dpmq . && docker run -d -p 8011:8011 -v dpmq:/data -e DPMQ_MQ_SECRETKEY=… dpmq
-# packaging/check holds what is said here against the program.
+# packaging/check compares this file with the program.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -11,15 +11,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     mkdir -p /out/data && \
     cp target/release/dpmq /out/
 
-# glibc, with which everything is tested and measured, and nothing else that runs.
+# Has glibc, which all tests and measurements use, and nothing else that runs.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/dpmq /usr/local/bin/dpmq
-# A new volume takes its owner from here.
+# A new volume gets its owner from this folder.
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 WORKDIR /data
 VOLUME /data
-# The log is what the container writes, not a file.
+# The log is the container's output, not a file.
 ENV DPMQ_LOG_FILE=0
 EXPOSE 8011
 STOPSIGNAL SIGTERM

@@ -44,7 +44,7 @@ export interface Overview {
     topicsBehind: number;
     /** When the oldest waiting message was created. */
     oldestWaiting: number | null;
-    /** Topics that nobody listens to, in which a message has waited for `afterSeconds`: GET /api/attention names them. */
+    /** Topics without a consumer in which a message has waited for `afterSeconds`: GET /api/attention names them. */
     withoutConsumer: { afterSeconds: number; topics: number; messages: number } | null;
   };
   /** Messages a second that leave at most, of all topics together (mq.sendCount, mq.pushMessagesSpeed); null: no pace. */
@@ -146,7 +146,7 @@ export type Waiting =
   | { reason: "outbox" }
   /** All consumers of the topic have full outboxes. */
   | { reason: "behind" }
-  /** Nobody listens to the topic. Pushed at the check after somebody does. */
+  /** The topic has no consumer. Pushed at the check after one connects. */
   | { reason: "no_consumer" }
   /** Pushed again at the next check, in at most so many seconds. */
   | { reason: "next_check"; seconds: number }
