@@ -12,37 +12,7 @@ use std::path::Path;
 use crate::architecture::{code_lines, paths};
 use crate::sources;
 
-/// Parts of the crate without a circle of files.
-const WITHOUT_CIRCLE: &[&str] = &[
-    "src/access/",
-    "src/broker/",
-    "src/cli/",
-    "src/config/",
-    "src/connection/",
-    "src/http/",
-    "src/import/",
-    "src/limits/",
-    "src/server/",
-    "src/session/",
-    "src/store/",
-    "src/ws/",
-];
-
-/// Parts of the crate whose folders have at most [`FOLDER_FILES_MAX`] files, those in their own
-/// folders not counted, nor files of tests.
-const WITH_SMALL_FOLDERS: &[&str] = &[
-    "src/access/",
-    "src/broker/",
-    "src/cli/",
-    "src/config/",
-    "src/connection/",
-    "src/http/",
-    "src/import/",
-    "src/limits/",
-    "src/session/",
-    "src/store/",
-    "src/ws/",
-];
+/// The most files of a folder, those in its own folders not counted, nor files of tests.
 const FOLDER_FILES_MAX: usize = 12;
 
 /// The store from its ground up: each imports what is on the floors below. The words of the
@@ -238,16 +208,11 @@ fn circle(imports: &Imports, start: &str) -> Option<Vec<String>> {
     None
 }
 
-/// Files that import each other, of the parts that have none.
+/// Files that import each other.
 fn circles(sources: &Sources) -> Vec<String> {
     let imports = imports(sources);
-    let parts = |name: &&String| WITHOUT_CIRCLE.iter().any(|part| name.starts_with(part));
     let mut found: BTreeMap<BTreeSet<String>, String> = BTreeMap::new();
-    for way in sources
-        .keys()
-        .filter(parts)
-        .filter_map(|name| circle(&imports, name))
-    {
+    for way in sources.keys().filter_map(|name| circle(&imports, name)) {
         let files = way.iter().cloned().collect();
         found.entry(files).or_insert_with(|| way.join(" → "));
     }
@@ -291,11 +256,7 @@ fn folders(sources: &Sources) -> Vec<String> {
     }
     let mut broken = vec![];
     for (folder, count) in files {
-        let inside = format!("{folder}/");
-        let is_held = WITH_SMALL_FOLDERS
-            .iter()
-            .any(|part| inside.starts_with(part));
-        if is_held && count > FOLDER_FILES_MAX {
+        if count > FOLDER_FILES_MAX {
             broken.push(format!(
                 "{folder}: has {count} files, more than {FOLDER_FILES_MAX}"
             ));
