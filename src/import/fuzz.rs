@@ -12,7 +12,7 @@ use crate::fuzz::{Edit, bounded};
 
 /// A message as the original keeps it.
 #[derive(Clone, Debug, TypeGenerator)]
-struct Entry {
+struct MadeEntry {
     digest: u128,
     created: u32,
     topic: u8,
@@ -22,9 +22,9 @@ struct Entry {
 
 #[test]
 fn messages_come_over_as_they_were() {
-    let target = check!().with_generator(produce::<Vec<Entry>>().with().len(0..20usize));
+    let target = check!().with_generator(produce::<Vec<MadeEntry>>().with().len(0..20usize));
     bounded(target, 200).for_each(|entries| {
-        let code = |entry: &Entry| format!("{:032x}{:08x}", entry.digest, entry.created);
+        let code = |entry: &MadeEntry| format!("{:032x}{:08x}", entry.digest, entry.created);
         let by_code: BTreeMap<_, _> = entries.iter().map(|entry| (code(entry), entry)).collect();
         let file = by_code.iter().map(|(code, entry)| {
             let message = json!({

@@ -1,20 +1,20 @@
 //! Texts as JSON has them, escaped a piece at a time: byte for byte as `serde_json` escapes a
 //! whole one.
 
-/// Bytes that are looked at together.
+/// Bytes that are checked together.
 const BLOCK: usize = 16;
 
 /// How far a text has been escaped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EscapePosition {
     /// Bytes of the text.
     text: usize,
-    /// Bytes of what stands for the next one.
+    /// Bytes of the escape of the next one.
     escape: usize,
 }
 
-impl Place {
-    /// Whether so many bytes of the text are done.
+impl EscapePosition {
+    /// Whether this number of bytes of the text is done.
     pub(super) fn is_at(self, bytes: usize) -> bool {
         self.text == bytes
     }
@@ -37,7 +37,7 @@ fn letter(byte: u8) -> Option<u8> {
     })
 }
 
-/// How long a text is when it is escaped.
+/// The length of a text after it is escaped.
 pub(super) fn escaped_bytes(text: &[u8]) -> usize {
     // A form of it that the compiler turns into one over many bytes at once.
     let count = |is: fn(u8) -> bool| -> usize {
@@ -52,9 +52,9 @@ pub(super) fn escaped_bytes(text: &[u8]) -> usize {
     text.len() + short + (special - short) * 5
 }
 
-/// Escapes what comes next of `text`, as much of it as `out` has room for; returns how many bytes
-/// that are.
-pub(super) fn fill(text: &[u8], place: &mut Place, out: &mut [u8]) -> usize {
+/// Escapes the next part of `text`, as much as fits into `out`. Returns the number of bytes
+/// written.
+pub(super) fn fill(text: &[u8], place: &mut EscapePosition, out: &mut [u8]) -> usize {
     let mut filled = 0;
     while filled < out.len() && place.text < text.len() {
         let rest = &text[place.text..];

@@ -82,7 +82,7 @@ pub struct PushFrame {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     around: usize,
-    data: escape::Place,
+    data: escape::EscapePosition,
 }
 
 /// Where in a frame its data begins.

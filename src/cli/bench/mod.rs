@@ -53,11 +53,11 @@ const CLEAR_TIME: Duration = Duration::from_secs(10);
 
 /// All clients of a run, logged in.
 struct Clients {
-    producers: Vec<Client>,
+    producers: Vec<ConnectedProducer>,
     consumers: Vec<Link>,
 }
 
-enum Client {
+enum ConnectedProducer {
     WebSocket(Link),
     Http(HttpProducer),
 }
@@ -180,13 +180,19 @@ async fn connect(
         true => {
             let connected = producers.map(|_| HttpProducer::connect(url, key, topic));
             let connected = connected.buffered(CONNECTING_MAX);
-            connected.map_ok(Client::Http).try_collect().await?
+            connected
+                .map_ok(ConnectedProducer::Http)
+                .try_collect()
+                .await?
         }
         false => {
             let side = Side::Producer { acks };
             let opened = producers.map(|number| open(target(side, "producer", number)));
             let opened = opened.buffered(CONNECTING_MAX);
-            opened.map_ok(Client::WebSocket).try_collect().await?
+            opened
+                .map_ok(ConnectedProducer::WebSocket)
+                .try_collect()
+                .await?
         }
     };
     Ok(Clients {
@@ -242,7 +248,7 @@ async fn measure(
         let (stop, window) = (stop.clone(), window(args));
         tasks.spawn(async move {
             let ended = match client {
-                Client::WebSocket(link) => {
+                ConnectedProducer::WebSocket(link) => {
                     let producer = Producer {
                         link,
                         plan,
@@ -253,13 +259,15 @@ async fn measure(
                     };
                     producer.run(&mut out).await
                 }
-                Client::Http(producer) => producer.run(plan, clock, due, stop, &mut out).await,
+                ConnectedProducer::Http(producer) => {
+                    producer.run(plan, clock, due, stop, &mut out).await
+                }
             };
             Ended::Producer(out, ended)
         });
     }
     plan.pace(clock, wakes, stop.clone());
-    let watch = Watch {
+    let watch = RunWatch {
         args,
         facts,
         stop,
@@ -282,7 +290,7 @@ async fn measure(
 }
 
 /// Watches a run, and ends it if it does not end by itself.
-struct Watch<'a> {
+struct RunWatch<'a> {
     args: &'a Bench,
     facts: &'a Facts,
     stop: CancellationToken,
@@ -295,7 +303,7 @@ struct Watch<'a> {
     consumers: Vec<Inbound>,
 }
 
-impl Watch<'_> {
+impl RunWatch<'_> {
     async fn until_ended(
         mut self,
         mut tasks: JoinSet<Ended>,
