@@ -76,6 +76,7 @@ impl Trees {
         }
     }
 
+    /// The blocks without their bitmaps.
     fn blocks(&self) -> Result<BTreeMap<u64, Block>, StoreError> {
         let mut blocks = BTreeMap::new();
         for entry in &self.block {
@@ -113,6 +114,7 @@ impl Trees {
         Ok(())
     }
 
+    /// The number of messages accepted on each day.
     fn growth_by_day(&self) -> Result<BTreeMap<Day, u64>, StoreError> {
         let mut days = BTreeMap::new();
         for entry in &self.growth {
@@ -124,6 +126,7 @@ impl Trees {
         Ok(days)
     }
 
+    /// The number of messages accepted in each quarter of an hour.
     fn growth_by_quarter(&self) -> Result<BTreeMap<u32, u64>, StoreError> {
         let mut quarters = BTreeMap::new();
         for entry in &self.quarter {
@@ -135,6 +138,7 @@ impl Trees {
         Ok(quarters)
     }
 
+    /// The topics, each in its place.
     fn topics(&self) -> Result<TopicTable, StoreError> {
         let mut topics = HashMap::new();
         for entry in &self.topic {

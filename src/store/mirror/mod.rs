@@ -1,5 +1,5 @@
 //! The sled trees that mirror the log: every status by day, counts, growth, and the position
-//! of the log they stand for. Tree names and key layout are known to no other file.
+//! of the log they stand for. Only the files of this folder know tree names and key layout.
 //!
 //! | tree | key | value |
 //! |---|---|---|
@@ -46,7 +46,8 @@ use crate::store::mirror::trees::{Name, Op, TIMES_RUN, TRANSACTION_OPS_MAX, Tree
 
 /// A mirror below this size on disk is never rewritten for its size, on a volume of 1 GiB or more.
 const SLACK_BYTES: u64 = 64 << 20;
-/// On a smaller volume, one below this part of it: what sled keeps is room that messages lack.
+/// On a smaller volume, a mirror below this part of it is not rewritten either. The space that sled
+/// keeps is space that messages lack.
 const SLACK_PARTS: u64 = 16;
 
 /// The index in sled.

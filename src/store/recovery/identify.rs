@@ -10,8 +10,11 @@ use crate::store::snapshot;
 
 /// What the file at the snapshot's path is.
 pub(crate) enum SnapshotFile {
+    /// There is no file, or an empty one.
     Nothing,
+    /// A snapshot.
     Snapshot,
+    /// A data file of the original.
     Original,
 }
 

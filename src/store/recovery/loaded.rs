@@ -17,6 +17,8 @@ pub(super) struct LoadedMirror {
 }
 
 impl LoadedMirror {
+    /// Opens the mirror and loads its state. One that cannot be used is renamed, and an empty one is
+    /// opened in its place.
     pub(super) fn open(layout: &Layout, reserve: &Reserve) -> Result<LoadedMirror, StoreError> {
         let absent = !layout.sled.exists();
         let opened = open_mirror(layout, reserve).and_then(|mirror| {
@@ -73,7 +75,7 @@ impl LoadedMirror {
             mirror::put_aside(&layout.sled)?;
             LoadedMirror::empty(layout, reserve, "it belongs to another log".into())?
         } else if self.unusable.is_none() && self.index.applied().segment < oldest {
-            // Nobody knows any more what the segments in between said, for example about deletions.
+            // The segments in between are gone, and with them, for example, deletions.
             drop(self.mirror);
             mirror::remove(&layout.sled)?;
             LoadedMirror::empty(layout, reserve, "it is older than the log".into())?

@@ -38,6 +38,7 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// The result of a start that has found nothing yet.
     pub(super) fn of(origin: Origin) -> Recovered {
         Recovered {
             origin,

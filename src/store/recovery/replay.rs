@@ -161,6 +161,8 @@ impl Replay<'_> {
         self.reserve.spend(Urgency::Deletion, write)
     }
 
+    /// Decides how the log ends, now that everything before `tail` is applied: what a crash has left
+    /// of an unfinished write is cut off, and after lost bytes the log continues in a new segment.
     fn settle(&mut self, tail: Option<Damage>, coverage: &mut Coverage) -> Result<(), StoreError> {
         let known = self.known;
         let end = self.log.end();
@@ -186,8 +188,8 @@ impl Replay<'_> {
         }
         // What is served from now on must not be forgotten, and what is mirrored must be synced.
         self.write_again()?;
-        // A hole may begin with the head of a longer frame. With more bytes after it, it would be
-        // taken for one.
+        // A hole may begin with the head of a longer frame, and more bytes after it would seem to
+        // complete that frame.
         if lost || self.holes {
             let checkpoint = self.index.checkpoint();
             let (log, number) = (&mut *self.log, known.segment);

@@ -75,6 +75,7 @@ struct ChunkCheck<'a> {
 }
 
 impl ChunkCheck<'_> {
+    /// Checks a chunk.
     fn part(&mut self, part: &Part) -> Result<(), StoreError> {
         self.report.totals.chunks += 1;
         if !part.whole {

@@ -19,17 +19,20 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
+    /// Reports that nothing of `total` bytes is checked yet.
     pub(super) fn new(progress: Progress<'a>, total: u64) -> Steps<'a> {
         let at = Checked { done: 0, total };
         progress(at);
         Steps { progress, at }
     }
 
+    /// Counts bytes that were checked.
     pub(super) fn add(&mut self, bytes: u64) {
         self.at.done = (self.at.done + bytes).min(self.at.total);
         (self.progress)(self.at);
     }
 
+    /// Reports that everything is checked.
     pub(super) fn done(&mut self) {
         self.at.done = self.at.total;
         (self.progress)(self.at);

@@ -1,4 +1,4 @@
-//! Keeps when messages were consumed according to the log.
+//! The times at which messages were consumed, according to the log.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::message::{Sequence, UnixSeconds};
 use crate::store::index::Index;
 use crate::store::index::bitmap::BLOCK_LEN;
 
-/// When messages were consumed: 4 bytes for each message of a block that has any.
+/// The times at which messages were consumed. A block with any takes 4 bytes for each message.
 #[derive(Default)]
 pub(super) struct Times(BTreeMap<u64, Box<[u32]>>);
 
