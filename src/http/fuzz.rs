@@ -15,9 +15,9 @@ use crate::http::tests::{app, ask, post_to};
 use crate::http::times::{self, Side};
 
 const NAMES: [&str; 2] = ["topic", "messageData"];
-const LIMITS: fields::BodyLimits = fields::BodyLimits {
+const LIMITS: fields::body::BodyLimits = fields::body::BodyLimits {
     bytes_max: 1 << 20,
-    ..fields::BodyLimits::SMALL
+    ..fields::body::BodyLimits::SMALL
 };
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::config::{Config, Live};
 use crate::connection::connection_stats::ConnectionStats;
 use crate::http::api::state::Console;
-use crate::http::fields::BodyLimits;
+use crate::http::fields::body::BodyLimits;
 use crate::http::host::disk::DiskCache;
 use crate::http::places::Places;
 use crate::message::UnixSeconds;

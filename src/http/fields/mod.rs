@@ -3,42 +3,20 @@
 //! The original's page sends `multipart/form-data` without a boundary and the body `{}` when it has
 //! no fields. That counts as a body without fields and not as an error.
 
-mod json;
+pub(super) mod body;
+mod form;
+pub(super) mod json;
 
-use std::time::Duration;
-
-use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::body::Body;
 use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytestring::ByteString;
-use futures_util::StreamExt;
-use memchr::{memchr, memchr2};
 
 use crate::http::contract::error::ContractError;
-use crate::limits::memory_budget::{RequestBudget, SMALL_BYTES};
+use body::{BodyLimits, content_coding, discard, whole_body, wrong_body};
+use form::{form_parts, split, unescaped};
 use json::FieldValue;
-pub(super) use json::replace_lone_surrogates;
-
-/// The limits of a body.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BodyLimits {
-    /// The largest body.
-    pub(super) bytes_max: usize,
-    /// The longest value of a field.
-    pub(super) value_bytes_max: usize,
-    /// How long a large body waits for memory.
-    pub(super) room_wait: Duration,
-}
-
-impl BodyLimits {
-    /// The limits of a body without the data of messages. It reserves no memory.
-    pub(super) const SMALL: BodyLimits = BodyLimits {
-        bytes_max: SMALL_BYTES,
-        value_bytes_max: 3 * SMALL_BYTES,
-        room_wait: Duration::ZERO,
-    };
-}
 
 /// Reads the body, and returns the values of `names`; `None` for a missing or empty one.
 ///
@@ -74,16 +52,6 @@ pub(super) async fn read<const N: usize>(
         .map(|value| value.filter(|text| !text.is_empty())))
 }
 
-/// The Content-Encoding of a compressed body. The server decodes none.
-pub(super) fn content_coding(headers: &HeaderMap) -> Option<String> {
-    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    let mut codings = codings.map(|coding| String::from_utf8_lossy(coding.as_bytes()));
-    let coding = codings.find(|coding| !coding.trim().eq_ignore_ascii_case("identity"));
-    coding
-        .map(|coding| coding.trim().to_owned())
-        .filter(|coding| !coding.is_empty())
-}
-
 /// The content type of a body, if such a body cannot have fields.
 pub(super) fn type_without_fields(headers: &HeaderMap) -> Option<String> {
     let kind = headers.get(header::CONTENT_TYPE);
@@ -91,95 +59,6 @@ pub(super) fn type_without_fields(headers: &HeaderMap) -> Option<String> {
         String::from_utf8_lossy(kind.as_bytes())
     });
     matches!(Encoding::of(headers), Encoding::None).then(|| kind.into_owned())
-}
-
-/// Reads and drops the body of a refused request. A client that is still sending when the
-/// connection closes may never see the reply.
-pub(super) async fn discard(request: Request) {
-    // A client that waits for `100 Continue` gets the reply instead.
-    if !request.headers().contains_key(header::EXPECT) {
-        drain(request.into_body().into_data_stream()).await;
-    }
-}
-
-async fn drain(mut chunks: BodyDataStream) {
-    const BYTES_MAX: usize = 16 * 1024 * 1024;
-    const TIME_MAX: Duration = Duration::from_secs(5);
-    let all = async {
-        let mut bytes = 0;
-        while let Some(Ok(chunk)) = chunks.next().await {
-            bytes += chunk.len();
-            if bytes > BYTES_MAX {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(TIME_MAX, all).await.ok();
-}
-
-/// Reads the whole body.
-///
-/// # Errors
-///
-/// The body is too large, gets no memory, or the connection breaks.
-pub(super) async fn whole_body(
-    request: Request,
-    limits: BodyLimits,
-) -> Result<Vec<u8>, ContractError> {
-    let bytes_max = limits.bytes_max;
-    let declared = request.body().size_hint();
-    if usize::try_from(declared.lower()).is_ok_and(|bytes| bytes > bytes_max) {
-        discard(request).await;
-        return Err(ContractError::BodyTooLarge { bytes_max });
-    }
-    let declared = declared.exact().and_then(|bytes| bytes.try_into().ok());
-    let room = request.extensions().get::<RequestBudget>().cloned();
-    let mut chunks = request.into_body().into_data_stream();
-    let body = gathered(&mut chunks, declared, limits, room.as_ref()).await;
-    if let Err(ContractError::BodyTooLarge { .. } | ContractError::Busy(_)) = body {
-        if let Some(room) = room {
-            room.release();
-        }
-        drain(chunks).await;
-    }
-    body
-}
-
-/// Gathers a body from its chunks. `declared` is its length, if it is known.
-async fn gathered(
-    chunks: &mut BodyDataStream,
-    declared: Option<usize>,
-    limits: BodyLimits,
-    room: Option<&RequestBudget>,
-) -> Result<Vec<u8>, ContractError> {
-    let bytes_max = limits.bytes_max;
-    let mut body = Vec::new();
-    // The length that its reserved memory allows.
-    let mut fits = SMALL_BYTES;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| wrong_body("complete", error))?;
-        if chunk.len() > bytes_max - body.len() {
-            return Err(ContractError::BodyTooLarge { bytes_max });
-        }
-        let bytes = body.len() + chunk.len();
-        if bytes > fits {
-            // A body of unknown length reserves memory as it grows.
-            fits = declared.unwrap_or(2 * fits).clamp(bytes, bytes_max);
-            if let Some(room) = room {
-                // The decoded fields exist beside the body for a while.
-                let needed = fits.saturating_mul(2);
-                room.reserve(needed, limits.room_wait).await?;
-            }
-            body.reserve_exact(fits - body.len());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn wrong_body(kind: &'static str, reason: impl ToString) -> ContractError {
-    let reason = reason.to_string();
-    ContractError::Body { kind, reason }
 }
 
 /// How a body is written.
@@ -331,46 +210,9 @@ impl<const N: usize> Fields<'_, N> {
     }
 }
 
-/// The bytes before the first `at`, and those after it if there is one.
-fn split(bytes: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr(at, bytes) {
-        Some(place) => (&bytes[..place], Some(&bytes[place + 1..])),
-        None => (bytes, None),
-    }
-}
-
-/// A name or a value of a form without its escapes, piece by piece.
-fn form_parts(escaped: &[u8], mut part: impl FnMut(&[u8])) {
-    let mut rest = escaped;
-    while let Some(at) = memchr2(b'%', b'+', rest) {
-        part(&rest[..at]);
-        let after = &rest[at + 1..];
-        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
-        let byte = |high: u32, low: u32| u8::try_from(high * 16 + low).unwrap_or_default();
-        let (byte, passed) = match (rest[at], digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => (byte(high, low), 2),
-            (b'+', ..) => (b' ', 0),
-            (other, ..) => (other, 0),
-        };
-        part(&[byte]);
-        rest = &after[passed..];
-    }
-    part(rest);
-}
-
-/// A name or a value of a form without its escapes.
-fn unescaped(escaped: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(escaped.len());
-    form_parts(escaped, |part| bytes.extend_from_slice(part));
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
-    use crate::limits::memory_budget::MemoryBudget;
 
     const FORM: &str = "application/x-www-form-urlencoded";
     const PARTS: &str = "multipart/form-data; boundary=XX";
@@ -540,62 +382,5 @@ mod tests {
         assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
         let error = read_as("text/plain", "a".repeat(301)).await.unwrap_err();
         assert_eq!(error, "BodyTooLarge { bytes_max: 300 }");
-    }
-
-    /// A body of unknown length, in pieces of these sizes.
-    fn growing(room: &MemoryBudget, pieces: &[usize]) -> Request {
-        let pieces: Vec<_> = pieces.iter().map(|bytes| vec![b'a'; *bytes]).collect();
-        let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
-        let body = Body::from_stream(futures_util::stream::iter(pieces));
-        let mut request = Request::post("/").body(body).unwrap();
-        request.extensions_mut().insert(RequestBudget::new(room));
-        request
-    }
-
-    #[tokio::test]
-    async fn a_body_of_unknown_length_takes_room_as_it_grows() {
-        let limits = BodyLimits {
-            bytes_max: 48 << 20,
-            value_bytes_max: 16 << 20,
-            room_wait: Duration::from_secs(8),
-        };
-        let room = MemoryBudget::new(1 << 20);
-        let request = growing(&room, &[80_000, 100_000]);
-        let held = request
-            .extensions()
-            .get::<RequestBudget>()
-            .cloned()
-            .unwrap();
-        let body = whole_body(request, limits).await.unwrap();
-        assert_eq!(body.len(), 180_000);
-        // It has room for 256 KiB twice, and others have the rest.
-        let rest = room.reserve(512 << 10).now_or_never().unwrap();
-        drop(held);
-        assert!(room.reserve(512 << 10).now_or_never().is_some());
-
-        // The next step is not free, and it does not wait for it.
-        let request = growing(&room, &[80_000, 100_000, 100_000]);
-        let held = request
-            .extensions()
-            .get::<RequestBudget>()
-            .cloned()
-            .unwrap();
-        let refused = whole_body(request, limits).now_or_never().unwrap();
-        assert!(matches!(refused, Err(ContractError::Busy(_))));
-        assert!(room.reserve(512 << 10).now_or_never().is_some());
-        drop((rest, held));
-    }
-
-    #[tokio::test]
-    async fn what_has_no_data_needs_no_room() {
-        let room = MemoryBudget::new(1 << 20);
-        let _all = room.reserve(1 << 20).await;
-        let small = whole_body(growing(&room, &[40_000, 25_536]), BodyLimits::SMALL);
-        assert_eq!(small.await.unwrap().len(), SMALL_BYTES);
-        let large = whole_body(growing(&room, &[40_000, 25_537]), BodyLimits::SMALL);
-        assert!(matches!(
-            large.await,
-            Err(ContractError::BodyTooLarge { .. })
-        ));
     }
 }

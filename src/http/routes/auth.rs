@@ -17,7 +17,7 @@ use crate::access::{Grant, PresentedKey, RequestSource};
 use crate::config::Metrics;
 use crate::connection::connection_stats::Transport;
 use crate::http::contract::error::ContractError;
-use crate::http::fields;
+use crate::http::fields::body;
 use crate::http::routes::caller::{self, Caller};
 use crate::http::routes::{Needs, Route};
 use crate::http::state::HttpState;
@@ -109,7 +109,7 @@ impl Guard {
                 Ok(until_ended(response?, caller.grant))
             }
             Err(error) => {
-                fields::discard(request).await;
+                body::discard(request).await;
                 Err(error)
             }
         }

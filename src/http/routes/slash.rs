@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 
-use crate::http::fields;
+use crate::http::fields::body;
 use crate::http::routes::Route;
 use crate::http::state::HttpState;
 
@@ -22,7 +22,7 @@ pub(in crate::http) fn router(tables: &[&[Route]]) -> Router<HttpState> {
 /// 307: the client repeats method and body.
 async fn redirect(request: Request) -> Response {
     let place = without_slash(request.uri());
-    fields::discard(request).await;
+    body::discard(request).await;
     let place = HeaderValue::try_from(place).expect("what was in a path and a query may be in one");
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, place)]).into_response()
 }

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::api::error::ConsoleError;
 use crate::http::contract::error::ContractError;
-use crate::http::fields::{self, BodyLimits};
+use crate::http::fields::body::{self, BodyLimits};
+use crate::http::fields::json::replace_lone_surrogates;
 use crate::http::state::HttpState;
 
 /// The JSON body of a request.
@@ -40,15 +41,15 @@ async fn parsed<T: DeserializeOwned>(
     limits: BodyLimits,
 ) -> Result<T, ConsoleError> {
     if !is_json(request.headers()) {
-        fields::discard(request).await;
+        body::discard(request).await;
         return Err(ConsoleError::content_type());
     }
-    if let Some(coding) = fields::content_coding(request.headers()) {
-        fields::discard(request).await;
+    if let Some(coding) = body::content_coding(request.headers()) {
+        body::discard(request).await;
         return Err(ContractError::ContentCoding(coding).into());
     }
-    let mut body = fields::whole_body(request, limits).await?;
-    fields::replace_lone_surrogates(&mut body);
+    let mut body = body::whole_body(request, limits).await?;
+    replace_lone_surrogates(&mut body);
     let parsed = serde_json::from_slice(&body);
     let value = parsed.map_err(|error| ConsoleError::body(&error.to_string()))?;
     // serde would read a list as the fields in order: a slip must not purge.
