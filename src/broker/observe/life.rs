@@ -65,7 +65,7 @@ impl Broker {
     fn on_its_way(&self, message: &Message, newest: Option<&Push>) -> Waiting {
         let (consumers, sequence) = (&self.0.consumers, message.sequence);
         let behind = consumers.behind(&message.topic);
-        if behind.is_some_and(|(from, last)| (from..=last).contains(&sequence)) {
+        if behind.is_some_and(|messages| messages.contains(&sequence)) {
             return Waiting::Behind;
         }
         if newest.is_some_and(Push::is_open) {
@@ -84,8 +84,8 @@ impl Broker {
         if !self.0.settings.borrow().re_push {
             return Waiting::NoRePush;
         }
-        let lane = self.0.consumers.lane(&message.topic);
-        if lane.is_none_or(|lane| lane.consumers == 0) {
+        let state = self.0.consumers.of_topic(&message.topic);
+        if state.is_none_or(|state| state.consumers == 0) {
             return Waiting::NoConsumer;
         }
         let next = self.next_check();

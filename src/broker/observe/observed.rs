@@ -77,7 +77,7 @@ impl Broker {
     pub async fn tell_topics(&self, wanted: Option<Wanted>) {
         let activity = self.0.activity.clone();
         activity.tallies.want(wanted);
-        for (topic, _) in self.0.consumers.lanes() {
+        for (topic, _) in self.0.consumers.topics() {
             activity.tallies.joined(&topic);
         }
         let filled = self.0.disk.run(move |store| {
@@ -127,8 +127,8 @@ impl Broker {
     }
 
     fn listeners(&self, topic: &Topic) -> usize {
-        let lane = self.0.consumers.lane(topic);
-        lane.map_or(0, |lane| lane.consumers)
+        let state = self.0.consumers.of_topic(topic);
+        state.map_or(0, |state| state.consumers)
     }
 
     /// Takes the places of topics that have nothing, and gives them to others; how many find none.

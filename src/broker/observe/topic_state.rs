@@ -46,17 +46,17 @@ impl TopicState {
 }
 
 /// What the consumers of a topic are.
-pub(in crate::broker) struct LaneState {
+pub(in crate::broker) struct ConsumersState {
     pub(in crate::broker) consumers: usize,
     pub(in crate::broker) rate_out: f64,
     pub(in crate::broker) behind: bool,
 }
 
 impl TopicState {
-    pub(in crate::broker) fn set_lane(&mut self, lane: &LaneState) {
-        self.consumers = lane.consumers;
-        self.rate_out = lane.rate_out;
-        self.behind = lane.behind;
+    pub(in crate::broker) fn set_consumers(&mut self, state: &ConsumersState) {
+        self.consumers = state.consumers;
+        self.rate_out = state.rate_out;
+        self.behind = state.behind;
     }
 
     /// One queue is for all topics: what waits in it for this one leaves before its last.

@@ -25,8 +25,8 @@ impl Broker {
             let entry = states.entry(topic.clone());
             change(entry.or_insert_with(|| TopicState::new(topic, Counts::default())));
         };
-        for (topic, lane) in self.0.consumers.lanes() {
-            at(topic, &|state| state.set_lane(&lane));
+        for (topic, consumers) in self.0.consumers.topics() {
+            at(topic, &|state| state.set_consumers(&consumers));
         }
         for topic in self.0.producers.topics() {
             at(topic, &|state| state.producers += 1);
@@ -44,8 +44,8 @@ impl Broker {
     /// A topic, if it has messages or clients.
     pub fn topic(&self, topic: &Topic) -> Option<TopicState> {
         let mut state = TopicState::new(topic.clone(), self.0.store.topic(topic));
-        if let Some(lane) = self.0.consumers.lane(topic) {
-            state.set_lane(&lane);
+        if let Some(consumers) = self.0.consumers.of_topic(topic) {
+            state.set_consumers(&consumers);
         }
         let producers = self.0.producers.topics().into_iter();
         state.producers = producers.filter(|other| other == topic).count();

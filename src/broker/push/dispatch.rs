@@ -4,27 +4,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::broker::blocking::{Disk, READ_RETRY, read_back};
-use crate::broker::push::consumers::{Consumers, Pushed, Way};
+use crate::broker::blocking::Disk;
+use crate::broker::push::catch_up::CatchUp;
+use crate::broker::push::consumers::topic::PushKind;
+use crate::broker::push::consumers::{Consumers, Pushed};
 use crate::broker::push::delivery::is_large;
 use crate::broker::push::pace::Pace;
 use crate::broker::queue::items::{Item, Refill};
 use crate::broker::queue::{Items, Queue};
 use crate::broker::settings::Settings;
-use crate::message::{Message, StatusKind, Topic};
-use crate::store::Scan;
+use crate::message::{Message, Topic};
 
 /// Messages handed over at once: enough to share the cost of a hand-over, few enough that the
 /// first of them does not wait for the last.
 const PUSH_MESSAGES_MAX: usize = 256;
 /// The same, in bytes of data; a large message goes alone.
 const PUSH_BYTES_MAX: usize = 1 << 20;
-/// Messages of a topic that is behind, read back at once.
-const REFILL_MESSAGES: usize = 1024;
 
 /// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
 /// batch leaves at once.
@@ -74,13 +73,13 @@ impl Batch {
     }
 }
 
-/// See the module.
+/// Takes batches from the queue, and hands them to consumers.
 pub(in crate::broker) struct Dispatch {
     pub(in crate::broker) queue: Arc<Queue>,
     pub(in crate::broker) consumers: Arc<Consumers>,
     pub(in crate::broker) disk: Disk,
     pub(in crate::broker) settings: watch::Receiver<Settings>,
-    /// Who reads back topics that are behind.
+    /// The tasks that read back topics that are behind.
     pub(in crate::broker) readers: JoinSet<()>,
 }
 
@@ -101,11 +100,12 @@ impl Dispatch {
             let size = item.size();
             match item {
                 Item::Fresh(messages, stored) => {
-                    self.push_all(&mut batch, messages, Way::Fresh(stored))
+                    self.push_all(&mut batch, messages, PushKind::Fresh(stored))
                         .await;
                 }
                 Item::Requeued(messages) => {
-                    self.push_all(&mut batch, messages, Way::Requeued).await;
+                    self.push_all(&mut batch, messages, PushKind::Requeued)
+                        .await;
                 }
                 Item::Behind(refill) => self.push_refill(&mut batch, refill).await,
             }
@@ -113,20 +113,20 @@ impl Dispatch {
         }
     }
 
-    async fn push_all(&mut self, batch: &mut Batch, messages: Vec<Message>, way: Way) {
+    async fn push_all(&mut self, batch: &mut Batch, messages: Vec<Message>, kind: PushKind) {
         let mut rest = messages.into_iter().peekable();
         while rest.peek().is_some() {
             let chunk = self.next_chunk(batch, &mut rest).await;
             let taken = chunk.len();
             let last = chunk.last().map(|message| message.sequence);
             for (topic, messages) in by_topic(chunk) {
-                let pushed = self.consumers.push(&topic, messages, way).await;
+                let pushed = self.consumers.push(&topic, messages, kind).await;
                 if let Pushed::BehindNow(episode) = pushed {
-                    self.read_back(topic, episode);
+                    self.catch_up(topic, episode);
                 }
             }
             // What is pushed again has taken no room of those who publish.
-            if let (Way::Fresh(_), Some(last)) = (way, last) {
+            if let (PushKind::Fresh(_), Some(last)) = (kind, last) {
                 self.queue.handed_over(taken, last);
             }
         }
@@ -169,63 +169,26 @@ impl Dispatch {
         while rest.peek().is_some() {
             let chunk = self.next_chunk(batch, &mut rest).await;
             let first = chunk.first().map_or(next, |message| message.sequence);
-            if self.consumers.push(&topic, chunk, Way::ReadBack).await == Pushed::Behind {
+            if self.consumers.push(&topic, chunk, PushKind::ReadBack).await == Pushed::Behind {
                 reached = first;
                 break;
             }
         }
-        self.consumers.caught_up(&topic, reached);
+        self.consumers.advance(&topic, reached);
         // Nobody waits for it when the server stops.
         let _ = done.send(());
     }
 
-    /// Sees to it that a topic that has come to be behind is read back, until it is not any more.
-    fn read_back(&mut self, topic: Topic, episode: u64) {
-        let (queue, consumers, disk) = (
-            self.queue.clone(),
-            self.consumers.clone(),
-            self.disk.clone(),
-        );
-        self.readers.spawn(async move {
-            while let Some(room) = consumers.room(&topic) {
-                let (woken, freed) = (room.notified(), consumers.freed());
-                let Some((from, last, has_room)) = consumers.to_read_back(&topic, episode) else {
-                    return;
-                };
-                if !has_room {
-                    tokio::select! {
-                        () = woken => {}
-                        () = freed => {}
-                    }
-                    continue;
-                }
-                let memory = queue.refillable().await;
-                let scan = Scan {
-                    kind: StatusKind::Accepted,
-                    topics: Some([topic.clone()].into()),
-                    from,
-                    to: last,
-                    messages_max: REFILL_MESSAGES,
-                    bytes_max: queue.refill_bytes(),
-                };
-                let Some(scanned) = read_back(&disk, scan).await else {
-                    drop(memory);
-                    tokio::time::sleep(READ_RETRY).await;
-                    continue;
-                };
-                let (done, pushed) = oneshot::channel();
-                queue.push(Item::Behind(Refill {
-                    topic: topic.clone(),
-                    messages: scanned.messages,
-                    next: scanned.next,
-                    done,
-                }));
-                drop(memory);
-                if pushed.await.is_err() {
-                    return;
-                }
-            }
-        });
+    /// Starts to read back a topic that has fallen behind.
+    fn catch_up(&mut self, topic: Topic, episode: u64) {
+        let catch_up = CatchUp {
+            queue: self.queue.clone(),
+            consumers: self.consumers.clone(),
+            disk: self.disk.clone(),
+            topic,
+            episode,
+        };
+        self.readers.spawn(catch_up.run());
     }
 }
 

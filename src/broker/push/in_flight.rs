@@ -22,7 +22,7 @@ pub(in crate::broker) struct InFlight {
     /// A topic has found no room since some was given back last.
     is_wanted: AtomicBool,
     /// Woken too when some is free.
-    any_room: Arc<Notify>,
+    any_capacity: Arc<Notify>,
 }
 
 /// What a topic has of it.
@@ -37,12 +37,12 @@ pub(in crate::broker) struct Flying {
 }
 
 impl InFlight {
-    pub(in crate::broker) fn new(any_room: Arc<Notify>) -> Arc<InFlight> {
+    pub(in crate::broker) fn new(any_capacity: Arc<Notify>) -> Arc<InFlight> {
         Arc::new(InFlight {
             all: Mutex::new(0),
             freed: Notify::new(),
             is_wanted: AtomicBool::new(false),
-            any_room,
+            any_capacity,
         })
     }
 
@@ -52,13 +52,13 @@ impl InFlight {
 
     /// Whether a topic may have so many bytes more: some at all, if it is for 0. What is larger
     /// than the bounds may fly alone.
-    pub(in crate::broker) fn has_room(&self, topic: &OfTopic, bytes: usize) -> bool {
-        let has_room = fits(*self.all(), bytes, ALL_BYTES_MAX)
+    pub(in crate::broker) fn has_memory(&self, topic: &OfTopic, bytes: usize) -> bool {
+        let has_memory = fits(*self.all(), bytes, ALL_BYTES_MAX)
             && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX);
-        if bytes > 0 && !has_room {
+        if bytes > 0 && !has_memory {
             self.is_wanted.store(true, Ordering::Relaxed);
         }
-        has_room
+        has_memory
     }
 
     /// Whether a topic waits for memory that others have.
@@ -118,7 +118,7 @@ impl Drop for Flying {
             *self.in_flight.all() -= self.bytes;
             self.in_flight.is_wanted.store(false, Ordering::Relaxed);
             self.in_flight.freed.notify_waiters();
-            self.in_flight.any_room.notify_one();
+            self.in_flight.any_capacity.notify_one();
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         assert!(!in_flight.is_wanted(), "there is some");
         assert!(in_flight.take(&one, 1).is_none(), "it has its part");
         assert!(in_flight.is_wanted(), "the topic waits");
-        assert!(!in_flight.has_room(&one, 0) && in_flight.has_room(&two, 1));
+        assert!(!in_flight.has_memory(&one, 0) && in_flight.has_memory(&two, 1));
         assert!(in_flight.take(&one, 0).is_some(), "small ones take none");
         let other = in_flight.take(&two, TOPIC_BYTES_MAX).unwrap();
         assert_eq!(in_flight.free(), ALL_BYTES_MAX - 2 * TOPIC_BYTES_MAX);

@@ -1,6 +1,8 @@
 //! From the queue to the outboxes of consumers, and what comes of it.
 
+mod catch_up;
 pub(super) mod consumers;
+mod cursor;
 pub(super) mod delivery;
 pub(super) mod dispatch;
 pub(super) mod encoding;

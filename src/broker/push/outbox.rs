@@ -36,10 +36,10 @@ pub(in crate::broker) struct OutboxUse {
     /// Of these, the memory of large messages.
     large: AtomicUsize,
     limits: OutboxLimits,
-    /// Woken when a consumer of the topic has room again, joins or leaves.
-    room: Arc<Notify>,
+    /// Woken when a consumer of the topic has capacity again, joins or leaves.
+    capacity: Arc<Notify>,
     /// The same, for all topics.
-    any_room: Arc<Notify>,
+    any_capacity: Arc<Notify>,
     /// Messages written to it.
     written: AtomicU64,
     /// What was to be written to it, and is not.
@@ -50,19 +50,19 @@ pub(in crate::broker) struct OutboxUse {
 }
 
 impl OutboxUse {
-    /// An empty outbox; `room` is woken for the topic, `any_room` for all.
+    /// An empty outbox; `capacity` is woken for the topic, `any_capacity` for all.
     pub(in crate::broker) fn new(
         limits: OutboxLimits,
-        room: Arc<Notify>,
-        any_room: Arc<Notify>,
+        capacity: Arc<Notify>,
+        any_capacity: Arc<Notify>,
     ) -> OutboxUse {
         OutboxUse {
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             large: AtomicUsize::new(0),
             limits,
-            room,
-            any_room,
+            capacity,
+            any_capacity,
             written: AtomicU64::new(0),
             missed_messages: AtomicU64::new(0),
             missed_bytes: AtomicU64::new(0),
@@ -95,7 +95,7 @@ impl OutboxUse {
         (messages, self.missed_bytes.load(Ordering::Relaxed))
     }
 
-    pub(in crate::broker) fn has_room(&self) -> bool {
+    pub(in crate::broker) fn has_capacity(&self) -> bool {
         self.messages.load(Ordering::Relaxed) < self.limits.messages
             && self.bytes.load(Ordering::Relaxed) < self.limits.bytes
     }
@@ -111,8 +111,8 @@ impl OutboxUse {
         let left = self.messages.fetch_sub(messages, Ordering::Relaxed) - messages;
         let left_bytes = self.bytes.fetch_sub(bytes, Ordering::Relaxed) - bytes;
         if left <= self.limits.messages / 2 && left_bytes <= self.limits.bytes / 2 {
-            self.room.notify_one();
-            self.any_room.notify_one();
+            self.capacity.notify_one();
+            self.any_capacity.notify_one();
         }
     }
 
