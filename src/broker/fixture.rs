@@ -19,7 +19,7 @@ use crate::store::{
 };
 
 /// A store that keeps nothing, and says it has these topics and that every message waits.
-pub(super) struct Told {
+pub(super) struct FakeStore {
     /// Answers what a test has nothing to say about.
     pub(super) empty: MemoryStore,
     pub(super) topics: Vec<TopicCounts>,
@@ -29,9 +29,9 @@ pub(super) struct Told {
     pub(super) breaks: bool,
 }
 
-impl Default for Told {
-    fn default() -> Told {
-        Told {
+impl Default for FakeStore {
+    fn default() -> FakeStore {
+        FakeStore {
             empty: MemoryStore::new(Clock::manual(UnixSeconds(1000)), Box::new(|_| {})),
             topics: vec![],
             oldest: vec![],
@@ -40,7 +40,7 @@ impl Default for Told {
     }
 }
 
-impl Store for Told {
+impl Store for FakeStore {
     fn append(&self, drafts: Vec<Draft>, hold: Option<Box<dyn Hold>>) -> Appended {
         self.empty.append(drafts, hold)
     }
@@ -62,7 +62,7 @@ impl Store for Told {
     }
 }
 
-impl Reads for Told {
+impl Reads for FakeStore {
     fn scan(&self, scan: &Scan) -> Result<Scanned, StoreError> {
         Ok(Scanned {
             messages: vec![],
@@ -113,7 +113,7 @@ impl Reads for Told {
     }
 }
 
-impl Stats for Told {
+impl Stats for FakeStore {
     fn counts(&self) -> Counts {
         let topics = self.topics.iter().map(|topic| topic.counts);
         topics.fold(Counts::default(), |sum, counts| Counts {
@@ -153,7 +153,7 @@ impl Stats for Told {
     }
 }
 
-/// A broker over [`Told`], and the way in for messages.
+/// A broker over [`FakeStore`], and the way in for messages.
 pub(super) struct Running {
     pub(super) broker: Broker,
     pub(super) tasks: Tasks,
@@ -180,7 +180,7 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-pub(super) fn start(store: Told, settings: Settings) -> Running {
+pub(super) fn start(store: FakeStore, settings: Settings) -> Running {
     let inbox = Inbox::new(1000, 1 << 20);
     let committed = inbox.committed();
     let (broker, tasks) = Broker::start(Arc::new(store), inbox, settings);

@@ -1,7 +1,7 @@
 //! The broker: takes messages from producers, stores them, pushes them to consumers.
 //!
 //! [`Broker`] is the handle that the edges call; the tasks behind it are the dispatch, the
-//! feeder of the queue, the sweep and the figures. Nothing here knows JSON, HTTP or WebSocket.
+//! feeder of the queue, the sweep and the history. Nothing here knows JSON, HTTP or WebSocket.
 
 mod blocking;
 mod check;
@@ -12,12 +12,12 @@ mod fixture;
 mod inbox;
 mod lists;
 mod observe;
+mod operate;
 mod publish;
 mod push;
 mod queue;
 mod sessions;
 mod settings;
-mod steer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,9 +31,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::broker::check::expiry::Expiry;
-use crate::broker::check::sweep::{Sweep, Wanted};
+use crate::broker::check::sweep::{PushAgain, Sweep};
 use crate::broker::observe::activity::Activity;
-use crate::broker::observe::figures::Figures;
+use crate::broker::observe::history::History;
 use crate::broker::push::consumers::Consumers;
 use crate::broker::push::delivery::Outcomes;
 use crate::broker::push::dispatch::Dispatch;
@@ -49,11 +49,11 @@ pub use inbox::Inbox;
 pub use lists::{Held, Piece, Pieces};
 pub use observe::concerns::{Concern, Concerned, Concerns, UNREAD_SECONDS};
 pub use observe::counters::{RefusedFor, Totals};
-pub use observe::figures::{Backlog, Point, Rates, Series, Step};
-pub use observe::life::{Life, Waiting};
-pub use observe::tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, Wanted as WantedTopics};
+pub use observe::history::{Backlog, Point, Rates, Series, Step};
+pub use observe::tallies::{TOLD_TOPICS_MAX, ToldTopic, ToldTopics, WantedTopics};
 pub use observe::topic_state::TopicState;
 pub use observe::watch::{Watch, Watched};
+pub use observe::whereabouts::{Waiting, Whereabouts};
 pub use publish::Receipt;
 pub use push::consumers::{Missed, Subscription};
 pub use push::delivery::Ticket;
@@ -70,7 +70,7 @@ const INGEST_BYTES_MAX: usize = 64 << 20;
 /// Its permits are of so many bytes.
 const INGEST_UNIT_BYTES: usize = 1024;
 /// Operators that wait for a message to be pushed again.
-const WANTED_MAX: usize = 64;
+const PUSH_AGAIN_MAX: usize = 64;
 
 /// The handle to the broker; clones are cheap and the same broker.
 #[derive(Clone)]
@@ -84,12 +84,12 @@ struct Inner {
     consumers: Arc<Consumers>,
     producers: Arc<Producers>,
     activity: Arc<Activity>,
-    figures: Arc<Figures>,
+    history: Arc<History>,
     clock: Clock,
     settings: Sender<Settings>,
     next_check: Receiver<Instant>,
     ingest: Arc<Semaphore>,
-    wanted: mpsc::Sender<Wanted>,
+    push_again: mpsc::Sender<PushAgain>,
     stopping: AtomicBool,
 }
 
@@ -126,16 +126,15 @@ impl Broker {
         let producers = Producers::new(numbers.clone());
         let (settings, tuned) = channel(settings);
         let consumers = Consumers::new(tuned.clone(), outcomes, numbers);
-        let figures = Figures::new(activity.clone(), store.clone(), clock.clone());
+        let history = History::new(activity.clone(), store.clone(), clock.clone());
         queue.recover(store.counts().accepted, store.next_sequence());
-        let dispatch = Dispatch {
-            queue: queue.clone(),
-            consumers: consumers.clone(),
-            disk: disk.clone(),
-            settings: tuned.clone(),
-            readers: JoinSet::new(),
-        };
-        let (wanted, receiver) = mpsc::channel(WANTED_MAX);
+        let dispatch = Dispatch::new(
+            queue.clone(),
+            consumers.clone(),
+            disk.clone(),
+            tuned.clone(),
+        );
+        let (push_again, wanted) = mpsc::channel(PUSH_AGAIN_MAX);
         let next_check = Instant::now() + check_every;
         let (next, next_check) = channel(next_check);
         let sweep = Sweep {
@@ -152,8 +151,8 @@ impl Broker {
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch.run(items));
         tasks.spawn(queue.clone().feed(store.clone(), disk.clone()));
-        tasks.spawn(sweep.run(receiver));
-        tasks.spawn(figures.clone().run());
+        tasks.spawn(sweep.run(wanted));
+        tasks.spawn(history.clone().run());
         let broker = Broker(Arc::new(Inner {
             store,
             lists: Lists::new(disk.clone()),
@@ -162,12 +161,12 @@ impl Broker {
             consumers,
             producers,
             activity,
-            figures,
+            history,
             clock,
             settings,
             next_check,
             ingest: Arc::new(Semaphore::new(INGEST_BYTES_MAX / INGEST_UNIT_BYTES)),
-            wanted,
+            push_again,
             stopping: AtomicBool::new(false),
         }));
         (broker, Tasks(tasks))
@@ -255,13 +254,13 @@ impl Broker {
 
 #[cfg(test)]
 mod tests {
-    use super::fixture::{Told, message, settings, start};
+    use super::fixture::{FakeStore, message, settings, start};
 
     #[tokio::test]
     async fn a_task_that_panics_is_told() {
-        let store = Told {
+        let store = FakeStore {
             breaks: true,
-            ..Told::default()
+            ..FakeStore::default()
         };
         let mut running = start(store, settings());
         running.commit(vec![message("t", 1)]);

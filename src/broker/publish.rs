@@ -120,14 +120,14 @@ impl Receipt {
 
 #[cfg(test)]
 mod tests {
-    use crate::broker::fixture::{Told, settings, start, topic};
+    use crate::broker::fixture::{FakeStore, settings, start, topic};
     use crate::broker::observe::counters::RefusedFor;
     use crate::message::Draft;
     use crate::store::Store;
 
     #[tokio::test]
     async fn refused_messages_are_counted_and_keep_no_slots_whether_or_not_the_answer_is_awaited() {
-        let store = Told::default();
+        let store = FakeStore::default();
         store.empty.close().unwrap();
         let running = start(store, settings());
         let publish = async |count: usize| {

@@ -360,6 +360,7 @@ fn each_name_of_a_type_stands_for_one_thing_in_its_part() {
         ("src/cli", "ServerUrl"),
         ("src/config", "Setting"),
         ("src/connection", "Line"),
+        ("src/broker", "Sweep"),
         ("src/http", "ConsoleError"),
         ("src/import", "Import"),
         ("src/limits", "FairShare"),

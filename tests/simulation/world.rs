@@ -821,7 +821,7 @@ impl World {
             self.time(1000).await;
         }
         if let Some(message) = self.ledger().some_waiting() {
-            eprintln!("{:?}", life.broker.life(&message));
+            eprintln!("{:?}", life.broker.whereabouts(&message));
         }
         panic!("not delivered: {:?}", self.ledger().waiting());
     }

@@ -36,7 +36,7 @@ pub(in crate::broker) struct Sweep {
 }
 
 /// A message to be pushed again now, and who waits to hear whether it is.
-pub(in crate::broker) struct Wanted {
+pub(in crate::broker) struct PushAgain {
     pub(in crate::broker) code: MessageCode,
     pub(in crate::broker) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
@@ -44,7 +44,7 @@ pub(in crate::broker) struct Wanted {
 impl Sweep {
     /// Checks every so often, for ever, and in between queues what an operator wants to be
     /// pushed again.
-    pub(in crate::broker) async fn run(mut self, mut wanted: mpsc::Receiver<Wanted>) {
+    pub(in crate::broker) async fn run(mut self, mut wanted: mpsc::Receiver<PushAgain>) {
         self.warn_if_clock_was_ahead();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;

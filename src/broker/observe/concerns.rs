@@ -91,10 +91,10 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{Told, settings, start, topic};
+    use crate::broker::fixture::{FakeStore, settings, start, topic};
     use crate::store::{Counts, TopicCounts};
 
-    fn told(topics: &[(&str, u64, u32)]) -> Told {
+    fn told(topics: &[(&str, u64, u32)]) -> FakeStore {
         let counts = |waiting| Counts {
             not_consumed: waiting,
             ..Counts::default()
@@ -104,10 +104,10 @@ mod tests {
             counts: counts(*waiting),
         });
         let oldest = topics.iter().map(|(_, _, at)| UnixSeconds(*at));
-        Told {
+        FakeStore {
             topics: told.collect(),
             oldest: oldest.collect(),
-            ..Told::default()
+            ..FakeStore::default()
         }
     }
 

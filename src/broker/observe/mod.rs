@@ -3,11 +3,11 @@
 pub(super) mod activity;
 pub(super) mod concerns;
 pub(super) mod counters;
-pub(super) mod figures;
-pub(super) mod life;
+pub(super) mod history;
 pub(super) mod observed;
 pub(super) mod rates;
 pub(super) mod tallies;
 pub(super) mod topic_state;
 pub(super) mod topics;
 pub(super) mod watch;
+pub(super) mod whereabouts;

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use crate::broker::Broker;
 use crate::broker::observe::counters::{RefusedFor, Totals};
-use crate::broker::observe::figures::{Backlog, Rates, Series, Step};
-use crate::broker::observe::tallies::{ToldTopic, ToldTopics, Wanted};
+use crate::broker::observe::history::{Backlog, Rates, Series, Step};
+use crate::broker::observe::tallies::{ToldTopic, ToldTopics, WantedTopics};
 use crate::broker::observe::watch::Watch;
 use crate::message::Topic;
 use crate::store::Storage;
@@ -47,12 +47,12 @@ impl Broker {
 impl Broker {
     /// The last `points` full steps, fewer if the broker has not run that long.
     pub fn series(&self, step: Step, points: usize) -> Series {
-        self.0.figures.lock().series(step, points)
+        self.0.history.lock().series(step, points)
     }
 
     /// How fast messages come and go.
     pub fn rates(&self) -> Rates {
-        self.0.figures.lock().rates()
+        self.0.history.lock().rates()
     }
 
     /// What waits in the broker.
@@ -74,7 +74,7 @@ impl Broker {
 
 impl Broker {
     /// Has [`Broker::told_topics`] tell the topics that are wanted, from now on; `None`: none.
-    pub async fn tell_topics(&self, wanted: Option<Wanted>) {
+    pub async fn tell_topics(&self, wanted: Option<WantedTopics>) {
         let activity = self.0.activity.clone();
         activity.tallies.want(wanted);
         for (topic, _) in self.0.consumers.topics() {

@@ -164,7 +164,7 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{Told, client, message, settings, start, ticket, topic};
+    use crate::broker::fixture::{FakeStore, client, message, settings, start, ticket, topic};
     use crate::store::{Counts, TopicCounts};
 
     fn messages(topics: &[&str]) -> Vec<Message> {
@@ -255,20 +255,20 @@ mod tests {
     }
 
     /// A store whose only messages are a consumed one of "old" and two of "t".
-    fn told() -> Told {
+    fn told() -> FakeStore {
         let counts = |consumed| Counts {
             consumed,
             ..Counts::default()
         };
         let topics = [("old", 1), ("t", 2)];
-        Told {
+        FakeStore {
             topics: topics
                 .map(|(name, consumed)| TopicCounts {
                     topic: topic(name),
                     counts: counts(consumed),
                 })
                 .into(),
-            ..Told::default()
+            ..FakeStore::default()
         }
     }
 

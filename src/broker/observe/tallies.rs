@@ -18,7 +18,7 @@ use crate::store::Stats;
 pub const TOLD_TOPICS_MAX: usize = 1000;
 
 /// Says which topics are to be told.
-pub type Wanted = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
+pub type WantedTopics = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
 
 /// What the metrics tell of topics.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(in crate::broker) struct Tallies {
 
 #[derive(Default)]
 pub(in crate::broker) struct Told {
-    wanted: Option<Wanted>,
+    wanted: Option<WantedTopics>,
     pub(in crate::broker) topics: HashMap<Topic, Arc<Tally>>,
 }
 
@@ -141,7 +141,7 @@ impl Tallies {
     }
 
     /// Tells `wanted` from now on. What is told already goes on counting.
-    pub(in crate::broker) fn want(&self, wanted: Option<Wanted>) {
+    pub(in crate::broker) fn want(&self, wanted: Option<WantedTopics>) {
         let mut told = self.write();
         self.is_on.store(wanted.is_some(), Ordering::Relaxed);
         told.wanted = wanted;

@@ -160,7 +160,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{self, Told, settings, start, topic};
+    use crate::broker::fixture::{self, FakeStore, settings, start, topic};
     use futures_util::FutureExt;
 
     fn message(name: &str, sequence: u64, bytes: usize) -> Message {
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn watching_is_seeing_what_is_stored() {
-        let mut running = start(Told::default(), settings());
+        let mut running = start(FakeStore::default(), settings());
         let mut watch = running.broker.watch(topic("a"));
         running.commit(messages("a", 1..3));
         assert_eq!(waiting(&mut watch), [1, 2]);

@@ -75,15 +75,30 @@ impl Batch {
 
 /// Takes batches from the queue, and hands them to consumers.
 pub(in crate::broker) struct Dispatch {
-    pub(in crate::broker) queue: Arc<Queue>,
-    pub(in crate::broker) consumers: Arc<Consumers>,
-    pub(in crate::broker) disk: Disk,
-    pub(in crate::broker) settings: watch::Receiver<Settings>,
+    queue: Arc<Queue>,
+    consumers: Arc<Consumers>,
+    disk: Disk,
+    settings: watch::Receiver<Settings>,
     /// The tasks that read back topics that are behind.
-    pub(in crate::broker) readers: JoinSet<()>,
+    readers: JoinSet<()>,
 }
 
 impl Dispatch {
+    pub(in crate::broker) fn new(
+        queue: Arc<Queue>,
+        consumers: Arc<Consumers>,
+        disk: Disk,
+        settings: watch::Receiver<Settings>,
+    ) -> Dispatch {
+        Dispatch {
+            queue,
+            consumers,
+            disk,
+            settings,
+            readers: JoinSet::new(),
+        }
+    }
+
     /// Pushes what comes, for ever.
     pub(in crate::broker) async fn run(mut self, mut items: Items) {
         let mut batch = Batch::new(self.settings.clone());

@@ -80,7 +80,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::broker::fixture::{Told, message, settings, start, ticket};
+    use crate::broker::fixture::{FakeStore, message, settings, start, ticket};
     use crate::limits::memory_budget::SMALL_BYTES;
 
     #[tokio::test]
@@ -104,7 +104,7 @@ mod tests {
             },
             frame_bytes: |message| message.data.len() + 1,
         };
-        let mut running = start(Told::default(), settings());
+        let mut running = start(FakeStore::default(), settings());
         let mut consumers = ["a", "b", "c", "d"].map(|id| running.join("t", id));
         running.commit(vec![message("t", 1), message("t", 2)]);
         let mut tickets = vec![];
@@ -143,7 +143,7 @@ mod tests {
             ..plain
         };
         let bytes = SMALL_BYTES + 1;
-        let mut running = start(Told::default(), settings());
+        let mut running = start(FakeStore::default(), settings());
         let mut consumers = ["a", "b"].map(|id| running.join("t", id));
         let mut large = message("t", 1);
         large.data = "x".repeat(bytes).into();

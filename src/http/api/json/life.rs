@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::broker::{Life, Push, Waiting};
+use crate::broker::{Push, Waiting, Whereabouts};
 use crate::http::api::json::numbers::rounded;
 
 /// What the broker knows about a message beyond its content.
@@ -47,7 +47,7 @@ enum WaitingJson {
 }
 
 impl<'a> LifeJson<'a> {
-    pub(in crate::http::api) fn of(life: &'a Life) -> LifeJson<'a> {
+    pub(in crate::http::api) fn of(life: &'a Whereabouts) -> LifeJson<'a> {
         LifeJson {
             expires: life.expires.map(|at| at.0),
             pushes: life.pushes.iter().map(PushJson::of).collect(),

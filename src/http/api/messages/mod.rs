@@ -106,7 +106,7 @@ impl listing::ListFormat for Detail {
             message: FullMessage<'a>,
             life: LifeJson<'a>,
         }
-        let life = self.0.life(message);
+        let life = self.0.whereabouts(message);
         let json = reply::text_of(&WithLife {
             message: FullMessage::of(message, usize::MAX).without_data(),
             life: LifeJson::of(&life),

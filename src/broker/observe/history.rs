@@ -132,34 +132,34 @@ pub struct Backlog {
 }
 
 /// Keeps the points, and sees to it that there is one each second.
-pub(in crate::broker) struct Figures {
-    history: Mutex<History>,
+pub(in crate::broker) struct History {
+    points: Mutex<Points>,
     activity: Arc<Activity>,
     store: Arc<dyn Stats>,
     clock: Clock,
 }
 
-impl Figures {
+impl History {
     pub(in crate::broker) fn new(
         activity: Arc<Activity>,
         store: Arc<dyn Stats>,
         clock: Clock,
-    ) -> Arc<Figures> {
-        let history = History::new(clock.now(), Instant::now(), Point::default());
-        Arc::new(Figures {
-            history: Mutex::new(history),
+    ) -> Arc<History> {
+        let points = Points::new(clock.now(), Instant::now(), Point::default());
+        Arc::new(History {
+            points: Mutex::new(points),
             activity,
             store,
             clock,
         })
     }
 
-    pub(in crate::broker) fn lock(&self) -> MutexGuard<'_, History> {
-        self.history.lock().expect("no holder of this lock panics")
+    pub(in crate::broker) fn lock(&self) -> MutexGuard<'_, Points> {
+        self.points.lock().expect("no holder of this lock panics")
     }
 
     /// Records each second when it is over, for ever.
-    pub(in crate::broker) async fn run(self: Arc<Figures>) {
+    pub(in crate::broker) async fn run(self: Arc<History>) {
         loop {
             // Asked anew each time, so that seconds stay those of the clock if it is adjusted.
             let rest = 1000 - self.clock.now_ms() % 1000;
@@ -180,7 +180,7 @@ impl Figures {
 }
 
 /// The points of each [`Step`].
-pub(in crate::broker) struct History {
+pub(in crate::broker) struct Points {
     since: UnixSeconds,
     /// When the newest second ended.
     end: UnixSeconds,
@@ -188,23 +188,23 @@ pub(in crate::broker) struct History {
     recorded: Instant,
     /// The counters then.
     totals: Point,
-    rings: [Ring; 3],
+    rings: [PointRing; 3],
 }
 
-struct Ring {
+struct PointRing {
     step: Step,
     points: VecDeque<Point>,
     under_way: Point,
 }
 
-impl History {
-    fn new(since: UnixSeconds, recorded: Instant, totals: Point) -> History {
-        History {
+impl Points {
+    fn new(since: UnixSeconds, recorded: Instant, totals: Point) -> Points {
+        Points {
             since,
             end: since,
             recorded,
             totals,
-            rings: Step::ALL.map(|step| Ring {
+            rings: Step::ALL.map(|step| PointRing {
                 step,
                 points: VecDeque::with_capacity(step.points_max()),
                 under_way: Point::default(),
@@ -223,7 +223,7 @@ impl History {
             return;
         }
         if passed > JUMP_SECONDS_MAX {
-            *self = History::new(now, recorded, totals);
+            *self = Points::new(now, recorded, totals);
             return;
         }
         // Of a late record nobody knows which second had what; but seconds that the clock
@@ -250,7 +250,7 @@ impl History {
         self.totals = totals;
     }
 
-    fn ring(&self, step: Step) -> &Ring {
+    fn ring(&self, step: Step) -> &PointRing {
         let [seconds, minutes, hours] = &self.rings;
         match step {
             Step::Second => seconds,
@@ -284,7 +284,7 @@ impl History {
     }
 }
 
-impl Ring {
+impl PointRing {
     /// Adds the second before `end`.
     fn add(&mut self, second: Point, end: UnixSeconds) {
         self.under_way = second.map(self.under_way, |a, b| a + b);
@@ -305,12 +305,14 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{Told, message, settings, start as start_broker, ticket, topic};
+    use crate::broker::fixture::{
+        FakeStore, message, settings, start as start_broker, ticket, topic,
+    };
     use crate::store::{Counts, TopicCounts};
 
     /// A history, and the clocks and counters that it is told.
     struct Fixture {
-        history: History,
+        history: Points,
         at: Instant,
         totals: Point,
     }
@@ -318,7 +320,7 @@ mod tests {
     fn start(at: u32) -> Fixture {
         let now = Instant::now();
         Fixture {
-            history: History::new(UnixSeconds(at), now, Point::default()),
+            history: Points::new(UnixSeconds(at), now, Point::default()),
             at: now,
             totals: Point::default(),
         }
@@ -430,12 +432,12 @@ mod tests {
             not_consumed: 7,
             ..Counts::default()
         };
-        let told = Told {
+        let told = FakeStore {
             topics: vec![TopicCounts {
                 topic: topic("t"),
                 counts,
             }],
-            ..Told::default()
+            ..FakeStore::default()
         };
         let settings = settings();
         let clock = settings.clock.clone();
@@ -478,7 +480,7 @@ mod tests {
         let mut settings = settings();
         settings.pace.batch_messages = 1;
         settings.pace.pause = Duration::from_secs(3600);
-        let mut running = start_broker(Told::default(), settings);
+        let mut running = start_broker(FakeStore::default(), settings);
         running.commit(vec![message("t", 1), message("t", 2), message("t", 3)]);
         running.until(|broker| broker.backlog().queued == 2).await;
         let backlog = running.broker.backlog();

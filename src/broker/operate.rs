@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::error::PushAgainError;
 use super::{Broker, Held, Inner};
-use crate::broker::check::sweep::Wanted;
+use crate::broker::check::sweep::PushAgain;
 use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
 use crate::store::{Change, Health, Measures, Storage, StoreError, Usage};
 
@@ -62,11 +62,11 @@ impl Broker {
     /// When it is on its way already, is consumed, is gone, or the queue has no room.
     pub async fn push_again(&self, message: &Message) -> Result<(), PushAgainError> {
         let (done, pushed) = oneshot::channel();
-        let wanted = Wanted {
+        let wanted = PushAgain {
             code: message.code,
             done,
         };
-        let sent = self.0.wanted.send(wanted).await;
+        let sent = self.0.push_again.send(wanted).await;
         sent.map_err(|_| StoreError::Closed)?;
         pushed.await.unwrap_or(Err(StoreError::Closed.into()))
     }

@@ -10,7 +10,7 @@ use crate::message::{Message, Sequence, StatusKind, UnixSeconds};
 
 /// The life of a message, beside what it says itself.
 #[derive(Clone, Debug)]
-pub struct Life {
+pub struct Whereabouts {
     /// When it expires; `None`: it does not.
     pub expires: Option<UnixSeconds>,
     /// Its hand-overs that are remembered, oldest first.
@@ -42,8 +42,8 @@ pub enum Waiting {
 }
 
 impl Broker {
-    /// What is known of a message's life.
-    pub fn life(&self, message: &Message) -> Life {
+    /// What is known of a message's found.
+    pub fn whereabouts(&self, message: &Message) -> Whereabouts {
         let (pushes, pushes_since_ms) = self.0.consumers.trace().pushes(message.sequence);
         let waiting = match message.status.kind() {
             StatusKind::Accepted => Some(self.on_its_way(message, pushes.last())),
@@ -54,7 +54,7 @@ impl Broker {
             let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
             UnixSeconds(message.created.0.saturating_add(seconds))
         });
-        Life {
+        Whereabouts {
             expires,
             pushes,
             pushes_since_ms,
@@ -96,7 +96,7 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{Running, Told, message, settings, start, ticket};
+    use crate::broker::fixture::{FakeStore, Running, message, settings, start, ticket};
     use crate::broker::push::outbox::OutboxLimits;
     use crate::broker::push::pace::Pace;
     use crate::broker::settings::Settings;
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn waiting(running: &Running, message: &Message) -> Option<Waiting> {
-        running.broker.life(message).waiting
+        running.broker.whereabouts(message).waiting
     }
 
     #[tokio::test]
@@ -121,12 +121,12 @@ mod tests {
                 clean_after_seconds,
                 ..settings()
             };
-            let running = start(Told::default(), settings);
+            let running = start(FakeStore::default(), settings);
             let message = Message {
                 created: UnixSeconds(created),
                 ..message("t", 1)
             };
-            running.broker.life(&message).expires
+            running.broker.whereabouts(&message).expires
         };
         assert_eq!(expires(None, 1000), None);
         assert_eq!(expires(Some(60), 1000), Some(UnixSeconds(1060)));
@@ -137,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_on_its_way_is_in_the_queue_or_an_outbox() {
         let mut running = start(
-            Told::default(),
+            FakeStore::default(),
             Settings {
                 pace: Pace {
                     batch_messages: 1,
@@ -157,11 +157,11 @@ mod tests {
         assert_eq!(all, [Some(Waiting::Outbox), queued(0), queued(2)]);
 
         first.written();
-        let life = running.broker.life(&messages[0]);
-        assert_eq!(life.waiting, queued(0), "its outcome is not stored yet");
-        assert_eq!(life.pushes_since_ms, 1_000_000);
-        let [push] = &life.pushes[..] else {
-            panic!("one push: {:?}", life.pushes);
+        let found = running.broker.whereabouts(&messages[0]);
+        assert_eq!(found.waiting, queued(0), "its outcome is not stored yet");
+        assert_eq!(found.pushes_since_ms, 1_000_000);
+        let [push] = &found.pushes[..] else {
+            panic!("one push: {:?}", found.pushes);
         };
         assert_eq!((push.at_ms, push.written, push.failed), (1_000_000, 1, 0));
         assert_eq!((push.recipients_total, &*push.recipients[0].id), (1, "c"));
@@ -177,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn what_no_outbox_has_room_for_is_behind() {
         let mut running = start(
-            Told::default(),
+            FakeStore::default(),
             Settings {
                 outbox: OutboxLimits {
                     messages: 1,
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_nobody_got_waits_for_a_consumer_and_then_for_a_check() {
-        let running = start(Told::default(), settings());
+        let running = start(FakeStore::default(), settings());
         let message = not_consumed("t", 1);
         assert_eq!(waiting(&running, &message), Some(Waiting::NoConsumer));
         let _consumer = running.join("t", "c");
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn without_re_push_nothing_is_waited_for() {
         let running = start(
-            Told::default(),
+            FakeStore::default(),
             Settings {
                 re_push: false,
                 clock: Clock::system(),
@@ -238,11 +238,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_ends_has_failed() {
-        let mut running = start(Told::default(), settings());
+        let mut running = start(FakeStore::default(), settings());
         let (mut first, second) = (running.join("t", "a"), running.join("t", "b"));
         running.commit(vec![message("t", 1)]);
         ticket(&mut first).await.written();
-        let pushes = || running.broker.life(&message("t", 1)).pushes;
+        let pushes = || running.broker.whereabouts(&message("t", 1)).pushes;
         assert_eq!((pushes()[0].written, pushes()[0].failed), (1, 0));
         assert_eq!(waiting(&running, &message("t", 1)), Some(Waiting::Outbox));
         drop(second);
