@@ -7,18 +7,18 @@ use tokio::sync::oneshot;
 
 use crate::store::{Scan, Scanned, Storage, StoreError};
 
-/// The threads for work that blocks, or none.
+/// Where work that blocks on the disk runs.
 #[derive(Clone, Debug, Default)]
 pub enum Blocking {
-    /// On threads that may block.
+    /// On threads that are allowed to block.
     #[default]
     Threads,
-    /// In a simulation, whose store answers without waiting for another thread: when it is its
-    /// turn, and answered when it is its turn again.
+    /// In a simulation, whose store answers without another thread. The work is done when it gets
+    /// a turn, and answered when it gets the next one.
     InTurn(Turns),
 }
 
-/// Who waits for a turn, in the order of coming. Clones share it.
+/// The work that waits for a turn, oldest first. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Turns(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
 
@@ -27,16 +27,16 @@ impl Turns {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// How many wait.
+    /// The number of those that wait.
     pub fn waiting(&self) -> usize {
         self.lock().len()
     }
 
-    /// Lets one go on, if as many wait.
+    /// Gives a turn to the one at this place, if there is one.
     pub fn pass(&self, place: usize) {
         let mut waiting = self.lock();
         if place < waiting.len() {
-            // Whoever is gone needs no turn.
+            // Work that was given up needs no turn.
             let _ = waiting.remove(place).send(());
         }
     }
@@ -44,12 +44,12 @@ impl Turns {
     async fn wait(&self) {
         let (turn, comes) = oneshot::channel();
         self.lock().push(turn);
-        // It is dropped with the simulation only.
+        // The sender is dropped with the simulation only.
         let _ = comes.await;
     }
 }
 
-/// The store, for work that blocks.
+/// The store, for calls that block.
 #[derive(Clone)]
 pub(super) struct Disk {
     store: Arc<dyn Storage>,
@@ -61,8 +61,8 @@ impl Disk {
         Disk { store, blocking }
     }
 
-    /// Works with the store; work that panics is answered as by a store that is closed. Work
-    /// that was begun is done, though nobody waits for it any more.
+    /// Runs `work` with the store. If it panics, the answer is that of a closed store. Work that
+    /// has begun is finished, even if its caller no longer waits.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Storage) -> Result<T, StoreError> + Send + 'static,
@@ -84,10 +84,10 @@ impl Disk {
     }
 }
 
-/// After a failure to read, the next try is in this time.
+/// The pause after a failure to read, before the next try.
 pub(super) const READ_RETRY: Duration = Duration::from_secs(1);
 
-/// Reads messages back on a thread that may block; `None` if that fails.
+/// Reads messages back on a thread that is allowed to block; `None` if that fails.
 pub(super) async fn read_back(disk: &Disk, scan: Scan) -> Option<Scanned> {
     let scanned = disk.run(move |store| store.scan(&scan)).await;
     scanned

@@ -1,5 +1,5 @@
-//! Who is connected: what producers and consumers have in common, and the list of producers.
-//! Consumers are listed by topic, with their outboxes, in `crate::broker::push::consumers`.
+//! What producers and consumers have in common, and the list of connected producers. Consumers are
+//! listed by topic, with their outboxes, in `crate::broker::push::consumers`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,13 +14,13 @@ use crate::message::{Topic, UnixSeconds};
 /// A client, as the console shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// The name it gave itself; not unique.
+    /// The name that the client gave itself; not unique.
     pub id: String,
     /// Its topic.
     pub topic: Topic,
-    /// Where it connects from.
+    /// The address that it connects from.
     pub ip: IpAddr,
-    /// Since when it is logged in.
+    /// When it logged in.
     pub since: UnixSeconds,
     /// The name of the key that it logged in with.
     pub key: Arc<str>,
@@ -29,7 +29,7 @@ pub struct ClientInfo {
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is pushed to.
+    /// It receives what is pushed to its topic.
     Consumer,
     /// It sends, over WebSocket.
     Producer,
@@ -46,7 +46,7 @@ pub struct Client {
     pub info: Arc<ClientInfo>,
     /// Messages written to it, or received from it and stored.
     pub messages: u64,
-    /// What waits for it; `None` for a producer.
+    /// The messages that wait for it; `None` for a producer.
     pub outbox: Option<Outbox>,
 }
 
@@ -55,30 +55,30 @@ pub struct Client {
 pub enum CloseReason {
     /// A consumer's outbox was full while others kept up.
     TooSlow,
-    /// An operator wants it.
+    /// An operator disconnected it.
     Disconnected,
-    /// Its key is revoked or changed.
+    /// Its key was revoked or changed.
     KeyRevoked,
-    /// The time of its key is over.
+    /// Its key has expired.
     KeyExpired,
 }
 
-/// Tells a session that the broker wants it to end.
+/// Tells a session that the broker asks it to end.
 #[derive(Clone)]
 pub struct CloseSignal(watch::Receiver<Option<CloseReason>>);
 
 impl CloseSignal {
-    /// Waits until the broker wants the session to end. Safe to cancel.
+    /// Waits until the broker asks the session to end. Safe to cancel.
     pub async fn closed(&mut self) -> CloseReason {
         match self.0.wait_for(Option::is_some).await.map(|reason| *reason) {
             Ok(Some(reason)) => reason,
-            // The client itself is gone: there is nobody who could want it.
+            // The client has left, so nobody asks for the end of its session.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 }
 
-/// The end of a [`CloseSignal`] that the broker has.
+/// The broker's end of a [`CloseSignal`].
 pub(super) struct Closer(watch::Sender<Option<CloseReason>>);
 
 impl Closer {
@@ -90,7 +90,7 @@ impl Closer {
         CloseSignal(self.0.subscribe())
     }
 
-    /// Wants the session to end; the first reason counts.
+    /// Asks the session to end. Only the first reason is kept.
     pub(super) fn close(&self, reason: CloseReason) {
         self.0.send_if_modified(|before| {
             let first = before.is_none();
@@ -100,7 +100,7 @@ impl Closer {
     }
 }
 
-/// Numbers clients, from 1 on.
+/// Numbers clients, starting at 1.
 #[derive(Default)]
 pub(super) struct Numbers(AtomicU64);
 
@@ -190,7 +190,7 @@ impl ProducerSession {
         &self.producer.info
     }
 
-    /// What tells when the broker wants the session to end.
+    /// Tells when the broker asks the session to end.
     pub fn close_signal(&self) -> CloseSignal {
         self.producer.close.signal()
     }

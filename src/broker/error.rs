@@ -1,14 +1,14 @@
-//! What a producer can be told when its message is not taken.
+//! Why a message is refused, or not pushed again.
 
 use crate::store::StoreError;
 
 /// Why a message was not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The queue had no room for as long as the producer may wait.
+    /// The queue had no free slot for as long as the producer may wait.
     #[error("the queue is full, try again later")]
     QueueFull,
-    /// The server is going down.
+    /// The server stops.
     #[error("the server is stopping")]
     Stopping,
     /// The message could not be stored.
@@ -19,16 +19,16 @@ pub enum PublishError {
 /// Why a message was not put back into the queue.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PushAgainError {
-    /// It is on its way to be pushed.
+    /// The message is in the queue already.
     #[error("the message is on its way already")]
     Waiting,
-    /// A consumed message stays consumed; it can be published again.
+    /// The message was consumed, and stays so. It can be published again.
     #[error("the message was consumed, and is not pushed a second time")]
     Consumed,
-    /// It is not there any more.
+    /// The message was deleted.
     #[error("the message is gone")]
     Gone,
-    /// The queue has no room.
+    /// The queue cannot take it now.
     #[error("the queue is full, try again later")]
     Full,
     /// The change could not be recorded.

@@ -1,4 +1,4 @@
-//! For tests: a store that is told what it says, and a broker over it.
+//! For tests: a store with canned answers, and a broker over it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::store::{
     Reads, Scan, Scanned, Stats, Store, StoreError, TopicCounts, Usage,
 };
 
-/// A store that keeps nothing, and says it has these topics and that every message waits.
+/// A store that keeps nothing. It answers that it has these topics, and that every message waits.
 pub(super) struct FakeStore {
-    /// Answers what a test has nothing to say about.
+    /// Answers the calls that no test cares about.
     pub(super) empty: MemoryStore,
     pub(super) topics: Vec<TopicCounts>,
-    /// When the oldest waiting message of each of them was created, if a test needs it.
+    /// When the oldest waiting message of each topic was created, if a test needs it.
     pub(super) oldest: Vec<UnixSeconds>,
-    /// It panics when it is asked which messages are there.
+    /// Whether it panics when it is asked which messages exist.
     pub(super) breaks: bool,
 }
 
@@ -160,7 +160,7 @@ pub(super) struct Running {
     committed: Committed,
 }
 
-/// Settings of a broker that pushes at once, and whose clock stands.
+/// Settings of a broker that pushes at once, and whose clock stands still.
 pub(super) fn settings() -> Settings {
     Settings {
         pace: Pace {
@@ -225,7 +225,7 @@ pub(super) async fn ticket(subscription: &mut Subscription) -> Ticket {
 }
 
 impl Running {
-    /// Lets messages in, as the store does once they are safe.
+    /// Queues messages, as the store does once they are safe.
     pub(super) fn commit(&mut self, messages: Vec<Message>) {
         let queue = &self.broker.0.queue;
         let slots = queue.slots(messages.len()).now_or_never();

@@ -1,5 +1,5 @@
-//! Lists of messages, read piece by piece: whoever asked is waited for here, and never on a
-//! thread that reads the disk.
+//! Lists of messages, read piece by piece. A client that reads slowly is waited for here, and never
+//! on a thread that reads the disk.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -13,49 +13,49 @@ use crate::limits::memory_budget::{MemoryBudget, Reservation, SMALL_BYTES};
 use crate::message::{Message, MessageCode};
 use crate::store::{Listed, Query, Rest, Storage, StoreError};
 
-/// Pieces that are read at once: of the threads that may block, most are for others.
+/// Pieces that are read at the same time. Most threads for blocking work stay free for others.
 const READING_MAX: usize = 8;
-/// The data of all large messages together that are read for lists and not sent yet.
+/// The data of all large messages that are read for lists and not sent yet.
 const LARGE_BYTES_MAX: usize = 64 << 20;
-/// The same, of lists that are asked for with one key.
+/// The same, for lists that are requested with one key.
 const KEY_BYTES_MAX: usize = LARGE_BYTES_MAX / 2;
-/// How long a question that begins with a large message waits for room. A list that has begun
-/// waits as long as it takes.
-const ROOM_WAIT: Duration = Duration::from_secs(2);
-/// Keys whose rooms are remembered though they have nothing.
+/// How long a list that begins with a large message waits for memory. A list that has begun waits
+/// as long as it takes.
+const MEMORY_WAIT: Duration = Duration::from_secs(2);
+/// Keys whose budgets are remembered though nothing of them is taken.
 const IDLE_KEYS_MAX: usize = 64;
-/// What is read at once of small messages while there is room for so many pieces; whoever finds
-/// none reads less at once, and does not wait.
+/// The data of small messages that a wide piece has, and the number of wide pieces. A list that
+/// gets none reads smaller pieces, and does not wait.
 const WIDE_BYTES: usize = 1 << 20;
 const WIDE_MAX: usize = 32;
 
-/// What a list comes in, newest first. It ends with an error if it is not complete; dropping it
-/// ends the list.
+/// The pieces of a list, newest message first. A list that is not complete ends with an error.
+/// Dropping this ends the list.
 pub type Pieces = mpsc::Receiver<Result<Piece, StoreError>>;
 
-/// The next messages of a list, whose room is taken as long as the piece is held.
+/// The next messages of a list, whose memory is taken as long as the piece is held.
 #[derive(Debug, Default)]
 pub struct Piece {
     messages: std::vec::IntoIter<Message>,
-    room: Option<Rooms>,
+    memory: Option<Reserved>,
 }
 
 impl Piece {
-    fn new(messages: Vec<Message>, room: Option<Rooms>) -> Piece {
+    fn new(messages: Vec<Message>, memory: Option<Reserved>) -> Piece {
         Piece {
             messages: messages.into_iter(),
-            room,
+            memory,
         }
     }
 
-    /// Whether it has more than somebody should look through who is waited for.
+    /// Whether it has so much data that searching it should not delay others.
     pub fn is_large(&self) -> bool {
-        self.room.is_some()
+        self.memory.is_some()
     }
 }
 
 impl From<Vec<Message>> for Piece {
-    /// Messages that need no room.
+    /// Messages that need no memory of their own.
     fn from(messages: Vec<Message>) -> Piece {
         Piece::new(messages, None)
     }
@@ -69,11 +69,11 @@ impl Iterator for Piece {
     }
 }
 
-/// A message, whose room is taken as long as this is held.
+/// A message, whose memory is taken as long as this is held.
 #[derive(Debug)]
 pub struct Held {
     message: Message,
-    room: Option<Rooms>,
+    memory: Option<Reserved>,
 }
 
 impl Deref for Held {
@@ -86,30 +86,30 @@ impl Deref for Held {
 
 impl From<Held> for Piece {
     fn from(held: Held) -> Piece {
-        Piece::new(vec![held.message], held.room)
+        Piece::new(vec![held.message], held.memory)
     }
 }
 
 /// Memory of those that ask with a key, and of all.
 #[derive(Debug)]
-struct Rooms {
+struct Reserved {
     _of_key: Option<Reservation>,
     _of_all: Reservation,
 }
 
-/// Who asks, and whether it has been answered.
+/// A client that requested something, and whether it has got an answer.
 struct Asker {
-    room: MemoryBudget,
+    budget: MemoryBudget,
     is_answered: bool,
 }
 
-/// See the module. Clones share the bounds.
+/// Reads lists, within bounds that clones share.
 #[derive(Clone)]
 pub(super) struct Lists {
     disk: Disk,
     reading: Arc<Semaphore>,
     wide: MemoryBudget,
-    room: MemoryBudget,
+    large: MemoryBudget,
     of_keys: Arc<Mutex<HashMap<String, MemoryBudget>>>,
 }
 
@@ -119,28 +119,28 @@ impl Lists {
             disk,
             reading: Arc::new(Semaphore::new(READING_MAX)),
             wide: MemoryBudget::new(WIDE_MAX * WIDE_BYTES),
-            room: MemoryBudget::new(LARGE_BYTES_MAX),
+            large: MemoryBudget::new(LARGE_BYTES_MAX),
             of_keys: Arc::default(),
         }
     }
 
     /// The holder of the key of this name.
     fn asker(&self, key: &str) -> Asker {
-        let mut rooms = self.of_keys.lock().expect("no holder of this lock panics");
-        if rooms.len() > IDLE_KEYS_MAX {
-            rooms.retain(|_, room| room.is_shared());
+        let mut budgets = self.of_keys.lock().expect("no holder of this lock panics");
+        if budgets.len() > IDLE_KEYS_MAX {
+            budgets.retain(|_, budget| budget.is_shared());
         }
-        let room = rooms.entry(key.to_owned());
-        let room = room
+        let budget = budgets.entry(key.to_owned());
+        let budget = budget
             .or_insert_with(|| MemoryBudget::new(KEY_BYTES_MAX))
             .clone();
         Asker {
-            room,
+            budget,
             is_answered: false,
         }
     }
 
-    /// Begins to read what matches: a piece ahead of what was taken, and no further.
+    /// Begins to read what matches. It reads at most one piece ahead of the client.
     pub(super) fn start(&self, query: Query, key: &str) -> Pieces {
         let (sender, pieces) = mpsc::channel(1);
         let asker = self.asker(key);
@@ -174,23 +174,23 @@ impl Lists {
         }
     }
 
-    /// The message with this code, once there is room for it.
+    /// The message with this code, once there is memory for it.
     ///
     /// # Errors
-    /// There is none soon, or the store cannot be read.
+    /// When there is no memory for it soon, or the store cannot be read.
     pub(super) async fn find(
         &self,
         code: MessageCode,
         key: &str,
     ) -> Result<Option<Held>, StoreError> {
         let find = move |store: &dyn Storage, bytes_max| store.find(code, bytes_max);
-        let (mut found, room, _) = self
-            .in_room(&self.asker(key), None, SMALL_BYTES, find)
+        let (mut found, memory, _) = self
+            .within(&self.asker(key), None, SMALL_BYTES, find)
             .await?;
-        Ok(found.pop().map(|message| Held { message, room }))
+        Ok(found.pop().map(|message| Held { message, memory }))
     }
 
-    /// Reads the newest of what matches, once there is room for it.
+    /// Reads the newest of what matches, once there is memory for it.
     async fn next(&self, query: &Query, asker: &Asker) -> Result<(Piece, Rest), StoreError> {
         let wide = self.wide.try_reserve(WIDE_BYTES);
         let bytes_max = match wide {
@@ -199,52 +199,52 @@ impl Lists {
         };
         let query = query.clone();
         let list = move |store: &dyn Storage, bytes_max| store.list(&query, bytes_max);
-        let wide = wide.map(|room| Rooms {
+        let wide = wide.map(|memory| Reserved {
             _of_key: None,
-            _of_all: room,
+            _of_all: memory,
         });
-        let (messages, room, rest) = self.in_room(asker, wide, bytes_max, list).await?;
-        Ok((Piece::new(messages, room), rest))
+        let (messages, memory, rest) = self.within(asker, wide, bytes_max, list).await?;
+        Ok((Piece::new(messages, memory), rest))
     }
 
     /// Memory for a large message.
-    async fn rooms(&self, asker: &Asker, bytes: usize) -> Result<Rooms, StoreError> {
-        let rooms = async {
-            Rooms {
-                _of_key: Some(asker.room.reserve(bytes).await),
-                _of_all: self.room.reserve(bytes).await,
+    async fn reserve(&self, asker: &Asker, bytes: usize) -> Result<Reserved, StoreError> {
+        let reserved = async {
+            Reserved {
+                _of_key: Some(asker.budget.reserve(bytes).await),
+                _of_all: self.large.reserve(bytes).await,
             }
         };
         if asker.is_answered {
-            return Ok(rooms.await);
+            return Ok(reserved.await);
         }
-        let rooms = tokio::time::timeout(ROOM_WAIT, rooms).await;
-        rooms.map_err(|_| StoreError::Busy)
+        let reserved = tokio::time::timeout(MEMORY_WAIT, reserved).await;
+        reserved.map_err(|_| StoreError::Busy)
     }
 
-    /// Reads up to `bytes_max` in `room`, or one message that is larger in room of its own.
-    async fn in_room(
+    /// Reads up to `bytes_max` into `memory`, or one message that is larger into memory of its own.
+    async fn within(
         &self,
         asker: &Asker,
-        mut room: Option<Rooms>,
+        mut memory: Option<Reserved>,
         mut bytes_max: usize,
         read: impl Fn(&dyn Storage, usize) -> Result<Listed, StoreError> + Clone + Send + 'static,
-    ) -> Result<(Vec<Message>, Option<Rooms>, Rest), StoreError> {
+    ) -> Result<(Vec<Message>, Option<Reserved>, Rest), StoreError> {
         loop {
             let (read, reading) = (read.clone(), self.reading.clone().acquire_owned().await);
             let read = move |store: &dyn Storage| {
-                // Whoever asked may be gone before the thread is done.
+                // The client may leave before the thread is done.
                 let _reading = reading;
                 read(store, bytes_max)
             };
             let Listed { messages, rest } = self.disk.run(read).await?;
             match rest {
                 Rest::Large(bytes) => {
-                    drop(room);
-                    room = Some(self.rooms(asker, bytes).await?);
+                    drop(memory);
+                    memory = Some(self.reserve(asker, bytes).await?);
                     bytes_max = bytes;
                 }
-                Rest::Nothing | Rest::Before(_) => return Ok((messages, room, rest)),
+                Rest::Nothing | Rest::Before(_) => return Ok((messages, memory, rest)),
             }
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// Lists with one thread, and room for one large message, of which topic `large` has two.
+    /// Lists with one thread, and memory for one large message, of which topic `large` has two.
     fn lists() -> Lists {
         let store = MemoryStore::new(Clock::manual(UnixSeconds(1000)), Box::new(|_| {}));
         for (name, bytes) in [("small", 1), ("large", LARGE), ("large", LARGE)] {
@@ -282,7 +282,7 @@ mod tests {
             disk: Disk::new(Arc::new(store), Blocking::Threads),
             reading: Arc::new(Semaphore::new(1)),
             wide: MemoryBudget::new(1),
-            room: MemoryBudget::new(LARGE),
+            large: MemoryBudget::new(LARGE),
             of_keys: Arc::default(),
         }
     }
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_messages_wait_for_room_and_small_ones_do_not() {
+    async fn large_messages_wait_for_memory_and_small_ones_do_not() {
         let lists = lists();
         let mut first = start(&lists, "large");
         let held = next(&mut first).await.unwrap();
@@ -312,9 +312,9 @@ mod tests {
         let mut second = start(&lists, "large");
         let small = next(&mut start(&lists, "small")).await.unwrap();
         assert!(!small.is_large());
-        assert!(lists.room.reserve(1).now_or_never().is_none());
+        assert!(lists.large.reserve(1).now_or_never().is_none());
         assert!(next(&mut second).now_or_never().is_none());
-        // Whoever has gone waits for nothing.
+        // A client that has left waits for nothing.
         drop(first);
         assert!(next(&mut second).now_or_never().is_none());
         drop(held);
@@ -325,23 +325,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_does_not_wait_for_room_for_long() {
+    async fn a_question_does_not_wait_for_memory_for_long() {
         let lists = lists();
-        let taken = lists.room.reserve(1).await;
+        let taken = lists.large.reserve(1).await;
         let begin = Instant::now();
         let refused = start(&lists, "large").recv().await.unwrap();
         assert!(matches!(refused, Err(StoreError::Busy)));
         let waited = begin.elapsed();
-        assert!(waited >= ROOM_WAIT && waited < 2 * ROOM_WAIT, "{waited:?}");
+        assert!(
+            waited >= MEMORY_WAIT && waited < 2 * MEMORY_WAIT,
+            "{waited:?}"
+        );
         drop(taken);
         assert!(next(&mut start(&lists, "large")).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_leaves_room_to_others() {
+    async fn a_key_leaves_memory_to_others() {
         let mut lists = lists();
-        lists.room = MemoryBudget::new(4 * LARGE);
-        let of_key = lists.asker("one").room.reserve(usize::MAX).await;
+        lists.large = MemoryBudget::new(4 * LARGE);
+        let of_key = lists.asker("one").budget.reserve(usize::MAX).await;
         let refused = start_as(&lists, "large", "one").recv().await.unwrap();
         assert!(matches!(refused, Err(StoreError::Busy)));
         assert!(next(&mut start_as(&lists, "large", "two")).await.is_some());

@@ -1,7 +1,7 @@
-//! The broker: takes messages from producers, stores them, pushes them to consumers.
+//! The broker: takes messages from producers, stores them, and pushes them to consumers.
 //!
-//! [`Broker`] is the handle that the edges call; the tasks behind it are the dispatch, the
-//! feeder of the queue, the sweep and the history. Nothing here knows JSON, HTTP or WebSocket.
+//! [`Broker`] is the handle that the edges call. Its tasks are the dispatch, the feeder of the
+//! queue, the sweep and the history. Nothing here knows JSON, HTTP or WebSocket.
 
 mod blocking;
 mod check;
@@ -65,14 +65,14 @@ pub use settings::Settings;
 
 /// The most messages that [`Broker::publish`] takes at once.
 pub const PUBLISH_MESSAGES_MAX: usize = 256;
-/// Data of all producers together that is on its way to the disk.
+/// The data of all producers together that is on its way to the disk.
 const INGEST_BYTES_MAX: usize = 64 << 20;
-/// Its permits are of so many bytes.
+/// The bytes that one permit of it stands for.
 const INGEST_UNIT_BYTES: usize = 1024;
-/// Operators that wait for a message to be pushed again.
+/// The most operators that wait for a message to be pushed again.
 const PUSH_AGAIN_MAX: usize = 64;
 
-/// The handle to the broker; clones are cheap and the same broker.
+/// The handle to the broker. Clones are cheap, and are the same broker.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
 
@@ -97,7 +97,8 @@ struct Inner {
 pub struct Tasks(JoinSet<()>);
 
 impl Tasks {
-    /// Waits until one of them has ended, which none does by itself; returns why. Safe to cancel.
+    /// Waits until one of them has ended, and returns why. None ends unless something is wrong.
+    /// Safe to cancel.
     pub async fn ended(&mut self) -> String {
         match self.0.join_next().await {
             Some(Err(error)) => error.to_string(),
@@ -107,8 +108,8 @@ impl Tasks {
 }
 
 impl Broker {
-    /// Starts a broker over an open store, which hands what it commits to `inbox`. Messages
-    /// that the store had already are pushed first.
+    /// Starts a broker over an open store, which hands what it commits to `inbox`. Messages that
+    /// the store had before are pushed first.
     pub fn start(store: Arc<dyn Storage>, inbox: Inbox, settings: Settings) -> (Broker, Tasks) {
         let Inbox {
             queue,
@@ -172,8 +173,8 @@ impl Broker {
         (broker, Tasks(tasks))
     }
 
-    /// Goes over to these settings, but for `clock` and `blocking`. Consumers that are connected
-    /// keep the bounds of their outboxes.
+    /// Uses these settings from now on, except `clock` and `blocking`. Connected consumers keep the
+    /// bounds of their outboxes.
     pub fn change(&self, settings: Settings) {
         self.0.settings.send_modify(|now| {
             *now = Settings {
@@ -190,37 +191,37 @@ impl Broker {
         self.0.queue.keep_in_memory(bytes);
     }
 
-    /// Adds a consumer; it gets what is pushed to its topic from now on.
+    /// Adds a consumer. It gets what is pushed to its topic from now on.
     pub fn join(&self, client: ClientInfo) -> Subscription {
         self.0.consumers.join(client)
     }
 
-    /// The consumers that are connected, longest first.
+    /// The connected consumers, in the order in which they joined.
     pub fn consumers(&self) -> Vec<Arc<ClientInfo>> {
         self.0.consumers.list()
     }
 
-    /// How many messages there are.
+    /// The number of messages in each status.
     pub fn counts(&self) -> Counts {
         self.0.store.counts()
     }
 
-    /// How many messages were accepted on each day.
+    /// The number of messages accepted on each day.
     pub fn growth(&self) -> Vec<(Day, u64)> {
         self.0.store.growth()
     }
 
-    /// Streams what matches, newest first, to the holder of a key.
+    /// Streams the messages that match, newest first, to the holder of a key.
     pub fn list(&self, query: Query, key: &str) -> Pieces {
         self.0.lists.start(query, key)
     }
 
-    /// A copy of what is stored now; `None` if it is in memory only.
+    /// A copy of what is stored now; `None` if the store has no disk.
     pub fn backup(&self) -> Option<Backup> {
         self.0.store.backup()
     }
 
-    /// A backup was sent whole now: keeps that for [`Broker::last_backup`].
+    /// Records that a complete backup was sent now, for [`Broker::last_backup`].
     ///
     /// # Errors
     /// When the disk refuses.
@@ -229,7 +230,7 @@ impl Broker {
         self.0.disk.run(move |store| store.note_backup(now)).await
     }
 
-    /// When a backup was sent whole last; `None`: never.
+    /// When a complete backup was last sent; `None`: never.
     pub fn last_backup(&self) -> Option<UnixSeconds> {
         self.0.store.last_backup()
     }
@@ -244,7 +245,7 @@ impl Broker {
         *self.0.next_check.borrow()
     }
 
-    /// Lets no more messages in; those that wait for room are refused.
+    /// Accepts no more messages. Producers that wait for a slot are refused.
     pub fn stop(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
         self.0.queue.close();

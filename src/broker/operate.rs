@@ -1,4 +1,5 @@
-//! What an operator does to messages: look one up, delete, purge, push again.
+//! What operators do: look a message up, delete it, push it again, purge a topic; and what they
+//! are shown of the store.
 
 use tokio::sync::oneshot;
 
@@ -9,7 +10,7 @@ use crate::message::{Message, MessageCode, StatusKind, Topic, UnixSeconds};
 use crate::store::{Change, Health, Measures, Storage, StoreError, Usage};
 
 impl Broker {
-    /// The message with this code. A large one is waited for until there is room for it.
+    /// The message with this code. If it is large, it waits until there is memory for it.
     ///
     /// # Errors
     /// When the disk cannot be read.
@@ -17,9 +18,9 @@ impl Broker {
         self.0.lists.find(code, key).await
     }
 
-    /// Deletes a message; `false` if it was gone. When this returns it is gone for good, but
-    /// consumers that it is being written to may still get it. What was begun is done, though
-    /// nobody waits for it any more.
+    /// Deletes a message; `false` if it was deleted before. When this returns the deletion is
+    /// durable, but a consumer that the message is being written to may still get it. A deletion
+    /// that has begun is finished, even if its caller no longer waits.
     ///
     /// # Errors
     /// When the log cannot be written.
@@ -41,11 +42,11 @@ impl Broker {
         deleted.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Deletes the messages of a topic that are in one of `kinds`, and says how many; see
-    /// [`Broker::delete`].
+    /// Deletes the messages of a topic that are in one of `kinds`, as [`Broker::delete`] does.
+    /// Returns their number.
     ///
     /// # Errors
-    /// When the log cannot be written; some of them may be gone then.
+    /// When the log cannot be written. Some of them may be deleted then.
     pub async fn purge(&self, topic: Topic, kinds: &[StatusKind]) -> Result<u64, StoreError> {
         let (broker, kinds) = (self.clone(), kinds.to_vec());
         let purge = move |store: &dyn Storage| {
@@ -59,7 +60,7 @@ impl Broker {
     /// Puts a message that was not consumed back into the queue.
     ///
     /// # Errors
-    /// When it is on its way already, is consumed, is gone, or the queue has no room.
+    /// When it is in the queue already, is consumed, is deleted, or the queue cannot take it.
     pub async fn push_again(&self, message: &Message) -> Result<(), PushAgainError> {
         let (done, pushed) = oneshot::channel();
         let wanted = PushAgain {
@@ -71,7 +72,7 @@ impl Broker {
         pushed.await.unwrap_or(Err(StoreError::Closed.into()))
     }
 
-    /// When the oldest waiting message of each topic was created.
+    /// When the oldest waiting message of each topic was created, in the order of `topics`.
     ///
     /// # Errors
     /// When the disk cannot be read.
@@ -93,13 +94,13 @@ impl Broker {
         self.0.disk.run(|store| store.oldest_waiting()).await
     }
 
-    /// How many topics have messages.
+    /// The number of topics that have messages.
     pub fn topic_count(&self) -> usize {
         self.0.store.topic_count()
     }
 
-    /// How many messages were accepted in each quarter of an hour of the last 31 days that had
-    /// any, by its begin.
+    /// The number of messages accepted in each quarter of an hour of the last 31 days that had any,
+    /// by its beginning.
     pub fn growth_by_quarter(&self) -> Vec<(UnixSeconds, u64)> {
         self.0.store.growth_by_quarter()
     }
@@ -109,12 +110,12 @@ impl Broker {
         self.0.store.health()
     }
 
-    /// Whether the store still serves what it is asked for.
+    /// Whether the store still serves requests.
     pub fn is_alive(&self) -> bool {
         self.0.store.is_alive()
     }
 
-    /// What the store measures of itself; `None` if it does not sync.
+    /// The store's measurements; `None` if it does not sync.
     pub fn measures(&self) -> Option<Measures> {
         self.0.store.measures()
     }
@@ -125,12 +126,12 @@ impl Broker {
         self.0.store.ahead(self.clock().now())
     }
 
-    /// What of the store was found to be damaged, each as a sentence.
+    /// The damage found in the store, each as a sentence.
     pub fn damage(&self) -> Vec<String> {
         self.0.store.damage()
     }
 
-    /// What the store takes of the disk; `None` if it has none.
+    /// The disk space that the store uses; `None` if it has no disk.
     pub async fn usage(&self) -> Option<Usage> {
         let usage = self.0.disk.run(|store| Ok(store.usage())).await;
         usage.ok().flatten()
@@ -138,7 +139,8 @@ impl Broker {
 }
 
 impl Inner {
-    /// Messages are deleted: they are pushed no more, and their slots in the queue are free.
+    /// Counts deleted messages, frees their slots in the queue, and waits until none of them can be
+    /// pushed any more.
     fn deleted(&self, messages: u64) {
         self.activity.counters.deleted.add(messages);
         self.queue.messages_deleted();

@@ -1,4 +1,4 @@
-//! Who is connected, of both roles, and ending their sessions.
+//! Lists the connected clients of both roles, and ends their sessions.
 
 use crate::broker::Broker;
 use crate::broker::clients::{Client, ClientInfo, CloseReason, ProducerSession};
@@ -9,7 +9,7 @@ impl Broker {
         self.0.producers.join(client)
     }
 
-    /// Everybody who is connected, longest first.
+    /// All connected clients, in the order in which they joined.
     pub fn clients(&self) -> Vec<Client> {
         let mut clients = self.0.consumers.clients();
         let producers = self.0.producers.lock();
@@ -19,7 +19,7 @@ impl Broker {
         clients
     }
 
-    /// How many consumers are connected, and how many producers.
+    /// The number of connected consumers, and of connected producers.
     pub fn client_counts(&self) -> (usize, usize) {
         let producers = self.0.producers.lock().len();
         (self.0.consumers.count(), producers)
@@ -34,7 +34,7 @@ impl Broker {
         }
     }
 
-    /// Ends the sessions of all who logged in with the key of this name.
+    /// Ends the sessions of all clients that logged in with the key of this name.
     pub fn end_sessions_of(&self, key: &str, reason: CloseReason) {
         for producer in self.0.producers.lock().values() {
             if *producer.info.key == *key {
@@ -44,8 +44,8 @@ impl Broker {
         self.0.consumers.close_of(key, reason);
     }
 
-    /// Ends a client's session; `false` if there is none of this number. It is off the list
-    /// when its session has ended, which may take a moment.
+    /// Ends the session of the client with this number; `false` if there is none. The client leaves
+    /// the list when its session has ended, which may take a moment.
     pub fn disconnect(&self, number: u64) -> bool {
         let reason = CloseReason::Disconnected;
         if let Some(producer) = self.0.producers.lock().get(&number) {

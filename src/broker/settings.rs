@@ -12,13 +12,13 @@ use crate::clock::Clock;
 pub struct Settings {
     /// How fast messages leave.
     pub pace: Pace,
-    /// Immediate retries towards a consumer without room.
+    /// Immediate retries for a consumer without capacity.
     pub retries: u32,
-    /// How much may wait for one consumer.
+    /// The bounds of what waits for one consumer.
     pub outbox: OutboxLimits,
     /// Whether messages that were not consumed are pushed again.
     pub re_push: bool,
-    /// Messages older than this many seconds are deleted; `None`: none is.
+    /// Messages older than this many seconds are deleted; `None`: messages are kept.
     pub clean_after_seconds: Option<u64>,
     /// Time between two checks.
     pub check_every: Duration,

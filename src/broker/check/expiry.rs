@@ -1,17 +1,17 @@
-//! What has expired, when the clock cannot be trusted.
+//! Which messages have expired, when the clock cannot be trusted.
 //!
-//! The age of a message is known by the clock alone, and a clock may jump. Set forward, it would
-//! make everything old at once, also what was accepted while it was set back. So a jump forward
-//! does not count until as much time has really passed as messages are kept: then whatever was
-//! there before the jump is old enough, and the clock is right about everything after it. No
-//! message is deleted early, and none is kept for more than twice as long, unless the clock is
-//! set back: what was accepted before that is kept for as much longer.
+//! Only the clock tells the age of a message, and a clock may jump. A jump forward would make every
+//! message old at once, including those accepted while the clock was set back. So a jump forward
+//! counts only when as much time has really passed as messages are kept. By then every message
+//! from before the jump is old enough, and the clock is right about every later one. No message is
+//! deleted early. None is kept for more than twice as long, unless the clock is set back: messages
+//! accepted before that are kept for as much longer.
 //!
-//! Only while the broker runs can a jump be told from time that has passed. At a start the time
-//! since the newest message is taken for a jump if the broker would have been stopped for long.
+//! A jump can be told from time that has passed only while the broker runs. At a start, the time
+//! since the newest message counts as a jump if the broker would have been stopped for very long.
 //!
-//! A message that is dated ahead of the clock would never be old. It expires when it has been
-//! there, while the broker runs, for as long as messages are kept.
+//! A message dated ahead of the clock would never be old. It expires when it has been in the
+//! store, while the broker runs, for as long as messages are kept.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use tokio::time::Instant;
 
 use crate::message::{Sequence, UnixSeconds};
 
-/// A clock that is put right by so much has not jumped.
+/// A clock that moves by at most this much was corrected, and has not jumped.
 const SLACK_SECONDS: i64 = 60;
-/// A broker that was stopped for so much longer than messages are kept was perhaps not stopped:
-/// the clock may be wrong.
+/// If the newest message is older than messages are kept by more than this, then the clock may be
+/// wrong instead of the broker having been stopped.
 const STOP_SECONDS: u64 = 7 * 24 * 3600;
-/// In so many steps it is remembered which messages were there at which time.
+/// The number of steps in which the time is divided for which messages are kept.
 const MARKS: u32 = 32;
 
-/// See the module.
+/// Knows from the clock, and against it, which messages have expired.
 pub(in crate::broker) struct Expiry {
-    /// When the clock was looked at last, and what it said.
+    /// When the clock was read last, and its time then.
     seen: (Instant, UnixSeconds),
     jump: Option<Jump>,
-    /// When the newest message was created that a start found, until it is looked at.
+    /// When the newest message that the start found was created, until it is judged.
     newest: Option<UnixSeconds>,
-    /// What the next message was at which time, oldest first.
+    /// The sequence of the next message at several times, oldest first.
     marks: VecDeque<(Instant, Sequence)>,
-    /// All messages before this one are old, whatever their date.
+    /// All messages before this one are old, whatever their date is.
     aged: Sequence,
-    /// Whether messages were dated ahead at the last look.
+    /// Whether messages were dated ahead when this was last checked.
     ahead: bool,
 }
 
@@ -50,7 +50,7 @@ struct Jump {
 }
 
 impl Expiry {
-    /// The clock says that it is `now`; `newest`: when the newest message was created.
+    /// The clock shows `now`, and the newest message was created at `newest`.
     pub(in crate::broker) fn new(now: UnixSeconds, newest: Option<UnixSeconds>) -> Expiry {
         Expiry {
             seen: (Instant::now(), now),
@@ -62,8 +62,8 @@ impl Expiry {
         }
     }
 
-    /// The messages before this one have been there for `after_seconds` while the broker ran;
-    /// `next` is the message that comes next.
+    /// The messages before the returned one have been in the store for `after_seconds` while the
+    /// broker ran. `next` is the sequence of the next message.
     pub(in crate::broker) fn aged(&mut self, next: Sequence, after_seconds: u64) -> Sequence {
         let after = Duration::from_secs(after_seconds);
         let is_due = |(at, _): &(Instant, Sequence)| at.elapsed() >= after / MARKS;
@@ -76,7 +76,7 @@ impl Expiry {
         self.aged
     }
 
-    /// So many messages are dated ahead of the clock: says so, once.
+    /// Warns, once, that this number of messages is dated ahead of the clock.
     pub(in crate::broker) fn notice(&mut self, ahead: u64) {
         if ahead > 0 && !self.ahead {
             tracing::warn!(
@@ -87,8 +87,8 @@ impl Expiry {
         self.ahead = ahead > 0;
     }
 
-    /// Messages created before this time have expired, if they are kept for `after_seconds`; the
-    /// clock says that it is `now`.
+    /// Messages created before the returned time have expired, if they are kept for
+    /// `after_seconds` and the clock shows `now`.
     pub(in crate::broker) fn cutoff(
         &mut self,
         now: UnixSeconds,
@@ -116,7 +116,7 @@ impl Expiry {
         }
     }
 
-    /// Looks whether the clock has jumped; it says that it is `now`.
+    /// Checks whether the clock, which shows `now`, has jumped.
     pub(in crate::broker) fn look(&mut self, now: UnixSeconds) {
         let at = Instant::now();
         let (seen_at, seen) = std::mem::replace(&mut self.seen, (at, now));

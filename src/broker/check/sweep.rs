@@ -1,6 +1,6 @@
-//! The periodic check: deletes what has expired, and queues again what was not consumed and
-//! now has a consumer. What is pushed again has a share of the queue's memory of its own, so it
-//! comes however many producers wait for room.
+//! The periodic check: deletes expired messages, and queues messages again that were not consumed
+//! and now have a consumer. These have a share of the queue's memory of their own, so they come
+//! however many producers wait for slots.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::store::{Change, Counts, Scan, Storage, StoreError};
 
 const DAY_SECONDS: u64 = 24 * 3600;
 
-/// See the module.
+/// Deletes expired messages and queues others again, at an interval.
 pub(in crate::broker) struct Sweep {
     pub(in crate::broker) queue: Arc<Queue>,
     pub(in crate::broker) consumers: Arc<Consumers>,
@@ -35,25 +35,25 @@ pub(in crate::broker) struct Sweep {
     pub(in crate::broker) next: watch::Sender<Instant>,
 }
 
-/// A message to be pushed again now, and who waits to hear whether it is.
+/// A message that an operator wants to be pushed again now.
 pub(in crate::broker) struct PushAgain {
     pub(in crate::broker) code: MessageCode,
     pub(in crate::broker) done: oneshot::Sender<Result<(), PushAgainError>>,
 }
 
 impl Sweep {
-    /// Checks every so often, for ever, and in between queues what an operator wants to be
-    /// pushed again.
+    /// Checks at every interval, without end. Between two checks it queues what operators want to
+    /// be pushed again.
     pub(in crate::broker) async fn run(mut self, mut wanted: mpsc::Receiver<PushAgain>) {
         self.warn_if_clock_was_ahead();
         let mut changes = self.settings.clone();
         let mut every = changes.borrow_and_update().check_every;
-        // Where a check that found the queue full goes on.
+        // Where a check that found the queue full continues.
         let mut unfinished = None;
         loop {
             let next = *self.next.borrow();
             tokio::select! {
-                // After each check there is time for what is wanted, however long it takes.
+                // However long a check takes, operators get a turn after it.
                 biased;
                 () = sleep_until(next) => {
                     self.store.probe();
@@ -68,19 +68,19 @@ impl Sweep {
                         self.next.send_replace(Instant::now() + every);
                     }
                 }
-                () = self.room(), if unfinished.is_some() => {
+                () = self.capacity(), if unfinished.is_some() => {
                     unfinished = self.go_on(unfinished).await;
                 }
                 Some(wanted) = wanted.recv() => {
                     let pushed = self.push_again(wanted.code).await;
-                    // Whoever has gone meanwhile does not want to hear it.
+                    // An operator that has left needs no answer.
                     let _ = wanted.done.send(pushed);
                 }
             }
         }
     }
 
-    /// Goes on with a check; where it is to go on next, if it is not done.
+    /// Continues a check. Returns where to continue next, if it is not done.
     async fn go_on(&self, unfinished: Option<Sequence>) -> Option<Sequence> {
         let re_push = self.settings.borrow().re_push;
         match unfinished.filter(|_| re_push) {
@@ -89,13 +89,13 @@ impl Sweep {
         }
     }
 
-    /// Says that the clock was ahead before this start, if the cutoff of expiry tells so.
+    /// Warns if the cutoff of expiry shows that the clock was ahead before this start.
     fn warn_if_clock_was_ahead(&self) {
         let cutoff = self.store.cutoff();
         if cutoff.saturating_sub(DAY_SECONDS) > self.clock.now() {
             tracing::warn!(
                 cutoff = cutoff.0,
-                "the clock was ahead once, and what was older by it has expired; new messages have the time that it is now"
+                "the clock was ahead before this start, and messages older than the cutoff have expired; new messages get the current time"
             );
         }
     }
@@ -117,7 +117,7 @@ impl Sweep {
         }
     }
 
-    /// Deletes what has expired.
+    /// Deletes expired messages, and counts them.
     async fn delete(
         &self,
         expire: impl FnOnce(&dyn Storage) -> Result<Counts, StoreError> + Send + 'static,
@@ -130,9 +130,9 @@ impl Sweep {
                 let counters = &self.activity.counters;
                 counters.expired_unread.add(unread);
                 counters.expired_consumed.add(deleted.consumed);
-                tracing::info!(messages = deleted.all(), unread, "deleted what had expired");
+                tracing::info!(messages = deleted.all(), unread, "deleted expired messages");
             }
-            Err(error) => tracing::error!(%error, "could not delete what has expired"),
+            Err(error) => tracing::error!(%error, "expired messages could not be deleted"),
         }
     }
 
@@ -146,7 +146,7 @@ impl Sweep {
             StatusKind::Consumed => return Err(PushAgainError::Consumed),
             StatusKind::NotConsumed => {}
         }
-        // What is still to come from the store would be found there too.
+        // A message that is still to be read back from the store would be pushed twice.
         let behind = self.consumers.behind(&message.topic).is_some();
         let has_room = self.queue.may_requeue_one(message.data.len());
         if behind || !has_room || message.sequence > self.queue.passed() {
@@ -161,14 +161,15 @@ impl Sweep {
         Ok(())
     }
 
-    /// Waits until queue and consumers have room for more to be pushed again.
-    async fn room(&self) {
+    /// Waits until the queue and a consumer can take more that is pushed again.
+    async fn capacity(&self) {
         self.queue.requeueable().await;
         self.consumers.open().await;
     }
 
-    /// Queues again from `from` on, in order; returns where to go on, if there was no room for
-    /// more. Each check passes every message once, so one that fails again waits for the next.
+    /// Queues messages again from `from` on, in order. Returns where to continue, if the queue or
+    /// the consumers could not take more. Each check passes every message once, so a message that
+    /// fails again waits for the next check.
     async fn requeue(&self, mut from: Sequence) -> Option<Sequence> {
         loop {
             let to = self.queue.passed();
@@ -185,7 +186,7 @@ impl Sweep {
                 from,
                 to: to.min(self.store.next_sequence()),
                 messages_max: REQUEUE_MESSAGES,
-                // Room that went since the look above does not end the check.
+                // Memory that was taken since `open_topics` does not end the check.
                 bytes_max: self
                     .queue
                     .chunk_bytes()

@@ -1,7 +1,7 @@
-//! What is counted and shown of messages while they pass.
+//! What is counted and shown of messages while they pass through the broker.
 //!
-//! The store's writer waits for [`Activity::committed`], and sessions for what they report:
-//! the cost is that of a batch, not of each of its messages.
+//! The store's writer waits for [`Activity::committed`], and sessions wait for what they report.
+//! So the cost is that of a batch, not of each of its messages.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::broker::observe::tallies::Tallies;
 use crate::broker::observe::watch::Watchers;
 use crate::message::Message;
 
-/// See the module.
+/// All that is counted and shown of messages while they pass.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Activity {
     pub(in crate::broker) counters: Counters,
@@ -23,7 +23,7 @@ pub(in crate::broker) struct Activity {
 }
 
 impl Activity {
-    /// These messages were stored `now`.
+    /// Counts and shows messages that were stored `now`.
     pub(in crate::broker) fn committed(&self, messages: &[Message], now: Instant) {
         self.counters.accepted.add(messages.len() as u64);
         self.arrivals.add(messages, now);

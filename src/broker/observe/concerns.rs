@@ -1,4 +1,4 @@
-//! Topics that somebody should look at: messages wait in them, and it will not end by itself.
+//! Topics that an operator should look at: messages wait in them, and that will not end by itself.
 
 use std::cmp::Reverse;
 
@@ -7,40 +7,40 @@ use crate::broker::observe::topic_state::TopicState;
 use crate::message::{Topic, UnixSeconds};
 use crate::store::StoreError;
 
-/// A consumer that is started anew is back by then; of whom nobody comes back it is time to say so.
+/// A consumer that is restarted is back by then. Without one, it is time to report the topic.
 pub const UNREAD_SECONDS: u32 = 300;
 
-/// Why somebody should look at a topic.
+/// Why an operator should look at a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// Nobody listens to it, and a message has waited for [`UNREAD_SECONDS`].
+    /// It has no consumer, and a message has waited for [`UNREAD_SECONDS`].
     NoConsumer,
-    /// All its consumers' outboxes are full.
+    /// The outboxes of all its consumers are full.
     Behind,
 }
 
-/// A topic that somebody should look at.
+/// A topic that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concerned {
     /// Its name.
     pub topic: Topic,
     /// Why.
     pub concern: Concern,
-    /// Its messages that are not consumed.
+    /// The number of its messages that are not consumed.
     pub waiting: u64,
 }
 
-/// What there is to look at.
+/// The topics that an operator should look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concerns {
-    /// Topics that have messages or clients.
+    /// The number of topics that have messages or clients.
     pub topics: usize,
     /// The topics to look at, those with the most messages first.
     pub concerned: Vec<Concerned>,
 }
 
 impl Concerns {
-    /// How many topics there are to look at for this reason, and how many messages wait in them.
+    /// The number of topics to look at for this reason, and of the messages that wait in them.
     pub fn of(&self, concern: Concern) -> (usize, u64) {
         let of = self.concerned.iter().filter(|one| one.concern == concern);
         of.fold((0, 0), |(topics, messages), one| {
@@ -50,7 +50,7 @@ impl Concerns {
 }
 
 impl Broker {
-    /// Looks at all topics, in memory; the disk is asked about few of them.
+    /// Looks at all topics, in memory. The disk is read for few of them.
     ///
     /// # Errors
     /// When the disk cannot be read.

@@ -1,7 +1,7 @@
 //! What happened to messages since the start, and how long it took.
 //!
-//! This is the one place of these numbers: the history of `crate::broker::observe::figures` and whoever shows
-//! them read them here.
+//! These numbers have no other place: the history (`crate::broker::observe::history`) and the edges
+//! read them here.
 
 use crate::measure::{Counter, Histogram, SECONDS, Spread};
 
@@ -10,15 +10,15 @@ use crate::measure::{Counter, Histogram, SECONDS, Spread};
 pub enum RefusedFor {
     /// It is larger than a message may be.
     TooLarge,
-    /// It has no data, no topic or a topic that is none, or its request cannot be read.
+    /// It lacks data or a topic, its topic is invalid, or its request cannot be read.
     Invalid,
-    /// The queue had no room for as long as a producer may wait.
+    /// The queue had no free slot for as long as a producer may wait.
     QueueFull,
-    /// Others sent so much at once that there was no room for it in time.
+    /// Other clients sent so much at once that there was no memory for it in time.
     Busy,
     /// It could not be stored.
     NotStored,
-    /// The server goes down.
+    /// The server stops.
     Stopping,
 }
 
@@ -34,7 +34,7 @@ impl RefusedFor {
     ];
 }
 
-/// What happened since the start; counts are of messages.
+/// What happened since the start. Counts are of messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Totals {
     /// Stored.
@@ -47,9 +47,9 @@ pub struct Totals {
     pub not_consumed: u64,
     /// Put into the queue again.
     pub requeued: u64,
-    /// Deleted because they were too old, after somebody had consumed them.
+    /// Deleted because they were too old, after they were consumed.
     pub expired_consumed: u64,
-    /// Deleted because they were too old, and nobody had consumed them.
+    /// Deleted because they were too old, and never consumed.
     pub expired_unread: u64,
     /// Deleted by an operator.
     pub deleted: u64,
@@ -57,12 +57,12 @@ pub struct Totals {
     pub refused: [(RefusedFor, u64); RefusedFor::ALL.len()],
     /// Seconds from publishing to the answer, of each message that was stored.
     pub acknowledgement_seconds: Spread,
-    /// Seconds from storing to the socket of a consumer, of each message and consumer. Those
-    /// that waited on disk are counted in whole seconds, those pushed again not at all.
+    /// Seconds from storing to the socket of a consumer, of each message and consumer. Messages
+    /// that waited on disk are counted in whole seconds, messages pushed again not at all.
     pub push_seconds: Spread,
 }
 
-/// See the module.
+/// Counts what happens to messages.
 #[derive(Debug)]
 pub(in crate::broker) struct Counters {
     pub(in crate::broker) accepted: Counter,

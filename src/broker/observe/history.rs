@@ -1,9 +1,9 @@
-//! What flows through the broker: what its counters were in the last hour, day and month.
+//! The history of the broker's counters in the last hour, day and month.
 //!
-//! The counters (`counters.rs`) only go up; each second their growth becomes a [`Point`]. Points stand on the
-//! time of day, which may jump: what it jumped over has points without traffic, and when it is
-//! put back all points move back with it. So a series has no holes, and its newest point is
-//! always that of now.
+//! Counters only grow; each second their growth becomes a [`Point`]. Points have the time of the
+//! clock, which may jump. Seconds that it jumps over get points without traffic, and when it is set
+//! back all points move back with it. So a series has no holes, and its newest point is always that
+//! of now.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,10 +16,10 @@ use crate::clock::Clock;
 use crate::message::UnixSeconds;
 use crate::store::Stats;
 
-/// Seconds that [`Rates`] are the mean of.
+/// The seconds that [`Rates`] are the mean of.
 const RATE_SECONDS: usize = 10;
 
-/// The distance of the points of a series.
+/// The time between two points of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A second; kept for an hour.
@@ -50,7 +50,7 @@ impl Step {
     }
 }
 
-/// Beyond this jump of the clock everything remembered is too old.
+/// After a longer jump of the clock everything remembered is too old.
 const JUMP_SECONDS_MAX: u32 = 30 * 24 * 3600;
 
 /// What happened in one step of time.
@@ -69,7 +69,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// What `each` makes of the counts; `waiting` is no count, and stays.
+    /// Applies `each` to the counts of both. `waiting` is no count, and stays.
     fn map(self, other: Point, each: impl Fn(u64, u64) -> u64) -> Point {
         Point {
             accepted: each(self.accepted, other.accepted),
@@ -80,7 +80,7 @@ impl Point {
         }
     }
 
-    /// One of `parts` about equal parts, which is taken away.
+    /// Takes away one of `parts` about equal parts.
     fn take_share(&mut self, parts: u64) -> Point {
         let share = self.map(Point::default(), |count, _| count / parts);
         *self = self.map(share, |count, share| count - share);
@@ -95,11 +95,11 @@ pub struct Series {
     pub start: UnixSeconds,
     /// When the broker began to count.
     pub since: UnixSeconds,
-    /// Oldest first; the step that is under way is not there.
+    /// Oldest first, without the step that is under way.
     pub points: Vec<Point>,
 }
 
-/// Messages a second, over the last ten full seconds.
+/// Messages per second, over the last ten full seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// Messages stored.
@@ -112,26 +112,26 @@ pub struct Rates {
     pub not_consumed: f64,
 }
 
-/// What waits.
+/// The messages that wait in the broker.
 #[derive(Clone, Copy, Debug)]
 pub struct Backlog {
     /// Messages in the queue.
     pub queued: usize,
-    /// Those of them that wait on disk.
+    /// Those of them whose data is on disk only.
     pub queued_on_disk: usize,
-    /// What the others take of memory.
+    /// The memory that the others use.
     pub queue_bytes: usize,
-    /// How many there can be.
+    /// The most messages that can be in the queue.
     pub queue_capacity: usize,
-    /// Topics whose consumers all have full outboxes.
+    /// The number of topics whose consumers all have full outboxes.
     pub topics_behind: usize,
     /// Messages in the outboxes of all consumers.
     pub outbox_messages: usize,
-    /// Their data, counted for each consumer.
+    /// The bytes of their data, counted for each consumer.
     pub outbox_bytes: usize,
 }
 
-/// Keeps the points, and sees to it that there is one each second.
+/// Records the counters each second.
 pub(in crate::broker) struct History {
     points: Mutex<Points>,
     activity: Arc<Activity>,
@@ -158,10 +158,10 @@ impl History {
         self.points.lock().expect("no holder of this lock panics")
     }
 
-    /// Records each second when it is over, for ever.
+    /// Records each second when it is over, without end.
     pub(in crate::broker) async fn run(self: Arc<History>) {
         loop {
-            // Asked anew each time, so that seconds stay those of the clock if it is adjusted.
+            // Read each time, so that seconds stay those of the clock if it is adjusted.
             let rest = 1000 - self.clock.now_ms() % 1000;
             tokio::time::sleep(Duration::from_millis(rest)).await;
             let (counts, counters) = (self.store.counts(), &self.activity.counters);
@@ -186,7 +186,7 @@ pub(in crate::broker) struct Points {
     end: UnixSeconds,
     /// When it was recorded.
     recorded: Instant,
-    /// The counters then.
+    /// The counters at that time.
     totals: Point,
     rings: [PointRing; 3],
 }
@@ -212,7 +212,7 @@ impl Points {
         }
     }
 
-    /// Adds the seconds that are over at `now`, at which the counters were `totals`.
+    /// Adds the seconds that are over at `now`, when the counters are `totals`.
     fn record(&mut self, now: UnixSeconds, recorded: Instant, totals: Point) {
         if now < self.end {
             self.since = self.since.saturating_sub(u64::from(self.end.0 - now.0));
@@ -226,7 +226,7 @@ impl Points {
             *self = Points::new(now, recorded, totals);
             return;
         }
-        // Of a late record nobody knows which second had what; but seconds that the clock
+        // When a record is late, it is not known which second had what. But seconds that the clock
         // jumped over had nothing.
         let ran = (recorded - self.recorded + Duration::from_millis(500)).as_secs();
         let ran = ran.max(1);

@@ -1,4 +1,4 @@
-//! What is counted and shown of messages while they pass; nothing is decided by it.
+//! What the broker counts and shows of messages. Nothing is decided by it.
 
 pub(super) mod activity;
 pub(super) mod concerns;

@@ -1,4 +1,4 @@
-//! What the broker shows of itself: totals, their history, what waits in it, watchers of a topic.
+//! What the broker shows of itself: totals, their history, its backlog, and watchers of a topic.
 
 use std::sync::atomic::Ordering;
 
@@ -29,23 +29,23 @@ impl Broker {
         }
     }
 
-    /// Counts messages that an edge refused before the broker saw them, or that it did not let
-    /// wait any longer. What the broker refuses itself it counts itself.
+    /// Counts messages that an edge refused before the broker saw them, or after they had waited
+    /// too long. The broker counts those that it refuses itself.
     pub fn count_refused(&self, why: RefusedFor, messages: usize) {
         self.0.activity.counters.refused(why, messages);
     }
 }
 
 impl Broker {
-    /// Watches a topic from now on; a watcher that is slow misses messages, and holds up nobody.
-    /// How many watch at once is for the caller to bound.
+    /// Watches a topic from now on. A slow watcher misses messages, and delays nobody. The caller
+    /// bounds the number of watchers.
     pub fn watch(&self, topic: Topic) -> Watch {
         self.0.activity.watchers.join(topic)
     }
 }
 
 impl Broker {
-    /// The last `points` full steps, fewer if the broker has not run that long.
+    /// The last `points` full steps, or fewer if the broker has not run that long.
     pub fn series(&self, step: Step, points: usize) -> Series {
         self.0.history.lock().series(step, points)
     }
@@ -55,7 +55,7 @@ impl Broker {
         self.0.history.lock().rates()
     }
 
-    /// What waits in the broker.
+    /// The messages that wait in the broker.
     pub fn backlog(&self) -> Backlog {
         let queue = &self.0.queue;
         let (queued, queued_on_disk, queue_bytes) = queue.depth();
@@ -73,7 +73,7 @@ impl Broker {
 }
 
 impl Broker {
-    /// Has [`Broker::told_topics`] tell the topics that are wanted, from now on; `None`: none.
+    /// Selects the topics that [`Broker::told_topics`] tells from now on; `None`: none.
     pub async fn tell_topics(&self, wanted: Option<WantedTopics>) {
         let activity = self.0.activity.clone();
         activity.tallies.want(wanted);
@@ -84,11 +84,11 @@ impl Broker {
             activity.tallies.fill(store);
             Ok(())
         });
-        // A store that is closed has nothing to be told.
+        // A closed store has no topics to tell.
         let _ = filled.await;
     }
 
-    /// What there is of the topics that are told.
+    /// The figures of the topics that are told.
     pub async fn told_topics(&self) -> ToldTopics {
         if !self.0.activity.tallies.is_on.load(Ordering::Relaxed) {
             return ToldTopics::default();
@@ -101,7 +101,7 @@ impl Broker {
     fn look_at(&self, store: &dyn Storage) -> ToldTopics {
         let tallies = &self.0.activity.tallies;
         let is_full = tallies.read().is_full();
-        let left_out = if is_full { self.make_room(store) } else { 0 };
+        let left_out = if is_full { self.reuse_places(store) } else { 0 };
         let tallies = tallies.topics();
         let names: Vec<Topic> = tallies.iter().map(|(topic, _)| topic.clone()).collect();
         let oldest = store.oldest_waiting_of(&names).unwrap_or_else(|error| {
@@ -131,8 +131,9 @@ impl Broker {
         state.map_or(0, |state| state.consumers)
     }
 
-    /// Takes the places of topics that have nothing, and gives them to others; how many find none.
-    fn make_room(&self, store: &dyn Storage) -> usize {
+    /// Gives the places of topics that have nothing to others. Returns the number of topics that
+    /// find none.
+    fn reuse_places(&self, store: &dyn Storage) -> usize {
         let tallies = &self.0.activity.tallies;
         let topics = tallies.topics().into_iter().map(|(topic, _)| topic);
         let gone: Vec<Topic> = topics

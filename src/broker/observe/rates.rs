@@ -9,21 +9,21 @@ use tokio::time::Instant;
 use crate::broker::observe::topic_state::TopicState;
 use crate::message::{Message, Topic};
 
-/// Topics whose rate of arrival is known at a time.
+/// The most topics whose rate of arrival is known at the same time.
 const ARRIVALS_TOPICS_MAX: usize = 200_000;
 
-/// A [`Rate`] is the mean over so long.
+/// A [`Rate`] is the mean over this time.
 const RATE_SECONDS: usize = 10;
 
-/// The seconds that a [`Rate`] counts in: the one under way, and the one that falls out of the
-/// mean meanwhile.
+/// The seconds that a [`Rate`] counts in. One of them is under way, and one leaves the mean in the
+/// meantime.
 const SLOTS: usize = RATE_SECONDS + 1;
 
-/// A topic without a message for so long may be forgotten: its rate is zero since long.
+/// A topic without a message for this time may be forgotten: its rate has long been zero.
 const QUIET: Duration = Duration::from_secs(120);
 
-/// Messages a second, over the last [`RATE_SECONDS`]. Nothing has to tick: the value is brought up
-/// to date when it is asked for.
+/// Messages per second, over the last [`RATE_SECONDS`]. It needs no timer: the value is brought up
+/// to date when it is read.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct Rate {
     began: Instant,
@@ -52,7 +52,7 @@ impl Rate {
         *count = count.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
     }
 
-    /// What it is at `now`.
+    /// Its value at `now`.
     pub(in crate::broker) fn at(&self, now: Instant) -> f64 {
         let since = now.saturating_duration_since(self.began);
         let second = since.as_secs().max(self.newest);
@@ -61,7 +61,7 @@ impl Rate {
         let seconds = falls_out.unwrap_or(0)..=self.newest;
         let mut messages = seconds.map(counted).fold(0.0, |sum, count| sum + count);
         if let Some(oldest) = falls_out.filter(|oldest| *oldest <= self.newest) {
-            // As much of it has fallen out as has passed of the newest one.
+            // The part of it that has left the mean is the part of the newest one that has passed.
             messages -= counted(oldest) * f64::from(since.subsec_nanos()) / 1e9;
         }
         messages / RATE_SECONDS as f64
@@ -72,15 +72,15 @@ fn slot(second: u64) -> usize {
     usize::try_from(second % SLOTS as u64).expect("there are few slots")
 }
 
-/// How fast messages come, by topic, as far as it is remembered.
+/// How fast messages arrive, by topic, for the topics that are remembered.
 #[derive(Debug)]
 pub(in crate::broker) struct Arrivals {
     rates: Mutex<Generations>,
     topics_max: usize,
 }
 
-/// Topics are in `young` if they had a message since the turn, and else in `old` if they had one
-/// since the turn before. So quiet ones are forgotten without looking for them.
+/// A topic is in `young` if it had a message since the last turn, and otherwise in `old` if it had
+/// one since the turn before. So quiet topics are forgotten without a search for them.
 #[derive(Debug)]
 struct Generations {
     young: HashMap<Topic, Rate>,
@@ -111,7 +111,7 @@ impl Arrivals {
         self.rates.lock().expect("no holder of this lock panics")
     }
 
-    /// Counts messages that came together.
+    /// Counts messages that arrived together.
     pub(in crate::broker) fn add(&self, messages: &[Message], now: Instant) {
         let mut rates = self.lock();
         for run in messages.chunk_by(|a, b| a.topic == b.topic) {
@@ -121,7 +121,7 @@ impl Arrivals {
         }
     }
 
-    /// Forgets topics that have been quiet for long; to be called now and then.
+    /// Forgets topics that have been quiet for long. It is called every second.
     pub(in crate::broker) fn forget(&self, now: Instant) {
         let mut rates = self.lock();
         if now.saturating_duration_since(rates.turned) < QUIET {
@@ -130,12 +130,12 @@ impl Arrivals {
         rates.turned = now;
         let young = std::mem::take(&mut rates.young);
         let forgotten = std::mem::replace(&mut rates.old, young);
-        // Freeing many takes long, and the store waits for this lock.
+        // Freeing many topics takes long, and the store waits for this lock.
         drop(rates);
         drop(forgotten);
     }
 
-    /// Tells `states` their rates.
+    /// Sets the rates of `states`.
     pub(in crate::broker) fn fill(&self, states: &mut [TopicState], now: Instant) {
         let rates = self.lock();
         for state in states {
@@ -147,7 +147,7 @@ impl Arrivals {
 }
 
 impl Generations {
-    /// The rate to count at; `None` if there are too many.
+    /// The rate to count a topic in; `None` if there are too many topics.
     fn rate(&mut self, topic: &Topic, topics_max: usize, now: Instant) -> Option<&mut Rate> {
         if !self.young.contains_key(topic) {
             let known = self.old.remove(topic);

@@ -1,9 +1,9 @@
-//! Topics that the metrics tell one by one: what came and went of each, and what waits.
+//! The topics that the metrics tell one by one: what came and went of each, and what waits.
 //!
-//! Which they are is set ([`Broker::tell_topics`]), and they are bounded: those that come first
-//! are told, and of the others how many there are. When all places are taken, topics that have
-//! nothing any more give theirs back. Counting costs a lock for readers and a look-up for a batch
-//! of messages, and nothing while no topic is told. The store is never asked under this lock.
+//! The configuration selects them ([`Broker::tell_topics`]), and their number is bounded: those
+//! that come first get a place, and the others are only counted. When all places are taken, topics
+//! that have nothing left lose theirs. A batch of messages costs a read lock and a look-up, and
+//! nothing while no topic is told. The store is never called under this lock.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::measure::Counter;
 use crate::message::{Message, Topic, UnixSeconds};
 use crate::store::Stats;
 
-/// Topics that are told at a time.
+/// The most topics that are told at the same time.
 pub const TOLD_TOPICS_MAX: usize = 1000;
 
-/// Says which topics are to be told.
+/// Whether a topic is to be told.
 pub type WantedTopics = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
 
 /// What the metrics tell of topics.
@@ -25,7 +25,7 @@ pub type WantedTopics = Arc<dyn Fn(&Topic) -> bool + Send + Sync>;
 pub struct ToldTopics {
     /// By name.
     pub topics: Vec<ToldTopic>,
-    /// Topics with messages that are wanted, and have no place.
+    /// The number of wanted topics with messages that have no place.
     pub left_out: usize,
 }
 
@@ -34,19 +34,19 @@ pub struct ToldTopics {
 pub struct ToldTopic {
     /// Its name.
     pub topic: Topic,
-    /// Messages that are not consumed.
+    /// The number of messages that are not consumed.
     pub waiting: u64,
-    /// When the oldest of them was created; `None` if there is none, or it cannot be read.
+    /// When the oldest of them was created; `None` if there is none or it cannot be read.
     pub oldest_waiting: Option<UnixSeconds>,
-    /// Consumers that are connected.
+    /// The number of connected consumers.
     pub consumers: usize,
-    /// Messages stored since it is told.
+    /// Messages stored since it got its place.
     pub accepted: u64,
     /// Messages written to consumers since then, each consumer counted.
     pub delivered: u64,
 }
 
-/// See the module.
+/// Counts for each topic that has a place.
 #[derive(Default)]
 pub(in crate::broker) struct Tallies {
     /// Whether any topic is wanted.
@@ -81,7 +81,7 @@ impl Told {
         self.topics.len() >= TOLD_TOPICS_MAX
     }
 
-    /// The tally of a topic, which gets a place if it is wanted and there is one.
+    /// The tally of a topic. A topic without a place gets one if it is wanted and a place is free.
     fn tally(&mut self, topic: &Topic) -> Option<&Tally> {
         if !self.topics.contains_key(topic) {
             if self.is_full() || !self.wants(topic) {
@@ -102,7 +102,7 @@ impl Tallies {
         self.told.write().expect("no holder of this lock panics")
     }
 
-    /// These messages were stored together.
+    /// Counts messages that were stored together.
     pub(in crate::broker) fn accepted(&self, messages: &[Message]) {
         if self.is_on.load(Ordering::Relaxed) {
             for run in messages.chunk_by(|a, b| a.topic == b.topic) {
@@ -112,14 +112,14 @@ impl Tallies {
         }
     }
 
-    /// So many messages of a topic were written to a consumer.
+    /// Counts messages of a topic that were written to a consumer.
     pub(in crate::broker) fn delivered(&self, topic: &Topic, messages: u64) {
         if self.is_on.load(Ordering::Relaxed) {
             self.with(topic, |tally| tally.delivered.add(messages));
         }
     }
 
-    /// Somebody listens to a topic.
+    /// A consumer of the topic has joined.
     pub(in crate::broker) fn joined(&self, topic: &Topic) {
         if self.is_on.load(Ordering::Relaxed) {
             self.with(topic, |_| {});
@@ -140,7 +140,7 @@ impl Tallies {
         }
     }
 
-    /// Tells `wanted` from now on. What is told already goes on counting.
+    /// Tells the `wanted` topics from now on. Those that are told already keep their counts.
     pub(in crate::broker) fn want(&self, wanted: Option<WantedTopics>) {
         let mut told = self.write();
         self.is_on.store(wanted.is_some(), Ordering::Relaxed);
@@ -149,13 +149,13 @@ impl Tallies {
         topics.retain(|topic, _| wanted.as_ref().is_some_and(|wanted| wanted(topic)));
     }
 
-    /// Gives places to topics that `store` has messages of; how many find none.
+    /// Gives places to topics that have messages in `store`. Returns the number that find none.
     pub(in crate::broker) fn fill(&self, store: &dyn Stats) -> usize {
-        let (Some(wanted), known, room) = ({
+        let (Some(wanted), known, free) = ({
             let told = self.read();
             let known: HashSet<Topic> = told.topics.keys().cloned().collect();
-            let room = TOLD_TOPICS_MAX.saturating_sub(known.len());
-            (told.wanted.clone(), known, room)
+            let free = TOLD_TOPICS_MAX.saturating_sub(known.len());
+            (told.wanted.clone(), known, free)
         }) else {
             return 0;
         };
@@ -164,14 +164,14 @@ impl Tallies {
             if !wanted(topic) || known.contains(topic) {
                 return;
             }
-            match found.len() < room {
+            match found.len() < free {
                 true => found.push(topic.clone()),
                 false => left_out += 1,
             }
         });
         let mut told = self.write();
         for topic in &found {
-            // Meanwhile others may have come.
+            // Other topics may have taken places in the meantime.
             left_out += usize::from(told.tally(topic).is_none());
         }
         left_out

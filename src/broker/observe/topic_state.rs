@@ -16,13 +16,13 @@ pub struct TopicState {
     pub consumers: usize,
     /// Its producers over WebSocket.
     pub producers: usize,
-    /// Messages stored a second, the mean of the last ten.
+    /// Messages stored per second, the mean of the last ten seconds.
     pub rate_in: f64,
-    /// Messages written a second to the consumers that it has, each one counted.
+    /// Messages written per second to its present consumers, each consumer counted.
     pub rate_out: f64,
-    /// All its consumers' outboxes are full.
+    /// Whether the outboxes of all its consumers are full.
     pub behind: bool,
-    /// How long the pace holds back what waits for its consumers; `None`: it does not.
+    /// How long the pace holds back what waits for its consumers; `None` if it does not.
     pub held_back: Option<Duration>,
 }
 
@@ -45,7 +45,7 @@ impl TopicState {
     }
 }
 
-/// What the consumers of a topic are.
+/// The state of a topic's consumers.
 pub(in crate::broker) struct ConsumersState {
     pub(in crate::broker) consumers: usize,
     pub(in crate::broker) rate_out: f64,
@@ -59,7 +59,7 @@ impl TopicState {
         self.behind = state.behind;
     }
 
-    /// One queue is for all topics: what waits in it for this one leaves before its last.
+    /// All topics share one queue, so the messages of this one leave before the last of the queue.
     pub(in crate::broker) fn set_wait(&mut self, wait: Option<Duration>) {
         let is_held_back = self.consumers > 0 && !self.behind && self.counts.accepted > 0;
         self.held_back = wait.filter(|_| is_held_back);

@@ -1,4 +1,4 @@
-//! Topics: what there is of each, and how fast it comes and goes.
+//! Topics: the messages and clients of each, and how fast messages come and go.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::broker::push::pace::Pace;
 use crate::message::Topic;
 use crate::store::{Counts, TopicCounts};
 
-/// Topics that are looked up in one go, while the store waits to count its messages.
+/// Topics that are looked up at once, while the store waits to count messages.
 const LOOKUPS: usize = 256;
 
 impl Broker {
@@ -58,12 +58,12 @@ impl Broker {
         Some(state)
     }
 
-    /// How fast messages leave at most.
+    /// How fast messages may leave.
     pub fn pace(&self) -> Pace {
         self.0.settings.borrow().pace
     }
 
-    /// How long the pace holds back the last of the queue.
+    /// How long the pace holds back the last message of the queue.
     fn pace_wait(&self) -> Option<Duration> {
         let (queued, _, _) = self.0.queue.depth();
         self.pace().holds_back(queued)

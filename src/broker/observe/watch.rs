@@ -1,6 +1,6 @@
-//! Watching a topic: messages as they are stored, without consuming any.
+//! Watching a topic: shows messages as they are stored, and consumes none.
 //!
-//! The store's writer fills a bounded buffer for each watcher, and waits for none of them.
+//! The store's writer fills a bounded buffer for each watcher, and waits for no watcher.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use crate::message::{Message, Topic};
 
-/// Messages that wait for one watcher.
+/// The most messages that wait for one watcher.
 const WATCH_MESSAGES_MAX: usize = 256;
-/// The same, in bytes of data; a larger message waits alone.
+/// The same, in bytes of data. A larger message waits alone.
 const WATCH_BYTES_MAX: usize = 4 << 20;
 
 /// What a watcher sees.
@@ -20,11 +20,11 @@ const WATCH_BYTES_MAX: usize = 4 << 20;
 pub enum Watched {
     /// A message was stored.
     Message(Message),
-    /// So many were not shown, because the watcher was too slow.
+    /// This number of messages was not shown, because the watcher was too slow.
     Missed(u64),
 }
 
-/// Messages of a topic as they are stored; dropping it ends the watch.
+/// The messages of a topic as they are stored. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watch {
     watcher: Arc<Watcher>,
@@ -50,11 +50,11 @@ impl Drop for Watch {
     }
 }
 
-/// Everybody who watches.
+/// All watchers.
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Watchers {
     all: Mutex<Vec<Arc<Watcher>>>,
-    /// How many there are: while it is 0, watching costs nothing.
+    /// The number of watchers. While it is 0, watching costs nothing.
     count: AtomicUsize,
 }
 
@@ -84,7 +84,7 @@ impl Watchers {
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
-    /// Shows messages just stored to those who watch their topics.
+    /// Shows messages just stored to the watchers of their topics.
     pub(in crate::broker) fn show(&self, messages: &[Message]) {
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
@@ -122,10 +122,10 @@ impl Watcher {
     }
 }
 
-/// What waits for a watcher.
+/// The messages that wait for a watcher.
 #[derive(Debug, Default)]
 struct Buffer {
-    /// Between two messages at most one gap.
+    /// At most one gap between two messages.
     items: VecDeque<Watched>,
     messages: usize,
     bytes: usize,

@@ -8,41 +8,42 @@ use crate::broker::Broker;
 use crate::broker::push::trace::Push;
 use crate::message::{Message, Sequence, StatusKind, UnixSeconds};
 
-/// The life of a message, beside what it says itself.
+/// Where a message is, beside what it says itself.
 #[derive(Clone, Debug)]
 pub struct Whereabouts {
-    /// When it expires; `None`: it does not.
+    /// When it expires; `None` if it does not.
     pub expires: Option<UnixSeconds>,
     /// Its hand-overs that are remembered, oldest first.
     pub pushes: Vec<Push>,
     /// Hand-overs before this, in Unix milliseconds, are not remembered.
     pub pushes_since_ms: u64,
-    /// Why it is not consumed yet; `None`: it is.
+    /// Why it is not consumed yet; `None` if it is.
     pub waiting: Option<Waiting>,
 }
 
 /// Why a message is not consumed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// It is in the queue; about so many messages leave before it.
+    /// It is in the queue.
     Queued {
-        /// Messages before it; 0 too if it is pushed again, for then nobody knows.
+        /// About the number of messages before it. For a message that is pushed again it is not
+        /// known, and 0.
         ahead: u64,
     },
     /// Consumers have it in their outboxes.
     Outbox,
-    /// All consumers of its topic have full outboxes.
+    /// The outboxes of all consumers of its topic are full.
     Behind,
-    /// Nobody listens to its topic.
+    /// Its topic has no consumer.
     NoConsumer,
     /// It is pushed again at the next check, in at most this time.
     NextCheck(Duration),
-    /// It was not consumed, and nothing is pushed again by itself.
+    /// It was not consumed, and the broker pushes nothing again by itself.
     NoRePush,
 }
 
 impl Broker {
-    /// What is known of a message's found.
+    /// What is known of where a message is.
     pub fn whereabouts(&self, message: &Message) -> Whereabouts {
         let (pushes, pushes_since_ms) = self.0.consumers.trace().pushes(message.sequence);
         let waiting = match message.status.kind() {

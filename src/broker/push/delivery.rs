@@ -1,4 +1,4 @@
-//! One batch on its way to all consumers of its topic, and what comes of it.
+//! One batch on its way to all consumers of its topic, and its outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ pub(in crate::broker) struct Outcomes {
 }
 
 impl Outcomes {
-    /// These messages were written to nobody.
+    /// Records that messages were written to no consumer.
     pub(in crate::broker) fn not_consumed(&self, sequences: SequenceSet) {
         let counters = &self.activity.counters;
         self.record(Change::NotConsumed, sequences, &counters.not_consumed);
@@ -42,7 +42,8 @@ impl Outcomes {
     fn record(&self, change: Change, sequences: SequenceSet, counter: &Counter) {
         if !sequences.is_empty() {
             counter.add(sequences.len());
-            // Nobody waits for it: the store sees to it, and a crash before is a second push.
+            // Nobody waits for the answer: the store tries until it is written, and a crash before
+            // that means a second push.
             drop(self.store.change(change, sequences));
         }
     }
@@ -62,13 +63,13 @@ pub(in crate::broker) fn large_bytes(messages: &[Message]) -> usize {
 /// Messages of one topic, pushed together.
 pub(in crate::broker) struct Delivery {
     messages: Vec<Message>,
-    /// When they were stored, if how long they waited is to be counted.
+    /// When they were stored, if the time that they waited is counted.
     stored: Option<Instant>,
     bytes: usize,
     encodings: Encodings,
-    /// The messages were written to somebody.
+    /// Whether the messages were written to a consumer.
     written: AtomicBool,
-    /// Sessions that may still write.
+    /// The number of sessions that may still write them.
     tickets: AtomicUsize,
     handover: Arc<Handover>,
     outcomes: Outcomes,
@@ -101,13 +102,12 @@ impl Delivery {
     }
 }
 
-/// One session's part in a delivery. What it does not report as written has failed: also when
-/// it is dropped unseen.
+/// One session's part in a delivery. A ticket that is dropped without a report has failed.
 pub struct Ticket {
     delivery: Arc<Delivery>,
     /// The outbox that it is in.
     used: Arc<OutboxUse>,
-    /// This session has written the messages.
+    /// Whether this session has written the messages.
     written: AtomicBool,
 }
 
@@ -151,8 +151,8 @@ impl Ticket {
         encodings.frames(encoding, messages, *bytes)
     }
 
-    /// All frames have been written to the socket: their messages are consumed, if they were
-    /// not already.
+    /// Reports that all frames are written to the socket. The messages are consumed with that, if
+    /// they were not before.
     pub fn written(&self) {
         let Delivery {
             messages,

@@ -1,5 +1,5 @@
-//! The dispatch: takes messages from the queue in batches at the set pace, and hands them to
-//! the consumers of their topics. It never waits for a consumer.
+//! The dispatch: takes messages from the queue in batches, at the pace of the settings, and hands
+//! them to the consumers of their topics. It never waits for a consumer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::broker::queue::{Items, Queue};
 use crate::broker::settings::Settings;
 use crate::message::{Message, Topic};
 
-/// Messages handed over at once: enough to share the cost of a hand-over, few enough that the
-/// first of them does not wait for the last.
+/// Messages handed over at once: enough to share the cost of a hand-over, but so few that the first
+/// does not wait long for the last.
 const PUSH_MESSAGES_MAX: usize = 256;
-/// The same, in bytes of data; a large message goes alone.
+/// The same, in bytes of data. A large message goes alone.
 const PUSH_BYTES_MAX: usize = 1 << 20;
 
-/// Counts a batch, and pauses behind it. After a quiet time as long as the pause, a whole
-/// batch leaves at once.
+/// Counts a batch, and pauses after it. After a quiet time as long as the pause, a whole batch
+/// leaves at once.
 struct Batch {
     settings: watch::Receiver<Settings>,
     left: usize,
@@ -43,7 +43,7 @@ impl Batch {
         }
     }
 
-    /// Waits until messages may leave, and says how many: at least 1, at most `wanted`.
+    /// Waits until messages may leave. Returns how many: at least 1, at most `wanted`.
     async fn allow(&mut self, wanted: usize) -> usize {
         loop {
             let pace = self.settings.borrow_and_update().pace;
@@ -53,7 +53,7 @@ impl Batch {
             if self.left == 0 {
                 tokio::select! {
                     () = tokio::time::sleep(pace.pause) => self.renew(pace),
-                    // Another pace: a long pause is not waited for.
+                    // The pace has changed, so a long pause is cut short.
                     Ok(()) = self.settings.changed() => continue,
                 }
             } else if self.begun.elapsed() >= pace.pause {
@@ -99,7 +99,7 @@ impl Dispatch {
         }
     }
 
-    /// Pushes what comes, for ever.
+    /// Pushes what comes, without end.
     pub(in crate::broker) async fn run(mut self, mut items: Items) {
         let mut batch = Batch::new(self.settings.clone());
         loop {
@@ -140,7 +140,7 @@ impl Dispatch {
                     self.catch_up(topic, episode);
                 }
             }
-            // What is pushed again has taken no room of those who publish.
+            // Messages that are pushed again have no slots.
             if let (PushKind::Fresh(_), Some(last)) = (kind, last) {
                 self.queue.handed_over(taken, last);
             }
@@ -190,7 +190,7 @@ impl Dispatch {
             }
         }
         self.consumers.advance(&topic, reached);
-        // Nobody waits for it when the server stops.
+        // When the server stops, the task that reads back is gone.
         let _ = done.send(());
     }
 

@@ -1,8 +1,8 @@
-//! The memory of the large messages that are in outboxes. A message counts once, in however many
-//! of them it is; together they are bounded, and those of one topic to a part of that, so that no
-//! topic's slow consumers keep the large messages of another waiting.
+//! The memory of the large messages in outboxes. A message counts once, however many outboxes it is
+//! in. The memory is bounded for all topics together, and for each topic to a part of that. So the
+//! slow consumers of one topic do not delay the large messages of another.
 //!
-//! What finds no room stays in the store: its topic is behind until there is some.
+//! A message that finds no memory stays in the store: its topic is behind until there is some.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,24 +12,24 @@ use tokio::sync::futures::Notified;
 
 /// The data of all large messages in outboxes.
 const ALL_BYTES_MAX: usize = 64 << 20;
-/// The same, of one topic.
+/// The same, for one topic.
 const TOPIC_BYTES_MAX: usize = 32 << 20;
 
-/// See the module.
+/// Bounds the memory of large messages in outboxes.
 pub(in crate::broker) struct InFlight {
     all: Mutex<usize>,
     freed: Notify,
-    /// A topic has found no room since some was given back last.
+    /// Whether a topic has found no memory since some was last given back.
     is_wanted: AtomicBool,
-    /// Woken too when some is free.
+    /// Woken too when memory is given back.
     any_capacity: Arc<Notify>,
 }
 
-/// What a topic has of it.
+/// The memory that one topic has.
 #[derive(Clone, Debug, Default)]
 pub(in crate::broker) struct OfTopic(Arc<AtomicUsize>);
 
-/// Memory that is taken; it is given back when this is dropped.
+/// Memory that is taken. It is given back when this is dropped.
 pub(in crate::broker) struct Flying {
     bytes: usize,
     topic: OfTopic,
@@ -50,8 +50,8 @@ impl InFlight {
         self.all.lock().expect("no holder of this lock panics")
     }
 
-    /// Whether a topic may have so many bytes more: some at all, if it is for 0. What is larger
-    /// than the bounds may fly alone.
+    /// Whether a topic may have this number of bytes more; for 0, whether it may have any. A
+    /// message larger than the bounds may be in flight alone.
     pub(in crate::broker) fn has_memory(&self, topic: &OfTopic, bytes: usize) -> bool {
         let has_memory = fits(*self.all(), bytes, ALL_BYTES_MAX)
             && fits(topic.0.load(Ordering::Relaxed), bytes, TOPIC_BYTES_MAX);
@@ -61,12 +61,12 @@ impl InFlight {
         has_memory
     }
 
-    /// Whether a topic waits for memory that others have.
+    /// Whether a topic waits for memory that other topics or consumers have.
     pub(in crate::broker) fn is_wanted(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// Takes memory for large messages of a topic, if there is.
+    /// Takes memory for large messages of a topic, if there is enough.
     pub(in crate::broker) fn take(
         self: &Arc<InFlight>,
         topic: &OfTopic,
@@ -89,12 +89,12 @@ impl InFlight {
         })
     }
 
-    /// Bytes that are free.
+    /// The bytes that are free.
     pub(in crate::broker) fn free(&self) -> usize {
         ALL_BYTES_MAX.saturating_sub(*self.all())
     }
 
-    /// Waits until some is given back from now on.
+    /// Waits until memory is given back from now on.
     pub(in crate::broker) fn freed(&self) -> Notified<'_> {
         self.freed.notified()
     }
@@ -105,7 +105,7 @@ fn fits(taken: usize, more: usize, most: usize) -> bool {
 }
 
 impl Flying {
-    /// How much it is: 0 if no message is large.
+    /// The bytes that are taken: 0 if no message is large.
     pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -142,7 +142,7 @@ mod tests {
         drop((part, other));
         assert!(!in_flight.is_wanted(), "some was given back");
         let larger = in_flight.take(&one, 2 * ALL_BYTES_MAX).unwrap();
-        assert!(in_flight.take(&two, 1).is_none(), "there is no room");
+        assert!(in_flight.take(&two, 1).is_none(), "there is no memory");
         drop(larger);
         assert_eq!(in_flight.free(), ALL_BYTES_MAX);
     }

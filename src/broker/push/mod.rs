@@ -1,4 +1,4 @@
-//! From the queue to the outboxes of consumers, and what comes of it.
+//! The way of messages from the queue to the outboxes of consumers, and its outcome.
 
 mod catch_up;
 pub(super) mod consumers;

@@ -1,4 +1,4 @@
-//! What waits for one consumer, how much may, and what it was written.
+//! The outbox of a consumer: what waits for it, the bounds of that, and what was written to it.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::broker::observe::rates::Rate;
 
-/// How much may wait for one consumer.
+/// The bounds of what waits for one consumer.
 #[derive(Clone, Copy, Debug)]
 pub struct OutboxLimits {
     /// In messages.
@@ -22,18 +22,18 @@ pub struct OutboxLimits {
 pub struct Outbox {
     /// Messages that wait.
     pub messages: usize,
-    /// Their data.
+    /// The bytes of their data.
     pub bytes: usize,
-    /// How much may wait.
+    /// Its bounds.
     pub limits: OutboxLimits,
 }
 
-/// What is in the outbox of a consumer, and what has left it. The limits are passed by at most
-/// one batch.
+/// What is in the outbox of a consumer, and what has left it. It exceeds the limits by at most one
+/// batch.
 pub(in crate::broker) struct OutboxUse {
     messages: AtomicUsize,
     bytes: AtomicUsize,
-    /// Of these, the memory of large messages.
+    /// Those of these bytes that are of large messages.
     large: AtomicUsize,
     limits: OutboxLimits,
     /// Woken when a consumer of the topic has capacity again, joins or leaves.
@@ -42,10 +42,10 @@ pub(in crate::broker) struct OutboxUse {
     any_capacity: Arc<Notify>,
     /// Messages written to it.
     written: AtomicU64,
-    /// What was to be written to it, and is not.
+    /// Messages that were to be written to it and are not, and the bytes of their data.
     missed_messages: AtomicU64,
     missed_bytes: AtomicU64,
-    /// How fast they were.
+    /// How fast messages are written to it.
     rate: Mutex<Rate>,
 }
 
@@ -79,17 +79,18 @@ impl OutboxUse {
         }
     }
 
-    /// Whether memory of large messages is in it.
+    /// Whether it has large messages.
     pub(in crate::broker) fn has_large(&self) -> bool {
         self.large.load(Ordering::Relaxed) > 0
     }
 
-    /// How many messages were written to the consumer.
+    /// The number of messages written to the consumer.
     pub(in crate::broker) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// How many messages were to be written to it and are not, and the bytes of their data.
+    /// The number of messages that were to be written to it and are not, and the bytes of their
+    /// data.
     pub(in crate::broker) fn missed(&self) -> (u64, u64) {
         let messages = self.missed_messages.load(Ordering::Relaxed);
         (messages, self.missed_bytes.load(Ordering::Relaxed))
@@ -122,7 +123,7 @@ impl OutboxUse {
         self.rate().add(messages, now);
     }
 
-    /// Counts messages that were to be written to it, and are not any more.
+    /// Counts messages that were to be written to it, and will not be.
     pub(in crate::broker) fn miss(&self, messages: usize, bytes: usize) {
         self.missed_messages
             .fetch_add(messages as u64, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! To whom messages were handed over, as far as it is remembered.
+//! Remembers to which consumers messages were handed over.
 //!
-//! A ring of hand-overs, the newest of all topics; bounded both in entries and in bytes. A
-//! hand-over is of a batch, and the sessions that have a part in it count into it.
+//! It is a ring of the newest hand-overs of all topics, bounded both in entries and in bytes. A
+//! hand-over is of a batch. Each session that has a ticket of the batch counts into it.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -12,9 +12,9 @@ use crate::clock::Clock;
 use crate::message::Sequence;
 use crate::sequences::{SequenceSet, Span};
 
-/// Hand-overs that are remembered.
+/// The most hand-overs that are remembered.
 const HANDOVERS_MAX: usize = 65_536;
-/// What they take together, in bytes.
+/// The most memory that they take together, in bytes.
 const TRACE_BYTES_MAX: usize = 16 << 20;
 /// Recipients of a hand-over that are remembered by name.
 const RECIPIENTS_MAX: usize = 16;
@@ -26,22 +26,22 @@ pub struct Recipient {
     pub number: u64,
     /// The name it gave itself.
     pub id: String,
-    /// Where it connected from.
+    /// The address that it connected from.
     pub ip: IpAddr,
 }
 
 /// One hand-over of a message.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// When, in Unix milliseconds.
+    /// When it was, in Unix milliseconds.
     pub at_ms: u64,
     /// The first of the consumers.
     pub recipients: Vec<Recipient>,
-    /// How many consumers there were.
+    /// The number of all consumers.
     pub recipients_total: usize,
-    /// Consumers that it was written to so far.
+    /// The number of consumers that it was written to so far.
     pub written: usize,
-    /// Consumers whose session ended before.
+    /// The number of consumers whose session ended before that.
     pub failed: usize,
 }
 
@@ -52,7 +52,7 @@ impl Push {
     }
 }
 
-/// The consumers of a topic, as hand-overs remember them; clones share the names.
+/// The consumers of a topic, as hand-overs remember them. Clones share the names.
 #[derive(Clone, Debug)]
 pub(in crate::broker) struct Roster {
     first: Arc<[Recipient]>,
@@ -90,17 +90,17 @@ pub(in crate::broker) struct Handover {
 }
 
 impl Handover {
-    /// One more session has written it.
+    /// One more session has written the messages.
     pub(in crate::broker) fn written(&self) {
         self.written.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One more session has not, and will not.
+    /// One more session has ended without writing them.
     pub(in crate::broker) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What it takes in memory, at most: rosters are mostly shared.
+    /// The most memory that it takes: rosters are mostly shared.
     fn bytes(&self) -> usize {
         size_of::<Handover>() + size_of_val::<[Span]>(self.sequences.spans()) + self.roster.bytes
     }
@@ -116,7 +116,7 @@ impl Handover {
     }
 }
 
-/// See the module.
+/// The newest hand-overs of all topics.
 pub(in crate::broker) struct Trace {
     ring: Mutex<Ring>,
     clock: Clock,
@@ -125,7 +125,7 @@ pub(in crate::broker) struct Trace {
 struct Ring {
     handovers: VecDeque<Arc<Handover>>,
     bytes: usize,
-    /// What was handed over before this is not here.
+    /// Hand-overs before this are not remembered.
     since_ms: u64,
 }
 
@@ -159,8 +159,8 @@ impl Trace {
         handover
     }
 
-    /// The hand-overs of a message that are remembered, oldest first; and since when, in Unix
-    /// milliseconds, all are.
+    /// The remembered hand-overs of a message, oldest first, and the time since which all are
+    /// remembered, in Unix milliseconds.
     pub(in crate::broker) fn pushes(&self, sequence: Sequence) -> (Vec<Push>, u64) {
         let ring = self.lock();
         let handovers = ring.handovers.iter();

@@ -12,7 +12,7 @@ use crate::store::{Reads, Scan, Scanned};
 const FEED_MESSAGES: usize = 4096;
 
 impl Queue {
-    /// Reads cold messages back, for ever.
+    /// Reads cold messages back, without end.
     pub(in crate::broker) async fn feed(self: Arc<Queue>, store: Arc<dyn Reads>, disk: Disk) {
         loop {
             let moved = self.moved.notified();
@@ -44,7 +44,7 @@ impl Queue {
         let last = Sequence(next.0.saturating_sub(1));
         let passed = store.accepted_between(cold.next, last);
         let passed = usize::try_from(passed).unwrap_or(usize::MAX);
-        // What cannot be read leaves the queue with its neighbours.
+        // Messages that cannot be read leave the queue with their neighbours.
         let mut gone = passed.saturating_sub(messages.len());
         let mut state = self.lock();
         if let Some(cold) = &mut state.cold {

@@ -5,18 +5,18 @@ use tokio::time::Instant;
 
 use crate::message::{Message, Sequence, Topic};
 
-/// Bytes that a message takes beside its data.
+/// Bytes of memory that a message takes beside its data.
 pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 160;
 
-/// What the dispatch gets.
+/// What the dispatch takes from the queue.
 #[derive(Debug)]
 pub(in crate::broker) enum Item {
-    /// Messages on their first way, in the order in which they were stored; and when they were
-    /// stored together, unless they come from the disk.
+    /// Messages that are pushed for the first time, in the order in which they were stored, and
+    /// when they were stored together, unless they come from the disk.
     Fresh(Vec<Message>, Option<Instant>),
     /// Messages that were not consumed, and are pushed again.
     Requeued(Vec<Message>),
-    /// Messages that a topic's consumers had no room for before.
+    /// Messages of a topic that is behind.
     Behind(Refill),
 }
 
@@ -25,12 +25,12 @@ pub(in crate::broker) enum Item {
 pub(in crate::broker) struct Refill {
     pub(in crate::broker) topic: Topic,
     pub(in crate::broker) messages: Vec<Message>,
-    /// Up to here everything of the topic is in `messages`.
+    /// All messages of the topic before this one are in `messages`.
     pub(in crate::broker) next: Sequence,
     pub(in crate::broker) done: oneshot::Sender<()>,
 }
 
-/// What is in the channel of one kind.
+/// What the channel has of one kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Load {
     pub(super) messages: usize,
@@ -48,7 +48,7 @@ impl Load {
         self.bytes -= gone.bytes;
     }
 
-    /// Whether so many bytes more are at most `bytes_max`; what is larger fits where nothing is.
+    /// Whether it is at most `bytes_max` with these bytes. Anything fits where nothing is.
     pub(super) fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
         self.bytes == 0 || self.bytes + bytes <= bytes_max
     }
@@ -67,7 +67,7 @@ pub(super) enum Kind {
     Behind,
 }
 
-/// What an item takes of the channel.
+/// What an item takes of the channel's memory.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::broker) struct Size {
     pub(super) kind: Kind,

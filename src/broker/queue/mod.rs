@@ -36,20 +36,20 @@ pub(in crate::broker) const REQUEUE_MESSAGES: usize = 4096;
 pub(in crate::broker) struct Queue {
     sender: mpsc::UnboundedSender<Item>,
     state: Mutex<State>,
-    /// The slots that nobody has.
+    /// Counts the free slots, which producers wait for.
     free: Arc<Semaphore>,
     capacity: usize,
     /// Messages have left the channel, or something went cold.
     moved: Notify,
     /// Messages were deleted: the cold ones have to be counted again.
     deleted: Notify,
-    /// Who reads back messages of a topic that is behind: one at a time.
+    /// Held by the task that reads back a topic that is behind: one at a time.
     refilling: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// How much may be in the channel.
+    /// The most memory for messages in the channel.
     memory_bytes: usize,
     fresh: Load,
     requeued: Load,
@@ -75,7 +75,7 @@ impl State {
         (self.memory_bytes / 4).max(1)
     }
 
-    /// What is cold, if there is memory for some of it.
+    /// The cold messages, if there is memory for some of them.
     fn fed(&self) -> Option<Cold> {
         self.cold
             .filter(|_| self.fresh.bytes <= self.memory_bytes / 4)
@@ -152,13 +152,12 @@ impl Queue {
         self.moved.notify_waiters();
     }
 
-    /// How many messages there can be at once, but for those that are pushed again.
+    /// The number of slots. Messages that are pushed again need none.
     pub(in crate::broker) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Waits for a slot for each of so many messages; `None` once the queue is closed. Safe to
-    /// cancel.
+    /// Waits for a slot for each message; `None` once the queue is closed. Safe to cancel.
     pub(in crate::broker) async fn slots(&self, messages: usize) -> Option<Slots> {
         Slots::wait(&self.free, messages).await
     }
@@ -172,8 +171,8 @@ impl Queue {
         drop(free);
     }
 
-    /// How many messages wait, how many of them on disk, and how many bytes the others take of
-    /// memory.
+    /// The number of waiting messages, the number of those that are on disk only, and the memory
+    /// that the others take.
     pub(in crate::broker) fn depth(&self) -> (usize, usize, usize) {
         let fresh = self.capacity - self.free.available_permits().min(self.capacity);
         let state = self.lock();
@@ -182,7 +181,7 @@ impl Queue {
         (fresh + state.requeued.messages, on_disk.min(fresh), bytes)
     }
 
-    /// Fresh messages up to `last` have been handed over: so many have left the queue.
+    /// These fresh messages, the last of them `last`, are handed over and have left the queue.
     pub(in crate::broker) fn handed_over(&self, messages: usize, last: Sequence) {
         let mut state = self.lock();
         state.left = last;
@@ -230,12 +229,12 @@ impl Queue {
         let _ = self.sender.send(item);
     }
 
-    /// Queues messages that are not fresh: what they take of memory was waited for before.
+    /// Queues messages that are not fresh. The caller has waited for their memory before.
     pub(in crate::broker) fn push(&self, item: Item) {
         self.send(&mut self.lock(), item);
     }
 
-    /// Says that the dispatch is done with an item of this size.
+    /// The dispatch is done with an item of this size.
     pub(in crate::broker) fn taken(&self, size: Size) {
         let mut state = self.lock();
         state.load_mut(size.kind).remove(size.load);
@@ -244,19 +243,19 @@ impl Queue {
         }
     }
 
-    /// Keeps at most about so much in memory from now on; what is there leaves in its turn.
+    /// Keeps at most about this much in memory from now on. What is there leaves in its turn.
     pub(in crate::broker) fn keep_in_memory(&self, bytes: usize) {
         self.lock().memory_bytes = bytes;
         self.moved.notify_waiters();
     }
 
-    /// Whether a check may push messages again: what was before has left the channel, so that a
-    /// consumer without room is noticed in time.
+    /// Whether a check may push messages again: those before have left the channel. So a consumer
+    /// without capacity is noticed in time.
     pub(in crate::broker) fn may_requeue(&self) -> bool {
         self.lock().requeued.messages == 0
     }
 
-    /// Whether a message with so much data may be pushed again now.
+    /// Whether a message with this much data may be pushed again now.
     pub(in crate::broker) fn may_requeue_one(&self, data_bytes: usize) -> bool {
         let state = self.lock();
         let bytes = data_bytes + MESSAGE_OVERHEAD_BYTES;
@@ -275,8 +274,8 @@ impl Queue {
         }
     }
 
-    /// Waits for memory for more messages of a topic that is behind. Until they are queued and
-    /// what is returned is dropped, nobody else gets any.
+    /// Waits for memory for more messages of a topic that is behind. No other topic gets any until
+    /// the caller has queued them and dropped the guard.
     pub(super) async fn refillable(&self) -> tokio::sync::MutexGuard<'_, ()> {
         let turn = self.refilling.lock().await;
         loop {
@@ -291,7 +290,7 @@ impl Queue {
         }
     }
 
-    /// How much data of a topic that is behind may be read back at once.
+    /// The bytes of data that may be read back at once for a topic that is behind.
     pub(in crate::broker) fn refill_bytes(&self) -> usize {
         self.refill(&self.lock())
     }
@@ -300,13 +299,13 @@ impl Queue {
         state.quarter().min(REFILL_BYTES)
     }
 
-    /// How much data may be read back at once.
+    /// The bytes of data that may be read back at once.
     pub(in crate::broker) fn chunk_bytes(&self) -> usize {
         self.lock().quarter()
     }
 
-    /// The last message that has been through the queue for certain: those behind it are still
-    /// in the channel, or to be read back.
+    /// The last message that has certainly left the queue. Later ones are still in the channel, or
+    /// cold.
     pub(in crate::broker) fn passed(&self) -> Sequence {
         let state = self.lock();
         match state.cold {
@@ -316,7 +315,7 @@ impl Queue {
         }
     }
 
-    /// Messages were deleted. The slots of those that were cold are free soon.
+    /// Messages were deleted. The feeder frees the slots of those that were cold.
     pub(in crate::broker) fn messages_deleted(&self) {
         self.deleted.notify_one();
     }

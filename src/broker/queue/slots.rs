@@ -1,4 +1,4 @@
-//! The slots of the queue, one for each message that it may have.
+//! The slots of the queue, one for each message that may be in it.
 //!
 //! A producer waits for slots before its messages go to the store. They are values: wherever they
 //! are dropped, they are free again. So nothing has to remember to give them back when the store
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Some slots of a queue; they are free again when this is dropped.
+/// Some slots of a queue. They are free again when this is dropped.
 #[derive(Debug)]
 pub(in crate::broker) struct Slots {
     free: Arc<Semaphore>,
@@ -16,7 +16,7 @@ pub(in crate::broker) struct Slots {
 }
 
 impl Slots {
-    /// None of the slots that `free` counts.
+    /// No slots, of the queue whose free slots `free` counts.
     pub(super) fn none(free: &Arc<Semaphore>) -> Slots {
         Slots {
             free: free.clone(),
@@ -24,7 +24,7 @@ impl Slots {
         }
     }
 
-    /// Waits for so many; `None` once the queue is closed. Safe to cancel.
+    /// Waits for `count` slots; `None` once the queue is closed. Safe to cancel.
     pub(super) async fn wait(free: &Arc<Semaphore>, count: usize) -> Option<Slots> {
         let permit = free.acquire_many(u32::try_from(count).ok()?).await.ok()?;
         // From here on the slots are those of the value.
@@ -35,7 +35,7 @@ impl Slots {
         })
     }
 
-    /// Takes so many, or as many of them as are free.
+    /// Takes `count` slots, or all that are free if there are fewer.
     pub(super) fn take_free(free: &Arc<Semaphore>, count: usize) -> Slots {
         Slots {
             free: free.clone(),
@@ -43,7 +43,7 @@ impl Slots {
         }
     }
 
-    /// How many they are.
+    /// The number of slots.
     pub(in crate::broker) fn count(&self) -> usize {
         self.count
     }
@@ -53,7 +53,7 @@ impl Slots {
         self.count += std::mem::take(&mut more.count);
     }
 
-    /// Splits off those that are more than `count`, if there are more.
+    /// Splits off all but `count` slots; `None` if there are not more.
     pub(super) fn beyond(&mut self, count: usize) -> Option<Slots> {
         let beyond = self.count.checked_sub(count).filter(|more| *more > 0)?;
         self.count = count;

@@ -10,7 +10,7 @@ use crate::broker::push::delivery::{Delivery, Ticket};
 use crate::broker::push::outbox::{Outbox, OutboxUse};
 use crate::broker::push::trace::Recipient;
 
-/// A connected consumer and its outbox. The limits are passed by at most one batch.
+/// A connected consumer and its outbox.
 pub(in crate::broker) struct Consumer {
     pub(super) number: u64,
     pub(super) info: Arc<ClientInfo>,
@@ -40,7 +40,7 @@ impl Consumer {
         self.close.close(reason);
     }
 
-    /// The consumer as seen from outside.
+    /// The consumer, as the console shows it.
     pub(in crate::broker) fn client(&self) -> Client {
         Client {
             number: self.number,

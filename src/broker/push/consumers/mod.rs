@@ -45,7 +45,7 @@ pub(in crate::broker) struct Consumers {
     reached: AtomicU64,
 }
 
-/// A consumer's place among the others; dropping it leaves.
+/// A consumer's place in the list. Dropping it leaves.
 pub struct Subscription {
     consumer: Arc<Consumer>,
     consumers: Arc<Consumers>,
@@ -58,23 +58,23 @@ impl Subscription {
         self.outbox.recv_many(tickets, limit).await;
     }
 
-    /// What tells when the broker wants the session to end.
+    /// Tells when the broker asks the session to end.
     pub fn close_signal(&self) -> CloseSignal {
         self.consumer.close_signal()
     }
 
-    /// Whether as much waits for it as may.
+    /// Whether its outbox is full.
     pub fn is_full(&self) -> bool {
         !self.consumer.has_capacity()
     }
 
-    /// Whether it keeps memory of large messages that another topic or consumer waits for.
+    /// Whether it has memory of large messages that another topic or consumer waits for.
     pub fn is_in_the_way(&self) -> bool {
         self.consumer.has_large() && self.consumers.in_flight.is_wanted()
     }
 
-    /// Leaves, and tells who it was, and what it was to get and did not. That comes again unless
-    /// another consumer has it.
+    /// Leaves. Returns the client, and what it was to get and did not. That is pushed again, unless
+    /// another consumer has got it.
     pub fn leave(self) -> (ClientInfo, Missed) {
         let consumer = self.consumer.clone();
         // What is in the outbox is missed with it.
@@ -100,10 +100,10 @@ pub struct Missed {
     pub bytes: u64,
 }
 
-/// What came of a push.
+/// The outcome of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::broker) enum Pushed {
-    /// It is in at least one outbox, or nobody was there and that is recorded.
+    /// The messages are in at least one outbox, or recorded as not consumed.
     Done,
     /// The topic is behind: the messages stay in the store.
     Behind,
@@ -135,7 +135,7 @@ impl Consumers {
         self.topics.lock().expect("no holder of this lock panics")
     }
 
-    /// Adds a consumer: from now on it gets what is pushed to its topic.
+    /// Adds a consumer. From now on it gets what is pushed to its topic.
     pub(in crate::broker) fn join(self: &Arc<Consumers>, info: ClientInfo) -> Subscription {
         let (outbox, receiver) = mpsc::unbounded_channel();
         let mut topics = self.lock();
@@ -171,7 +171,7 @@ impl Consumers {
         }
     }
 
-    /// Everybody who is connected, longest first.
+    /// The connected consumers, in the order in which they joined.
     pub(in crate::broker) fn list(&self) -> Vec<Arc<ClientInfo>> {
         let topics = self.lock();
         let mut all: Vec<_> = topics
@@ -198,7 +198,7 @@ impl Consumers {
         all.find(|consumer| consumer.number == number).cloned()
     }
 
-    /// Ends the sessions of all who logged in with the key of this name.
+    /// Ends the sessions of all consumers that logged in with the key of this name.
     pub(in crate::broker) fn close_of(&self, key: &str, reason: CloseReason) {
         let topics = self.lock();
         let all = topics.values().flat_map(|of_topic| &of_topic.consumers);
@@ -216,13 +216,13 @@ impl Consumers {
             .collect()
     }
 
-    /// What the consumers of a topic are.
+    /// The state of a topic's consumers.
     pub(in crate::broker) fn of_topic(&self, topic: &Topic) -> Option<ConsumersState> {
         let topics = self.lock();
         Some(topics.get(topic)?.state(Instant::now()))
     }
 
-    /// How many are connected.
+    /// The number of connected consumers.
     pub(in crate::broker) fn count(&self) -> usize {
         let topics = self.lock();
         topics
@@ -231,7 +231,7 @@ impl Consumers {
             .sum()
     }
 
-    /// How many topics are behind.
+    /// The number of topics that are behind.
     pub(in crate::broker) fn topics_behind(&self) -> usize {
         let topics = self.lock();
         topics
@@ -240,7 +240,7 @@ impl Consumers {
             .count()
     }
 
-    /// The messages in all outboxes, and the bytes of their data.
+    /// The number of messages in all outboxes, and the bytes of their data.
     pub(in crate::broker) fn outboxes(&self) -> (usize, usize) {
         let topics = self.lock();
         let all = topics.values().flat_map(|of_topic| &of_topic.consumers);
@@ -250,17 +250,17 @@ impl Consumers {
         })
     }
 
-    /// To whom messages were handed over.
+    /// The newest hand-overs.
     pub(in crate::broker) fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// Up to here everything has come from the queue once.
+    /// The last message that came from the queue for the first time.
     pub(in crate::broker) fn reached(&self) -> Sequence {
         Sequence(self.reached.load(Ordering::Relaxed))
     }
 
-    /// Whether nobody is connected.
+    /// Whether no consumer is connected.
     pub(in crate::broker) fn is_empty(&self) -> bool {
         let topics = self.lock();
         topics
@@ -268,7 +268,7 @@ impl Consumers {
             .all(|of_topic| of_topic.consumers.is_empty())
     }
 
-    /// Waits until a topic has capacity, or nobody is connected any more.
+    /// Waits until a topic has capacity, or no consumer is connected any more.
     pub(in crate::broker) async fn open(&self) {
         loop {
             let capacity = self.any_capacity.notified();
@@ -384,7 +384,7 @@ impl Consumers {
             if has_capacity {
                 consumer.send(ticket);
             } else {
-                // It is missed before the session can ask for that.
+                // Count it as missed before the session ends and asks for that.
                 drop(ticket);
                 consumer.close(CloseReason::TooSlow);
             }
@@ -392,7 +392,8 @@ impl Consumers {
         Pushed::Done
     }
 
-    /// Waits for what is being handed over: what was deleted before is pushed no more after.
+    /// Waits until a hand-over that has begun is done. Messages that were deleted before this call
+    /// are not pushed after it.
     pub(in crate::broker) fn settle(&self) {
         drop(self.lock());
     }
@@ -436,7 +437,7 @@ impl Consumers {
         Some((cursor.messages(), has_capacity))
     }
 
-    /// How much data may be pushed again at once.
+    /// The bytes of data that may be pushed again at once.
     pub(in crate::broker) fn free_bytes(&self) -> usize {
         self.in_flight.free()
     }
@@ -446,7 +447,7 @@ impl Consumers {
         self.in_flight.freed()
     }
 
-    /// What is woken when a topic's consumers may have capacity again.
+    /// Woken when a topic's consumers may have capacity again.
     pub(in crate::broker) fn capacity_of(&self, topic: &Topic) -> Option<Arc<Notify>> {
         let topics = self.lock();
         topics.get(topic).map(|of_topic| of_topic.capacity.clone())

@@ -19,7 +19,7 @@ use crate::message::Sequence;
 pub(in crate::broker) enum PushKind {
     /// For the first time; when they were stored together, if that is known.
     Fresh(Option<Instant>),
-    /// Again, because nobody consumed them before.
+    /// Again, because they were not consumed before.
     Requeued,
     /// Out of the store, where they stayed while their topic was behind.
     ReadBack,
@@ -34,7 +34,7 @@ pub(in crate::broker) enum Admit {
     PushOverLimit,
     /// They stay in the store: the topic falls behind, or is behind already.
     Store,
-    /// Nobody gets them: they are recorded as not consumed.
+    /// No consumer gets them: they are recorded as not consumed.
     NotConsumed,
 }
 
