@@ -36,6 +36,10 @@ impl World {
         // What was taken before, and what has come since.
         life.store.work(Work::Mirror);
         life.store.work(Work::Mirror);
+        // A snapshot of another history gives nothing back, where it has the same bytes too.
+        if self.tally.other_histories > 0 && life.store.store.work(Work::Snapshot).is_err() {
+            return;
+        }
         let kept = self.in_the_snapshot();
         for _ in 0..self.random.between(1, BITS_MAX) {
             if kept.is_empty() {

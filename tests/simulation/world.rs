@@ -366,10 +366,7 @@ impl World {
             life.store.store.abandon();
             return End::PowerCut;
         }
-        // What a power cut tore out of the log, and what other histories are beside it, is another
-        // matter: with turned bits too the snapshot cannot give everything back for certain.
-        let is_plain = self.tally.power_cuts == 0 && self.tally.other_histories == 0;
-        let bits_turn = is_plain && self.random.one_in(3);
+        let bits_turn = self.random.one_in(3);
         if bits_turn {
             self.rot(life);
         }

@@ -291,15 +291,38 @@ fn what_is_damaged_on_both_sides_of_a_hole_is_healed() {
     let (store, recovered) = place.again(store);
     store.abandon();
     drop(store);
-    for behind in [3, 4] {
+    // The second is the hole: its own bits turn too.
+    for damaged in [&[1, 3][..], &[1, 4], &[1, 2], &[2, 3], &[1, 2, 4], &[2]] {
         place.disk = place.disk.killed();
-        place.disk.flip(path, frames[1] + 5, 1);
-        place.disk.flip(path, frames[behind] + 5, 1);
+        for frame in damaged {
+            place.disk.flip(path, frames[*frame] + 5, 1);
+        }
         let (store, again) = place.open();
-        assert_eq!(list_all(&store), expected);
-        assert_eq!(again.damage, recovered.damage);
+        assert_eq!(list_all(&store), expected, "{damaged:?}");
+        assert_eq!(again.damage, recovered.damage, "{damaged:?}");
         store.abandon();
     }
+}
+
+/// The frame with the damaged data still says where it ends.
+#[test]
+fn a_frame_with_damaged_data_beside_a_damaged_head_is_healed() {
+    let mut place = Place::new();
+    let (store, _) = place.open();
+    place.append(&store, 5);
+    store.work(Work::Snapshot).unwrap();
+    let expected = list_all(&store);
+    store.abandon();
+    drop(store);
+    place.disk = place.disk.killed();
+    let log = place.disk.tree(&place.path("data.db/log"));
+    let (path, bytes) = log.first_key_value().unwrap();
+    let frames: Vec<usize> = starts(bytes).collect();
+    place.disk.flip(path, frames[2] - 1, 1);
+    place.disk.flip(path, frames[2] + 30, 1);
+    let (store, recovered) = place.open();
+    assert_eq!(list_all(&store), expected);
+    assert_eq!((recovered.healed.len(), recovered.damage.len()), (2, 0));
 }
 
 /// Both went on from one day. All that they had in common is gone from the log.

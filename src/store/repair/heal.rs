@@ -308,18 +308,26 @@ impl Healer {
             return Ok(None);
         }
         let damaged = usize::try_from(damage.to - damage.from).unwrap_or(usize::MAX);
-        let own = segment.read(damage.from, bytes.len().min(damaged))?;
         let has_all = bytes.len() >= damaged;
         // The number of the snapshot's bytes after the first `len`, up to the end of the damage.
         let lacking = |len: usize| bytes.len().min(damaged) - len;
+        let after = bytes.get(damaged..).unwrap_or_default();
+        let agree_after = match segments.try_meta_in(segment, damage.to)? {
+            Ok(located) => frame::meta_of(segments.seed, after) == Ok(located.meta),
+            Err(_) => false,
+        };
         let mut healed = 0;
-        for len in frame_ends(segments.seed, &own, &bytes) {
+        for len in frame_ends(segments.seed, damaged, &bytes) {
             let end = damage.from + len as u64;
             if end < damage.to {
-                // Only where the snapshot lacks the rest, or has the same damage there.
-                let same = segment.read(end, lacking(len))? == bytes[len..len + lacking(len)];
-                healed = if has_all && !same { 0 } else { len };
-            } else if end == segment.end() || segments.try_meta_in(segment, end)?.is_ok() {
+                // Only where the snapshot lacks the rest, or has damage there too.
+                let rest = &bytes[len..len + lacking(len)];
+                let is_hole = agree_after || segment.read(end, rest.len())? == rest;
+                healed = if has_all && !is_hole { 0 } else { len };
+            } else if damage.meta.is_some()
+                || end == segment.end()
+                || segments.try_meta_in(segment, end)?.is_ok()
+            {
                 healed = len;
                 break;
             }
@@ -338,40 +346,23 @@ impl Healer {
     }
 }
 
-/// Where the whole frames end that the snapshot's `kept` begin with. Holes that a power cut has left
-/// in the log's `own` bytes too may lie between them.
-fn frame_ends(seed: u32, own: &[u8], kept: &[u8]) -> Vec<usize> {
+/// Where the whole frames end that begin in the first `damaged` of the snapshot's bytes `kept`.
+/// Between them may be holes that a power cut has left.
+fn frame_ends(seed: u32, damaged: usize, kept: &[u8]) -> Vec<usize> {
     let (mut at, mut ends) = (0, vec![]);
-    loop {
+    while at < damaged {
         if let Ok((len, _)) = whole_frame(seed, &kept[at..]) {
             at += len;
             ends.push(at);
-        } else if let Some(next) = after_hole(seed, own, kept, at) {
-            at = next;
-        } else {
-            return ends;
+            continue;
+        }
+        let after = kept.get(at + 1..).unwrap_or_default();
+        match frame::find_magic(after) {
+            Some(found) => at += 1 + found,
+            None => break,
         }
     }
-}
-
-/// Where in `kept` the next whole frame after `at` begins, if `own` has the same bytes before it.
-fn after_hole(seed: u32, own: &[u8], kept: &[u8], at: usize) -> Option<usize> {
-    let own = own.get(at..)?;
-    let kept = &kept[at..];
-    let same = own.iter().zip(kept).take_while(|(own, kept)| own == kept);
-    let same = same.count();
-    let mut next = 1;
-    while let Some(found) = kept.get(next..).and_then(frame::find_magic)
-        && next + found <= same
-        && next + found < own.len()
-    {
-        next += found;
-        if whole_frame(seed, &kept[next..]).is_ok() {
-            return Some(at + next);
-        }
-        next += 1;
-    }
-    None
+    ends
 }
 
 /// Whether the snapshot has the same bytes as the log just before `at`.

@@ -182,8 +182,7 @@ fn meta_at(
     common: u64,
 ) -> Result<Option<Meta>, StoreError> {
     let kept = catalog.bytes_from(damage.segment, damage.from, common)?;
-    let meta = Head::parse(&kept).and_then(|head| head.meta(seed, &kept));
-    Ok(meta.ok())
+    Ok(frame::meta_of(seed, &kept).ok())
 }
 
 /// Whether there is a whole frame with a message somewhere in `bytes`.

@@ -119,6 +119,11 @@ struct RawChange {
     spans: Vec<(u64, u64)>,
 }
 
+/// The meta of the frame that `bytes` begin with. Its data is not looked at.
+pub(crate) fn meta_of(seed: u32, bytes: &[u8]) -> Result<Meta, FrameError> {
+    Head::parse(bytes)?.meta(seed, bytes)
+}
+
 /// Why bytes are not a valid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameError {
