@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Local};
 use dpmq::clock::Clock;
@@ -54,7 +54,24 @@ pub(crate) fn options(dir: &Path, clock: &Clock) -> Options {
 }
 
 pub(crate) fn open(options: &Options) -> (DiskStore, Recovered) {
-    DiskStore::open(options, nobody()).unwrap()
+    unlocked(|| DiskStore::open(options, nobody())).unwrap()
+}
+
+/// What `open` returns once the locks of a store that was closed here are free: a program that
+/// another test is just starting holds copies of them until it runs.
+pub(crate) fn unlocked<T>(
+    mut open: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    const STARTING_MAX: Duration = Duration::from_secs(10);
+    let begin = Instant::now();
+    loop {
+        match open() {
+            Err(StoreError::Locked { .. }) if begin.elapsed() < STARTING_MAX => {
+                std::thread::yield_now();
+            }
+            opened => return opened,
+        }
+    }
 }
 
 pub(crate) fn topic(name: &str) -> Topic {

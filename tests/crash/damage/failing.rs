@@ -130,11 +130,13 @@ fn healing_that_was_cut_off_is_begun_again() {
             if !with_mirror {
                 fs::remove_dir_all(dir.join("data.db/sled")).unwrap();
             }
-            let failing = Options {
-                files: Arc::new(Failing(Arc::new(AtomicI64::new(operations)))),
-                ..small(&dir, &clock)
-            };
-            let opened = DiskStore::open_by_hand(&failing, nobody());
+            let opened = unlocked(|| {
+                let failing = Options {
+                    files: Arc::new(Failing(Arc::new(AtomicI64::new(operations)))),
+                    ..small(&dir, &clock)
+                };
+                DiskStore::open_by_hand(&failing, nobody())
+            });
             let done = opened.is_ok();
             if let Ok((store, _)) = opened {
                 truth.model.check(&store);

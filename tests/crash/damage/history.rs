@@ -73,9 +73,12 @@ impl History {
     }
 
     fn open(&mut self, dir: &Path) -> DiskStore {
-        let (seen, hook) = recorder();
-        self.seen = seen;
-        let (store, recovered) = DiskStore::open(&small(dir, &self.clock), hook).unwrap();
+        let opened = unlocked(|| {
+            let (seen, hook) = recorder();
+            self.seen = seen;
+            DiskStore::open(&small(dir, &self.clock), hook)
+        });
+        let (store, recovered) = opened.unwrap();
         assert_eq!((recovered.damage.len(), recovered.healed.len()), (0, 0));
         store
     }

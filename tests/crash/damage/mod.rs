@@ -55,7 +55,7 @@ impl Drop for Case {
 
 impl Case {
     fn open(&self) -> (DiskStore, Recovered) {
-        DiskStore::open(&small(&self.dir, &self.clock), nobody())
+        unlocked(|| DiskStore::open(&small(&self.dir, &self.clock), nobody()))
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
