@@ -7,7 +7,7 @@ use rustix::fs::Mode;
 
 fn main() -> ExitCode {
     allocator::fix_sizes();
-    // Data, log, backups and keys are for this user alone, whoever starts the program.
+    // Data, log, backups and keys are for this user alone, however the program is started.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let args = match cli::parse() {
         Ok(args) => args,

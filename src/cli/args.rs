@@ -156,7 +156,7 @@ pub(super) enum Command {
     Bench(Box<Bench>),
     /// Ask a running server whether it takes and stores messages
     ///
-    /// Exit code 0 when it does, 1 with the reason when not, for whoever supervises it. It takes
+    /// Exit code 0 when it does, 1 with the reason when not, for a supervisor. It takes
     /// no key. The server has 5 seconds to answer.
     ///
     /// Example: dpmq health

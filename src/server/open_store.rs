@@ -60,7 +60,7 @@ fn report(mq: &MqConfig, recovered: &Recovered, took: Duration) {
         tracing::error!("damaged: {damage}; everything else is served");
     }
     if let Some(reason) = &recovered.mirror_rebuilt {
-        tracing::warn!("the mirror was built anew from the log: {reason}");
+        tracing::warn!("the mirror was rebuilt from the log: {reason}");
     }
     if recovered.torn_bytes > 0 {
         tracing::warn!(

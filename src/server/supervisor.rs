@@ -44,7 +44,7 @@ async fn while_alive(every: Duration, is_alive: impl Fn() -> bool, tell: impl Fn
         tell();
         ticks.tick().await;
     }
-    tracing::error!("the writer of the store has ended: the server has to be started anew");
+    tracing::error!("the writer of the store has ended: restart the server");
 }
 
 fn tell(state: &[NotifyState<'_>]) {

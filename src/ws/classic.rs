@@ -82,7 +82,7 @@ impl LargeFrame for PushFrame {
     }
 }
 
-/// The data of a frame that is a message. An empty frame is none.
+/// The data of a frame that is a message. An empty frame is no message.
 fn data_of(frame: Frame) -> Option<ByteString> {
     let data = match frame {
         Frame::Text(text) => text,

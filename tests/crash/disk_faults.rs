@@ -277,7 +277,7 @@ async fn a_failing_mirror_holds_nobody_up_and_is_made_up() {
         let all = stored.len() as u64;
         assert_eq!(it.server.count().await, [all, all, 0, 0]);
         assert_eq!(it.server.message(&first).await.unwrap().consumed, consumed);
-        assert!(!it.log_has("the mirror was built anew"));
+        assert!(!it.log_has("the mirror was rebuilt"));
     }
 }
 
@@ -342,7 +342,7 @@ async fn a_start_needs_no_room_on_the_disk() {
     it.server.kill().await;
     it.server.start_again().await;
     it.expect(&["before", "behind"]).await;
-    assert!(!it.log_has("the mirror was built anew"));
+    assert!(!it.log_has("the mirror was rebuilt"));
     assert!(!it.log_has("damaged"), "{:?}", it.server.log());
 }
 

@@ -34,7 +34,7 @@ async fn has_all(mut server: TestServer, mut answered: Vec<String>) {
     }
     let log = server.log().join("\n");
     assert!(
-        !log.contains("damaged") && !log.contains("built anew"),
+        !log.contains("damaged") && !log.contains("was rebuilt"),
         "{log}"
     );
 }

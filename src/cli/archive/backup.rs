@@ -31,7 +31,7 @@ async fn stream(url: &ServerUrl, key: &str) -> Result<(), Failure> {
     let mut out = Output::open();
     while let Some(bytes) = reply.next().await? {
         let taken = out.write(&bytes);
-        // A copy whose reader has gone is none.
+        // Without its reader, the copy is lost.
         taken.map_err(|failure| match failure {
             Failure::ReaderGone => anyhow!("nobody reads the copy any more").into(),
             other => other,

@@ -140,7 +140,7 @@ async fn ask(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .with_context(not_http)?;
-    // Whoever reads the reply is told how it ends.
+    // The reader of the reply is told how it ends.
     tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)

@@ -64,7 +64,7 @@ impl Moment {
 /// Moments of a start.
 pub(crate) const STARTING: &[Moment] = &[
     Moment::starting(
-        "while the mirror was built anew",
+        "while the mirror was rebuilt",
         Some("data.db/sled"),
         &[
             ("mkdir", "data.db/sled", 0),

@@ -294,7 +294,7 @@ impl Victim {
         let log = self.server.log();
         let has = |text: &str| log.iter().any(|line| line.contains(text));
         self.tally.torn += usize::from(has("a write that was not finished"));
-        let rebuilt = has("the mirror was built anew");
+        let rebuilt = has("the mirror was rebuilt");
         self.tally.mirrors_rebuilt += usize::from(rebuilt && !self.without_mirror);
         self.without_mirror = false;
         self.check_log();
@@ -310,7 +310,7 @@ impl Victim {
     pub(crate) fn check_log(&mut self) {
         for line in self.server.log() {
             let wrong = ["panicked", "ERROR", "damaged"];
-            // sled tells what it finds in the mirror, which is built anew then.
+            // sled tells what it finds in the mirror, which is rebuilt then.
             let of_mirror = self.death != Death::Kill && line.contains("sled");
             let wrong = wrong.iter().any(|wrong| line.contains(wrong));
             if wrong && !of_mirror && !self.is_hole(&line) {

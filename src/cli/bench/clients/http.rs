@@ -44,7 +44,7 @@ impl HttpProducer {
         let address = url.address();
         let stream = stream::connect(url).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Whoever waits for an answer is told how it ends.
+        // Those who wait for an answer are told how it ends.
         tokio::spawn(connection);
         let head = |route| {
             Request::post(url.path(route))
