@@ -147,7 +147,7 @@ mod system {
 
     /// Bytes that the system takes for a client beyond those that are on their way to it.
     const UNSENT_BYTES_MAX: c_int = 128 << 10;
-    /// It has no bound of its own.
+    /// The system's own: no bound.
     const UNBOUND: c_int = 0;
     /// The longest time until a client is tried again: with the system's own it would be told too
     /// late that a client is gone.

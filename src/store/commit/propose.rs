@@ -142,14 +142,17 @@ impl Callers {
     pub(super) fn answer(self, codes: Vec<MessageCode>) {
         // A caller that no longer waits does not need the answer.
         let mut codes = codes.into_iter();
+        let mut holds = Vec::with_capacity(self.appends.len());
         for (done, len, hold) in self.appends {
             let _ = done.send(Ok(codes.by_ref().take(len).collect()));
-            if let Some(hold) = hold {
-                hold.stored();
-            }
+            holds.extend(hold);
         }
         for done in self.changes {
             let _ = done.send(Ok(()));
+        }
+        // Nobody waits for these.
+        for hold in holds {
+            hold.stored();
         }
     }
 
