@@ -101,7 +101,7 @@ pub(super) enum Command {
     ///
     /// A server that goes away is tried again, with longer and longer pauses; what was not
     /// reported as received then comes again. Ends on Ctrl-C, and with exit code 1 when the server
-    /// does not want it any more, or with --once when it goes away.
+    /// refuses it, or with --once when it goes away.
     ///
     /// Example: dpmq listen orders --count 10 --json
     #[command(verbatim_doc_comment)]
@@ -140,7 +140,7 @@ pub(super) enum Command {
     /// to the answer) and of publish to receipt. At a --rate both count from when a message was
     /// due, so that a server that holds producers back is charged for it.
     ///
-    /// A line a second says how it goes. A server with a pace (mq.pushMessagesSpeed) delivers no
+    /// A line a second shows the progress. A server with a pace (mq.pushMessagesSpeed) delivers no
     /// faster than that, which is said before the run begins.
     ///
     /// Exit code 1 when a message is missing, twice, changed, out of order or refused, or when
@@ -174,7 +174,7 @@ pub(super) enum Command {
     ///
     /// The copy is consistent, and has everything that was acknowledged before. It is checked
     /// while it is written, and is at DEST when it is whole and on disk; nothing is overwritten.
-    /// To - it goes to standard output, unchecked: dpmq verify checks what has come of it.
+    /// With -, the copy goes to standard output and is not checked: check it with dpmq verify.
     ///
     /// Example: dpmq backup /backup/dpmq-monday
     /// Example: dpmq backup - | zstd >/backup/dpmq-monday.zst
@@ -196,7 +196,7 @@ pub(super) enum Command {
     Restore {
         /// A file of dpmq backup, or a copy of mq.persistentFile
         file: PathBuf,
-        /// Take what is whole of a file that is damaged
+        /// Restore what is whole in a damaged file
         #[arg(long)]
         damaged: bool,
     },
@@ -308,7 +308,7 @@ pub(super) struct Address {
     /// configured port here]
     #[arg(long, env = "DPMQ_URL", hide_env_values = true)]
     pub(super) url: Option<ServerUrl>,
-    /// Certificates that may vouch for a server with TLS, or its own, PEM [default: those of this
+    /// Certificates to trust a server with TLS by, or its own, PEM [default: those of this
     /// system, and for the server of this machine the configured one]
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
@@ -351,7 +351,7 @@ pub(super) struct Send {
     /// Send at most this many messages a second
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub(super) rate: Option<NonZeroU64>,
-    /// Print no codes, and say nothing but what is wrong
+    /// Print errors only, and no codes
     #[arg(long)]
     pub(super) quiet: bool,
     #[command(flatten)]
@@ -371,7 +371,7 @@ pub(super) struct Listen {
     /// End with exit code 1 when the server goes away
     #[arg(long)]
     pub(super) once: bool,
-    /// Say nothing but what is wrong
+    /// Print errors only
     #[arg(long)]
     pub(super) quiet: bool,
     #[command(flatten)]
@@ -414,7 +414,7 @@ pub(super) struct Watch {
     /// Print each message as JSON, not only its data
     #[arg(long)]
     pub(super) json: bool,
-    /// Say nothing but what is wrong
+    /// Print errors only
     #[arg(long)]
     pub(super) quiet: bool,
     #[command(flatten)]
