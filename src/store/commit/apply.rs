@@ -10,8 +10,8 @@ use crate::store::index::Index;
 use crate::store::log::encode::Written;
 use crate::store::log::position::Position;
 
-/// Gives the messages of an entry their sequences, times and codes: the state has `next` as its
-/// next sequence, and [`Index::time_of`] the entry is `created`.
+/// Gives the messages of an entry their sequences, times and codes. `next` is the next sequence of
+/// the state, and `created` is what [`Index::time_of`] says of the time of the entry.
 pub(super) fn resolve(entry: OrderEntry, next: Sequence, created: UnixSeconds) -> Resolved {
     let messages = entry.proposal.messages.into_iter().zip(next.0..);
     Resolved {

@@ -65,8 +65,6 @@ pub(crate) struct Writer {
     stuck: Option<(Resolved, Callers)>,
     /// Why the last write failed.
     refused: Option<StoreError>,
-    /// The messages before this need no space in the log any more.
-    purged_before: Sequence,
     refusals: Refusals,
     /// The bytes of what is being written.
     buffer: Vec<u8>,
@@ -89,7 +87,6 @@ impl Writer {
             retry: vec![],
             stuck: None,
             refused: None,
-            purged_before: Sequence::default(),
             refusals: Refusals::default(),
             buffer: vec![],
         }
@@ -214,7 +211,7 @@ impl Writer {
     }
 
     /// Writes and applies an entry, or refuses it if it can still be refused.
-    fn record(&mut self, mut resolved: Resolved, callers: Callers) {
+    fn record(&mut self, mut resolved: Resolved, mut callers: Callers) {
         match self.write(&resolved) {
             Ok(recorded) => self.finish(resolved, callers, recorded),
             Err(error) if self.is_decided(&error) => {
@@ -222,7 +219,6 @@ impl Writer {
                 self.stuck = Some((resolved, callers));
             }
             Err(error) => {
-                let mut callers = callers;
                 if error.is_full() && !resolved.messages.is_empty() && !resolved.changes.is_empty()
                 {
                     let changes = resolved.take_changes();
@@ -422,10 +418,10 @@ impl Writer {
             }
         }
         let end_of_dead = self.parts.log.segments().end_of_dead(Sequence(first_live));
-        if let Some(end) = end_of_dead.filter(|end| self.purged_before < *end) {
+        if let Some(end) = end_of_dead.filter(|end| self.parts.watermarks.lock().first_kept < *end)
+        {
             // A power cut must not lose the cutoff that made them dead once they are removed.
             if self.sync().is_ok() {
-                self.purged_before = end;
                 self.parts.watermarks.purge_before(end);
             }
         }
