@@ -27,6 +27,25 @@ impl Place {
         }
     }
 
+    /// A log of six frames, whose third a power cut has torn out. Also its file, and where each
+    /// frame begins.
+    fn with_a_hole() -> (Place, PathBuf, Vec<usize>) {
+        let mut place = Place::new();
+        let (store, _) = place.open();
+        place.append(&store, 6);
+        store.abandon();
+        drop(store);
+        place.disk = place.disk.killed();
+        let log = place.disk.tree(&place.path("data.db/log"));
+        let (path, bytes) = log.first_key_value().unwrap();
+        let frames: Vec<usize> = starts(bytes).collect();
+        let mut torn = bytes.clone();
+        torn[frames[2]..frames[3]].fill(0);
+        let tree = Tree::from([(path.clone(), torn)]);
+        place.disk.put(path, &tree).unwrap();
+        (place, path.clone(), frames)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -238,19 +257,7 @@ fn a_segment_that_is_too_short_and_damaged_before_its_end_is_healed() {
 /// damaged in the log alone.
 #[test]
 fn what_is_damaged_behind_a_hole_is_healed() {
-    let mut place = Place::new();
-    let (store, _) = place.open();
-    place.append(&store, 6);
-    store.abandon();
-    drop(store);
-    place.disk = place.disk.killed();
-    let log = place.disk.tree(&place.path("data.db/log"));
-    let (path, bytes) = log.first_key_value().unwrap();
-    let frames: Vec<usize> = starts(bytes).collect();
-    let mut torn = bytes.clone();
-    torn[frames[2]..frames[3]].fill(0);
-    let tree = Tree::from([(path.clone(), torn)]);
-    place.disk.put(path, &tree).unwrap();
+    let (mut place, path, frames) = Place::with_a_hole();
     let (store, recovered) = place.open();
     let hole = format!("byte {}", frames[2]);
     let of_hole = |text: &String| text.contains(&hole);
@@ -261,8 +268,8 @@ fn what_is_damaged_behind_a_hole_is_healed() {
     store.abandon();
     drop(store);
     place.disk = place.disk.killed();
-    place.disk.flip(path, frames[3] + 5, 1);
-    place.disk.flip(path, frames[4] + 40, 1);
+    place.disk.flip(&path, frames[3] + 5, 1);
+    place.disk.flip(&path, frames[4] + 40, 1);
     let (store, again) = place.open();
     assert_eq!(list_all(&store), expected);
     assert!(again.damage.iter().all(of_hole), "{:?}", again.damage);
@@ -271,19 +278,7 @@ fn what_is_damaged_behind_a_hole_is_healed() {
 /// One run of damage, with what a power cut has torn out in its midst.
 #[test]
 fn what_is_damaged_on_both_sides_of_a_hole_is_healed() {
-    let mut place = Place::new();
-    let (store, _) = place.open();
-    place.append(&store, 6);
-    store.abandon();
-    drop(store);
-    place.disk = place.disk.killed();
-    let log = place.disk.tree(&place.path("data.db/log"));
-    let (path, bytes) = log.first_key_value().unwrap();
-    let frames: Vec<usize> = starts(bytes).collect();
-    let mut torn = bytes.clone();
-    torn[frames[2]..frames[3]].fill(0);
-    let tree = Tree::from([(path.clone(), torn)]);
-    place.disk.put(path, &tree).unwrap();
+    let (mut place, path, frames) = Place::with_a_hole();
     let (store, _) = place.open();
     store.work(Work::Snapshot).unwrap();
     let expected = list_all(&store);
@@ -295,7 +290,7 @@ fn what_is_damaged_on_both_sides_of_a_hole_is_healed() {
     for damaged in [&[1, 3][..], &[1, 4], &[1, 2], &[2, 3], &[1, 2, 4], &[2]] {
         place.disk = place.disk.killed();
         for frame in damaged {
-            place.disk.flip(path, frames[*frame] + 5, 1);
+            place.disk.flip(&path, frames[*frame] + 5, 1);
         }
         let (store, again) = place.open();
         assert_eq!(list_all(&store), expected, "{damaged:?}");
