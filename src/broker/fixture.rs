@@ -161,7 +161,7 @@ pub(super) struct Running {
 }
 
 /// Settings of a broker that pushes at once, and whose clock stands still.
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         pace: Pace {
             batch_messages: 100,

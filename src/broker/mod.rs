@@ -8,7 +8,7 @@ mod check;
 mod clients;
 mod error;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod inbox;
 mod lists;
 mod observe;

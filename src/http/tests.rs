@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::access::{Access, KeysFile};
-use crate::broker::{Blocking, Broker, Inbox, OutboxLimits, Pace, Settings};
+use crate::broker::{Broker, Inbox, Settings, fixture};
 use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::store::MemoryStore;
@@ -50,20 +50,10 @@ pub(super) fn broker() -> (Broker, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new(Clock::system(), inbox.committed()));
     // Without its tasks the broker stores messages, and pushes none.
     let settings = Settings {
-        pace: Pace {
-            batch_messages: 100,
-            pause: Duration::ZERO,
-        },
-        retries: 1,
-        outbox: OutboxLimits {
-            messages: 100,
-            bytes: 1 << 20,
-        },
         re_push: false,
-        clean_after_seconds: None,
         check_every: Duration::from_secs(5),
         clock: Clock::system(),
-        blocking: Blocking::Threads,
+        ..fixture::settings()
     };
     let (broker, _) = Broker::start(store.clone(), inbox, settings);
     (broker, store)

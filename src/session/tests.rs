@@ -15,9 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::access::{Access, KeysFile};
-use crate::broker::{
-    Blocking, Broker, Encoding, Inbox, OutboxLimits, Pace, PublishError, Settings, Tasks, Ticket,
-};
+use crate::broker::{Broker, Encoding, Inbox, PublishError, Settings, Tasks, Ticket, fixture};
 use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::connection::line::Line;
@@ -229,20 +227,9 @@ impl Server {
         let inbox = Inbox::new(1000, 1 << 20);
         let store = Arc::new(MemoryStore::new(Clock::system(), inbox.committed()));
         let settings = Settings {
-            pace: Pace {
-                batch_messages: 100,
-                pause: Duration::ZERO,
-            },
-            retries: 1,
-            outbox: OutboxLimits {
-                messages: 100,
-                bytes: 1 << 20,
-            },
             re_push: false,
-            clean_after_seconds: None,
-            check_every: Duration::from_secs(60),
             clock: Clock::system(),
-            blocking: Blocking::Threads,
+            ..fixture::settings()
         };
         let (broker, tasks) = Broker::start(store, inbox, settings);
         let mut config = Config::default();
